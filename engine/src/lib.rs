@@ -1,0 +1,18 @@
+//! The sale of one event: its seats, its places, its admission window, and the actor that owns them.
+//!
+//! Owns the domain (`sale`, without IO: time and randomness come in as arguments), the runtime around it
+//! (`runtime`: one actor for each event, one journal for all), and the ports (`ports`) behind which storage
+//! and payment providers stand. Must never name an adapter or a database, and `sale` must never read a clock,
+//! an environment or a socket.
+
+pub mod id;
+pub mod limits;
+pub mod money;
+pub mod plan;
+pub mod ports;
+pub mod sale;
+pub mod time;
+
+#[cfg(any(test, feature = "fakes"))]
+pub mod fakes;
+pub mod runtime;

@@ -1,0 +1,64 @@
+//! Every bound of the engine, in one place, with what it protects. Relations between bounds are asserted below.
+
+use std::time::Duration;
+
+/// Seats in one hold at the most; also the largest `maxSeatsPerBuyer`.
+pub const MAX_SEATS_PER_HOLD: usize = 100;
+/// Lengths of free runs that the best-seats index tells apart; longer blocks are searched among these.
+pub const INDEXED_RUN: usize = 16;
+/// Price categories of one plan.
+pub const MAX_CATEGORIES: usize = 256;
+/// Seats of one plan.
+pub const MAX_SEATS: usize = 10_000_000;
+/// Places reserved in the journal at a time, before any of them is used.
+pub const ORDINAL_BLOCK: u64 = 4096;
+/// The largest `capacity` of a waiting room.
+pub const MAX_CAPACITY: u64 = 10_000_000;
+/// The largest `ratePerSecond`.
+pub const MAX_RATE_PER_SECOND: u32 = 100_000;
+/// How far behind its due time an admission may be and still count from it; what is later than this is lost rate.
+pub const MAX_ADMISSION_LAG: Duration = Duration::from_secs(1);
+/// How long an `EXPIRED` place is told of before it is forgotten.
+pub const EXPIRED_TOLD_FOR: Duration = Duration::from_secs(600);
+/// Ended reservations that stay in memory for each event; older ones are read from the projection.
+pub const ENDED_RESERVATIONS_KEPT: usize = 20_000;
+/// How long an idempotency key is remembered.
+pub const KEY_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Idempotency keys remembered for each event; beyond them the oldest is forgotten early.
+pub const KEYS_KEPT: usize = 2_000_000;
+/// How long a started charge keeps a hold from expiring: the provider's timeout and 60 s more.
+pub const CHARGE_GRACE: Duration = Duration::from_secs(60);
+/// Bytes of a provider's transaction id.
+pub const MAX_TRANSACTION_BYTES: usize = 200;
+/// Bytes of an operator's message to everyone waiting.
+pub const MAX_MESSAGE_BYTES: usize = 500;
+
+/// Commands that one actor may have taken and not yet answered; beyond them the answer is `Overloaded`.
+pub const IN_FLIGHT_PER_SALE: usize = 16_384;
+/// Commands handled in one turn of an actor before it looks at its other lanes again.
+pub const COMMANDS_PER_TURN: usize = 512;
+/// Steps of passing time (expiries, admissions) taken in one turn.
+pub const STEPS_PER_TURN: usize = 1024;
+/// Facts in one batch of the journal; more wait for the next.
+pub const FACTS_PER_BATCH: usize = 8192;
+/// Without an answer for this long, the journal counts as failed and nothing that writes is decided.
+pub const JOURNAL_SILENCE: Duration = Duration::from_millis(250);
+/// The first pause before a failed batch is tried again; it doubles up to [`JOURNAL_RETRY_MAX`].
+pub const JOURNAL_RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest pause between tries of a failed batch.
+pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);
+/// Rebuilds of one actor within [`REBUILD_WINDOW`] after which the event is quarantined.
+pub const REBUILDS_BEFORE_QUARANTINE: usize = 3;
+/// See [`REBUILDS_BEFORE_QUARANTINE`].
+pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
+/// Facts after which a snapshot of an event is taken.
+pub const FACTS_PER_SNAPSHOT: u64 = 200_000;
+/// Batches between the journal and the projector; when full, the projector reads the journal instead.
+pub const PROJECTION_HANDOFF: usize = 1024;
+
+const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
+const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
+const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);
+const _: () = assert!(JOURNAL_RETRY_MIN.as_millis() <= JOURNAL_RETRY_MAX.as_millis());
+const _: () = assert!(MAX_SEATS < u32::MAX as usize);
+const _: () = assert!(MAX_CATEGORIES <= u16::MAX as usize);

@@ -1,0 +1,193 @@
+//! Wishes: what may be asked of a sale. Ids and random bits come with them; the sale makes none.
+
+use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::money::Amount;
+use crate::plan::Plan;
+use crate::sale::config::{SaleConfig, SteeringChange};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A few seats, in the order in which they were asked for; four fit without an allocation.
+pub type Seats = SmallVec<[SeatIndex; 4]>;
+
+/// Everything that can be asked of a sale.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take seats for a buyer until the hold's time is over.
+    Hold(Hold),
+    /// Exchange the seats of a pending hold; the expiry does not move.
+    ChangeHold(ChangeHold),
+    /// Give a pending hold back; again is no mistake once it is released or expired.
+    ReleaseHold {
+        /// Who asks.
+        buyer: BuyerId,
+        /// The hold.
+        reservation: ReservationId,
+    },
+    /// Cancel a confirmed reservation and refund it.
+    CancelReservation {
+        /// Who asks.
+        buyer: BuyerId,
+        /// The reservation.
+        reservation: ReservationId,
+    },
+    /// Begin to pay for a pending hold.
+    OpenPayment(OpenPayment),
+    /// Charge an opened payment.
+    ConfirmPayment(ConfirmPayment),
+    /// Join the line.
+    Enter {
+        /// Who asks.
+        buyer: BuyerId,
+    },
+    /// Give the place or the slot up; also when there is none.
+    Leave {
+        /// Who asks.
+        buyer: BuyerId,
+    },
+    /// A waiting buyer has not been heard of for too long.
+    ExpireAbsent {
+        /// Who was not heard of.
+        buyer: BuyerId,
+    },
+    /// Time has passed: take the next step that is due, if one is.
+    Tick,
+    /// The provider's answer to a charge, or what asking it later found.
+    SettleCharge {
+        /// The payment.
+        payment: PaymentId,
+        /// What became of it.
+        outcome: ChargeOutcome,
+    },
+    /// The provider has refunded a payment.
+    SettleRefund {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// Make the sale, or change its rules before it opens.
+    Configure {
+        /// The rules.
+        config: Box<SaleConfig>,
+        /// The hall.
+        plan: Arc<Plan>,
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// Change what an operator may steer, at once.
+    Steer {
+        /// What changes.
+        change: SteeringChange,
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// End the sale and refund everyone.
+    CancelSale {
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// Take an event without reservations off the catalogue.
+    Retire {
+        /// The administrator.
+        by: BuyerId,
+    },
+}
+
+/// See [`Command::Hold`].
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// The id that the reservation shall have.
+    pub reservation: ReservationId,
+    /// Who asks.
+    pub buyer: BuyerId,
+    /// Which seats.
+    pub selection: Selection,
+    /// The slot that the buyer's queue token names, its signature and its buyer already checked.
+    pub slot: Option<Slot>,
+    /// The caller's idempotency key.
+    pub key: Option<RequestKey>,
+}
+
+/// Which seats a hold asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Exactly these, no seat twice.
+    These(Seats),
+    /// The best ones side by side.
+    Best {
+        /// Of this category.
+        category: CategoryIndex,
+        /// So many.
+        quantity: u16,
+    },
+}
+
+/// See [`Command::ChangeHold`].
+#[derive(Clone, Debug)]
+pub struct ChangeHold {
+    /// Who asks.
+    pub buyer: BuyerId,
+    /// The hold.
+    pub reservation: ReservationId,
+    /// What it shall consist of; may keep some of its own.
+    pub seats: Seats,
+}
+
+/// See [`Command::OpenPayment`].
+#[derive(Clone, Debug)]
+pub struct OpenPayment {
+    /// The id that the payment shall have, unless a pending one of the same amount is answered again.
+    pub payment: PaymentId,
+    /// Who asks.
+    pub buyer: BuyerId,
+    /// What is paid.
+    pub reservation: ReservationId,
+    /// What the buyer believes it costs.
+    pub amount: Amount,
+    /// The caller's idempotency key.
+    pub key: Option<RequestKey>,
+}
+
+/// See [`Command::ConfirmPayment`].
+#[derive(Clone, Debug)]
+pub struct ConfirmPayment {
+    /// Who asks.
+    pub buyer: BuyerId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// What is paid.
+    pub reservation: ReservationId,
+    /// What the buyer believes it costs.
+    pub amount: Amount,
+    /// The provider's name for the transaction, at most [`crate::limits::MAX_TRANSACTION_BYTES`].
+    pub transaction: Box<str>,
+    /// The caller's idempotency key.
+    pub key: Option<RequestKey>,
+}
+
+/// An idempotency key, hashed with buyer and route, and the hash of the request's body.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RequestKey {
+    /// Hash of buyer, route and key.
+    pub scope: u128,
+    /// Hash of the body's bytes.
+    pub body: u128,
+}
+
+/// What became of a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChargeOutcome {
+    /// The provider took this amount.
+    Captured {
+        /// What was taken; not always what was asked.
+        amount: Amount,
+    },
+    /// The provider refused; nothing was taken.
+    Declined {
+        /// Its reason, a short stable code.
+        reason: Box<str>,
+    },
+    /// The provider knows of no charge, and none will come; nothing was taken.
+    NotCharged,
+    /// Nobody knows yet; whoever reconciles asks again.
+    Unknown,
+}

@@ -1,0 +1,111 @@
+//! What a sale is told when it is made, and what an operator may steer while it runs.
+
+use crate::money::{Amount, Currency};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// The rules of one sale. A fact of its own: replay needs nothing else but the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaleConfig {
+    /// When holds and admissions begin.
+    pub sale_starts_at: Timestamp,
+    /// When holds, entries and admissions end; a hold made before may be paid after it.
+    pub sale_ends_at: Timestamp,
+    /// From then on a confirmed reservation cannot be cancelled: midnight, venue time, of the day of the event.
+    pub cancellation_closes_at: Timestamp,
+    /// The currency of every amount of this sale.
+    pub currency: Currency,
+    /// The price of each category, in the plan's order.
+    pub prices: Vec<Amount>,
+    /// Seats that one buyer may have pending or confirmed, 1 to [`crate::limits::MAX_SEATS_PER_HOLD`].
+    pub max_seats_per_buyer: u16,
+    /// How long a hold lasts.
+    pub hold: Duration,
+    /// Whether a hold may not leave a single free seat behind.
+    pub no_orphans: bool,
+    /// The waiting room.
+    pub admission: AdmissionConfig,
+}
+
+/// The rules of a waiting room.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdmissionConfig {
+    /// Whether holding seats needs a slot.
+    pub required: bool,
+    /// Buyers let in per second at the most.
+    pub rate_per_second: u32,
+    /// Buyers in the line (`PRE_QUEUE` and `WAITING`) at the most.
+    pub capacity: u64,
+    /// Buyers shopping at the same time at the most; `None` is no limit.
+    pub active_limit: Option<u64>,
+    /// How long a slot lasts.
+    pub token: Duration,
+    /// How long a waiting buyer may not be heard of.
+    pub absent: Duration,
+    /// Whether those who came before the opening are put in a drawn order.
+    pub draw: bool,
+    /// When entering begins; `None` is at once.
+    pub room_opens_at: Option<Timestamp>,
+}
+
+/// What an operator steers: the whole of it after a change, so that a fact says what holds from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steering {
+    /// See [`AdmissionConfig::rate_per_second`].
+    pub rate_per_second: u32,
+    /// See [`AdmissionConfig::active_limit`].
+    pub active_limit: Option<u64>,
+    /// See [`AdmissionConfig::required`].
+    pub required: bool,
+    /// Nobody is admitted while it is set; the line stays.
+    pub paused: bool,
+    /// Nobody may enter and nobody is admitted; who shops goes on.
+    pub closed: bool,
+    /// Shown to everyone in the line.
+    pub message: Option<Box<str>>,
+}
+
+/// A wish to steer: what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SteeringChange {
+    /// 1 to [`crate::limits::MAX_RATE_PER_SECOND`].
+    pub rate_per_second: Option<u32>,
+    /// `Some(None)` lifts the limit.
+    pub active_limit: Option<Option<u64>>,
+    /// Whether a slot is needed.
+    pub required: Option<bool>,
+    /// Whether admission rests.
+    pub paused: Option<bool>,
+    /// Whether the line is closed.
+    pub closed: Option<bool>,
+    /// `Some(None)` takes the message away.
+    pub message: Option<Option<Box<str>>>,
+}
+
+impl Steering {
+    /// What a sale starts with.
+    #[must_use]
+    pub fn initial(config: &AdmissionConfig) -> Self {
+        Self {
+            rate_per_second: config.rate_per_second,
+            active_limit: config.active_limit,
+            required: config.required,
+            paused: false,
+            closed: false,
+            message: None,
+        }
+    }
+
+    /// What would hold after `change`.
+    #[must_use]
+    pub fn after(&self, change: &SteeringChange) -> Self {
+        Self {
+            rate_per_second: change.rate_per_second.unwrap_or(self.rate_per_second),
+            active_limit: change.active_limit.unwrap_or(self.active_limit),
+            required: change.required.unwrap_or(self.required),
+            paused: change.paused.unwrap_or(self.paused),
+            closed: change.closed.unwrap_or(self.closed),
+            message: change.message.clone().unwrap_or_else(|| self.message.clone()),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Facts: what has happened to a sale, complete enough to be applied without deciding anything again.
+//! No personal data but the buyer's id. Their stored form belongs to the adapters.
+
+use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, ReservationId, Seq, Slot, TicketSerial};
+use crate::money::Amount;
+use crate::plan::Plan;
+use crate::sale::command::{RequestKey, Seats};
+use crate::sale::config::{SaleConfig, Steering};
+use crate::time::Timestamp;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The facts of one command, committed together or not at all.
+pub type Facts = SmallVec<[Fact; 2]>;
+
+/// A fact in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its position, without gaps.
+    pub seq: Seq,
+    /// Which ownership wrote it.
+    pub epoch: Epoch,
+    /// When it was decided; never falls within a journal.
+    pub at: Timestamp,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The sale was made, or its rules were changed before it opened.
+    Configured {
+        /// The rules from now on.
+        config: Box<SaleConfig>,
+        /// The hall; stored by its hash.
+        plan: Arc<Plan>,
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// Seats were taken.
+    SeatsHeld {
+        /// The reservation that holds them.
+        reservation: ReservationId,
+        /// Whose.
+        buyer: BuyerId,
+        /// Which.
+        seats: Seats,
+        /// What they cost together.
+        amount: Amount,
+        /// When the hold ends.
+        expires_at: Timestamp,
+    },
+    /// A hold was given other seats.
+    HoldChanged {
+        /// The hold.
+        reservation: ReservationId,
+        /// All its seats from now on.
+        seats: Seats,
+        /// What they cost together.
+        amount: Amount,
+    },
+    /// A hold was given back.
+    HoldReleased {
+        /// The hold.
+        reservation: ReservationId,
+    },
+    /// A hold's time was over.
+    HoldExpired {
+        /// The hold.
+        reservation: ReservationId,
+    },
+    /// A payment was opened.
+    PaymentOpened {
+        /// The payment.
+        payment: PaymentId,
+        /// What is paid.
+        reservation: ReservationId,
+        /// How much.
+        amount: Amount,
+    },
+    /// The provider is about to be asked: orders the charge.
+    PaymentStarted {
+        /// The payment.
+        payment: PaymentId,
+        /// The provider's name for the transaction.
+        transaction: Box<str>,
+    },
+    /// The provider has not said what became of a charge.
+    PaymentUnknown {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The provider took money.
+    PaymentCaptured {
+        /// The payment.
+        payment: PaymentId,
+        /// How much.
+        amount: Amount,
+    },
+    /// A payment ended without money.
+    PaymentFailed {
+        /// The payment.
+        payment: PaymentId,
+        /// Why.
+        reason: PaymentFailure,
+    },
+    /// A reservation was paid: the seats, which need not be the ones held if the payment came late, are sold.
+    ReservationConfirmed {
+        /// The reservation.
+        reservation: ReservationId,
+        /// The payment that paid it.
+        payment: PaymentId,
+        /// Its seats.
+        seats: Seats,
+        /// The ticket.
+        ticket: TicketSerial,
+    },
+    /// A confirmed reservation was cancelled; its seats are free.
+    ReservationCancelled {
+        /// The reservation.
+        reservation: ReservationId,
+        /// What is given back.
+        refund: Amount,
+    },
+    /// Money is owed back: orders the refund.
+    RefundOrdered {
+        /// The payment.
+        payment: PaymentId,
+        /// How much.
+        amount: Amount,
+        /// Why.
+        reason: RefundReason,
+    },
+    /// The provider gave money back.
+    PaymentRefunded {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// Ordinals were set aside for use; none below `first` is issued any more.
+    OrdinalsReserved {
+        /// The first of them.
+        first: Ordinal,
+        /// The last of them.
+        last: Ordinal,
+        /// Whose block it is.
+        epoch: Epoch,
+    },
+    /// A buyer joined the line.
+    Entered {
+        /// Who.
+        buyer: BuyerId,
+        /// Where.
+        ordinal: Ordinal,
+    },
+    /// A buyer gave the place or the slot up.
+    Left {
+        /// Who.
+        buyer: BuyerId,
+    },
+    /// A buyer was let in.
+    Admitted {
+        /// Who.
+        buyer: BuyerId,
+        /// The number of this admission.
+        slot: Slot,
+        /// When it was due: the admission window counts from it.
+        due: Timestamp,
+        /// When the slot ends.
+        expires_at: Timestamp,
+    },
+    /// A slot's time was over.
+    SlotExpired {
+        /// Whose.
+        buyer: BuyerId,
+    },
+    /// A waiting buyer was not heard of for too long.
+    PlaceExpired {
+        /// Whose.
+        buyer: BuyerId,
+    },
+    /// An operator steered.
+    Steered {
+        /// What holds from now on.
+        steering: Steering,
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// The sale was cancelled: everyone is refunded, in steps.
+    SaleCancelled {
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// The event was taken off the catalogue.
+    SaleRetired {
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// The answer to a request with an idempotency key, remembered for a day.
+    KeyRemembered {
+        /// The key and the body.
+        key: RequestKey,
+        /// What was answered.
+        answer: RememberedAnswer,
+    },
+}
+
+/// Enough of an answer to give it again, as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RememberedAnswer {
+    /// A hold: the reservation as it was when made.
+    Held {
+        /// The reservation.
+        reservation: ReservationId,
+        /// Its seats then.
+        seats: Seats,
+        /// What they cost then.
+        amount: Amount,
+        /// When it was made.
+        created_at: Timestamp,
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+    /// An opened payment.
+    PaymentOpened {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// A successful confirmation.
+    PaymentConfirmed {
+        /// The payment.
+        payment: PaymentId,
+    },
+}
+
+/// Why a payment ended without money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentFailure {
+    /// The provider refused, with its reason.
+    Declined(Box<str>),
+    /// The provider knows of no charge.
+    NotCharged,
+    /// The provider took another amount, which is given back.
+    AmountMismatch,
+    /// The hold was changed, released or expired before the payment was started.
+    HoldEnded,
+    /// The sale was cancelled.
+    SaleCancelled,
+}
+
+/// Why money is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundReason {
+    /// The buyer cancelled.
+    BuyerCancelled,
+    /// The sale was cancelled.
+    SaleCancelled,
+    /// The provider took another amount.
+    AmountMismatch,
+    /// The payment came after the hold had ended and no equal seats were left.
+    TooLate,
+}
+
+impl PartialEq for Fact {
+    fn eq(&self, other: &Self) -> bool {
+        // Plans are compared by their hash, all else by what it prints: only tests compare facts.
+        format!("{self:?}") == format!("{other:?}")
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a sale says no: one closed list, its variants in the order in which they are checked.
+
+use crate::sale::command::Seats;
+
+/// The reasons, in the order in which they are checked; a test pins it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The idempotency key was used with another body.
+    KeyReused,
+    /// The event does not exist, or was taken off the catalogue.
+    NoSale,
+    /// No such reservation, or another buyer's.
+    ReservationNotFound,
+    /// No such payment, or another buyer's.
+    PaymentNotFound,
+    /// The hall has no seat of that index.
+    SeatNotFound,
+    /// The hall has no such category.
+    CategoryNotFound,
+    /// No slot, another's, or one that has ended.
+    NoSlot,
+    /// The sale, or its waiting room, has not opened.
+    SaleNotOpen,
+    /// The sale is over, closed or cancelled.
+    SaleClosed,
+    /// The rules cannot change any more.
+    SaleStarted,
+    /// The event has reservations.
+    HasReservations,
+    /// The line is full.
+    QueueFull,
+    /// The hold is not pending any more.
+    NotPending,
+    /// The hold was over before it was paid.
+    HoldExpired,
+    /// The provider is being asked.
+    PaymentInProgress,
+    /// The amount is not what the seats cost.
+    AmountMismatch,
+    /// Another payment of the reservation is pending with another state, or this one has failed.
+    PaymentDeclined,
+    /// The reservation is not confirmed.
+    NotCancellable,
+    /// It is too late to cancel.
+    CancellationClosed,
+    /// More seats than one buyer may have.
+    SeatLimitExceeded {
+        /// The limit.
+        limit: u16,
+        /// How many the buyer has, pending and confirmed.
+        has: u16,
+    },
+    /// Some of the seats are taken, or no block of that size is left.
+    SeatUnavailable {
+        /// Those that are taken.
+        taken: Seats,
+        /// The nearest block that would succeed.
+        alternative: Option<Seats>,
+    },
+    /// A single free seat would be left behind.
+    OrphanSeat {
+        /// The seats that would be left behind.
+        orphans: Seats,
+        /// The nearest block that would succeed.
+        alternative: Option<Seats>,
+    },
+}

@@ -1,0 +1,179 @@
+//! What a sale answers: reservations, payments and places as their readers see them. Copies, never borrowed state.
+
+use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, Seq, Slot, TicketSerial};
+use crate::money::Amount;
+use crate::sale::command::Seats;
+use crate::sale::config::Steering;
+use crate::sale::fact::{PaymentFailure, RefundReason};
+use crate::time::Timestamp;
+
+/// The answer to a command that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done; there is nothing to say.
+    Done,
+    /// A reservation was made or changed.
+    Reservation(Box<ReservationView>),
+    /// A payment was opened, has settled, or (still charging) is being asked about.
+    Payment(Box<PaymentView>),
+    /// The buyer's place.
+    Place(PlaceView),
+    /// What an operator has steered.
+    Steering(Box<SteeringView>),
+}
+
+/// Whether a reservation lives, in API words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationStatus {
+    /// Held, not yet paid.
+    Pending,
+    /// Paid.
+    Confirmed,
+    /// Given back by the buyer, or cancelled with its sale.
+    Cancelled,
+    /// Its time was over.
+    Expired,
+}
+
+/// A reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservationView {
+    /// Its id.
+    pub id: ReservationId,
+    /// Whose.
+    pub buyer: BuyerId,
+    /// Whether it lives.
+    pub status: ReservationStatus,
+    /// Its seats; they stay listed when it is over.
+    pub seats: Seats,
+    /// What they cost together.
+    pub amount: Amount,
+    /// When the hold ends.
+    pub hold_expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was paid.
+    pub confirmed_at: Option<Timestamp>,
+    /// Its ticket.
+    pub ticket: Option<TicketSerial>,
+    /// What was, or will be, given back.
+    pub refund: Option<Amount>,
+}
+
+/// How far a payment is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentStatus {
+    /// Opened; the provider has not been asked.
+    Opened,
+    /// The provider is being asked, or has not said; `PENDING` to buyers.
+    Charging,
+    /// Paid.
+    Captured,
+    /// Ended without money.
+    Failed(PaymentFailure),
+    /// The money is owed back (`settled` false) or was given back.
+    Refunded {
+        /// Why.
+        reason: RefundReason,
+        /// Whether the provider has done it.
+        settled: bool,
+    },
+}
+
+/// A payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentView {
+    /// Its id.
+    pub id: PaymentId,
+    /// What it pays.
+    pub reservation: ReservationId,
+    /// Whose.
+    pub buyer: BuyerId,
+    /// How much.
+    pub amount: Amount,
+    /// How far it is.
+    pub status: PaymentStatus,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was paid.
+    pub paid_at: Option<Timestamp>,
+}
+
+/// Where a buyer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceStatus {
+    /// In the line before the sale opens.
+    PreQueue {
+        /// From 1; `None` when the order will be drawn.
+        rank: Option<u64>,
+    },
+    /// In the line.
+    Waiting {
+        /// From 1: nobody ahead.
+        rank: u64,
+    },
+    /// Let in.
+    Active {
+        /// The number of the admission; `None` where admission is not required.
+        slot: Option<Slot>,
+        /// When the slot ends.
+        expires_at: Timestamp,
+    },
+    /// The slot's time was over, or the buyer was not heard of.
+    Expired,
+}
+
+/// A place as its buyer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceView {
+    /// Whose.
+    pub buyer: BuyerId,
+    /// Where in the line; `None` where admission is not required.
+    pub ordinal: Option<Ordinal>,
+    /// Where the buyer stands.
+    pub status: PlaceStatus,
+    /// Everyone in the line (`PRE_QUEUE` and `WAITING`).
+    pub total_in_queue: u64,
+}
+
+/// Seats counted by their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeatCounts {
+    /// All seats.
+    pub total: u32,
+    /// Free ones.
+    pub available: u32,
+    /// Held, not yet paid.
+    pub held: u32,
+    /// Paid.
+    pub sold: u32,
+}
+
+/// What an operator sees of the waiting room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SteeringView {
+    /// What is steered.
+    pub steering: Steering,
+    /// Everyone in the line.
+    pub waiting: u64,
+    /// Everyone shopping.
+    pub active: u64,
+    /// Everyone ever let in.
+    pub admitted_total: u64,
+}
+
+/// The state of a sale itself, apart from its times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SalePhase {
+    /// No rules yet: before the first fact.
+    Unconfigured,
+    /// As its times say.
+    Scheduled,
+    /// Cancelled by an operator.
+    Cancelled,
+    /// Taken off the catalogue.
+    Retired,
+}
+
+/// A version of what readers see: the position of the last fact in it.
+pub type Version = Seq;

@@ -1,0 +1,139 @@
+//! The whole state of a sale as plain data, in an order that does not depend on memory: what snapshots store, and
+//! what two sales are compared by. Derived tables are left out; they are rebuilt.
+
+use crate::id::{BuyerId, Epoch, Ordinal, Seq, Slot};
+use crate::money::Amount;
+use crate::plan::Plan;
+use crate::sale::command::RequestKey;
+use crate::sale::config::{SaleConfig, Steering};
+use crate::sale::fact::RememberedAnswer;
+use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// The state after the fact `seq`.
+#[derive(Clone, Debug)]
+pub struct SaleSnapshot {
+    /// The last fact in it.
+    pub seq: Seq,
+    /// When that fact was decided.
+    pub at: Timestamp,
+    /// The state of the sale itself.
+    pub phase: SalePhase,
+    /// The rules; none before the first fact.
+    pub config: Option<SaleConfig>,
+    /// The hall; stored by its hash.
+    pub plan: Option<Arc<Plan>>,
+    /// What operators have steered; none before the first fact.
+    pub steering: Option<Steering>,
+    /// Tickets handed out.
+    pub tickets: u64,
+    /// Pending and confirmed reservations, in the order of their making; then ended ones in the order of their ending.
+    pub reservations: Vec<ReservationRow>,
+    /// Payments, in the order of their opening.
+    pub payments: Vec<PaymentRow>,
+    /// Remembered idempotency keys, oldest first.
+    pub keys: Vec<KeyRow>,
+    /// The waiting room.
+    pub room: RoomSnapshot,
+}
+
+/// A reservation in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservationRow {
+    /// The fact that made it.
+    pub born: Seq,
+    /// What its buyer sees.
+    pub view: ReservationView,
+}
+
+/// A payment in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRow {
+    /// The fact that opened it.
+    pub born: Seq,
+    /// What its buyer sees.
+    pub view: PaymentView,
+    /// The provider's name for the transaction, once started.
+    pub transaction: Option<Box<str>>,
+    /// Until when the charge keeps its hold from expiring, while charging.
+    pub charging_until: Option<Timestamp>,
+    /// Whether the provider has failed to say what became of the charge.
+    pub unknown: bool,
+    /// What the provider took.
+    pub captured: Amount,
+}
+
+/// A remembered idempotency key in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key and the body.
+    pub key: RequestKey,
+    /// When it was answered.
+    pub at: Timestamp,
+    /// What was answered.
+    pub answer: RememberedAnswer,
+}
+
+/// The waiting room in a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomSnapshot {
+    /// The next ordinal of the current block.
+    pub next: u64,
+    /// The last ordinal ever reserved.
+    pub reserved: u64,
+    /// Whose block it is.
+    pub block_epoch: Epoch,
+    /// Everyone ever let in.
+    pub admitted_total: u64,
+    /// When the admissions of the last second before the newest were due, oldest first.
+    pub window: Vec<Timestamp>,
+    /// Since when admission has been possible without a break, if it is.
+    pub possible_since: Option<Timestamp>,
+    /// Everyone in the line by ordinal, then everyone active by slot, then the expired in the order of expiry.
+    pub places: Vec<PlaceRow>,
+}
+
+/// A place in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceRow {
+    /// Whose.
+    pub buyer: BuyerId,
+    /// Where the buyer joined.
+    pub ordinal: Ordinal,
+    /// How it stands.
+    pub state: PlaceState,
+}
+
+/// How a place stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceState {
+    /// In the line.
+    Waiting,
+    /// Let in.
+    Active {
+        /// The number of the admission.
+        slot: Slot,
+        /// When the slot ends.
+        expires_at: Timestamp,
+    },
+    /// Over.
+    Expired {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+impl PartialEq for SaleSnapshot {
+    fn eq(&self, other: &Self) -> bool {
+        let plan = |snapshot: &Self| snapshot.plan.as_ref().map(|plan| plan.hash());
+        (self.seq, self.at, self.phase, self.tickets) == (other.seq, other.at, other.phase, other.tickets)
+            && plan(self) == plan(other)
+            && self.config == other.config
+            && self.steering == other.steering
+            && self.reservations == other.reservations
+            && self.payments == other.payments
+            && self.keys == other.keys
+            && self.room == other.room
+    }
+}
