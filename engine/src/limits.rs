@@ -26,8 +26,12 @@ pub const ENDED_RESERVATIONS_KEPT: usize = 20_000;
 pub const KEY_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Idempotency keys remembered for each event; beyond them the oldest is forgotten early.
 pub const KEYS_KEPT: usize = 2_000_000;
-/// How long a started charge keeps a hold from expiring: the provider's timeout and 60 s more.
+/// How long a charge whose outcome is unknown keeps its hold beyond the timeout of the provider.
 pub const CHARGE_GRACE: Duration = Duration::from_secs(60);
+/// The longest that a provider may be waited for; the configured timeout is at most this.
+pub const CHARGE_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// How long a started charge keeps its hold from expiring.
+pub const CHARGE_KEEPS_HOLD_FOR: Duration = Duration::from_secs(CHARGE_TIMEOUT_MAX.as_secs() + CHARGE_GRACE.as_secs());
 /// Bytes of a provider's transaction id.
 pub const MAX_TRANSACTION_BYTES: usize = 200;
 /// Bytes of an operator's message to everyone waiting.

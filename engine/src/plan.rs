@@ -60,11 +60,14 @@ pub struct SeatDraft {
     pub category: String,
 }
 
+/// Where in a draft: section, row and seat, as far down as it goes; none means the plan itself.
+pub type PlanPath = Option<(usize, Option<(usize, Option<usize>)>)>;
+
 /// Something wrong with a draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanMistake {
     /// Where: section, row and seat, as far down as it goes; none means the plan itself.
-    pub at: Option<(usize, Option<(usize, Option<usize>)>)>,
+    pub at: PlanPath,
     /// The member of that thing, such as `category`.
     pub member: &'static str,
     /// What is wrong, for the author.
@@ -324,7 +327,7 @@ impl<'a> Builder<'a> {
 
     fn mistake(
         &mut self,
-        at: Option<(usize, Option<(usize, Option<usize>)>)>,
+        at: PlanPath,
         member: &'static str,
         message: impl Into<String>,
     ) {
@@ -389,7 +392,7 @@ impl<'a> Builder<'a> {
         self.plan.rows.push(Row { label: draft.label.as_str().into(), section: section as u32, seats: first..end });
     }
 
-    fn category_of(&mut self, place: Option<(usize, Option<(usize, Option<usize>)>)>, seat: &SeatDraft) -> CategoryIndex {
+    fn category_of(&mut self, place: PlanPath, seat: &SeatDraft) -> CategoryIndex {
         if let Some(category) = self.plan.category(&seat.category) {
             return category;
         }
@@ -399,7 +402,7 @@ impl<'a> Builder<'a> {
 
     fn seat(
         &mut self,
-        place: Option<(usize, Option<(usize, Option<usize>)>)>,
+        place: PlanPath,
         index: u32,
         row: u32,
         draft: &SeatDraft,

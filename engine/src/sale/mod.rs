@@ -1,12 +1,25 @@
 //! The sale of one event: seat ledger and waiting room, owned together. `decide` only reads, `apply` only writes
 //! and cannot fail; replay calls `apply` alone. Must never read a clock, a generator or the order of a hash map.
 
+mod apply;
+mod bits;
 mod command;
 mod config;
+mod decide;
 mod fact;
+pub mod invariants;
+mod keys;
+mod ledger;
+mod line;
+mod payment;
 mod rejection;
 mod reply;
+mod reservations;
+mod room;
+mod runs;
 mod snapshot;
+mod time_step;
+mod window;
 
 pub use command::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
@@ -19,3 +32,279 @@ pub use reply::{
     SeatCounts, SteeringView, Version,
 };
 pub use snapshot::{KeyRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot};
+
+use crate::id::{BuyerId, PaymentId, ReservationId, SeatIndex, Seq};
+use crate::plan::Plan;
+use crate::time::Timestamp;
+use keys::Keys;
+use ledger::Ledger;
+use reservations::Reservations;
+use room::Room;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use decide::{Decision, Outcome};
+
+/// One event's sale: the whole state that its journal describes.
+pub struct Sale {
+    seq: Seq,
+    at: Timestamp,
+    phase: SalePhase,
+    config: Option<Box<SaleConfig>>,
+    steering: Option<Box<Steering>>,
+    ledger: Option<Box<Ledger>>,
+    reservations: Reservations,
+    keys: Keys,
+    tickets: u64,
+    room: Room,
+    /// Live reservations of a cancelled sale that are still to be ended.
+    sweep: VecDeque<ReservationId>,
+}
+
+impl Default for Sale {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sale {
+    /// A sale before its first fact.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            seq: Seq(0),
+            at: Timestamp(i64::MIN),
+            phase: SalePhase::Unconfigured,
+            config: None,
+            steering: None,
+            ledger: None,
+            reservations: Reservations::default(),
+            keys: Keys::default(),
+            tickets: 0,
+            room: Room::default(),
+            sweep: VecDeque::new(),
+        }
+    }
+
+    /// The last fact applied.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// When the last fact was decided; nothing is decided earlier.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The state of the sale itself.
+    #[must_use]
+    pub fn phase(&self) -> SalePhase {
+        self.phase
+    }
+
+    /// The rules; none before the first fact.
+    #[must_use]
+    pub fn config(&self) -> Option<&SaleConfig> {
+        self.config.as_deref()
+    }
+
+    /// The hall; none before the first fact.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.ledger.as_ref().map(|ledger| &ledger.plan)
+    }
+
+    /// What operators see and steer; none before the first fact.
+    #[must_use]
+    pub fn steering(&self) -> Option<SteeringView> {
+        Some(SteeringView {
+            steering: self.steering.as_deref()?.clone(),
+            waiting: self.room.line.len(),
+            active: self.room.active(),
+            admitted_total: self.room.admitted_total(),
+        })
+    }
+
+    /// Seats by their state.
+    #[must_use]
+    pub fn counts(&self) -> SeatCounts {
+        self.ledger.as_ref().map(|ledger| ledger.counts()).unwrap_or_default()
+    }
+
+    /// Seats by their state for each category, in the plan's order.
+    #[must_use]
+    pub fn category_counts(&self) -> Vec<SeatCounts> {
+        self.ledger.as_ref().map(|ledger| ledger.category_counts().to_vec()).unwrap_or_default()
+    }
+
+    /// Held seats, in plan order; walks the hall.
+    #[must_use]
+    pub fn seats_held(&self) -> Vec<SeatIndex> {
+        self.ledger.as_ref().map(|ledger| ledger.held().collect()).unwrap_or_default()
+    }
+
+    /// Sold seats, in plan order.
+    #[must_use]
+    pub fn seats_sold(&self) -> Vec<SeatIndex> {
+        self.ledger.as_ref().map(|ledger| ledger.sold().collect()).unwrap_or_default()
+    }
+
+    /// A reservation, unless it ended long ago.
+    #[must_use]
+    pub fn reservation(&self, id: ReservationId) -> Option<ReservationView> {
+        self.reservations.get(id).map(|reservation| reservation.row.view.clone())
+    }
+
+    /// A payment, unless its reservation ended long ago.
+    #[must_use]
+    pub fn payment(&self, id: PaymentId) -> Option<PaymentView> {
+        self.reservations.payment(id).map(|row| row.view.clone())
+    }
+
+    /// The provider's name for a payment's transaction, once it was started.
+    #[must_use]
+    pub fn payment_transaction(&self, id: PaymentId) -> Option<&str> {
+        self.reservations.payment(id)?.transaction.as_deref()
+    }
+
+    /// The payment of a reservation that is open or charging.
+    #[must_use]
+    pub fn pending_payment(&self, reservation: ReservationId) -> Option<PaymentView> {
+        let row = self.reservations.last_payment(reservation)?;
+        matches!(row.view.status, PaymentStatus::Opened | PaymentStatus::Charging).then(|| row.view.clone())
+    }
+
+    /// Payments whose charge (first) or refund (second) has not come to its end: what a reconciler asks about.
+    #[must_use]
+    pub fn open_money(&self) -> (Vec<PaymentRow>, Vec<PaymentRow>) {
+        let rows = |wanted: fn(&PaymentStatus) -> bool| {
+            let mut rows: Vec<_> = self.reservations.payments().filter(|row| wanted(&row.view.status)).cloned().collect();
+            rows.sort_by_key(|row| row.born);
+            rows
+        };
+        (
+            rows(|status| *status == PaymentStatus::Charging),
+            rows(|status| matches!(status, PaymentStatus::Refunded { settled: false, .. })),
+        )
+    }
+
+    /// A payment with what the provider has to be told of it.
+    #[must_use]
+    pub fn payment_row(&self, id: PaymentId) -> Option<&PaymentRow> {
+        self.reservations.payment(id)
+    }
+
+    /// What was answered to an idempotency key, and the body that it came with.
+    #[must_use]
+    pub fn remembered(&self, scope: u128) -> Option<(u128, RememberedAnswer)> {
+        self.keys.get(scope).map(|row| (row.key.body, row.answer.clone()))
+    }
+
+    /// Whether seats are pending or confirmed.
+    #[must_use]
+    pub fn has_live_reservations(&self) -> bool {
+        self.reservations.live() > 0
+    }
+
+    /// Whether the buyer waits or shops, so that another event must not let them in.
+    #[must_use]
+    pub fn is_in_room(&self, buyer: BuyerId) -> bool {
+        self.room.place(buyer).is_some_and(|place| !matches!(place.state, PlaceState::Expired { .. }))
+    }
+
+    /// Everyone waiting, in order; walks the line, for starts and checks.
+    pub fn waiting(&self) -> impl Iterator<Item = BuyerId> + '_ {
+        self.room.line.iter().map(|(_, buyer)| buyer)
+    }
+
+    /// Everyone who waits or shops, in no order; for starts.
+    #[must_use]
+    pub fn everyone_in_room(&self) -> Vec<BuyerId> {
+        let places = self.room.snapshot().places;
+        places.iter().filter(|p| !matches!(p.state, PlaceState::Expired { .. })).map(|place| place.buyer).collect()
+    }
+
+    /// Where the buyer stands at `now`; an expired place is told of for ten minutes.
+    #[must_use]
+    pub fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceView> {
+        let config = self.config.as_deref()?;
+        let required = self.steering.as_ref().is_some_and(|steering| steering.required);
+        let total_in_queue = self.room.line.len();
+        let place = self.room.place(buyer);
+        if !required {
+            let ordinal = place.map(|place| place.ordinal);
+            let status = PlaceStatus::Active { slot: None, expires_at: config.sale_ends_at };
+            return Some(PlaceView { buyer, ordinal, status, total_in_queue });
+        }
+        let place = place?;
+        let rank = || self.room.line.rank(place.ordinal);
+        let status = match place.state {
+            PlaceState::Waiting if now < config.sale_starts_at => {
+                PlaceStatus::PreQueue { rank: (!config.admission.draw).then(rank) }
+            }
+            PlaceState::Waiting => PlaceStatus::Waiting { rank: rank() },
+            PlaceState::Active { expires_at, .. } if self.slot_is_over(buyer, expires_at, now) => PlaceStatus::Expired,
+            PlaceState::Active { slot, expires_at } => PlaceStatus::Active { slot: Some(slot), expires_at },
+            PlaceState::Expired { at } if at + crate::limits::EXPIRED_TOLD_FOR <= now => return None,
+            PlaceState::Expired { .. } => PlaceStatus::Expired,
+        };
+        Some(PlaceView { buyer, ordinal: Some(place.ordinal), status, total_in_queue })
+    }
+
+    /// A slot ends by time, though never while its buyer has a pending hold.
+    fn slot_is_over(&self, buyer: BuyerId, expires_at: Timestamp, now: Timestamp) -> bool {
+        expires_at <= now && self.reservations.buyer(buyer).holds == 0
+    }
+
+    /// The whole state as plain data.
+    #[must_use]
+    pub fn snapshot(&self) -> SaleSnapshot {
+        SaleSnapshot {
+            seq: self.seq,
+            at: self.at,
+            phase: self.phase,
+            config: self.config.as_deref().cloned(),
+            plan: self.plan().cloned(),
+            steering: self.steering.as_deref().cloned(),
+            tickets: self.tickets,
+            reservations: self.reservations.rows(),
+            payments: self.reservations.payment_rows(),
+            keys: self.keys.rows(),
+            room: self.room.snapshot(),
+        }
+    }
+
+    /// The sale that a snapshot describes.
+    #[must_use]
+    pub fn from_snapshot(snapshot: SaleSnapshot) -> Self {
+        let reservations = Reservations::from_rows(snapshot.reservations, snapshot.payments);
+        let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
+        for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
+            let confirmed = reservation.row.view.status == ReservationStatus::Confirmed;
+            let state = if confirmed { ledger::SeatState::Sold } else { ledger::SeatState::Held };
+            if let Some(ledger) = &mut ledger {
+                ledger.set(&reservation.row.view.seats, state);
+            }
+        }
+        let sweep = match snapshot.phase {
+            SalePhase::Cancelled => reservations.live_ids().into(),
+            SalePhase::Unconfigured | SalePhase::Scheduled | SalePhase::Retired => VecDeque::new(),
+        };
+        let room = Room::from_snapshot(snapshot.room, |buyer| reservations.buyer(buyer).holds > 0);
+        Self {
+            seq: snapshot.seq,
+            at: snapshot.at,
+            phase: snapshot.phase,
+            config: snapshot.config.map(Box::new),
+            steering: snapshot.steering.map(Box::new),
+            ledger,
+            reservations,
+            keys: Keys::from_rows(snapshot.keys),
+            tickets: snapshot.tickets,
+            room,
+            sweep,
+        }
+    }
+}

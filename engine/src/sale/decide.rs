@@ -1,0 +1,377 @@
+//! Deciding: a command and the state give facts or a reason why not. Only reads; each refusal is checked in the
+//! order of [`Rejection`], and past the last check a command must succeed.
+
+use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::money::Amount;
+use crate::plan::Plan;
+use crate::sale::command::{ChangeHold, Command, Hold, RequestKey, Seats, Selection};
+use crate::sale::config::{SaleConfig, SteeringChange};
+use crate::sale::fact::{Fact, Facts, PaymentFailure, RememberedAnswer};
+use crate::sale::ledger::Ledger;
+use crate::sale::rejection::Rejection;
+use crate::sale::reply::{PaymentStatus, Reply, ReservationStatus, ReservationView, SalePhase};
+use crate::sale::reservations::Reservation;
+use crate::sale::snapshot::PlaceState;
+use crate::sale::Sale;
+use crate::time::Timestamp;
+use smallvec::smallvec;
+use std::sync::Arc;
+
+/// What a command leads to.
+#[derive(Debug)]
+pub struct Decision {
+    /// What happens; nothing for a command that changes nothing.
+    pub facts: Facts,
+    /// What to answer once that has happened.
+    pub outcome: Outcome,
+}
+
+/// What to answer, looked up after the facts were applied.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There is nothing to say.
+    Done,
+    /// This reservation.
+    Reservation(ReservationId),
+    /// This payment.
+    Payment(PaymentId),
+    /// This buyer's place.
+    Place(BuyerId),
+    /// What operators steer.
+    Steering,
+    /// This, as it was.
+    Remembered(Box<ReservationView>),
+}
+
+impl Decision {
+    pub(crate) fn done(facts: Facts) -> Self {
+        Self { facts, outcome: Outcome::Done }
+    }
+
+    pub(crate) fn nothing(outcome: Outcome) -> Self {
+        Self { facts: Facts::new(), outcome }
+    }
+}
+
+impl Sale {
+    /// Decides a command at `now`, for the owner of `epoch`.
+    ///
+    /// # Errors
+    /// The first reason of [`Rejection`] that applies.
+    pub fn decide(&self, command: &Command, now: Timestamp, epoch: Epoch) -> Result<Decision, Rejection> {
+        match command {
+            Command::Hold(hold) => self.hold(hold, now),
+            Command::ChangeHold(change) => self.decide_change(change, now),
+            Command::ReleaseHold { buyer, reservation } => self.release(*buyer, *reservation),
+            Command::CancelReservation { buyer, reservation } => self.cancel(*buyer, *reservation, now),
+            Command::OpenPayment(open) => self.decide_open_payment(open, now),
+            Command::ConfirmPayment(confirm) => self.decide_confirm_payment(confirm, now),
+            Command::Enter { buyer } => self.enter(*buyer, now, epoch),
+            Command::Leave { buyer } => {
+                let left = self.room.place(*buyer).map(|_| Fact::Left { buyer: *buyer });
+                Ok(Decision::done(left.into_iter().collect()))
+            }
+            Command::ExpireAbsent { buyer } => {
+                let waits = self.room.place(*buyer).is_some_and(|place| place.state == PlaceState::Waiting);
+                Ok(Decision::done(waits.then_some(Fact::PlaceExpired { buyer: *buyer }).into_iter().collect()))
+            }
+            Command::Tick => Ok(self.decide_tick(now)),
+            Command::SettleCharge { payment, outcome } => self.decide_settlement(*payment, outcome),
+            Command::SettleRefund { payment } => self.decide_refund(*payment),
+            Command::Configure { config, plan, by } => self.decide_configure(config, plan, *by, now),
+            Command::Steer { change, by } => self.steer(change, *by),
+            Command::CancelSale { by } => self.cancel_sale(*by),
+            Command::Retire { by } => self.retire(*by),
+        }
+    }
+
+    /// The answer to a decision whose facts have been applied.
+    #[must_use]
+    pub fn answer(&self, outcome: Outcome, now: Timestamp) -> Reply {
+        match outcome {
+            Outcome::Done => Reply::Done,
+            Outcome::Reservation(id) => self.reservation(id).map_or(Reply::Done, |view| Reply::Reservation(Box::new(view))),
+            Outcome::Payment(id) => self.payment(id).map_or(Reply::Done, |view| Reply::Payment(Box::new(view))),
+            Outcome::Place(buyer) => self.place(buyer, now).map_or(Reply::Done, Reply::Place),
+            Outcome::Steering => self.steering().map_or(Reply::Done, |view| Reply::Steering(Box::new(view))),
+            Outcome::Remembered(view) => Reply::Reservation(view),
+        }
+    }
+
+    /// The rules and the hall, or why there is no sale to speak of.
+    fn on_sale(&self) -> Result<(&SaleConfig, &Ledger), Rejection> {
+        match (self.phase, &self.config, &self.ledger) {
+            (SalePhase::Scheduled | SalePhase::Cancelled, Some(config), Some(ledger)) => Ok((config, ledger)),
+            _ => Err(Rejection::NoSale),
+        }
+    }
+
+    /// Whether holds may be made now.
+    fn check_open(&self, config: &SaleConfig, now: Timestamp) -> Result<(), Rejection> {
+        if self.phase == SalePhase::Cancelled || now >= config.sale_ends_at {
+            return Err(Rejection::SaleClosed);
+        }
+        if now < config.sale_starts_at {
+            return Err(Rejection::SaleNotOpen);
+        }
+        Ok(())
+    }
+
+    fn hold(&self, hold: &Hold, now: Timestamp) -> Result<Decision, Rejection> {
+        if let Some(answer) = self.recall(hold.key)? {
+            return Ok(answer);
+        }
+        let (config, ledger) = self.on_sale()?;
+        let quantity = match &hold.selection {
+            Selection::These(seats) if seats.iter().any(|seat| !ledger.plan.has(*seat)) => return Err(Rejection::SeatNotFound),
+            Selection::These(seats) => seats.len(),
+            Selection::Best { category, .. } if category.at() >= config.prices.len() => return Err(Rejection::CategoryNotFound),
+            Selection::Best { quantity, .. } => usize::from(*quantity),
+        };
+        self.check_slot(hold.buyer, hold.slot, now)?;
+        self.check_open(config, now)?;
+        self.check_limit(config, hold.buyer, quantity, 0)?;
+        if self.reservations.get(hold.reservation).is_some() {
+            return Err(Rejection::NotPending);
+        }
+        let seats = match &hold.selection {
+            Selection::These(seats) => {
+                self.check_seats(config, ledger, seats, &[])?;
+                seats.clone()
+            }
+            Selection::Best { category, quantity } => ledger
+                .best(*category, *quantity, config.no_orphans)
+                .ok_or(Rejection::SeatUnavailable { taken: Seats::new(), alternative: None })?,
+        };
+        let (amount, expires_at) = (price(config, &ledger.plan, &seats), now + config.hold);
+        let mut facts: Facts = smallvec![];
+        if let Some(key) = hold.key {
+            let answer = RememberedAnswer::Held {
+                reservation: hold.reservation,
+                seats: seats.clone(),
+                amount,
+                created_at: now,
+                expires_at,
+            };
+            facts.push(Fact::KeyRemembered { key, answer });
+        }
+        let (reservation, buyer) = (hold.reservation, hold.buyer);
+        facts.push(Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at });
+        Ok(Decision { facts, outcome: Outcome::Reservation(reservation) })
+    }
+
+    /// The answer that was given to the same request before, if it was.
+    pub(crate) fn recall(&self, key: Option<RequestKey>) -> Result<Option<Decision>, Rejection> {
+        let Some(row) = key.and_then(|key| self.keys.get(key.scope)) else { return Ok(None) };
+        let outcome = match &row.answer {
+            RememberedAnswer::Held { reservation, seats, amount, created_at, expires_at } => {
+                let Some(buyer) = self.reservations.get(*reservation).map(|r| r.row.view.buyer) else { return Ok(None) };
+                Outcome::Remembered(Box::new(ReservationView {
+                    id: *reservation,
+                    buyer,
+                    status: ReservationStatus::Pending,
+                    seats: seats.clone(),
+                    amount: *amount,
+                    hold_expires_at: *expires_at,
+                    created_at: *created_at,
+                    confirmed_at: None,
+                    ticket: None,
+                    refund: None,
+                }))
+            }
+            RememberedAnswer::PaymentOpened { payment } => Outcome::Payment(*payment),
+            RememberedAnswer::PaymentConfirmed { payment } => match self.reservations.payment(*payment) {
+                // Only answers that said yes are remembered: after a no the key is free again.
+                Some(row) if !matches!(row.view.status, PaymentStatus::Failed(_)) => Outcome::Payment(*payment),
+                Some(_) | None => return Ok(None),
+            },
+        };
+        if key.is_some_and(|key| key.body != row.key.body) {
+            return Err(Rejection::KeyReused);
+        }
+        Ok(Some(Decision::nothing(outcome)))
+    }
+
+    /// Whether the buyer's slot lives, where one is needed.
+    fn check_slot(&self, buyer: BuyerId, slot: Option<Slot>, now: Timestamp) -> Result<(), Rejection> {
+        if !self.steering.as_ref().is_some_and(|steering| steering.required) {
+            return Ok(());
+        }
+        match self.room.place(buyer).map(|place| place.state) {
+            Some(PlaceState::Active { slot: has, expires_at })
+                if slot == Some(has) && !self.slot_is_over(buyer, expires_at, now) =>
+            {
+                Ok(())
+            }
+            Some(_) | None => Err(Rejection::NoSlot),
+        }
+    }
+
+    fn check_limit(&self, config: &SaleConfig, buyer: BuyerId, quantity: usize, own: u16) -> Result<(), Rejection> {
+        let has = self.reservations.buyer(buyer).seats - own;
+        if usize::from(has) + quantity > usize::from(config.max_seats_per_buyer) {
+            return Err(Rejection::SeatLimitExceeded { limit: config.max_seats_per_buyer, has });
+        }
+        Ok(())
+    }
+
+    /// Whether these seats can be taken by whoever gives `own` back.
+    fn check_seats(&self, config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Result<(), Rejection> {
+        let taken: Seats = seats.iter().copied().filter(|seat| !ledger.is_free(*seat) && !own.contains(seat)).collect();
+        if !taken.is_empty() {
+            let alternative = ledger.alternative(seats, config.no_orphans);
+            return Err(Rejection::SeatUnavailable { taken, alternative });
+        }
+        if config.no_orphans {
+            let orphans = ledger.orphans(seats, own);
+            if !orphans.is_empty() {
+                let alternative = ledger.alternative(seats, true);
+                // The last blocks of a hall may be left with a single seat when nothing else could be sold.
+                if alternative.is_some() || !ledger.is_block(seats) {
+                    return Err(Rejection::OrphanSeat { orphans, alternative });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A buyer's own reservation.
+    pub(crate) fn own(&self, buyer: BuyerId, id: ReservationId) -> Result<&Reservation, Rejection> {
+        self.reservations.get(id).filter(|r| r.row.view.buyer == buyer).ok_or(Rejection::ReservationNotFound)
+    }
+
+    fn decide_change(&self, change: &ChangeHold, now: Timestamp) -> Result<Decision, Rejection> {
+        let (config, ledger) = self.on_sale()?;
+        let reservation = self.own(change.buyer, change.reservation)?;
+        if change.seats.iter().any(|seat| !ledger.plan.has(*seat)) {
+            return Err(Rejection::SeatNotFound);
+        }
+        self.check_pending(reservation, now)?;
+        let view = &reservation.row.view;
+        self.check_limit(config, change.buyer, change.seats.len(), view.seats.len() as u16)?;
+        self.check_seats(config, ledger, &change.seats, &view.seats)?;
+        let outcome = Outcome::Reservation(view.id);
+        let same = change.seats.len() == view.seats.len() && change.seats.iter().all(|seat| view.seats.contains(seat));
+        if same {
+            return Ok(Decision::nothing(outcome));
+        }
+        let amount = price(config, &ledger.plan, &change.seats);
+        let mut facts: Facts = smallvec![Fact::HoldChanged { reservation: view.id, seats: change.seats.clone(), amount }];
+        facts.extend(self.failed_with(view.id, PaymentFailure::HoldEnded));
+        Ok(Decision { facts, outcome })
+    }
+
+    /// Whether a hold can still be changed or paid: pending, in time, and not being charged.
+    pub(crate) fn check_pending(&self, reservation: &Reservation, now: Timestamp) -> Result<(), Rejection> {
+        let view = &reservation.row.view;
+        if view.status == ReservationStatus::Expired {
+            return Err(Rejection::HoldExpired);
+        }
+        if view.status != ReservationStatus::Pending {
+            return Err(Rejection::NotPending);
+        }
+        if self.is_charging(view.id) {
+            return Err(Rejection::PaymentInProgress);
+        }
+        if view.hold_expires_at <= now {
+            return Err(Rejection::HoldExpired);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_charging(&self, id: ReservationId) -> bool {
+        self.reservations.last_payment(id).is_some_and(|row| row.view.status == PaymentStatus::Charging)
+    }
+
+    fn release(&self, buyer: BuyerId, id: ReservationId) -> Result<Decision, Rejection> {
+        let reservation = self.own(buyer, id)?;
+        match reservation.row.view.status {
+            ReservationStatus::Pending if self.is_charging(id) => Err(Rejection::PaymentInProgress),
+            ReservationStatus::Pending => {
+                let mut facts: Facts = smallvec![Fact::HoldReleased { reservation: id }];
+                facts.extend(self.failed_with(id, PaymentFailure::HoldEnded));
+                Ok(Decision::done(facts))
+            }
+            ReservationStatus::Confirmed => Err(Rejection::NotPending),
+            ReservationStatus::Cancelled | ReservationStatus::Expired => Ok(Decision::nothing(Outcome::Done)),
+        }
+    }
+
+    fn enter(&self, buyer: BuyerId, now: Timestamp, epoch: Epoch) -> Result<Decision, Rejection> {
+        let (config, _) = self.on_sale()?;
+        let outcome = Outcome::Place(buyer);
+        let Some(steering) = &self.steering else { return Err(Rejection::NoSale) };
+        let stands = self.room.place(buyer).is_some_and(|place| match place.state {
+            PlaceState::Waiting => true,
+            PlaceState::Active { expires_at, .. } => !self.slot_is_over(buyer, expires_at, now),
+            PlaceState::Expired { .. } => false,
+        });
+        if stands && self.phase == SalePhase::Scheduled {
+            return Ok(Decision::nothing(outcome));
+        }
+        if config.admission.room_opens_at.is_some_and(|opens| now < opens) {
+            return Err(Rejection::SaleNotOpen);
+        }
+        if self.phase == SalePhase::Cancelled || steering.closed || now >= config.sale_ends_at {
+            return Err(Rejection::SaleClosed);
+        }
+        if !steering.required {
+            return Ok(Decision::nothing(outcome));
+        }
+        if self.room.line.len() >= config.admission.capacity {
+            return Err(Rejection::QueueFull);
+        }
+        let (mut facts, mut ordinal) = (Facts::new(), self.room.next_ordinal());
+        if let Some((first, last)) = self.room.missing_block(epoch) {
+            facts.push(Fact::OrdinalsReserved { first, last, epoch });
+            ordinal = first;
+        }
+        facts.push(Fact::Entered { buyer, ordinal });
+        Ok(Decision { facts, outcome })
+    }
+
+    fn decide_configure(&self, config: &SaleConfig, plan: &Arc<Plan>, by: BuyerId, now: Timestamp) -> Result<Decision, Rejection> {
+        match (self.phase, &self.config) {
+            (SalePhase::Retired, _) => return Err(Rejection::NoSale),
+            (SalePhase::Cancelled, _) => return Err(Rejection::SaleClosed),
+            (SalePhase::Scheduled, Some(before)) if now >= before.sale_starts_at => return Err(Rejection::SaleStarted),
+            (SalePhase::Unconfigured | SalePhase::Scheduled, _) => {}
+        }
+        let fact = Fact::Configured { config: Box::new(config.clone()), plan: Arc::clone(plan), by };
+        Ok(Decision { facts: smallvec![fact], outcome: Outcome::Done })
+    }
+
+    fn steer(&self, change: &SteeringChange, by: BuyerId) -> Result<Decision, Rejection> {
+        self.on_sale()?;
+        if self.phase == SalePhase::Cancelled {
+            return Err(Rejection::SaleClosed);
+        }
+        let before = self.steering.as_ref().ok_or(Rejection::NoSale)?;
+        let steering = before.after(change);
+        let facts = if steering == **before { Facts::new() } else { smallvec![Fact::Steered { steering, by }] };
+        Ok(Decision { facts, outcome: Outcome::Steering })
+    }
+
+    fn cancel_sale(&self, by: BuyerId) -> Result<Decision, Rejection> {
+        self.on_sale()?;
+        let again = self.phase == SalePhase::Cancelled;
+        let facts = if again { Facts::new() } else { smallvec![Fact::SaleCancelled { by }] };
+        Ok(Decision { facts, outcome: Outcome::Steering })
+    }
+
+    fn retire(&self, by: BuyerId) -> Result<Decision, Rejection> {
+        if self.phase == SalePhase::Retired {
+            return Err(Rejection::NoSale);
+        }
+        if self.reservations.live() > 0 {
+            return Err(Rejection::HasReservations);
+        }
+        Ok(Decision::done(smallvec![Fact::SaleRetired { by }]))
+    }
+}
+
+/// What seats cost together. Prices are bounded, so the sum of one hold cannot overflow.
+pub(crate) fn price(config: &SaleConfig, plan: &Plan, seats: &[SeatIndex]) -> Amount {
+    let of = |category: CategoryIndex| config.prices.get(category.at()).copied().unwrap_or_default();
+    Amount(seats.iter().map(|seat| of(plan.seat_category(*seat)).0).sum())
+}

@@ -1,0 +1,123 @@
+//! What must always be true of a sale, in one place: used by tests, by the simulation, and by the metric that must
+//! read 0. Walks the whole state, so it is never on the way of a request.
+
+use crate::id::{BuyerId, SeatIndex};
+use crate::sale::ledger::SeatState;
+use crate::sale::reply::{PaymentStatus, ReservationStatus};
+use crate::sale::snapshot::PlaceState;
+use crate::sale::Sale;
+use hashbrown::HashMap;
+use std::time::Duration;
+
+impl Sale {
+    /// Everything that is not as it must be; empty when all is well.
+    #[must_use]
+    pub fn check_invariants(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        self.check_seats_and_counts(&mut broken);
+        self.check_buyers(&mut broken);
+        self.check_money(&mut broken);
+        self.check_room(&mut broken);
+        broken
+    }
+
+    /// No seat in two hands; every taken seat in one; available + held + sold = capacity, in each category too.
+    fn check_seats_and_counts(&self, broken: &mut Vec<String>) {
+        let Some(ledger) = &self.ledger else { return };
+        let mut owner: HashMap<SeatIndex, SeatState> = HashMap::new();
+        for reservation in self.reservations.iter().filter(|r| r.is_live()) {
+            let view = &reservation.row.view;
+            let state = if view.status == ReservationStatus::Confirmed { SeatState::Sold } else { SeatState::Held };
+            for &seat in &view.seats {
+                if owner.insert(seat, state).is_some() {
+                    broken.push(format!("seat {} is in two hands", ledger.plan.seat_id(seat)));
+                }
+                if ledger.state(seat) != state {
+                    broken.push(format!("seat {} should be {state:?}", ledger.plan.seat_id(seat)));
+                }
+            }
+        }
+        let (held, sold) = (ledger.held().count(), ledger.sold().count());
+        if held + sold != owner.len() {
+            broken.push(format!("{held} held and {sold} sold seats, but {} in reservations", owner.len()));
+        }
+        let all = ledger.counts();
+        if (all.held as usize, all.sold as usize) != (held, sold) {
+            broken.push(format!("counts {all:?} where {held} are held and {sold} sold"));
+        }
+        for counts in ledger.category_counts().iter().chain([&all]) {
+            if counts.available + counts.held + counts.sold != counts.total {
+                broken.push(format!("counts do not add up: {counts:?}"));
+            }
+        }
+    }
+
+    /// Every buyer's count of seats is right and within the limit.
+    fn check_buyers(&self, broken: &mut Vec<String>) {
+        let limit = self.config.as_ref().map_or(u16::MAX, |config| config.max_seats_per_buyer);
+        let mut seats: HashMap<BuyerId, u16> = HashMap::new();
+        for reservation in self.reservations.iter().filter(|r| r.is_live()) {
+            *seats.entry(reservation.row.view.buyer).or_default() += reservation.row.view.seats.len() as u16;
+        }
+        for (buyer, has) in &seats {
+            if *has > limit || self.reservations.buyer(*buyer).seats != *has {
+                broken.push(format!("{buyer} has {has} seats, counted {:?}, limit {limit}", self.reservations.buyer(*buyer)));
+            }
+        }
+        if seats.len() != self.reservations.buyers().len() {
+            broken.push(format!("{} buyers with seats, {} counted", seats.len(), self.reservations.buyers().len()));
+        }
+        if self.reservations.live() as usize != self.reservations.iter().filter(|r| r.is_live()).count() {
+            broken.push("live reservations are miscounted".into());
+        }
+    }
+
+    /// Captured − refunded money = confirmed reservations.
+    fn check_money(&self, broken: &mut Vec<String>) {
+        let kept: i64 = self
+            .reservations
+            .payments()
+            .filter(|row| row.view.status == PaymentStatus::Captured)
+            .map(|row| row.captured.0)
+            .sum();
+        let confirmed: i64 = self
+            .reservations
+            .iter()
+            .filter(|r| r.row.view.status == ReservationStatus::Confirmed)
+            .map(|r| r.row.view.amount.0)
+            .sum();
+        if kept != confirmed {
+            broken.push(format!("{kept} of money kept for {confirmed} of confirmed reservations"));
+        }
+    }
+
+    /// Active ≤ limit is checked where somebody is admitted (an operator may lower the limit below who is in);
+    /// here: the line, the slots and the admission window agree with the places.
+    fn check_room(&self, broken: &mut Vec<String>) {
+        let snapshot = self.room.snapshot();
+        let count = |wanted: fn(&PlaceState) -> bool| snapshot.places.iter().filter(|p| wanted(&p.state)).count() as u64;
+        let waiting = count(|state| *state == PlaceState::Waiting);
+        let active = count(|state| matches!(state, PlaceState::Active { .. }));
+        if (waiting, active) != (self.room.line.len(), self.room.active()) {
+            let counted = (self.room.line.len(), self.room.active());
+            broken.push(format!("(waiting, active) is {:?}, counted {counted:?}", (waiting, active)));
+        }
+        let mut last = None;
+        for (ordinal, buyer) in self.room.line.iter() {
+            if last.is_some_and(|last| last >= ordinal) {
+                broken.push(format!("{ordinal:?} is out of order"));
+            }
+            if self.room.place(buyer).is_none_or(|place| place.ordinal != ordinal) {
+                broken.push(format!("{buyer} stands at {ordinal:?} without a place"));
+            }
+            last = Some(ordinal);
+        }
+        if snapshot.window.windows(2).any(|pair| pair[1] < pair[0]) {
+            broken.push("admissions are due out of order".into());
+        }
+        let spread = snapshot.window.first().zip(snapshot.window.last());
+        if spread.is_some_and(|(first, last)| last.since(*first) >= Duration::from_secs(1)) {
+            broken.push("the admission window is wider than a second".into());
+        }
+    }
+}

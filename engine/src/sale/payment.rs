@@ -1,0 +1,189 @@
+//! Deciding about money: opening, starting and settling payments, cancelling and refunding. A charge is ordered by a
+//! durable fact and its outcome comes back as a command, perhaps late, perhaps twice.
+
+use crate::id::{BuyerId, PaymentId, ReservationId, TicketSerial};
+use crate::money::Amount;
+use crate::sale::command::{ChargeOutcome, ConfirmPayment, OpenPayment, Seats};
+use crate::sale::decide::{Decision, Outcome};
+use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason, RememberedAnswer};
+use crate::sale::rejection::Rejection;
+use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
+use crate::sale::reservations::Reservation;
+use crate::sale::snapshot::PaymentRow;
+use crate::sale::Sale;
+use crate::time::Timestamp;
+use smallvec::smallvec;
+
+impl Sale {
+    pub(crate) fn decide_open_payment(&self, open: &OpenPayment, now: Timestamp) -> Result<Decision, Rejection> {
+        if let Some(answer) = self.recall(open.key)? {
+            return Ok(answer);
+        }
+        let view = &self.own(open.buyer, open.reservation)?.row.view;
+        let charging = self.is_charging(open.reservation);
+        if view.status != ReservationStatus::Pending || (view.hold_expires_at <= now && !charging) {
+            return Err(Rejection::NotPending);
+        }
+        if open.amount != view.amount {
+            return Err(Rejection::AmountMismatch);
+        }
+        let pending = self.pending_payment(open.reservation).filter(|payment| payment.amount == open.amount);
+        let payment = pending.as_ref().map_or(open.payment, |payment| payment.id);
+        let mut facts = Facts::new();
+        if pending.is_none() {
+            facts.push(Fact::PaymentOpened { payment, reservation: open.reservation, amount: open.amount });
+        }
+        if let Some(key) = open.key {
+            facts.push(Fact::KeyRemembered { key, answer: RememberedAnswer::PaymentOpened { payment } });
+        }
+        Ok(Decision { facts, outcome: Outcome::Payment(payment) })
+    }
+
+    pub(crate) fn decide_confirm_payment(&self, confirm: &ConfirmPayment, now: Timestamp) -> Result<Decision, Rejection> {
+        if let Some(answer) = self.recall(confirm.key)? {
+            return Ok(answer);
+        }
+        let reservation = self.own(confirm.buyer, confirm.reservation)?;
+        let row = self
+            .reservations
+            .payment(confirm.payment)
+            .filter(|row| row.view.reservation == confirm.reservation)
+            .ok_or(Rejection::PaymentNotFound)?;
+        let outcome = Outcome::Payment(confirm.payment);
+        match row.view.status {
+            PaymentStatus::Failed(PaymentFailure::HoldEnded | PaymentFailure::SaleCancelled)
+                if reservation.row.view.status != ReservationStatus::Pending =>
+            {
+                Err(Rejection::HoldExpired)
+            }
+            PaymentStatus::Charging | PaymentStatus::Captured | PaymentStatus::Failed(_) | PaymentStatus::Refunded { .. } => {
+                if confirm.amount != row.view.amount {
+                    return Err(Rejection::AmountMismatch);
+                }
+                Ok(Decision::nothing(outcome))
+            }
+            PaymentStatus::Opened => {
+                let view = &reservation.row.view;
+                if view.status != ReservationStatus::Pending || view.hold_expires_at <= now {
+                    return Err(Rejection::HoldExpired);
+                }
+                if confirm.amount != row.view.amount {
+                    return Err(Rejection::AmountMismatch);
+                }
+                let (payment, transaction) = (confirm.payment, confirm.transaction.clone());
+                let mut facts: Facts = smallvec![Fact::PaymentStarted { payment, transaction }];
+                if let Some(key) = confirm.key {
+                    facts.push(Fact::KeyRemembered { key, answer: RememberedAnswer::PaymentConfirmed { payment } });
+                }
+                Ok(Decision { facts, outcome })
+            }
+        }
+    }
+
+    /// What follows from a provider's answer. Repeats and answers to what is settled change nothing, except that
+    /// money taken where none is owed is given back.
+    pub(crate) fn decide_settlement(&self, payment: PaymentId, outcome: &ChargeOutcome) -> Result<Decision, Rejection> {
+        let row = self.reservations.payment(payment).ok_or(Rejection::PaymentNotFound)?;
+        let open = matches!(row.view.status, PaymentStatus::Opened | PaymentStatus::Charging);
+        let facts = match outcome {
+            ChargeOutcome::Captured { amount } if open || matches!(row.view.status, PaymentStatus::Failed(_)) => {
+                self.captured(row, *amount)
+            }
+            ChargeOutcome::Declined { reason } if open => {
+                smallvec![Fact::PaymentFailed { payment, reason: PaymentFailure::Declined(reason.clone()) }]
+            }
+            ChargeOutcome::NotCharged if open => {
+                smallvec![Fact::PaymentFailed { payment, reason: PaymentFailure::NotCharged }]
+            }
+            ChargeOutcome::Unknown if row.view.status == PaymentStatus::Charging && !row.unknown => {
+                smallvec![Fact::PaymentUnknown { payment }]
+            }
+            ChargeOutcome::Captured { .. }
+            | ChargeOutcome::Declined { .. }
+            | ChargeOutcome::NotCharged
+            | ChargeOutcome::Unknown => Facts::new(),
+        };
+        Ok(Decision { facts, outcome: Outcome::Payment(payment) })
+    }
+
+    fn captured(&self, row: &PaymentRow, amount: Amount) -> Facts {
+        let (payment, id) = (row.view.id, row.view.reservation);
+        let taken = Fact::PaymentCaptured { payment, amount };
+        let give_back = |reason| Fact::RefundOrdered { payment, amount, reason };
+        let Some(reservation) = self.reservations.get(id) else {
+            return smallvec![taken, give_back(RefundReason::TooLate)];
+        };
+        if amount != row.view.amount {
+            return smallvec![taken, give_back(RefundReason::AmountMismatch)];
+        }
+        if self.phase != SalePhase::Scheduled {
+            return smallvec![taken, give_back(RefundReason::SaleCancelled)];
+        }
+        match self.seats_for_payment(reservation, amount) {
+            Some(seats) => {
+                let ticket = TicketSerial(self.tickets + 1);
+                smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }]
+            }
+            None => smallvec![taken, give_back(RefundReason::TooLate)],
+        }
+    }
+
+    /// The seats that a payment buys: the ones held; if it comes too late the same ones, else an equal block.
+    fn seats_for_payment(&self, reservation: &Reservation, amount: Amount) -> Option<Seats> {
+        let (view, ledger, config) = (&reservation.row.view, self.ledger.as_ref()?, self.config.as_ref()?);
+        match view.status {
+            ReservationStatus::Pending if view.amount == amount => Some(view.seats.clone()),
+            ReservationStatus::Expired if view.amount == amount => {
+                let has = usize::from(self.reservations.buyer(view.buyer).seats);
+                if has + view.seats.len() > usize::from(config.max_seats_per_buyer) {
+                    return None;
+                }
+                if view.seats.iter().all(|seat| ledger.is_free(*seat)) {
+                    return Some(view.seats.clone());
+                }
+                ledger.equal_block(&view.seats)
+            }
+            ReservationStatus::Pending
+            | ReservationStatus::Expired
+            | ReservationStatus::Confirmed
+            | ReservationStatus::Cancelled => None,
+        }
+    }
+
+    pub(crate) fn decide_refund(&self, payment: PaymentId) -> Result<Decision, Rejection> {
+        let row = self.reservations.payment(payment).ok_or(Rejection::PaymentNotFound)?;
+        let owed = matches!(row.view.status, PaymentStatus::Refunded { settled: false, .. });
+        Ok(Decision::done(owed.then_some(Fact::PaymentRefunded { payment }).into_iter().collect()))
+    }
+
+    pub(crate) fn cancel(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
+        let reservation = self.own(buyer, id)?;
+        if reservation.row.view.status != ReservationStatus::Confirmed {
+            return Err(Rejection::NotCancellable);
+        }
+        if self.config.as_ref().is_some_and(|config| now >= config.cancellation_closes_at) {
+            return Err(Rejection::CancellationClosed);
+        }
+        let facts = self.cancelled_and_refunded(id, RefundReason::BuyerCancelled).unwrap_or_default();
+        Ok(Decision { facts, outcome: Outcome::Reservation(id) })
+    }
+
+    /// The facts that cancel a confirmed reservation and order its refund.
+    pub(crate) fn cancelled_and_refunded(&self, id: ReservationId, reason: RefundReason) -> Option<Facts> {
+        let reservation = self.reservations.get(id)?;
+        let paid = reservation.payments.iter().rev().filter_map(|payment| self.reservations.payment(*payment));
+        let paid = paid.into_iter().find(|row| row.view.status == PaymentStatus::Captured)?;
+        let (payment, amount) = (paid.view.id, paid.captured);
+        Some(smallvec![
+            Fact::ReservationCancelled { reservation: id, refund: amount },
+            Fact::RefundOrdered { payment, amount, reason },
+        ])
+    }
+
+    /// The failure of a reservation's opened payment, if there is one that has not been started.
+    pub(crate) fn failed_with(&self, id: ReservationId, reason: PaymentFailure) -> Option<Fact> {
+        let row = self.reservations.last_payment(id)?;
+        let payment = row.view.id;
+        (row.view.status == PaymentStatus::Opened).then_some(Fact::PaymentFailed { payment, reason })
+    }
+}

@@ -1,0 +1,101 @@
+//! What passing time does to a sale: holds and slots end, buyers are admitted, a cancelled sale is cleared.
+//! One step at a time, so that every turn is bounded. Must never change anything: it decides.
+
+use crate::id::Slot;
+use crate::sale::decide::Decision;
+use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason};
+use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
+use crate::sale::Sale;
+use crate::sale::window::Window;
+use crate::time::Timestamp;
+use smallvec::smallvec;
+
+/// What time does next.
+enum Step {
+    ExpireHold,
+    ExpireSlot,
+    Admit,
+    Sweep,
+}
+
+impl Sale {
+    /// When time next does something to this sale; a moment that is past means at once.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.next_step().map(|(at, _)| at)
+    }
+
+    fn next_step(&self) -> Option<(Timestamp, Step)> {
+        let sweep = (self.phase == SalePhase::Cancelled && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
+        let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
+        let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
+        let admission = self.next_admission().map(|at| (at, Step::Admit));
+        [sweep, hold, slot, admission].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// When the next buyer may be let in, if one may.
+    fn next_admission(&self) -> Option<Timestamp> {
+        let (config, steering) = (self.config.as_deref()?, self.steering.as_deref()?);
+        let due = self.room.window.next_due(steering.rate_per_second, self.room.possible_since?);
+        (due < config.sale_ends_at).then_some(due)
+    }
+
+    /// Decides the next step that is due at `now`; no facts when none is.
+    pub(crate) fn decide_tick(&self, now: Timestamp) -> Decision {
+        let facts = match self.next_step() {
+            Some((at, step)) if at <= now => match step {
+                Step::ExpireHold => self.expire_hold(),
+                Step::ExpireSlot => self.room.next_end().map(|(_, buyer)| smallvec![Fact::SlotExpired { buyer }]),
+                Step::Admit => self.admit(at, now),
+                Step::Sweep => self.sweep_one(),
+            },
+            Some(_) | None => None,
+        };
+        Decision::done(facts.unwrap_or_default())
+    }
+
+    fn expire_hold(&self) -> Option<Facts> {
+        let (_, reservation) = self.reservations.next_deadline()?;
+        let mut facts: Facts = smallvec![Fact::HoldExpired { reservation }];
+        facts.extend(self.failed_with(reservation, PaymentFailure::HoldEnded));
+        Some(facts)
+    }
+
+    fn admit(&self, due: Timestamp, now: Timestamp) -> Option<Facts> {
+        let (config, (_, buyer)) = (self.config.as_deref()?, self.room.line.head()?);
+        if now >= config.sale_ends_at {
+            return None;
+        }
+        let due = Window::counted(due, now);
+        let slot = Slot(self.room.admitted_total() + 1);
+        Some(smallvec![Fact::Admitted { buyer, slot, due, expires_at: due + config.admission.token }])
+    }
+
+    fn has_something_to_sweep(&self) -> bool {
+        self.next_to_sweep().is_some() || self.room.line.len() > 0 || self.room.some_active().is_some()
+    }
+
+    /// A live reservation of a cancelled sale; one that is being charged waits for the outcome.
+    fn next_to_sweep(&self) -> Option<crate::id::ReservationId> {
+        let idle = |id: &&crate::id::ReservationId| {
+            self.reservations.get(**id).is_some_and(|r| r.is_live())
+                && self.reservations.last_payment(**id).is_none_or(|row| row.view.status != PaymentStatus::Charging)
+        };
+        self.sweep.iter().find(idle).copied()
+    }
+
+    fn sweep_one(&self) -> Option<Facts> {
+        if let Some(id) = self.next_to_sweep() {
+            let view = &self.reservations.get(id)?.row.view;
+            if view.status == ReservationStatus::Pending {
+                let mut facts: Facts = smallvec![Fact::HoldReleased { reservation: id }];
+                facts.extend(self.failed_with(id, PaymentFailure::SaleCancelled));
+                return Some(facts);
+            }
+            return self.cancelled_and_refunded(id, RefundReason::SaleCancelled);
+        }
+        let waiting = self.room.line.head().map(|(_, buyer)| Fact::PlaceExpired { buyer });
+        let active = || self.room.some_active().map(|buyer| Fact::SlotExpired { buyer });
+        waiting.or_else(active).map(|fact| smallvec![fact])
+    }
+}
