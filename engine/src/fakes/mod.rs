@@ -1,1 +1,15 @@
-//! f
+//! In-memory fakes of the ports, for tests, simulation and benches: they can be told to fail, hang, lose answers and
+//! lie about nothing. They pass the same conformance suites as the real adapters. Must never be in a release build.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fake that is misused should stop its test")]
+
+mod clock;
+mod journal;
+mod payments;
+mod plans;
+mod projection;
+
+pub use clock::FakeClock;
+pub use journal::FakeJournal;
+pub use payments::FakePayments;
+pub use plans::{FakePlans, small_config, small_plan};
+pub use projection::FakeProjection;

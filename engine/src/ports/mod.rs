@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod catalogue;
 pub mod records;
+pub mod rows;
 
 use crate::id::{BuyerId, Epoch, EventId, PaymentId, PlanHash, Seq};
 use crate::money::{Amount, Currency};

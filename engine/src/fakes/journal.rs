@@ -1,0 +1,255 @@
+//! A journal in memory that can be told to fail. What it holds is what a crash leaves: a test that drops an engine
+//! and starts another one on a clone has crashed and recovered.
+
+use crate::id::{Epoch, EventId, Seq};
+use crate::ports::{Appended, Journal, JournalEntry, JournalError, JournalReader, ReadError};
+use crate::sale::{Entry, SaleSnapshot};
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// What shall go wrong with the next calls that write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    NotDone,
+    UnknownDone,
+    UnknownNotDone,
+    Fatal,
+}
+
+#[derive(Default)]
+struct Stored {
+    epoch: Epoch,
+    entries: Vec<Entry>,
+    snapshots: Vec<SaleSnapshot>,
+    damaged: Option<(Seq, String)>,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: HashMap<EventId, Stored>,
+    faults: VecDeque<Fault>,
+    hanging: bool,
+    unreadable: bool,
+    appends: u64,
+    waiting: u64,
+}
+
+/// A journal in memory; clones share it, as two processes share a database.
+#[derive(Clone, Default)]
+pub struct FakeJournal {
+    inner: Arc<(Mutex<Inner>, Condvar)>,
+}
+
+impl FakeJournal {
+    /// The next `times` writes are certainly not done.
+    pub fn fail_not_done(&self, times: usize) {
+        self.lock().faults.extend(std::iter::repeat_n(Fault::NotDone, times));
+    }
+
+    /// The answer to the next write is lost: it `happened` or not.
+    pub fn lose_answer(&self, happened: bool) {
+        self.lock().faults.push_back(if happened { Fault::UnknownDone } else { Fault::UnknownNotDone });
+    }
+
+    /// The next write is an I/O error on a sync; it did not happen.
+    pub fn fail_fatally(&self) {
+        self.lock().faults.push_back(Fault::Fatal);
+    }
+
+    /// Writes do not return until [`FakeJournal::release`].
+    pub fn hang(&self) {
+        self.lock().hanging = true;
+    }
+
+    /// Lets hanging writes go on.
+    pub fn release(&self) {
+        self.lock().hanging = false;
+        self.inner.1.notify_all();
+    }
+
+    /// Writes that hang at this moment.
+    #[must_use]
+    pub fn hanging_writes(&self) -> u64 {
+        self.lock().waiting
+    }
+
+    /// Reads fail (`true`) or work again.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.lock().unreadable = unreadable;
+    }
+
+    /// Damages a row, as a broken disk would.
+    pub fn damage(&self, event: EventId, seq: Seq) {
+        if let Some(stored) = self.lock().events.get_mut(&event) {
+            stored.damaged = Some((seq, "the fake was told so".to_owned()));
+        }
+    }
+
+    /// Every fact of an event, as it is stored.
+    #[must_use]
+    pub fn entries(&self, event: EventId) -> Vec<Entry> {
+        self.lock().events.get(&event).map(|stored| stored.entries.clone()).unwrap_or_default()
+    }
+
+    /// How many batches were tried.
+    #[must_use]
+    pub fn appends(&self) -> u64 {
+        self.lock().appends
+    }
+
+    /// A copy as it is at this moment: what another machine would find after a crash now.
+    #[must_use]
+    pub fn crashed(&self) -> Self {
+        let inner = self.lock();
+        let copied = inner.events.iter().map(|(event, stored)| {
+            let copy = Stored {
+                epoch: stored.epoch,
+                entries: stored.entries.clone(),
+                snapshots: stored.snapshots.clone(),
+                damaged: stored.damaged.clone(),
+            };
+            (*event, copy)
+        });
+        let copy = Inner { events: copied.collect(), ..Inner::default() };
+        Self { inner: Arc::new((Mutex::new(copy), Condvar::new())) }
+    }
+
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
+        self.inner.0.lock()
+    }
+
+    /// Waits while it hangs, then says what shall go wrong.
+    fn begin(&self) -> (parking_lot::MutexGuard<'_, Inner>, Option<Fault>) {
+        let mut inner = self.lock();
+        inner.waiting += 1;
+        while inner.hanging {
+            self.inner.1.wait(&mut inner);
+        }
+        inner.waiting -= 1;
+        let fault = inner.faults.pop_front();
+        (inner, fault)
+    }
+
+    fn readable(&self) -> Result<parking_lot::MutexGuard<'_, Inner>, ReadError> {
+        let inner = self.lock();
+        if inner.unreadable { Err(ReadError::Unavailable("the fake was told so".to_owned())) } else { Ok(inner) }
+    }
+}
+
+/// Does a write unless `fault` says otherwise, and answers as `fault` says.
+fn under<T>(fault: Option<Fault>, write: impl FnOnce() -> T) -> Result<T, JournalError> {
+    let told = || "the fake was told so".to_owned();
+    match fault {
+        None => Ok(write()),
+        Some(Fault::UnknownDone) => {
+            write();
+            Err(JournalError::Unknown(told()))
+        }
+        Some(Fault::UnknownNotDone) => Err(JournalError::Unknown(told())),
+        Some(Fault::NotDone) => Err(JournalError::NotDone(told())),
+        Some(Fault::Fatal) => Err(JournalError::Fatal(told())),
+    }
+}
+
+impl Inner {
+    fn append(&mut self, batch: &[JournalEntry]) -> Appended {
+        let mut events: Vec<EventId> = Vec::new();
+        for JournalEntry { event, .. } in batch {
+            if !events.contains(event) {
+                events.push(*event);
+            }
+        }
+        let fenced = events.into_iter().filter(|event| {
+            let entries = batch.iter().filter(|one| one.event == *event).map(|one| &one.entry);
+            !self.events.entry(*event).or_default().append(entries)
+        });
+        Appended { fenced: fenced.collect() }
+    }
+}
+
+impl Stored {
+    /// Appends all of them or none; false when they do not fit.
+    fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry> + Clone) -> bool {
+        let mut next = self.entries.len() as u64 + 1;
+        for entry in entries.clone() {
+            let fits = match self.entries.get((entry.seq.0 as usize).wrapping_sub(1)) {
+                Some(stored) => stored == entry,
+                None => {
+                    let follows = entry.seq.0 == next && entry.epoch == self.epoch;
+                    next += 1;
+                    follows
+                }
+            };
+            if !fits {
+                return false;
+            }
+        }
+        let new = entries.skip_while(|entry| entry.seq.0 <= self.entries.len() as u64).cloned();
+        let new: Vec<_> = new.collect();
+        self.entries.extend(new);
+        true
+    }
+}
+
+impl Journal for FakeJournal {
+    fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
+        let (mut inner, fault) = self.begin();
+        inner.appends += 1;
+        under(fault, || inner.append(batch))
+    }
+
+    fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
+        let (mut inner, fault) = self.begin();
+        under(fault, || {
+            let stored = inner.events.entry(event).or_default();
+            stored.epoch = Epoch(stored.epoch.0 + 1);
+            stored.epoch
+        })
+    }
+}
+
+impl JournalReader for FakeJournal {
+    fn events(&self) -> Result<Vec<EventId>, ReadError> {
+        let events: BTreeSet<EventId> = self.readable()?.events.keys().copied().collect();
+        Ok(events.into_iter().collect())
+    }
+
+    fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
+        Ok(self.readable()?.events.get(&event).and_then(|stored| stored.snapshots.last().cloned()))
+    }
+
+    fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
+        let (entries, damaged) = match self.readable()?.events.get(&event) {
+            Some(stored) => (stored.entries.clone(), stored.damaged.clone()),
+            None => return Ok(()),
+        };
+        for entry in entries.into_iter().filter(|entry| entry.seq > after) {
+            if let Some((seq, reason)) = &damaged
+                && entry.seq == *seq
+            {
+                return Err(ReadError::Damaged { event, seq: *seq, reason: reason.clone() });
+            }
+            each(entry);
+        }
+        Ok(())
+    }
+
+    fn verify(&self, event: EventId) -> Result<u64, ReadError> {
+        let mut rows = 0;
+        self.replay(event, Seq(0), &mut |_| rows += 1)?;
+        Ok(rows)
+    }
+
+    fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
+        let mut inner = self.readable()?;
+        let snapshots = &mut inner.events.entry(event).or_default().snapshots;
+        snapshots.retain(|kept| kept.seq != snapshot.seq);
+        snapshots.push(snapshot.clone());
+        snapshots.sort_by_key(|kept| kept.seq);
+        let surplus = snapshots.len().saturating_sub(2);
+        snapshots.drain(..surplus);
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! What facts mean to the tables that are written behind the journal: folds a batch into the final rows of it, so that
+//! every storage writes each row once and no adapter decides what a fact does. Follows `Sale::apply` for reservations,
+//! payments and seats; must never decide anything that a fact has not decided, and must never read a clock.
+
+use crate::id::{EventId, PaymentId, ReservationId, SeatIndex, Seq};
+use crate::money::{Amount, Currency};
+use crate::plan::Plan;
+use crate::sale::{Entry, Fact, PaymentStatus, PaymentView, ReservationStatus, ReservationView, Seats};
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a seat stands, in API words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatStatus {
+    /// Free.
+    Available,
+    /// Held, not yet paid.
+    Held,
+    /// Paid.
+    Sold,
+}
+
+/// A seat's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeatRecord {
+    /// How it stands.
+    pub status: SeatStatus,
+    /// Whose it is, unless it is free.
+    pub reservation: Option<ReservationId>,
+}
+
+/// A payment's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRecord {
+    /// The event.
+    pub event: EventId,
+    /// What its buyer sees.
+    pub view: PaymentView,
+    /// The provider's name for the transaction, once started.
+    pub transaction: Option<Box<str>>,
+    /// Whether the provider has failed to say what became of the charge.
+    pub unknown: bool,
+    /// What the provider took.
+    pub captured: Amount,
+}
+
+/// A reservation's row after the batch.
+#[derive(Clone, Debug)]
+pub struct ReservationChange {
+    /// The event.
+    pub event: EventId,
+    /// The row.
+    pub view: ReservationView,
+    /// Whether the tables have no such row yet.
+    pub is_new: bool,
+    /// Whether its seats are other ones than the tables have.
+    pub has_new_seats: bool,
+}
+
+/// A payment's row after the batch.
+#[derive(Clone, Debug)]
+pub struct PaymentChange {
+    /// The row.
+    pub record: PaymentRecord,
+    /// Whether the tables have no such row yet.
+    pub is_new: bool,
+}
+
+/// What other systems are told, as it stood right after the fact.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The event.
+    pub event: EventId,
+    /// The fact.
+    pub seq: Seq,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What happened, such as `reservation.confirmed`.
+    pub kind: &'static str,
+    /// What it happened to.
+    pub subject: Subject,
+}
+
+/// What a notice is about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A reservation; topic `reservation.events`.
+    Reservation(Box<ReservationView>),
+    /// A payment; topic `payment.events`.
+    Payment(Box<PaymentView>),
+}
+
+impl Subject {
+    /// The topic that it is published to.
+    #[must_use]
+    pub fn topic(&self) -> &'static str {
+        match self {
+            Self::Reservation(_) => "reservation.events",
+            Self::Payment(_) => "payment.events",
+        }
+    }
+
+    /// The reservation, whose id is the key that keeps order.
+    #[must_use]
+    pub fn reservation(&self) -> ReservationId {
+        match self {
+            Self::Reservation(view) => view.id,
+            Self::Payment(view) => view.reservation,
+        }
+    }
+}
+
+/// What the tables hold before the batch.
+pub trait Before {
+    /// Why they could not be read.
+    type Error;
+
+    /// A reservation's row and its seats.
+    ///
+    /// # Errors
+    /// When the tables could not be read.
+    fn reservation(&mut self, id: ReservationId) -> Result<Option<ReservationView>, Self::Error>;
+
+    /// A payment's row.
+    ///
+    /// # Errors
+    /// When the tables could not be read.
+    fn payment(&mut self, id: PaymentId) -> Result<Option<PaymentRecord>, Self::Error>;
+}
+
+/// Everything that a batch changes, each row once.
+#[derive(Default)]
+pub struct Changes {
+    /// Reservations that are new or have changed.
+    pub reservations: BTreeMap<ReservationId, ReservationChange>,
+    /// Payments that are new or have changed.
+    pub payments: BTreeMap<PaymentId, PaymentChange>,
+    /// Seats that have changed.
+    pub seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
+    /// Messages, in the order of the facts.
+    pub notices: Vec<Notice>,
+    /// Rules and plan of the sales that were configured.
+    pub configured: BTreeMap<EventId, (Currency, Arc<Plan>)>,
+}
+
+impl Changes {
+    /// Folds one fact in. Facts of an event come in order and without gaps, from what the tables hold on.
+    ///
+    /// # Errors
+    /// When `before` could not be read; the changes must be thrown away then.
+    pub fn fold<B: Before>(&mut self, event: EventId, entry: &Entry, before: &mut B) -> Result<(), B::Error> {
+        let mut one = Folding { changes: self, event, entry, before };
+        one.fact()
+    }
+}
+
+struct Folding<'a, B> {
+    changes: &'a mut Changes,
+    event: EventId,
+    entry: &'a Entry,
+    before: &'a mut B,
+}
+
+impl<B: Before> Folding<'_, B> {
+    fn fact(&mut self) -> Result<(), B::Error> {
+        match &self.entry.fact {
+            Fact::Configured { config, plan, by: _ } => {
+                self.changes.configured.insert(self.event, (config.currency, Arc::clone(plan)));
+                Ok(())
+            }
+            Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at } => {
+                let view = ReservationView {
+                    id: *reservation,
+                    buyer: *buyer,
+                    status: ReservationStatus::Pending,
+                    seats: seats.clone(),
+                    amount: *amount,
+                    hold_expires_at: *expires_at,
+                    created_at: self.entry.at,
+                    confirmed_at: None,
+                    ticket: None,
+                    refund: None,
+                };
+                self.set_seats(seats, SeatStatus::Held, Some(*reservation));
+                self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())));
+                let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true };
+                self.changes.reservations.insert(*reservation, change);
+                Ok(())
+            }
+            Fact::HoldChanged { reservation, seats, amount } => {
+                let (seats, amount) = (seats.clone(), *amount);
+                self.reservation(*reservation, "reservation.changed", |view| {
+                    view.seats = seats;
+                    view.amount = amount;
+                })
+            }
+            Fact::HoldReleased { reservation } => self.reservation(*reservation, "reservation.released", |view| {
+                view.status = ReservationStatus::Cancelled;
+            }),
+            Fact::HoldExpired { reservation } => self.reservation(*reservation, "reservation.expired", |view| {
+                view.status = ReservationStatus::Expired;
+            }),
+            Fact::ReservationConfirmed { reservation, payment: _, seats, ticket } => {
+                let (seats, ticket, at) = (seats.clone(), *ticket, self.entry.at);
+                self.reservation(*reservation, "reservation.confirmed", |view| {
+                    view.status = ReservationStatus::Confirmed;
+                    view.seats = seats;
+                    view.confirmed_at = Some(at);
+                    view.ticket = Some(ticket);
+                })
+            }
+            Fact::ReservationCancelled { reservation, refund } => {
+                let refund = *refund;
+                self.reservation(*reservation, "reservation.cancelled", |view| {
+                    view.status = ReservationStatus::Cancelled;
+                    view.refund = Some(refund);
+                })
+            }
+            Fact::PaymentOpened { payment, reservation, amount } => self.open_payment(*payment, *reservation, *amount),
+            Fact::PaymentStarted { payment, transaction } => self.payment(*payment, "payment.started", |record| {
+                record.view.status = PaymentStatus::Charging;
+                record.transaction = Some(transaction.clone());
+            }),
+            Fact::PaymentUnknown { payment } => self.payment(*payment, "payment.unknown", |record| record.unknown = true),
+            Fact::PaymentCaptured { payment, amount } => {
+                let at = self.entry.at;
+                self.payment(*payment, "payment.captured", |record| {
+                    record.view.status = PaymentStatus::Captured;
+                    record.view.paid_at = Some(at);
+                    record.captured = *amount;
+                    record.unknown = false;
+                })
+            }
+            Fact::PaymentFailed { payment, reason } => self.payment(*payment, "payment.failed", |record| {
+                record.view.status = PaymentStatus::Failed(reason.clone());
+                record.unknown = false;
+            }),
+            Fact::RefundOrdered { payment, amount: _, reason } => {
+                self.payment(*payment, "payment.refund_ordered", |record| {
+                    record.view.status = PaymentStatus::Refunded { reason: *reason, settled: false };
+                })
+            }
+            Fact::PaymentRefunded { payment } => self.payment(*payment, "payment.refunded", |record| {
+                if let PaymentStatus::Refunded { settled, .. } = &mut record.view.status {
+                    *settled = true;
+                }
+            }),
+            Fact::OrdinalsReserved { .. }
+            | Fact::Entered { .. }
+            | Fact::Left { .. }
+            | Fact::Admitted { .. }
+            | Fact::SlotExpired { .. }
+            | Fact::PlaceExpired { .. }
+            | Fact::Steered { .. }
+            | Fact::SaleCancelled { .. }
+            | Fact::SaleRetired { .. }
+            | Fact::KeyRemembered { .. } => Ok(()),
+        }
+    }
+
+    /// Changes a reservation that the tables or this batch have; its seats follow.
+    fn reservation(
+        &mut self,
+        id: ReservationId,
+        kind: &'static str,
+        change: impl FnOnce(&mut ReservationView),
+    ) -> Result<(), B::Error> {
+        if !self.changes.reservations.contains_key(&id) {
+            let Some(view) = self.before.reservation(id)? else { return Ok(()) };
+            let change = ReservationChange { event: self.event, view, is_new: false, has_new_seats: false };
+            self.changes.reservations.insert(id, change);
+        }
+        let Some(known) = self.changes.reservations.get_mut(&id) else { return Ok(()) };
+        let (old_status, old_seats) = (known.view.status, known.view.seats.clone());
+        change(&mut known.view);
+        known.has_new_seats |= known.view.seats != old_seats;
+        let view = known.view.clone();
+        if owned_seat_status(old_status).is_some() {
+            self.set_seats(&old_seats, SeatStatus::Available, None);
+        }
+        if let Some(status) = owned_seat_status(view.status) {
+            self.set_seats(&view.seats, status, Some(id));
+        }
+        self.notice(kind, Subject::Reservation(Box::new(view)));
+        Ok(())
+    }
+
+    fn open_payment(&mut self, id: PaymentId, reservation: ReservationId, amount: Amount) -> Result<(), B::Error> {
+        let owner = match self.changes.reservations.get(&reservation) {
+            Some(change) => Some(change.view.buyer),
+            None => self.before.reservation(reservation)?.map(|view| view.buyer),
+        };
+        let Some(buyer) = owner else { return Ok(()) };
+        let view = PaymentView {
+            id,
+            reservation,
+            buyer,
+            amount,
+            status: PaymentStatus::Opened,
+            created_at: self.entry.at,
+            paid_at: None,
+        };
+        self.notice("payment.opened", Subject::Payment(Box::new(view.clone())));
+        let record =
+            PaymentRecord { event: self.event, view, transaction: None, unknown: false, captured: Amount(0) };
+        self.changes.payments.insert(id, PaymentChange { record, is_new: true });
+        Ok(())
+    }
+
+    /// Changes a payment that the tables or this batch have.
+    fn payment(
+        &mut self,
+        id: PaymentId,
+        kind: &'static str,
+        change: impl FnOnce(&mut PaymentRecord),
+    ) -> Result<(), B::Error> {
+        if !self.changes.payments.contains_key(&id) {
+            let Some(record) = self.before.payment(id)? else { return Ok(()) };
+            self.changes.payments.insert(id, PaymentChange { record, is_new: false });
+        }
+        let Some(known) = self.changes.payments.get_mut(&id) else { return Ok(()) };
+        change(&mut known.record);
+        let view = known.record.view.clone();
+        self.notice(kind, Subject::Payment(Box::new(view)));
+        Ok(())
+    }
+
+    fn set_seats(&mut self, seats: &Seats, status: SeatStatus, reservation: Option<ReservationId>) {
+        for seat in seats {
+            self.changes.seats.insert((self.event, *seat), SeatRecord { status, reservation });
+        }
+    }
+
+    fn notice(&mut self, kind: &'static str, subject: Subject) {
+        let Entry { seq, at, .. } = *self.entry;
+        self.changes.notices.push(Notice { event: self.event, seq, at, kind, subject });
+    }
+}
+
+/// How the seats of such a reservation stand; `None` when it has none any more.
+fn owned_seat_status(status: ReservationStatus) -> Option<SeatStatus> {
+    match status {
+        ReservationStatus::Pending => Some(SeatStatus::Held),
+        ReservationStatus::Confirmed => Some(SeatStatus::Sold),
+        ReservationStatus::Cancelled | ReservationStatus::Expired => None,
+    }
+}
