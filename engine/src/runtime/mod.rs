@@ -1,1 +1,24 @@
-//! r
+//! The runtime around [`crate::sale::Sale`]: one actor for each event, one journal for all of them, the committed
+//! read view, routes, time, effects, and what is written behind. Must never decide anything about seats or places.
+//!
+//! The life of a command: [`SaleHandle::ask`] puts it into a lane and wakes the actor; the actor decides and applies
+//! on its own sale, which runs ahead of the journal; the journal's thread commits the open batch, applies it to the
+//! read view, answers, and hands effects and facts on, in this order.
+
+mod actor;
+mod arbiters;
+mod claims;
+mod effects;
+mod engine;
+mod handle;
+mod health;
+mod journal;
+mod projector;
+mod recovery;
+mod snapshots;
+mod timekeeper;
+
+pub use claims::Claims;
+pub use engine::{Engine, Ports, Settings, StartError};
+pub use handle::{Answer, Refusal, SaleHandle};
+pub use health::{Health, JournalHealth};

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use std::collections::VecDeque;
 
 /// The keys of one sale.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Keys {
     rows: HashMap<u128, KeyRow>,
     order: VecDeque<(Timestamp, u128)>,

@@ -18,6 +18,7 @@ pub(crate) enum SeatState {
 }
 
 /// The seats of one sale.
+#[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) plan: Arc<Plan>,
     free: Bits,

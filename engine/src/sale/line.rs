@@ -9,7 +9,7 @@ const WORDS: usize = 8;
 const BLOCK: u64 = (WORDS * 64) as u64;
 
 /// Who waits, by ordinal.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Line {
     blocks: Vec<Block>,
     /// Fenwick tree over the blocks' counts, from index 1.
@@ -17,7 +17,7 @@ pub(crate) struct Line {
     len: u64,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Block {
     live: [u64; WORDS],
     buyers: Option<Box<[BuyerId]>>,

@@ -46,6 +46,7 @@ use std::sync::Arc;
 pub use decide::{Decision, Outcome};
 
 /// One event's sale: the whole state that its journal describes.
+#[derive(Clone)]
 pub struct Sale {
     seq: Seq,
     at: Timestamp,

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A reservation and what only the sale knows of it.
+#[derive(Clone)]
 pub(crate) struct Reservation {
     pub(crate) row: ReservationRow,
     /// Every payment opened for it, the newest last.
@@ -40,7 +41,7 @@ pub(crate) struct BuyerSeats {
 }
 
 /// All reservations in memory.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Reservations {
     slab: Vec<Option<Reservation>>,
     vacant: Vec<u32>,

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Everyone's place at one sale.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Room {
     places: HashMap<BuyerId, PlaceRow>,
     pub(crate) line: Line,

@@ -12,6 +12,7 @@ use std::ops::Range;
 const TRIES: usize = 32;
 
 /// The index over one hall.
+#[derive(Clone)]
 pub(crate) struct Runs {
     /// The longest free run of each segment, at most [`INDEXED_RUN`].
     longest: Vec<u8>,

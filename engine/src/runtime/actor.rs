@@ -1,0 +1,243 @@
+//! The actor of one event: owns its [`Sale`], which runs ahead of the journal, and takes one turn for each wake.
+//! A turn handles everything that waits in the lanes; one message is one turn, so a burst costs one wake-up.
+//! With `arbiters.rs` the only file that names actix. Must never wait.
+
+use crate::id::{BuyerId, Epoch, PaymentId};
+use crate::limits::{COMMANDS_PER_TURN, STEPS_PER_TURN};
+use crate::ports::JournalEntry;
+use crate::runtime::handle::{Answer, Envelope, Refusal, ReplyTo, SaleHandle};
+use crate::runtime::journal::Turn;
+use crate::sale::{Command, Decision, Entry, Fact, Facts, PaymentStatus, PaymentView, Reply, Sale};
+use crate::time::Timestamp;
+use actix::{Actor, ActorContext, Addr, ArbiterHandle, Context, Handler, Message};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// When an actor that found the journal failing looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Where wakes go.
+pub(crate) struct Post(Addr<SaleActor>);
+
+impl Post {
+    pub(crate) fn wake(&self) {
+        self.0.do_send(Wake);
+    }
+}
+
+/// Starts the actor of a sale on an arbiter and gives the handle its address.
+pub(crate) fn start(handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch, arbiter: &ArbiterHandle) {
+    let actor = SaleActor::new(Arc::clone(handle), sale, epoch);
+    let address = SaleActor::start_in_arbiter(arbiter, move |_| actor);
+    handle.set_post(Some(Post(address)));
+}
+
+/// Something may wait in the lanes, or time may have passed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Wake;
+
+pub(crate) struct SaleActor {
+    handle: Arc<SaleHandle>,
+    sale: Sale,
+    epoch: Epoch,
+    /// When to look whether a waiting buyer was heard of.
+    absences: BTreeSet<(Timestamp, BuyerId)>,
+    /// Nobody's absence counts from earlier: the start, or the end of an outage of ours.
+    present_from: Timestamp,
+    outage: bool,
+    /// Who waits for a charge to settle.
+    waiters: HashMap<PaymentId, Vec<oneshot::Sender<PaymentView>>>,
+    armed: Option<Timestamp>,
+}
+
+impl Actor for SaleActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Wake> for SaleActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Self::Context) {
+        let turn = std::panic::catch_unwind(AssertUnwindSafe(|| self.turn()));
+        if turn.is_err() {
+            self.handle.set_post(None);
+            context.stop();
+            self.handle.core.rebuild(&self.handle);
+        }
+    }
+}
+
+impl SaleActor {
+    fn new(handle: Arc<SaleHandle>, sale: Sale, epoch: Epoch) -> Self {
+        let present_from = handle.core.clock.now();
+        let absences = match sale.config() {
+            Some(config) => sale.waiting().map(|buyer| (present_from + config.admission.absent, buyer)).collect(),
+            None => BTreeSet::new(),
+        };
+        Self {
+            handle,
+            sale,
+            epoch,
+            absences,
+            present_from,
+            outage: false,
+            waiters: HashMap::new(),
+            armed: None,
+        }
+    }
+
+    /// Handles what waits: outcomes first, then time, operators, and buyers up to a bound.
+    fn turn(&mut self) {
+        let handle = Arc::clone(&self.handle);
+        let core = &handle.core;
+        handle.turn_begins();
+        #[cfg(any(test, feature = "fakes"))]
+        assert!(!handle.panic_next.swap(false, std::sync::atomic::Ordering::AcqRel), "told to panic");
+        let now = core.clock.now().max(self.sale.at());
+        if !core.journal.is_writable(now) {
+            self.outage = true;
+            handle.refuse_all(&Refusal::StorageUnavailable);
+            self.arm(Some(now + LOOK_AGAIN), now);
+            return;
+        }
+        if std::mem::take(&mut self.outage) {
+            self.present_from = now;
+        }
+        let mut turn = Turn { sale: Arc::clone(&handle), rows: Vec::new(), answers: Vec::new(), settled: Vec::new() };
+        while let Some(envelope) = handle.lanes.outcomes.pop() {
+            self.handle_command(envelope, now, &mut turn);
+        }
+        self.pass_time(now, &mut turn);
+        while let Some(envelope) = handle.lanes.operators.pop() {
+            self.handle_command(envelope, now, &mut turn);
+        }
+        for _ in 0..COMMANDS_PER_TURN {
+            let Some(envelope) = handle.lanes.buyers.pop() else { break };
+            self.handle_command(envelope, now, &mut turn);
+        }
+        if !turn.rows.is_empty() || !turn.answers.is_empty() {
+            core.journal.push(turn);
+        }
+        let absence = self.absences.first().map(|(at, _)| *at);
+        let next = self.sale.next_deadline().into_iter().chain(absence).min();
+        self.arm(next, now);
+        if !handle.lanes.buyers.is_empty() {
+            handle.wake();
+        }
+    }
+
+    fn handle_command(&mut self, envelope: Envelope, now: Timestamp, turn: &mut Turn) {
+        let Envelope { command, reply, deadline, span } = envelope;
+        let _entered = span.enter();
+        if deadline < now {
+            if let Some(reply) = reply {
+                reply.send(Err(Refusal::DeadlineExceeded));
+            }
+            return;
+        }
+        match self.sale.decide(&command, now, self.epoch) {
+            Ok(decision) => self.carry_out(decision, reply, now, turn),
+            // A refusal promises nothing, so it leaves at once.
+            Err(rejection) => {
+                if let Some(reply) = reply {
+                    reply.send(Err(Refusal::Rejected(rejection)));
+                }
+            }
+        }
+    }
+
+    /// Applies the facts to the running sale and hands them, with the answer, to the turn.
+    fn carry_out(&mut self, decision: Decision, reply: Option<ReplyTo>, now: Timestamp, turn: &mut Turn) {
+        let Decision { facts, outcome } = decision;
+        self.record(facts, now, turn);
+        let Some(reply) = reply else { return };
+        let answer = self.sale.answer(outcome, now);
+        let charging = match &answer {
+            Reply::Payment(payment) => (payment.status == PaymentStatus::Charging).then_some(payment.id),
+            Reply::Done | Reply::Reservation(_) | Reply::Place(_) | Reply::Steering(_) => None,
+        };
+        let settlement = charging.map(|payment| self.wait_for(payment));
+        turn.answers.push((reply, Answer { reply: answer, settlement, seq: self.sale.seq() }));
+    }
+
+    fn record(&mut self, facts: Facts, now: Timestamp, turn: &mut Turn) {
+        let first = turn.rows.len();
+        for fact in facts {
+            let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: now, fact };
+            self.sale.apply(&entry);
+            turn.rows.push(JournalEntry { event: self.handle.event(), entry });
+        }
+        for at in first..turn.rows.len() {
+            self.follow(at, now, turn);
+        }
+    }
+
+    /// What the actor itself keeps beside the sale: whose absence to watch, and who waits for a payment. Called when
+    /// all facts of a decision are applied, so that a payment is told as it stands after them.
+    fn follow(&mut self, row: usize, now: Timestamp, turn: &mut Turn) {
+        if let Fact::Entered { buyer, .. } = &turn.rows[row].entry.fact
+            && let Some(config) = self.sale.config()
+        {
+            self.absences.insert((now + config.admission.absent, *buyer));
+        }
+        if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact {
+            self.settle_later(*payment, turn);
+        }
+    }
+
+    fn settle_later(&mut self, payment: PaymentId, turn: &mut Turn) {
+        let Some(waiters) = self.waiters.remove(&payment) else { return };
+        let Some(view) = self.sale.payment(payment) else { return };
+        turn.settled.extend(waiters.into_iter().map(|waiter| (waiter, view.clone())));
+    }
+
+    fn wait_for(&mut self, payment: PaymentId) -> oneshot::Receiver<PaymentView> {
+        let (sender, receiver) = oneshot::channel();
+        let waiters = self.waiters.entry(payment).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(sender);
+        receiver
+    }
+
+    /// Takes the steps that are due, up to a bound, and gives up places of buyers who are gone.
+    fn pass_time(&mut self, now: Timestamp, turn: &mut Turn) {
+        for _ in 0..STEPS_PER_TURN {
+            match self.sale.decide(&Command::Tick, now, self.epoch) {
+                Ok(decision) if !decision.facts.is_empty() => self.record(decision.facts, now, turn),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        for _ in 0..STEPS_PER_TURN {
+            let Some((at, buyer)) = self.absences.first().copied().filter(|(at, _)| *at <= now) else { break };
+            self.absences.remove(&(at, buyer));
+            self.check_absence(buyer, now, turn);
+        }
+    }
+
+    fn check_absence(&mut self, buyer: BuyerId, now: Timestamp, turn: &mut Turn) {
+        let Some(absent) = self.sale.config().map(|config| config.admission.absent) else { return };
+        let Ok(decision) = self.sale.decide(&Command::ExpireAbsent { buyer }, now, self.epoch) else { return };
+        if decision.facts.is_empty() {
+            return;
+        }
+        let heard = self.handle.last_heard(buyer).unwrap_or(self.present_from).max(self.present_from);
+        if heard + absent <= now {
+            self.record(decision.facts, now, turn);
+        } else {
+            self.absences.insert((heard + absent, buyer));
+        }
+    }
+
+    fn arm(&mut self, at: Option<Timestamp>, now: Timestamp) {
+        let fired = self.armed.is_some_and(|armed| armed <= now);
+        if at != self.armed || fired {
+            self.handle.core.timekeeper.set(self.handle.event(), at);
+            self.armed = at;
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! The engine: starts and stops everything, keeps the routes, and rebuilds actors behind them.
+
+use crate::id::{Epoch, EventId, EventTag};
+use crate::limits::{FACTS_PER_SNAPSHOT, REBUILD_WINDOW, REBUILDS_BEFORE_QUARANTINE};
+use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
+use crate::runtime::actor;
+use crate::runtime::arbiters::Arbiters;
+use crate::runtime::claims::Claims;
+use crate::runtime::effects::Effects;
+use crate::runtime::handle::{Refusal, SaleHandle, Service};
+use crate::runtime::health::{Health, JournalHealth};
+use crate::runtime::journal::{JournalFront, JournalThread};
+use crate::runtime::projector::{Projector, ProjectorFront};
+use crate::runtime::recovery::recover;
+use crate::runtime::snapshots::{self, Snapshots};
+use crate::runtime::timekeeper::Timekeeper;
+use crate::sale::Sale;
+use crate::time::Timestamp;
+use dashmap::DashMap;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a stopping engine waits for commands in flight.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the engine stands on.
+pub struct Ports {
+    /// The journal's writing side.
+    pub journal: Box<dyn Journal>,
+    /// The journal's reading side.
+    pub reader: Arc<dyn JournalReader>,
+    /// What is written behind.
+    pub projection: Box<dyn Projection>,
+    /// Who charges.
+    pub payments: Arc<dyn PaymentProvider>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How the engine runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// Event loops for actors, each on its own thread.
+    pub arbiters: usize,
+    /// How long a provider is waited for, at most [`crate::limits::CHARGE_TIMEOUT_MAX`].
+    pub charge_timeout: Duration,
+    /// Facts of one event after which a snapshot is taken.
+    pub snapshot_every: u64,
+    /// Called once when the journal has lost the right to be believed: the process must end without answering.
+    pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            arbiters: 1,
+            charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
+            snapshot_every: FACTS_PER_SNAPSHOT,
+            on_fatal: Arc::new(|_| std::process::abort()),
+        }
+    }
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The journal or the projections could not be read.
+    #[error("{0}")]
+    Storage(String),
+}
+
+/// What every part of a running engine shares.
+pub(crate) struct Core {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: JournalFront,
+    pub(crate) projector: ProjectorFront,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) effects: Effects,
+    pub(crate) timekeeper: Timekeeper,
+    pub(crate) claims: Claims,
+    routes: DashMap<EventId, Arc<SaleHandle>>,
+    tags: DashMap<EventTag, EventId>,
+    reader: Arc<dyn JournalReader>,
+    arbiters: Arbiters,
+    rebuilds: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
+    rebuilt: AtomicU64,
+    stopping: AtomicBool,
+    on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// A running engine; clones are the same one.
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+    threads: Arc<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    journal: Mutex<Option<JoinHandle<()>>>,
+    projector: Mutex<Option<JoinHandle<()>>>,
+    timekeeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Recovers every event, catches the projections up, and serves. Blocks until then; must not be called on a
+    /// tokio worker.
+    ///
+    /// # Errors
+    /// See [`StartError`]. A damaged journal is no error of the start: its event is not served.
+    pub fn start(ports: Ports, settings: Settings, tokio: tokio::runtime::Handle) -> Result<Self, StartError> {
+        let Ports { mut journal, reader, projection, payments, clock } = ports;
+        let storage = |error: &dyn std::fmt::Display| StartError::Storage(error.to_string());
+        let (projector, handed) = ProjectorFront::new();
+        let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
+        let core = Arc::new(Core {
+            clock,
+            journal: JournalFront::new(),
+            projector,
+            snapshots,
+            effects: Effects::new(payments, tokio, settings.charge_timeout),
+            timekeeper: Timekeeper::default(),
+            claims: Claims::default(),
+            routes: DashMap::new(),
+            tags: DashMap::new(),
+            reader: Arc::clone(&reader),
+            arbiters: Arbiters::start(settings.arbiters)?,
+            rebuilds: Mutex::new(HashMap::new()),
+            rebuilt: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            on_fatal: settings.on_fatal,
+        });
+        let events = reader.events().map_err(|error| storage(&error))?;
+        let mut projector = Projector { storage: projection, reader: Arc::clone(&reader), checkpoints: HashMap::new() };
+        let mut recovered = Vec::with_capacity(events.len());
+        for event in events {
+            match recover(&*reader, event) {
+                Ok((sale, from_snapshot)) => {
+                    let epoch = journal.raise_epoch(event).map_err(|error| storage(&error))?;
+                    projector.catch_up(event).map_err(|error| storage(&error))?;
+                    recovered.push((core.route(event, sale.clone()), sale, epoch, from_snapshot));
+                }
+                Err(ReadError::Damaged { event, seq, reason }) => core.damaged(event, &format!("seq {}: {reason}", seq.0)),
+                Err(error @ ReadError::Unavailable(_)) => return Err(storage(&error)),
+            }
+        }
+        let engine = Self { core: Arc::clone(&core), threads: Arc::default() };
+        engine.spawn_threads(JournalThread { core: Arc::clone(&core), storage: journal }, projector, handed, ordered)?;
+        let mut unverified = Vec::new();
+        for (handle, sale, epoch, from_snapshot) in recovered {
+            handle.snapshot_at.store(sale.seq().0, Ordering::Relaxed);
+            core.serve(&handle, sale, epoch);
+            if from_snapshot {
+                unverified.push(handle);
+            }
+        }
+        core.verify_behind(unverified)?;
+        Ok(engine)
+    }
+
+    fn spawn_threads(
+        &self,
+        journal: JournalThread,
+        projector: Projector,
+        handed: crossbeam::channel::Receiver<crate::ports::Committed>,
+        ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
+    ) -> std::io::Result<()> {
+        let named = |name: &str| std::thread::Builder::new().name(name.into());
+        *self.threads.journal.lock() = Some(named("onsale-journal").spawn(move || journal.run())?);
+        let core = Arc::clone(&self.core);
+        let run = move || projector.run(&handed, &core.projector);
+        *self.threads.projector.lock() = Some(named("onsale-projector").spawn(run)?);
+        let core = Arc::clone(&self.core);
+        let run = move || {
+            core.timekeeper.run(&core.clock, |event| {
+                if let Some(handle) = core.routes.get(&event) {
+                    handle.wake();
+                }
+            });
+        };
+        *self.threads.timekeeper.lock() = Some(named("onsale-time").spawn(run)?);
+        let reader = Arc::clone(&self.core.reader);
+        named("onsale-snapshots").spawn(move || snapshots::run(&ordered, &*reader))?;
+        Ok(())
+    }
+
+    /// The route to an event's sale.
+    #[must_use]
+    pub fn sale(&self, event: EventId) -> Option<Arc<SaleHandle>> {
+        self.core.routes.get(&event).map(|handle| Arc::clone(&handle))
+    }
+
+    /// The route to the sale that a reservation's or a payment's id names.
+    #[must_use]
+    pub fn sale_by_tag(&self, tag: EventTag) -> Option<Arc<SaleHandle>> {
+        let event = *self.core.tags.get(&tag)?;
+        self.sale(event)
+    }
+
+    /// Every route.
+    #[must_use]
+    pub fn sales(&self) -> Vec<Arc<SaleHandle>> {
+        self.core.routes.iter().map(|route| Arc::clone(&route)).collect()
+    }
+
+    /// A route and an actor for an event that has no facts yet; the same one when it has a route already.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`] and [`Refusal::Unserved`].
+    pub async fn open(&self, event: EventId) -> Result<Arc<SaleHandle>, Refusal> {
+        if let Some(handle) = self.sale(event) {
+            return Ok(handle);
+        }
+        if self.core.is_stopping() {
+            return Err(Refusal::Unserved);
+        }
+        let core = Arc::clone(&self.core);
+        let raised = tokio::task::spawn_blocking(move || core.journal.raise_epoch(event)).await;
+        let epoch = match raised {
+            Ok(Ok(epoch)) => epoch,
+            Ok(Err(_)) | Err(_) => return Err(Refusal::StorageUnavailable),
+        };
+        let handle = self.core.route(event, Sale::new());
+        self.core.serve(&handle, Sale::new(), epoch);
+        Ok(handle)
+    }
+
+    /// Which event each buyer is in.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.core.claims
+    }
+
+    /// How the engine is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let core = &self.core;
+        let mut health = Health {
+            journal: core.journal.health(core.clock.now()),
+            damaged: Vec::new(),
+            quarantined: Vec::new(),
+            facts: core.journal.facts.load(Ordering::Relaxed),
+            batches: core.journal.batches.load(Ordering::Relaxed),
+            projection_lag: core.projector.lag(),
+            rebuilds: core.rebuilt.load(Ordering::Relaxed),
+        };
+        for route in &core.routes {
+            match route.service() {
+                Service::Damaged => {
+                    health.damaged.push((route.event(), route.damage.lock().clone().unwrap_or_default()));
+                }
+                Service::Quarantined => health.quarantined.push(route.event()),
+                Service::Serving | Service::Rebuilding => {}
+            }
+        }
+        health
+    }
+
+    /// Takes no more commands, lets those in flight finish, and writes everything out.
+    pub async fn stop(&self) {
+        let core = &self.core;
+        core.stopping.store(true, Ordering::Release);
+        let until = tokio::time::Instant::now() + STOP_PATIENCE;
+        let busy = || core.routes.iter().any(|route| route.in_flight() > 0);
+        while busy() && core.journal.health(core.clock.now()) == JournalHealth::Good && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        core.effects.stop();
+        let (core, threads) = (Arc::clone(core), Arc::clone(&self.threads));
+        let stop = move || {
+            core.timekeeper.stop();
+            core.arbiters.stop();
+            core.journal.stop();
+            join(&threads.journal);
+            core.projector.close();
+            join(&threads.projector);
+            join(&threads.timekeeper);
+            // Routes hold the core and the core holds the routes: let go of each other.
+            core.routes.clear();
+        };
+        let _ = tokio::task::spawn_blocking(stop).await;
+    }
+}
+
+fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
+    if let Some(thread) = thread.lock().take() {
+        let _ = thread.join();
+    }
+}
+
+impl Core {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn route(self: &Arc<Self>, event: EventId, committed: Sale) -> Arc<SaleHandle> {
+        let handle = Arc::new(SaleHandle::new(event, Arc::clone(self), committed));
+        self.routes.insert(event, Arc::clone(&handle));
+        self.tags.insert(event.tag(), event);
+        handle
+    }
+
+    /// Starts the actor behind a route, and what its state asks for outside.
+    fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch) {
+        for buyer in sale.everyone_in_room() {
+            self.claims.confirm(buyer, handle.event());
+        }
+        handle.set_service(Service::Serving);
+        actor::start(handle, sale, epoch, self.arbiters.next());
+        self.effects.reconcile(handle);
+    }
+
+    fn damaged(self: &Arc<Self>, event: EventId, what: &str) {
+        tracing::error!(%event, what, "the journal is damaged; the event is not served");
+        let handle = match self.routes.get(&event).map(|handle| Arc::clone(&handle)) {
+            Some(handle) => handle,
+            None => self.route(event, Sale::new()),
+        };
+        *handle.damage.lock() = Some(what.to_owned());
+        handle.set_post(None);
+        handle.set_service(Service::Damaged);
+    }
+
+    /// The storage is lost: whoever started the engine must end the process.
+    pub(crate) fn fatal(&self, reason: &str) {
+        tracing::error!(reason, "the journal's storage has failed; nothing more is answered");
+        (self.on_fatal)(reason);
+    }
+
+    /// Another owner has the event: what was written with the old epoch is not in the journal.
+    pub(crate) fn fenced(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
+        tracing::warn!(event = %handle.event(), "another owner has raised the event's epoch");
+        handle.set_post(None);
+        self.rebuild(handle);
+    }
+
+    /// Rebuilds an actor behind its route: raise the epoch through the journal's queue, read, serve.
+    pub(crate) fn rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
+        if self.is_stopping() || handle.service() != Service::Serving {
+            return;
+        }
+        let (core, handle) = (Arc::clone(self), Arc::clone(handle));
+        handle.set_service(Service::Rebuilding);
+        let thread = std::thread::Builder::new().name("onsale-rebuild".into());
+        let spawned = thread.spawn({
+            let handle = Arc::clone(&handle);
+            move || core.rebuild_now(&handle)
+        });
+        if let Err(error) = spawned {
+            tracing::error!(event = %handle.event(), %error, "an actor could not be rebuilt");
+            handle.set_service(Service::Quarantined);
+        }
+    }
+
+    fn rebuild_now(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
+        let event = handle.event();
+        self.rebuilt.fetch_add(1, Ordering::Relaxed);
+        if self.too_many_rebuilds(event) {
+            tracing::error!(%event, "the actor failed too often; the event is quarantined");
+            handle.set_service(Service::Quarantined);
+            return;
+        }
+        let mut pause = crate::limits::JOURNAL_RETRY_MIN;
+        loop {
+            let rebuilt = self.journal.raise_epoch(event).map_err(|error| ReadError::Unavailable(error.to_string()));
+            match rebuilt.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
+                Ok((sale, epoch)) => {
+                    tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
+                    *handle.view.write() = sale.clone();
+                    return self.serve(handle, sale, epoch);
+                }
+                Err(ReadError::Damaged { seq, reason, .. }) => {
+                    return self.damaged(event, &format!("seq {}: {reason}", seq.0));
+                }
+                Err(error @ ReadError::Unavailable(_)) => {
+                    tracing::warn!(%event, %error, "the actor is not rebuilt yet");
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(crate::limits::JOURNAL_RETRY_MAX);
+                }
+            }
+            if self.is_stopping() {
+                return;
+            }
+        }
+    }
+
+    fn too_many_rebuilds(&self, event: EventId) -> bool {
+        let now = self.clock.now();
+        let mut rebuilds = self.rebuilds.lock();
+        let recent = rebuilds.entry(event).or_default();
+        recent.push_back(now);
+        while recent.front().is_some_and(|first| now.since(*first) > REBUILD_WINDOW) {
+            recent.pop_front();
+        }
+        recent.len() >= REBUILDS_BEFORE_QUARANTINE
+    }
+
+    /// The journal takes facts again after a failure: every actor looks at its lanes.
+    pub(crate) fn journal_recovered(&self) {
+        for route in &self.routes {
+            route.wake();
+        }
+    }
+
+    /// Checks what lies before the snapshots that sales were started from, without holding up the start.
+    fn verify_behind(self: &Arc<Self>, handles: Vec<Arc<SaleHandle>>) -> std::io::Result<()> {
+        if handles.is_empty() {
+            return Ok(());
+        }
+        let core = Arc::clone(self);
+        let verify = move || {
+            for handle in handles {
+                if core.is_stopping() {
+                    return;
+                }
+                if let Err(ReadError::Damaged { event, seq, reason }) = core.reader.verify(handle.event()) {
+                    core.damaged(event, &format!("seq {}: {reason}", seq.0));
+                }
+            }
+        };
+        std::thread::Builder::new().name("onsale-verify".into()).spawn(verify).map(drop)
+    }
+}

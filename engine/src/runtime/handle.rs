@@ -1,0 +1,300 @@
+//! The route to one sale: its lanes, its permits, its committed read view. Lives as long as the event is served; the
+//! actor behind it may be rebuilt without anybody noticing. Must never decide.
+
+use crate::id::{BuyerId, EventId, Seq};
+use crate::limits::IN_FLIGHT_PER_SALE;
+use crate::runtime::actor::Post;
+use crate::runtime::engine::Core;
+use crate::sale::{Command, PaymentView, Rejection, Reply, Sale};
+use crate::time::Timestamp;
+use crossbeam::queue::SegQueue;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// The answer to a command that was taken; what it says is committed.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it says.
+    pub reply: Reply,
+    /// For a payment that is being charged: resolves when its outcome is committed. Cancel safe; if it ends without
+    /// a value the actor was rebuilt, and the read view tells.
+    pub settlement: Option<oneshot::Receiver<PaymentView>>,
+    /// The last fact that it rests on.
+    pub seq: Seq,
+}
+
+/// Why a command was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The sale says no.
+    Rejected(Rejection),
+    /// The buyer waits or shops in another event.
+    QueuedElsewhere,
+    /// Too many commands are in flight; certainly not done.
+    Overloaded,
+    /// The journal takes nothing; certainly not done.
+    StorageUnavailable,
+    /// The deadline passed; unknown whether done.
+    DeadlineExceeded,
+    /// The event is damaged, quarantined, or the engine is stopping; certainly not done.
+    Unserved,
+}
+
+/// Whether a sale is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Service {
+    Serving,
+    Rebuilding,
+    Quarantined,
+    Damaged,
+}
+
+/// A command on its way to the actor.
+pub(crate) struct Envelope {
+    pub(crate) command: Command,
+    pub(crate) reply: Option<ReplyTo>,
+    /// Past this it is refused unprocessed.
+    pub(crate) deadline: Timestamp,
+    pub(crate) span: tracing::Span,
+}
+
+/// Who waits for an answer, and the permit that the command holds until it has one.
+pub(crate) struct ReplyTo {
+    sender: oneshot::Sender<Result<Answer, Refusal>>,
+    _permit: Permit,
+}
+
+/// One of the commands that a sale may have in flight; given back when dropped.
+struct Permit(Arc<SaleHandle>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl ReplyTo {
+    pub(crate) fn send(self, answer: Result<Answer, Refusal>) {
+        // Whoever asked may have gone; what is done stays done.
+        let _ = self.sender.send(answer);
+    }
+}
+
+/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    pub(crate) outcomes: SegQueue<Envelope>,
+    pub(crate) operators: SegQueue<Envelope>,
+    pub(crate) buyers: SegQueue<Envelope>,
+}
+
+/// The route to one sale.
+pub struct SaleHandle {
+    event: EventId,
+    pub(crate) core: Arc<Core>,
+    pub(crate) view: RwLock<Sale>,
+    pub(crate) committed: watch::Sender<Seq>,
+    pub(crate) lanes: Lanes,
+    in_flight: AtomicUsize,
+    scheduled: AtomicBool,
+    post: RwLock<Option<Post>>,
+    service: AtomicU8,
+    heard: OnceLock<DashMap<BuyerId, Timestamp>>,
+    pub(crate) damage: Mutex<Option<String>>,
+    pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) panic_next: AtomicBool,
+}
+
+impl SaleHandle {
+    pub(crate) fn new(event: EventId, core: Arc<Core>, sale: Sale) -> Self {
+        Self {
+            event,
+            core,
+            committed: watch::Sender::new(sale.seq()),
+            view: RwLock::new(sale),
+            lanes: Lanes::default(),
+            in_flight: AtomicUsize::new(0),
+            scheduled: AtomicBool::new(false),
+            post: RwLock::new(None),
+            service: AtomicU8::new(Service::Serving as u8),
+            heard: OnceLock::new(),
+            damage: Mutex::new(None),
+            snapshot_at: std::sync::atomic::AtomicU64::new(0),
+            #[cfg(any(test, feature = "fakes"))]
+            panic_next: AtomicBool::new(false),
+        }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> EventId {
+        self.event
+    }
+
+    /// The committed state, under a short read lock: never hold it over an `.await`.
+    #[must_use]
+    pub fn view(&self) -> impl Deref<Target = Sale> + '_ {
+        self.read()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Sale> {
+        self.view.read()
+    }
+
+    /// The position of the last committed fact, as it moves.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<Seq> {
+        self.committed.subscribe()
+    }
+
+    /// A waiting buyer polled, or keeps a stream open.
+    pub fn heard(&self, buyer: BuyerId) {
+        self.heard.get_or_init(|| DashMap::with_shard_amount(16)).insert(buyer, self.core.clock.now());
+    }
+
+    pub(crate) fn last_heard(&self, buyer: BuyerId) -> Option<Timestamp> {
+        self.heard.get()?.get(&buyer).map(|at| *at)
+    }
+
+    pub(crate) fn unhear(&self, buyer: BuyerId) {
+        if let Some(heard) = self.heard.get() {
+            heard.remove(&buyer);
+        }
+    }
+
+    /// Asks the sale for something and waits for the answer, which leaves after the commit that it rests on.
+    /// Cancel safe in that a command that was taken is carried out though nobody hears of it.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn ask(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
+        let Command::Enter { buyer } = command else { return self.send(command, deadline).await };
+        let required = self.read().steering().is_some_and(|view| view.steering.required);
+        if required && !self.core.claims.claim(buyer, self.event) {
+            return Err(Refusal::QueuedElsewhere);
+        }
+        let answer = self.send(command, deadline).await;
+        if answer.is_err() && !self.read().is_in_room(buyer) {
+            self.core.claims.release(buyer, self.event);
+        }
+        answer
+    }
+
+    async fn send(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
+        if !self.is_served() || self.core.is_stopping() {
+            return Err(Refusal::Unserved);
+        }
+        let now = self.core.clock.now();
+        if !self.core.journal.is_writable(now) {
+            return Err(Refusal::StorageUnavailable);
+        }
+        let for_operators = matches!(
+            command,
+            Command::Configure { .. } | Command::Steer { .. } | Command::CancelSale { .. } | Command::Retire { .. }
+        );
+        if self.in_flight.fetch_add(1, Ordering::Acquire) >= IN_FLIGHT_PER_SALE && !for_operators {
+            self.in_flight.fetch_sub(1, Ordering::Release);
+            return Err(Refusal::Overloaded);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let reply = Some(ReplyTo { sender, _permit: Permit(Arc::clone(self)) });
+        let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
+        if for_operators {
+            self.lanes.operators.push(envelope);
+        } else {
+            self.lanes.buyers.push(envelope);
+        }
+        self.wake();
+        match tokio::time::timeout(deadline.since(now).max(Duration::from_millis(1)), receiver).await {
+            Ok(Ok(answer)) => answer,
+            // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
+            Ok(Err(_)) => Err(Refusal::StorageUnavailable),
+            Err(_) => Err(Refusal::DeadlineExceeded),
+        }
+    }
+
+    /// Puts the result of an effect into its lane, which is never shed.
+    pub(crate) fn tell(&self, command: Command) {
+        let deadline = Timestamp(i64::MAX);
+        self.lanes.outcomes.push(Envelope { command, reply: None, deadline, span: tracing::Span::none() });
+        self.wake();
+    }
+
+    /// Makes sure that the actor has a turn.
+    pub(crate) fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel)
+            && let Some(post) = &*self.post.read()
+        {
+            post.wake();
+        }
+    }
+
+    /// The actor begins its turn: from now on a wake counts for the next one.
+    pub(crate) fn turn_begins(&self) {
+        self.scheduled.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn set_post(&self, post: Option<Post>) {
+        let serves = post.is_some();
+        *self.post.write() = post;
+        self.scheduled.store(false, Ordering::Release);
+        if serves {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn service(&self) -> Service {
+        match self.service.load(Ordering::Acquire) {
+            0 => Service::Serving,
+            1 => Service::Rebuilding,
+            2 => Service::Quarantined,
+            _ => Service::Damaged,
+        }
+    }
+
+    pub(crate) fn set_service(&self, service: Service) {
+        self.service.store(service as u8, Ordering::Release);
+        if !self.is_served() {
+            self.refuse_all(&Refusal::Unserved);
+        }
+    }
+
+    fn is_served(&self) -> bool {
+        matches!(self.service(), Service::Serving | Service::Rebuilding)
+    }
+
+    /// Answers everybody in the lanes of buyers and operators.
+    pub(crate) fn refuse_all(&self, refusal: &Refusal) {
+        while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop()) {
+            if let Some(reply) = envelope.reply {
+                reply.send(Err(refusal.clone()));
+            }
+        }
+    }
+
+    /// Commands that are taken and not yet answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Makes the actor panic in its next turn.
+    #[cfg(any(test, feature = "fakes"))]
+    pub fn panic_in_next_turn(&self) {
+        self.panic_next.store(true, Ordering::Release);
+        self.wake();
+    }
+}
+
+impl std::fmt::Debug for SaleHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SaleHandle({})", self.event)
+    }
+}

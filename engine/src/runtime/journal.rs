@@ -1,0 +1,283 @@
+//! The journal's thread and its open batch, shared by every event of a storage. While one batch is being committed
+//! the next one fills, so the load itself sets its size. After a commit, in this order: committed facts into the
+//! read views, answers, effects, hand-offs. Must never decide.
+
+use crate::id::{Epoch, EventId};
+use crate::limits::{FACTS_PER_BATCH, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE};
+use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
+use crate::runtime::engine::Core;
+use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
+use crate::runtime::health::JournalHealth;
+use crate::sale::{Entry, Fact, PaymentView, Sale};
+use crate::time::Timestamp;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// The facts of one turn of an actor, and who waits for their commit.
+pub(crate) struct Turn {
+    pub(crate) sale: Arc<SaleHandle>,
+    pub(crate) rows: Vec<JournalEntry>,
+    pub(crate) answers: Vec<(ReplyTo, Answer)>,
+    pub(crate) settled: Vec<(oneshot::Sender<PaymentView>, PaymentView)>,
+}
+
+/// Something that the journal's thread does between batches.
+enum Errand {
+    RaiseEpoch(EventId, mpsc::SyncSender<Result<Epoch, JournalError>>),
+    Stop,
+}
+
+#[derive(Default)]
+struct Open {
+    turns: VecDeque<Turn>,
+    errands: Vec<Errand>,
+}
+
+/// The front of the journal: where turns are handed in.
+pub(crate) struct JournalFront {
+    open: Mutex<Open>,
+    filled: Condvar,
+    /// When the running commit began, in microseconds; 0 when none is running.
+    committing_since: AtomicI64,
+    failing: AtomicBool,
+    fatal: AtomicBool,
+    pub(crate) facts: AtomicU64,
+    pub(crate) batches: AtomicU64,
+}
+
+impl JournalFront {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: Mutex::new(Open::default()),
+            filled: Condvar::new(),
+            committing_since: AtomicI64::new(0),
+            failing: AtomicBool::new(false),
+            fatal: AtomicBool::new(false),
+            facts: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+        }
+    }
+
+    /// Hands a turn to the open batch.
+    pub(crate) fn push(&self, turn: Turn) {
+        self.open.lock().turns.push_back(turn);
+        self.filled.notify_one();
+    }
+
+    /// Whether something that writes may be decided: no failed batch, and none without an answer for too long.
+    pub(crate) fn is_writable(&self, now: Timestamp) -> bool {
+        if self.failing.load(Ordering::Acquire) {
+            return false;
+        }
+        match self.committing_since.load(Ordering::Acquire) {
+            0 => true,
+            since => now.since(Timestamp(since)) < JOURNAL_SILENCE,
+        }
+    }
+
+    pub(crate) fn health(&self, now: Timestamp) -> JournalHealth {
+        if self.fatal.load(Ordering::Acquire) {
+            JournalHealth::Fatal
+        } else if self.is_writable(now) {
+            JournalHealth::Good
+        } else {
+            JournalHealth::Failing
+        }
+    }
+
+    /// Raises an event's epoch through the journal's own queue: what was handed in before is in. Blocks.
+    pub(crate) fn raise_epoch(&self, event: EventId) -> Result<Epoch, JournalError> {
+        let (send, receive) = mpsc::sync_channel(1);
+        self.open.lock().errands.push(Errand::RaiseEpoch(event, send));
+        self.filled.notify_one();
+        receive.recv().unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
+    }
+
+    /// Ends the journal's thread after everything handed in is committed.
+    pub(crate) fn stop(&self) {
+        self.open.lock().errands.push(Errand::Stop);
+        self.filled.notify_one();
+    }
+
+    /// Turns for the next batch and errands after it; blocks until there is something.
+    fn take(&self) -> (Vec<Turn>, Vec<Errand>) {
+        let mut open = self.open.lock();
+        while open.turns.is_empty() && open.errands.is_empty() {
+            self.filled.wait(&mut open);
+        }
+        let (mut turns, mut rows) = (Vec::new(), 0);
+        while let Some(turn) = open.turns.front() {
+            if rows > 0 && rows + turn.rows.len() > FACTS_PER_BATCH {
+                break;
+            }
+            rows += turn.rows.len();
+            turns.extend(open.turns.pop_front());
+        }
+        let errands = if open.turns.is_empty() { std::mem::take(&mut open.errands) } else { Vec::new() };
+        (turns, errands)
+    }
+}
+
+/// The journal's thread: owns the storage's writing side.
+pub(crate) struct JournalThread {
+    pub(crate) core: Arc<Core>,
+    pub(crate) storage: Box<dyn Journal>,
+}
+
+impl JournalThread {
+    pub(crate) fn run(mut self) {
+        loop {
+            let (turns, errands) = self.core.journal.take();
+            if !turns.is_empty() && !self.commit(turns) {
+                return;
+            }
+            for errand in errands {
+                match errand {
+                    Errand::RaiseEpoch(event, reply) => {
+                        let _ = reply.send(self.storage.raise_epoch(event));
+                    }
+                    Errand::Stop => return,
+                }
+            }
+        }
+    }
+
+    /// Commits a batch and tells everyone; false when the storage is lost.
+    fn commit(&mut self, mut turns: Vec<Turn>) -> bool {
+        let total = turns.iter().map(|turn| turn.rows.len()).sum();
+        let mut rows: Vec<JournalEntry> = Vec::with_capacity(total);
+        let mut ends = Vec::with_capacity(turns.len());
+        for turn in &mut turns {
+            rows.append(&mut turn.rows);
+            ends.push(rows.len());
+        }
+        let Some(appended) = self.append(&rows) else { return false };
+        let front = &self.core.journal;
+        front.facts.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        front.batches.fetch_add(u64::from(!rows.is_empty()), Ordering::Relaxed);
+        let mut rows = rows.into_iter();
+        let mut start = 0;
+        for (turn, end) in turns.into_iter().zip(ends) {
+            let entries: Arc<[Entry]> = rows.by_ref().take(end - start).map(|row| row.entry).collect();
+            start = end;
+            if appended.fenced.contains(&turn.sale.event()) {
+                self.core.fenced(&turn.sale);
+            } else {
+                self.publish(turn, entries);
+            }
+        }
+        true
+    }
+
+    /// Appends until the batch is in; `None` when the storage is lost, and then nobody may be answered.
+    fn append(&mut self, rows: &[JournalEntry]) -> Option<Appended> {
+        if rows.is_empty() {
+            return Some(Appended::default());
+        }
+        let core = Arc::clone(&self.core);
+        let front = &core.journal;
+        let mut pause = JOURNAL_RETRY_MIN;
+        front.committing_since.store(core.clock.now().0.max(1), Ordering::Release);
+        let appended = loop {
+            match self.storage.append(rows) {
+                Ok(appended) => break appended,
+                Err(JournalError::Fatal(reason)) => {
+                    front.failing.store(true, Ordering::Release);
+                    front.fatal.store(true, Ordering::Release);
+                    core.fatal(&reason);
+                    return None;
+                }
+                Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_))) => {
+                    if !front.failing.swap(true, Ordering::AcqRel) {
+                        tracing::error!(%error, facts = rows.len(), "the journal failed; the batch is tried again");
+                    }
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(JOURNAL_RETRY_MAX);
+                }
+            }
+        };
+        front.committing_since.store(0, Ordering::Release);
+        if front.failing.swap(false, Ordering::AcqRel) {
+            tracing::info!(facts = rows.len(), "the journal takes facts again");
+            core.journal_recovered();
+        }
+        Some(appended)
+    }
+
+    fn publish(&self, turn: Turn, entries: Arc<[Entry]>) {
+        let Turn { sale, rows: _, answers, settled } = turn;
+        let core = &self.core;
+        let mut effects = Vec::new();
+        if !entries.is_empty() {
+            let seq = {
+                let mut view = sale.view.write();
+                for entry in entries.iter() {
+                    view.apply(entry);
+                    core.effects.ordered_by(&sale, &view, &entry.fact, &mut effects);
+                }
+                for entry in entries.iter() {
+                    follow_place(core, &sale, &view, &entry.fact);
+                }
+                view.seq()
+            };
+            if sale.committed.receiver_count() > 0 {
+                sale.committed.send_replace(seq);
+            }
+        }
+        for (reply, answer) in answers {
+            reply.send(Ok(answer));
+        }
+        for (waiter, payment) in settled {
+            let _ = waiter.send(payment);
+        }
+        for effect in effects {
+            core.effects.order(effect);
+        }
+        if !entries.is_empty() {
+            core.snapshots.consider(&sale, &entries);
+            core.projector.hand_over(Committed { event: sale.event(), entries });
+        }
+    }
+}
+
+/// Keeps the claim of one event per buyer, and who was heard, in step with a committed fact.
+fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
+    let gone = match fact {
+        Fact::Entered { buyer, .. } => {
+            core.claims.confirm(*buyer, sale.event());
+            return;
+        }
+        Fact::Left { buyer } | Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => Some(*buyer),
+        Fact::ReservationConfirmed { reservation, .. } => view.reservation(*reservation).map(|view| view.buyer),
+        Fact::Admitted { buyer, .. } => {
+            sale.unhear(*buyer);
+            return;
+        }
+        Fact::Configured { .. }
+        | Fact::SeatsHeld { .. }
+        | Fact::HoldChanged { .. }
+        | Fact::HoldReleased { .. }
+        | Fact::HoldExpired { .. }
+        | Fact::PaymentOpened { .. }
+        | Fact::PaymentStarted { .. }
+        | Fact::PaymentUnknown { .. }
+        | Fact::PaymentCaptured { .. }
+        | Fact::PaymentFailed { .. }
+        | Fact::ReservationCancelled { .. }
+        | Fact::RefundOrdered { .. }
+        | Fact::PaymentRefunded { .. }
+        | Fact::OrdinalsReserved { .. }
+        | Fact::Steered { .. }
+        | Fact::SaleCancelled { .. }
+        | Fact::SaleRetired { .. }
+        | Fact::KeyRemembered { .. } => None,
+    };
+    if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
+        core.claims.release(buyer, sale.event());
+        sale.unhear(buyer);
+    }
+}

@@ -1,0 +1,44 @@
+//! Takes snapshots of committed state on a thread of its own, so that a start need not replay everything. Losing one
+//! costs time at the next start, nothing else.
+
+use crate::ports::JournalReader;
+use crate::runtime::handle::SaleHandle;
+use crate::sale::Entry;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Sales waiting for their snapshot; beyond them a snapshot is taken at a later batch.
+const WAITING: usize = 64;
+
+/// Who decides when a snapshot is due.
+pub(crate) struct Snapshots {
+    every: u64,
+    queue: Sender<Arc<SaleHandle>>,
+}
+
+impl Snapshots {
+    pub(crate) fn new(every: u64) -> (Self, Receiver<Arc<SaleHandle>>) {
+        let (queue, receiver) = bounded(WAITING);
+        (Self { every: every.max(1), queue }, receiver)
+    }
+
+    /// Orders a snapshot if enough facts have been committed since the last one.
+    pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry]) {
+        let Some(seq) = entries.last().map(|entry| entry.seq.0) else { return };
+        let last = sale.snapshot_at.load(Ordering::Relaxed);
+        if seq >= last + self.every && self.queue.try_send(Arc::clone(sale)).is_ok() {
+            sale.snapshot_at.store(seq, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The thread: takes snapshots until nobody can order one any more.
+pub(crate) fn run(orders: &Receiver<Arc<SaleHandle>>, reader: &dyn JournalReader) {
+    for sale in orders {
+        let snapshot = sale.view.read().snapshot();
+        if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
+            tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
+        }
+    }
+}
