@@ -1,0 +1,181 @@
+//! The stored form of facts: a kind, which the journal keeps in a column of its own, and a body.
+//! Kinds and the order of members are for good; a changed fact gets a new version byte beside the old one.
+
+use super::wire::{Input, Stored};
+use super::{DecodeError, find_plan, parts};
+use onsale_engine::id::{EventId, PlanHash};
+use onsale_engine::ports::Plans;
+use onsale_engine::sale::{Entry, Fact};
+use serde_json::{Map, Value};
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// The list of all facts: number, name and members in stored order. Patterns name every member, so that a new
+/// member or a new fact does not compile until its stored form is decided.
+macro_rules! facts {
+    ($($number:literal $variant:ident $name:literal { $($member:ident),* })*) => {
+        /// Which fact a body holds.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum FactKind {
+            /// See [`Fact::Configured`].
+            Configured = 1,
+            $(
+                #[doc = concat!("See [`Fact::", stringify!($variant), "`].")]
+                $variant = $number,
+            )*
+        }
+
+        impl FactKind {
+            /// Every kind, by number.
+            pub const ALL: &[Self] = &[Self::Configured, $(Self::$variant),*];
+
+            /// The kind of a fact.
+            #[must_use]
+            pub fn of(fact: &Fact) -> Self {
+                match fact {
+                    Fact::Configured { .. } => Self::Configured,
+                    $(Fact::$variant { .. } => Self::$variant,)*
+                }
+            }
+
+            /// The kind of that stored number.
+            #[must_use]
+            pub fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    1 => Some(Self::Configured),
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// What it is called where humans read it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::Configured => "configured",
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        fn put_members(fact: &Fact, out: &mut Vec<u8>) {
+            match fact {
+                Fact::Configured { config, plan, by } => {
+                    config.put(out);
+                    plan.hash().put(out);
+                    by.put(out);
+                }
+                $(Fact::$variant { $($member),* } => {
+                    $($member.put(out);)*
+                })*
+            }
+        }
+
+        fn take_members(kind: FactKind, input: &mut Input<'_>, plans: &dyn Plans) -> Result<Fact, DecodeError> {
+            match kind {
+                FactKind::Configured => {
+                    let (config, hash, by) = (Stored::take(input)?, PlanHash::take(input)?, Stored::take(input)?);
+                    input.end()?;
+                    Ok(Fact::Configured { config, plan: find_plan(plans, hash)?, by })
+                }
+                $(FactKind::$variant => {
+                    $(let $member = Stored::take(input)?;)*
+                    input.end()?;
+                    Ok(Fact::$variant { $($member),* })
+                })*
+            }
+        }
+
+        /// Tells a fact to a human, as JSON: its members under their names, seats by their index.
+        #[must_use]
+        pub fn describe_fact(fact: &Fact) -> Value {
+            let mut members = Map::new();
+            match fact {
+                Fact::Configured { config, plan, by } => {
+                    members.insert("config".to_owned(), config.tell());
+                    members.insert("plan".to_owned(), plan.hash().tell());
+                    members.insert("by".to_owned(), by.tell());
+                }
+                $(Fact::$variant { $($member),* } => {
+                    $(members.insert(stringify!($member).to_owned(), $member.tell());)*
+                })*
+            }
+            Value::Object(members)
+        }
+    };
+}
+
+facts! {
+    2 SeatsHeld "seats_held" { reservation, buyer, seats, amount, expires_at }
+    3 HoldChanged "hold_changed" { reservation, seats, amount }
+    4 HoldReleased "hold_released" { reservation }
+    5 HoldExpired "hold_expired" { reservation }
+    6 PaymentOpened "payment_opened" { payment, reservation, amount }
+    7 PaymentStarted "payment_started" { payment, transaction }
+    8 PaymentUnknown "payment_unknown" { payment }
+    9 PaymentCaptured "payment_captured" { payment, amount }
+    10 PaymentFailed "payment_failed" { payment, reason }
+    11 ReservationConfirmed "reservation_confirmed" { reservation, payment, seats, ticket }
+    12 ReservationCancelled "reservation_cancelled" { reservation, refund }
+    13 RefundOrdered "refund_ordered" { payment, amount, reason }
+    14 PaymentRefunded "payment_refunded" { payment }
+    15 OrdinalsReserved "ordinals_reserved" { first, last, epoch }
+    16 Entered "entered" { buyer, ordinal }
+    17 Left "left" { buyer }
+    18 Admitted "admitted" { buyer, slot, due, expires_at }
+    19 SlotExpired "slot_expired" { buyer }
+    20 PlaceExpired "place_expired" { buyer }
+    21 Steered "steered" { steering, by }
+    22 SaleCancelled "sale_cancelled" { by }
+    23 SaleRetired "sale_retired" { by }
+    24 KeyRemembered "key_remembered" { key, answer }
+}
+
+impl FactKind {
+    /// The number that is stored.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Appends the body of a fact; for the hot path, where `out` is used again and again.
+pub fn encode_fact_into(fact: &Fact, out: &mut Vec<u8>) -> FactKind {
+    out.push(VERSION);
+    put_members(fact, out);
+    FactKind::of(fact)
+}
+
+/// The stored form of a fact.
+#[must_use]
+pub fn encode_fact(fact: &Fact) -> (FactKind, Vec<u8>) {
+    let mut body = Vec::with_capacity(96);
+    (encode_fact_into(fact, &mut body), body)
+}
+
+/// Reads a fact back. Plans are stored by their hash and found in `plans`.
+///
+/// # Errors
+/// [`DecodeError`]; any bytes are answered, none panic.
+pub fn decode_fact(kind: FactKind, body: &[u8], plans: &dyn Plans) -> Result<Fact, DecodeError> {
+    let mut input = Input::new(body);
+    match input.byte()? {
+        VERSION => take_members(kind, &mut input, plans),
+        other => Err(DecodeError::malformed(format!("a {} of version {other} is not known", kind.name()))),
+    }
+}
+
+/// Tells an entry to a human, as JSON.
+#[must_use]
+pub fn describe_entry(event: EventId, entry: &Entry) -> Value {
+    let mut members = Map::new();
+    members.insert("event".to_owned(), parts::tell_event(event));
+    members.insert("seq".to_owned(), entry.seq.tell());
+    members.insert("epoch".to_owned(), entry.epoch.tell());
+    members.insert("at".to_owned(), entry.at.tell());
+    members.insert("kind".to_owned(), Value::from(FactKind::of(&entry.fact).name()));
+    members.insert("fact".to_owned(), describe_fact(&entry.fact));
+    Value::Object(members)
+}

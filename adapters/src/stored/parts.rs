@@ -1,0 +1,266 @@
+//! The stored form of what facts and snapshots consist of: ids, amounts, instants, rules, views. A struct is its
+//! members in order; an enum is the number of its variant and then that variant's members. Numbers and orders are for
+//! good: what changes gets a new version of the fact's or snapshot's form.
+
+use super::DecodeError;
+use super::wire::{Input, Stored, put_varint};
+use onsale_engine::id::{
+    BuyerId, EventId, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot, TicketSerial, PlanHash,
+};
+use onsale_engine::money::{Amount, Currency};
+use onsale_engine::sale::{
+    AdmissionConfig, KeyRow, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow, PlaceState,
+    RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView, RoomSnapshot,
+    SaleConfig, SalePhase, Seats, Steering,
+};
+use onsale_engine::time::Timestamp;
+use serde_json::{Map, Value};
+use std::time::Duration;
+use uuid::Uuid;
+
+macro_rules! uuids {
+    ($($type:ident),*) => {$(
+        impl Stored for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(self.0.as_bytes());
+            }
+            fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                Ok(Self(Uuid::from_bytes(input.array()?)))
+            }
+            fn tell(&self) -> Value {
+                Value::from(self.to_string())
+            }
+        }
+    )*};
+}
+uuids!(BuyerId, ReservationId, PaymentId);
+
+macro_rules! numbers {
+    ($($type:ident),*) => {$(
+        impl Stored for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+            fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                Ok(Self(Stored::take(input)?))
+            }
+            fn tell(&self) -> Value {
+                Value::from(self.0)
+            }
+        }
+    )*};
+}
+numbers!(SeatIndex, Ordinal, Slot, Seq, Epoch, TicketSerial, Amount);
+
+impl Stored for Timestamp {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(i64::from_be_bytes(input.array()?)))
+    }
+    fn tell(&self) -> Value {
+        jiff::Timestamp::from_microsecond(self.0).map_or_else(|_| Value::from(self.0), |at| Value::from(at.to_string()))
+    }
+}
+
+impl Stored for Duration {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::try_from(self.as_micros()).unwrap_or(u64::MAX));
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::from_micros(input.varint()?))
+    }
+    fn tell(&self) -> Value {
+        Value::from(format!("{self:?}"))
+    }
+}
+
+impl Stored for Currency {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.code().as_bytes());
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let code = input.take(3)?;
+        let currency = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
+        currency.ok_or_else(|| DecodeError::malformed("not a currency"))
+    }
+    fn tell(&self) -> Value {
+        Value::from(self.code())
+    }
+}
+
+impl Stored for PlanHash {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(input.array()?))
+    }
+    fn tell(&self) -> Value {
+        Value::from(self.to_string())
+    }
+}
+
+impl Stored for Seats {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.len() as u64);
+        self.iter().for_each(|seat| seat.put(out));
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let length = input.length()?;
+        (0..length).map(|_| SeatIndex::take(input)).collect()
+    }
+    fn tell(&self) -> Value {
+        self.iter().map(Stored::tell).collect()
+    }
+}
+
+impl<T: Stored> Stored for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::new(T::take(input)?))
+    }
+    fn tell(&self) -> Value {
+        (**self).tell()
+    }
+}
+
+/// Members in their stored order; the struct patterns name every member, so that none can be forgotten.
+macro_rules! structs {
+    ($($type:ident { $($member:ident),* $(,)? })*) => {$(
+        impl Stored for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                let Self { $($member),* } = self;
+                $($member.put(out);)*
+            }
+            fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                $(let $member = Stored::take(input)?;)*
+                Ok(Self { $($member),* })
+            }
+            fn tell(&self) -> Value {
+                let Self { $($member),* } = self;
+                let mut members = Map::new();
+                $(members.insert(stringify!($member).to_owned(), $member.tell());)*
+                Value::Object(members)
+            }
+        }
+    )*};
+}
+
+/// Variants under their stored numbers.
+macro_rules! enums {
+    ($($type:ident { $($number:literal $variant:ident $(($only:ident))? $({ $($member:ident),* })?,)* })*) => {$(
+        impl Stored for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant $(($only))? $({ $($member),* })? => {
+                        out.push($number);
+                        $($only.put(out);)?
+                        $($($member.put(out);)*)?
+                    })*
+                }
+            }
+            fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                match input.byte()? {
+                    $($number => {
+                        $(let $only = Stored::take(input)?;)?
+                        $($(let $member = Stored::take(input)?;)*)?
+                        Ok(Self::$variant $(($only))? $({ $($member),* })?)
+                    })*
+                    other => Err(DecodeError::malformed(format!(concat!("no ", stringify!($type), " has the number {}"), other))),
+                }
+            }
+            fn tell(&self) -> Value {
+                match self {
+                    $(Self::$variant $(($only))? $({ $($member),* })? => {
+                        #[allow(unused_mut, reason = "most variants have no members")]
+                        let mut members = Map::new();
+                        $(members.insert("is".to_owned(), $only.tell());)?
+                        $($(members.insert(stringify!($member).to_owned(), $member.tell());)*)?
+                        told(stringify!($variant), members)
+                    })*
+                }
+            }
+        }
+    )*};
+}
+
+/// A variant without members is its name, another is its name and its members.
+fn told(variant: &str, members: Map<String, Value>) -> Value {
+    if members.is_empty() {
+        return Value::from(variant);
+    }
+    Value::Object(Map::from_iter([(variant.to_owned(), Value::Object(members))]))
+}
+
+structs! {
+    SaleConfig {
+        sale_starts_at, sale_ends_at, cancellation_closes_at, currency, prices, max_seats_per_buyer, hold, no_orphans,
+        admission,
+    }
+    AdmissionConfig { required, rate_per_second, capacity, active_limit, token, absent, draw, room_opens_at }
+    Steering { rate_per_second, active_limit, required, paused, closed, message }
+    RequestKey { scope, body }
+    ReservationView {
+        id, buyer, status, seats, amount, hold_expires_at, created_at, confirmed_at, ticket, refund,
+    }
+    PaymentView { id, reservation, buyer, amount, status, created_at, paid_at }
+    ReservationRow { born, view }
+    PaymentRow { born, view, transaction, charging_until, unknown, captured }
+    KeyRow { key, at, answer }
+    RoomSnapshot { next, reserved, block_epoch, admitted_total, window, possible_since, places }
+    PlaceRow { buyer, ordinal, state }
+}
+
+enums! {
+    RememberedAnswer {
+        1 Held { reservation, seats, amount, created_at, expires_at },
+        2 PaymentOpened { payment },
+        3 PaymentConfirmed { payment },
+    }
+    PaymentFailure {
+        1 Declined(reason),
+        2 NotCharged,
+        3 AmountMismatch,
+        4 HoldEnded,
+        5 SaleCancelled,
+    }
+    RefundReason {
+        1 BuyerCancelled,
+        2 SaleCancelled,
+        3 AmountMismatch,
+        4 TooLate,
+    }
+    ReservationStatus {
+        1 Pending,
+        2 Confirmed,
+        3 Cancelled,
+        4 Expired,
+    }
+    PaymentStatus {
+        1 Opened,
+        2 Charging,
+        3 Captured,
+        4 Failed(reason),
+        5 Refunded { reason, settled },
+    }
+    SalePhase {
+        1 Unconfigured,
+        2 Scheduled,
+        3 Cancelled,
+        4 Retired,
+    }
+    PlaceState {
+        1 Waiting,
+        2 Active { slot, expires_at },
+        3 Expired { at },
+    }
+}
+
+/// Tells which event, for descriptions of whole entries.
+pub(super) fn tell_event(event: EventId) -> Value {
+    Value::from(event.to_string())
+}

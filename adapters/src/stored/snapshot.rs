@@ -1,0 +1,71 @@
+//! The stored form of a sale's snapshot. Its integrity is its keeper's matter; this only refuses what it cannot read.
+
+use super::wire::{Input, Stored};
+use super::{DecodeError, find_plan};
+use onsale_engine::id::PlanHash;
+use onsale_engine::ports::Plans;
+use onsale_engine::sale::SaleSnapshot;
+use serde_json::{Map, Value};
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// The stored form of a snapshot.
+#[must_use]
+pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
+    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room } = snapshot;
+    let mut out = vec![VERSION];
+    seq.put(&mut out);
+    at.put(&mut out);
+    phase.put(&mut out);
+    config.put(&mut out);
+    plan.as_ref().map(|plan| plan.hash()).put(&mut out);
+    steering.put(&mut out);
+    tickets.put(&mut out);
+    reservations.put(&mut out);
+    payments.put(&mut out);
+    keys.put(&mut out);
+    room.put(&mut out);
+    out
+}
+
+/// Reads a snapshot back.
+///
+/// # Errors
+/// [`DecodeError`]; any bytes are answered, none panic.
+pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, DecodeError> {
+    let mut input = Input::new(bytes);
+    match input.byte()? {
+        VERSION => {}
+        other => return Err(DecodeError::malformed(format!("a snapshot of version {other} is not known"))),
+    }
+    let input = &mut input;
+    let (seq, at, phase, config) =
+        (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    let hash: Option<PlanHash> = Stored::take(input)?;
+    let (steering, tickets, reservations) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    let (payments, keys, room) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    input.end()?;
+    let plan = hash.map(|hash| find_plan(plans, hash)).transpose()?;
+    Ok(SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room })
+}
+
+/// Tells a snapshot to a human, as JSON.
+#[must_use]
+pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
+    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room } = snapshot;
+    let members = [
+        ("seq", seq.tell()),
+        ("at", at.tell()),
+        ("phase", phase.tell()),
+        ("config", config.tell()),
+        ("plan", plan.as_ref().map(|plan| plan.hash()).tell()),
+        ("steering", steering.tell()),
+        ("tickets", tickets.tell()),
+        ("reservations", reservations.tell()),
+        ("payments", payments.tell()),
+        ("keys", keys.tell()),
+        ("room", room.tell()),
+    ];
+    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
