@@ -3,4 +3,14 @@
 //! Owns how facts, snapshots, accounts and the catalogue are stored, and how providers are spoken to. Must never
 //! decide anything about seats or places, and must never be seen by the engine.
 
+pub mod breaker;
+pub mod clock;
+mod document;
+mod plan_form;
+pub mod pretix;
+pub mod simulated;
 pub mod sqlite;
+pub mod template;
+
+pub use document::FieldMistake;
+pub use plan_form::{DamagedPlan, compile, draft_of, plan_hash};

@@ -4,6 +4,15 @@
 //! the accounts and the catalogue. They are separate files, so that they do not share a writer. Must never be opened
 //! but through [`DataDir`], which holds the lock.
 
+mod accounts;
+mod answers;
+mod catalogue;
 mod data_dir;
+mod library;
+mod plans;
 
+pub use accounts::SqliteAccounts;
+pub use catalogue::SqliteCatalogue;
 pub use data_dir::{DataDir, OpenError};
+pub use library::Library;
+pub use plans::SqlitePlans;

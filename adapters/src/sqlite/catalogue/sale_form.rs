@@ -1,0 +1,123 @@
+//! The stored form of a sale's rules beside its event: one versioned JSON document. It changes only with its
+//! version, and every earlier version stays readable; samples are kept in the tests.
+
+use super::super::library::Failure;
+use onsale_engine::money::Amount;
+use onsale_engine::sale::{AdmissionConfig, SaleConfig};
+use onsale_engine::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The version that is written.
+const VERSION: u32 = 1;
+
+/// Times and durations in microseconds, amounts in minor units.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredSale {
+    version: u32,
+    sale_starts_at: i64,
+    sale_ends_at: i64,
+    cancellation_closes_at: i64,
+    currency: String,
+    prices: Vec<i64>,
+    max_seats_per_buyer: u16,
+    hold: u64,
+    no_orphans: bool,
+    admission: StoredAdmission,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredAdmission {
+    required: bool,
+    rate_per_second: u32,
+    capacity: u64,
+    active_limit: Option<u64>,
+    token: u64,
+    absent: u64,
+    draw: bool,
+    room_opens_at: Option<i64>,
+}
+
+pub(super) fn write(sale: &SaleConfig) -> Result<String, Failure> {
+    let stored = StoredSale {
+        version: VERSION,
+        sale_starts_at: sale.sale_starts_at.0,
+        sale_ends_at: sale.sale_ends_at.0,
+        cancellation_closes_at: sale.cancellation_closes_at.0,
+        currency: sale.currency.code().to_owned(),
+        prices: sale.prices.iter().map(|price| price.0).collect(),
+        max_seats_per_buyer: sale.max_seats_per_buyer,
+        hold: micros(sale.hold),
+        no_orphans: sale.no_orphans,
+        admission: StoredAdmission {
+            required: sale.admission.required,
+            rate_per_second: sale.admission.rate_per_second,
+            capacity: sale.admission.capacity,
+            active_limit: sale.admission.active_limit,
+            token: micros(sale.admission.token),
+            absent: micros(sale.admission.absent),
+            draw: sale.admission.draw,
+            room_opens_at: sale.admission.room_opens_at.map(|at| at.0),
+        },
+    };
+    serde_json::to_string(&stored).map_err(|error| Failure::new(error.to_string()))
+}
+
+pub(super) fn read(text: &str) -> Result<SaleConfig, Failure> {
+    let damaged = |reason: &str| Failure::new(format!("the rules of a sale cannot be read: {reason}"));
+    let stored: StoredSale = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
+    if stored.version != VERSION {
+        return Err(damaged("they are of a later version"));
+    }
+    Ok(SaleConfig {
+        sale_starts_at: Timestamp(stored.sale_starts_at),
+        sale_ends_at: Timestamp(stored.sale_ends_at),
+        cancellation_closes_at: Timestamp(stored.cancellation_closes_at),
+        currency: stored.currency.parse().map_err(|_| damaged("no currency"))?,
+        prices: stored.prices.into_iter().map(Amount).collect(),
+        max_seats_per_buyer: stored.max_seats_per_buyer,
+        hold: Duration::from_micros(stored.hold),
+        no_orphans: stored.no_orphans,
+        admission: AdmissionConfig {
+            required: stored.admission.required,
+            rate_per_second: stored.admission.rate_per_second,
+            capacity: stored.admission.capacity,
+            active_limit: stored.admission.active_limit,
+            token: Duration::from_micros(stored.admission.token),
+            absent: Duration::from_micros(stored.admission.absent),
+            draw: stored.admission.draw,
+            room_opens_at: stored.admission.room_opens_at.map(Timestamp),
+        },
+    })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// Version 1, as it was first written.
+    const SAMPLE: &str = r#"{"version":1,"saleStartsAt":1780000000000000,"saleEndsAt":1790000000000000,"cancellationClosesAt":1789000000000000,"currency":"KRW","prices":[150000,99000],"maxSeatsPerBuyer":4,"hold":300000000,"noOrphans":true,"admission":{"required":true,"ratePerSecond":10,"capacity":50000,"activeLimit":500,"token":600000000,"absent":300000000,"draw":false,"roomOpensAt":1779990000000000}}"#;
+
+    #[test]
+    fn version_1_is_read_and_written_as_ever() {
+        let sale = read(SAMPLE).unwrap();
+        assert_eq!(sale.prices, [Amount(150_000), Amount(99_000)]);
+        assert_eq!(sale.admission.active_limit, Some(500));
+        assert_eq!(sale.hold, Duration::from_secs(300));
+        assert_eq!(write(&sale).unwrap(), SAMPLE);
+    }
+
+    #[test]
+    fn what_it_cannot_know_is_refused() {
+        for wrong in [SAMPLE.replace("\"version\":1", "\"version\":2"), SAMPLE.replace("KRW", "won"), "{}".into()] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
+    }
+}

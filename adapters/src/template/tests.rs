@@ -1,0 +1,61 @@
+//! Halls made of templates, and templates with mistakes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::plan_form;
+
+fn fields(json: &str) -> Vec<String> {
+    import(json.as_bytes()).unwrap_err().into_iter().map(|mistake| mistake.field).collect()
+}
+
+#[test]
+fn a_template_makes_a_hall_with_its_categories_in_the_order_of_the_rows() {
+    let draft = import(br#"{"rows":["B","A","Z"],"seatsPerRow":3,"gradeMapping":{"A":"VIP","B":"R","C":"S","Z":"R"}}"#)
+        .unwrap();
+    let plan = plan_form::compile(&draft).unwrap();
+    assert_eq!(plan.capacity(), 9);
+    assert_eq!(plan.categories().iter().map(|category| category.name.as_str()).collect::<Vec<_>>(), ["R", "VIP"]);
+    assert_ne!(plan.categories()[0].color, plan.categories()[1].color);
+    let seat = plan.seat("A-3").unwrap();
+    assert_eq!((seat.0, plan.seat_label(seat), plan.full_label(seat).as_str()), (5, "3", "A-3"));
+    assert_eq!(plan.seat_position(seat), (3.0, 2.0));
+    assert_eq!(plan.segments().len(), 3, "no aisles");
+    assert_eq!(plan.segments()[0].centre, 1.0);
+}
+
+#[test]
+fn every_mistake_is_named() {
+    assert_eq!(
+        fields(r#"{"rows":["A","B","A"," ",5],"seatsPerRow":2.5,"gradeMapping":{"A":7}}"#),
+        [
+            "seatTemplate.rows[2]",
+            "seatTemplate.rows[3]",
+            "seatTemplate.rows[4]",
+            "seatTemplate.seatsPerRow",
+            "seatTemplate.gradeMapping.A",
+            "seatTemplate.gradeMapping.B",
+            "seatTemplate.gradeMapping.A",
+        ]
+    );
+    assert_eq!(fields("{}"), ["seatTemplate.rows", "seatTemplate.seatsPerRow", "seatTemplate.gradeMapping"]);
+    assert_eq!(
+        fields(r#"{"rows":[],"seatsPerRow":0,"gradeMapping":[]}"#),
+        ["seatTemplate.rows", "seatTemplate.seatsPerRow", "seatTemplate.gradeMapping"]
+    );
+    assert_eq!(fields("5"), ["seatTemplate"]);
+    assert_eq!(fields("{"), ["seatTemplate"]);
+}
+
+#[test]
+fn the_bounds_hold() {
+    let template = |rows: usize, seats: i64| {
+        let names: Vec<_> = (0..rows).map(|row| format!("\"{row}\"")).collect();
+        let grades: Vec<_> = (0..rows).map(|row| format!("\"{row}\":\"A\"")).collect();
+        format!(r#"{{"rows":[{}],"seatsPerRow":{seats},"gradeMapping":{{{}}}}}"#, names.join(","), grades.join(","))
+    };
+    assert_eq!(import(template(1000, 1).as_bytes()).unwrap().sections[0].rows.len(), 1000);
+    assert_eq!(import(template(1, 1000).as_bytes()).unwrap().sections[0].rows[0].seats.len(), 1000);
+    assert_eq!(fields(&template(1001, 1)), ["seatTemplate.rows"]);
+    assert_eq!(fields(&template(1, 1001)), ["seatTemplate.seatsPerRow"]);
+    assert_eq!(fields(&template(1, -1)), ["seatTemplate.seatsPerRow"]);
+}
