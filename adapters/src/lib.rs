@@ -4,12 +4,14 @@
 //! decide anything about seats or places, and must never be seen by the engine.
 
 pub mod breaker;
+pub mod chain;
 pub mod clock;
 mod document;
 mod plan_form;
 pub mod pretix;
 pub mod simulated;
 pub mod sqlite;
+pub mod stored;
 pub mod template;
 
 pub use document::FieldMistake;
