@@ -1,0 +1,40 @@
+//! The application that handlers work on: the engine, its ports, and the secrets. Holds no state of the domain.
+
+use crate::auth::{AccessTokens, Seals};
+use crate::idempotency::InFlight;
+use onsale_engine::ports::accounts::Accounts;
+use onsale_engine::ports::catalogue::Catalogue;
+use onsale_engine::ports::records::Records;
+use onsale_engine::ports::{Clock, PaymentProvider, Plans};
+use onsale_engine::runtime::Engine;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Everything that a handler may use. Made once, when the engine has recovered.
+pub struct App {
+    /// The sales.
+    pub engine: Engine,
+    /// Venues, halls, events.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// Accounts, sessions, revocations.
+    pub accounts: Arc<dyn Accounts>,
+    /// Lists, and reservations that memory has let go.
+    pub records: Arc<dyn Records>,
+    /// Compiled plans by their hash.
+    pub plans: Arc<dyn Plans>,
+    /// The payment provider.
+    pub payments: Arc<dyn PaymentProvider>,
+    /// The process' clock.
+    pub clock: Arc<dyn Clock>,
+    /// Bearer tokens.
+    pub tokens: AccessTokens,
+    /// Queue tokens, payment keys, tickets.
+    pub seals: Seals,
+    /// Requests with an idempotency key that are being handled.
+    pub in_flight: InFlight,
+    /// Cancelled when the server drains: streams end, long waits give up.
+    pub draining: CancellationToken,
+    /// How long the payment provider may take.
+    pub charge_timeout: Duration,
+}

@@ -1,0 +1,300 @@
+//! Access tokens: JWTs signed HS256 with the configured secret. The only reasons to refuse one are signature, `alg`,
+//! `exp` and revocation, so that whoever holds the secret may mint buyers of their own.
+
+use crate::auth::Revoked;
+use crate::http::Problem;
+use http::{HeaderMap, header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use onsale_engine::id::BuyerId;
+use onsale_engine::ports::accounts::Role;
+use onsale_engine::time::Timestamp;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long an access token lives, as `expiresIn` says.
+pub const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
+/// Verified tokens remembered; a power of two. A slot costs about 90 bytes.
+const REMEMBERED: usize = 1 << 16;
+
+const _: () = assert!(REMEMBERED.is_power_of_two());
+
+/// Whoever a good access token names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The buyer or administrator; no account need exist for it.
+    pub buyer: BuyerId,
+    /// The role that the token gives.
+    pub role: Role,
+    /// Under which name the token is revoked: its `jti`, or a hash where it has none that is a UUID.
+    pub access_id: Uuid,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// A token that was made.
+pub struct Minted {
+    /// The token.
+    pub token: String,
+    /// Its `jti`.
+    pub access_id: Uuid,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Why a token is refused; the caller is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// There is none, or not of the form `Bearer …`.
+    Missing,
+    /// Signature, algorithm or claims are not ours.
+    Bad,
+    /// Its time is over.
+    Expired,
+    /// Its session was ended.
+    Revoked,
+}
+
+impl From<TokenFault> for Problem {
+    fn from(fault: TokenFault) -> Self {
+        Self::unauthenticated(match fault {
+            TokenFault::Missing => "this call needs Authorization: Bearer <accessToken>",
+            TokenFault::Bad => "the access token is not valid",
+            TokenFault::Expired => "the access token has expired",
+            TokenFault::Revoked => "the access token was revoked",
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct ClaimsOut<'a> {
+    sub: &'a str,
+    role: &'static str,
+    iat: i64,
+    exp: i64,
+    jti: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ClaimsIn {
+    sub: String,
+    role: String,
+    exp: f64,
+    jti: Option<serde_json::Value>,
+}
+
+/// Makes and verifies access tokens.
+pub struct AccessTokens {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    validation: Validation,
+    header: Header,
+    remembered: Box<[Mutex<Option<Remembered>>]>,
+    revoked: Revoked,
+}
+
+#[derive(Clone, Copy)]
+struct Remembered {
+    digest: [u8; 32],
+    caller: Caller,
+}
+
+impl AccessTokens {
+    /// Tokens under `secret` (the bytes of the configured string), with the revocations known so far.
+    #[must_use]
+    pub fn new(secret: &[u8], revoked: Revoked) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_aud = false;
+        // Compared below with the process' own clock, so that there is one time everywhere.
+        validation.validate_exp = false;
+        validation.set_required_spec_claims(&["exp"]);
+        Self {
+            signing: EncodingKey::from_secret(secret),
+            verifying: DecodingKey::from_secret(secret),
+            validation,
+            header: Header::new(Algorithm::HS256),
+            remembered: (0..REMEMBERED).map(|_| Mutex::new(None)).collect(),
+            revoked,
+        }
+    }
+
+    /// The revocations.
+    #[must_use]
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
+    }
+
+    /// Makes a token for an hour.
+    ///
+    /// # Errors
+    /// 500, should signing fail.
+    pub fn mint(&self, buyer: BuyerId, role: Role, now: Timestamp) -> Result<Minted, Problem> {
+        let access_id = Uuid::new_v4();
+        let issued = now.0.div_euclid(1_000_000);
+        let expires_at = Timestamp::from_secs(issued) + ACCESS_LIFETIME;
+        let role = match role {
+            Role::User => "USER",
+            Role::Admin => "ADMIN",
+        };
+        let (mut sub, mut jti) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+        let claims = ClaimsOut {
+            sub: buyer.0.hyphenated().encode_lower(&mut sub),
+            role,
+            iat: issued,
+            exp: expires_at.0 / 1_000_000,
+            jti: access_id.hyphenated().encode_lower(&mut jti),
+        };
+        let token = jsonwebtoken::encode(&self.header, &claims, &self.signing);
+        let token = token.map_err(|error| Problem::internal().because(error))?;
+        Ok(Minted { token, access_id, expires_at })
+    }
+
+    /// Whom the bearer token of these headers names.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, TokenFault> {
+        self.verify(bearer(headers).ok_or(TokenFault::Missing)?, now)
+    }
+
+    /// Whom a token names.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller, TokenFault> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let slot = usize::from(u16::from_be_bytes([digest[0], digest[1]])) & (REMEMBERED - 1);
+        let known = (*self.remembered[slot].lock()).filter(|known| known.digest == digest);
+        let caller = match known {
+            Some(known) => known.caller,
+            None => {
+                let caller = self.decode(token)?;
+                *self.remembered[slot].lock() = Some(Remembered { digest, caller });
+                caller
+            }
+        };
+        if caller.expires_at <= now {
+            return Err(TokenFault::Expired);
+        }
+        if self.revoked.contains(caller.access_id) {
+            return Err(TokenFault::Revoked);
+        }
+        Ok(caller)
+    }
+
+    fn decode(&self, token: &str) -> Result<Caller, TokenFault> {
+        let read = jsonwebtoken::decode::<ClaimsIn>(token, &self.verifying, &self.validation);
+        let claims = read.map_err(|_| TokenFault::Bad)?.claims;
+        let buyer = Uuid::try_parse(&claims.sub).map(BuyerId).map_err(|_| TokenFault::Bad)?;
+        let role = match claims.role.as_str() {
+            "USER" => Role::User,
+            "ADMIN" => Role::Admin,
+            _ => return Err(TokenFault::Bad),
+        };
+        // Far beyond any calendar the product saturates, which is "never".
+        let expires_at = Timestamp((claims.exp * 1e6) as i64);
+        let named = claims.jti.as_ref().and_then(|jti| Uuid::try_parse(jti.as_str()?).ok());
+        let access_id = named.unwrap_or_else(|| name_of(token));
+        Ok(Caller { buyer, role, access_id, expires_at })
+    }
+}
+
+/// A name for a token without a usable `jti`: a hash of what is signed.
+fn name_of(token: &str) -> Uuid {
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    let digest: [u8; 32] = Sha256::digest(signed.as_bytes()).into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SECRET: &[u8] = b"an example secret of 32 bytes or more";
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn tokens() -> AccessTokens {
+        AccessTokens::new(SECRET, Revoked::default())
+    }
+
+    fn foreign(secret: &[u8], algorithm: Algorithm, claims: &Value) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).unwrap()
+    }
+
+    #[test]
+    fn a_minted_token_names_its_buyer_for_an_hour() {
+        let tokens = tokens();
+        let buyer = BuyerId(Uuid::from_u128(7));
+        let minted = tokens.mint(buyer, Role::Admin, NOW).unwrap();
+        for _ in 0..2 {
+            let caller = tokens.verify(&minted.token, NOW).unwrap();
+            assert_eq!((caller.buyer, caller.role, caller.access_id), (buyer, Role::Admin, minted.access_id));
+        }
+        assert!(tokens.verify(&minted.token, NOW + Duration::from_secs(3599)).is_ok());
+        assert_eq!(tokens.verify(&minted.token, NOW + Duration::from_secs(3600)), Err(TokenFault::Expired));
+    }
+
+    #[test]
+    fn a_revoked_token_stops_at_once() {
+        let tokens = tokens();
+        let minted = tokens.mint(BuyerId(Uuid::from_u128(7)), Role::User, NOW).unwrap();
+        assert!(tokens.verify(&minted.token, NOW).is_ok());
+        tokens.revoked().add(minted.access_id, minted.expires_at);
+        assert_eq!(tokens.verify(&minted.token, NOW), Err(TokenFault::Revoked));
+    }
+
+    #[test]
+    fn only_signature_algorithm_expiry_and_revocation_are_reasons_to_refuse() {
+        let tokens = tokens();
+        let sub = "0190a000-0000-4000-8000-000000000001";
+        let check = |secret: &[u8], algorithm, claims: Value, expected: Result<(), TokenFault>| {
+            let told = tokens.verify(&foreign(secret, algorithm, &claims), NOW).map(drop);
+            assert_eq!(told, expected, "{claims}");
+        };
+        let bad = Err(TokenFault::Bad);
+        let bare = json!({ "sub": sub, "role": "USER", "exp": 1_800_000_001 });
+        check(SECRET, Algorithm::HS256, bare.clone(), Ok(()));
+        check(SECRET, Algorithm::HS512, bare.clone(), bad);
+        check(b"another secret", Algorithm::HS256, bare, bad);
+        let with_all = json!({ "sub": sub, "role": "ADMIN", "exp": 1_800_000_001.5, "aud": "x", "iss": "y",
+            "jti": "not-a-uuid", "nbf": 9_999_999_999_u64 });
+        check(SECRET, Algorithm::HS256, with_all, Ok(()));
+        check(SECRET, Algorithm::HS256, json!({ "sub": sub, "role": "USER" }), bad);
+        check(SECRET, Algorithm::HS256, json!({ "sub": "me", "role": "USER", "exp": 1_800_000_001 }), bad);
+        check(SECRET, Algorithm::HS256, json!({ "sub": sub, "role": "ROOT", "exp": 1_800_000_001 }), bad);
+        let past = json!({ "sub": sub, "role": "USER", "exp": 1_800_000_000 });
+        check(SECRET, Algorithm::HS256, past, Err(TokenFault::Expired));
+    }
+
+    #[test]
+    fn the_none_algorithm_is_refused() {
+        let token = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiIwMTkwYTAwMC0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMDEiLCJyb2xlIjoiQURNSU4iLCJleHAiOjk5OTk5OTk5OTl9.";
+        assert_eq!(tokens().verify(token, NOW), Err(TokenFault::Bad));
+    }
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_case() {
+        let check = |value: &str, expected: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(bearer(&headers), expected);
+        };
+        check("Bearer abc", Some("abc"));
+        check("bearer abc", Some("abc"));
+        check("Basic abc", None);
+        check("Bearer", None);
+    }
+}

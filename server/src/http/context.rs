@@ -1,0 +1,84 @@
+//! What a handler knows besides its request: the application, who calls, until when, and under which trace.
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use http::HeaderValue;
+use onsale_engine::id::BuyerId;
+use onsale_engine::sale::RequestKey;
+use onsale_engine::time::Timestamp;
+use std::future::Future;
+use std::sync::Arc;
+
+/// The surroundings of one request.
+pub struct Context {
+    /// The application: engine, ports, secrets.
+    pub app: Arc<App>,
+    /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
+    pub deadline: Timestamp,
+    pub(super) caller: Option<Caller>,
+    pub(super) request_id: HeaderValue,
+    /// The route's pattern, such as `/api/v1/events/{id}`.
+    pub route: &'static str,
+}
+
+impl Context {
+    /// Now, by the process' clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// Who calls. Routes that are not public always have one.
+    ///
+    /// # Errors
+    /// 401 on a public route.
+    pub fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().ok_or_else(|| Problem::unauthenticated("this call needs a bearer token"))
+    }
+
+    /// The buyer (or administrator) who calls.
+    ///
+    /// # Errors
+    /// 401 on a public route.
+    pub fn buyer(&self) -> Result<BuyerId, Problem> {
+        self.caller().map(|caller| caller.buyer)
+    }
+
+    /// The trace id, equal to `X-Request-Id`.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("")
+    }
+
+    /// The idempotency key of this request, hashed with buyer and route, and the hash of its path and body. `None`
+    /// when the caller sent none.
+    ///
+    /// # Errors
+    /// 400 when the key is malformed.
+    pub fn request_key(&self, request: &Request, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+        let Some(key) = request.idempotency_key()? else { return Ok(None) };
+        let buyer = self.caller.as_ref().map_or_else(uuid::Uuid::nil, |caller| caller.buyer.0);
+        let method = request.method().as_str();
+        let scope = self.app.seals.request_digest(&[buyer.as_bytes(), method.as_bytes(), self.route.as_bytes(), key.as_bytes()]);
+        let body = self.app.seals.request_digest(&[request.path().as_bytes(), body]);
+        Ok(Some(RequestKey { scope, body }))
+    }
+
+    /// Runs work that must not stop halfway when the caller goes away or the deadline passes: anything of more than
+    /// one write. Answers when it is done.
+    ///
+    /// # Errors
+    /// The work's own, and 500 when it panicked.
+    pub async fn to_the_end<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        match tokio::spawn(work).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Problem::internal().because(error)),
+        }
+    }
+}

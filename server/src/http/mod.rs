@@ -1,0 +1,57 @@
+//! The HTTP front end on hyper 1: listener, router, the pipeline around handlers, problems, and the readers of
+//! requests. Knows the application only as what handlers work on; must never hold state of the domain.
+//!
+//! # How to write a route
+//! A family of routes is one file with a `routes()` and its handlers:
+//!
+//! ```ignore
+//! pub fn routes() -> Vec<Route> {
+//!     vec![
+//!         Route::get("/api/v1/venues/{id}", venue).public(),
+//!         Route::post("/api/v1/venues", create).admin().keyed(),
+//!     ]
+//! }
+//!
+//! async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+//!     let json = request.json().await?;                       // 415, 413, MALFORMED_JSON
+//!     let mut mistakes = Mistakes::default();
+//!     let body = Object::root(&json.value, &mut mistakes);
+//!     let name = body.text(&mut mistakes, "name", 1..=200);
+//!     let zone = body.optional_text(&mut mistakes, "timeZone", 1..=100).unwrap_or("Asia/Seoul");
+//!     mistakes.check()?;                                      // VALIDATION_FAILED, all of them
+//!     let Some(name) = name else { return Err(mistakes.refuse()) };
+//!     let id = request.path_id("id")?;                        // malformed: 404, after the body's mistakes
+//!     response::created(Some("/api/v1/venues/…"), &venue)
+//! }
+//! ```
+//!
+//! Bearer and role are checked before the handler runs; `ctx.buyer()?` is who calls. The rest of the order (body,
+//! existence, queue token, state) is the handler's. A handler may be dropped at any `.await` (the caller went away, or
+//! the deadline passed and 504 was sent), so more than one write goes through `ctx.to_the_end(…)`. What a
+//! sale refuses becomes a problem in `sales`. Answers are made with [`response`], streams with [`stream::events`]. A
+//! `POST` that creates something in the catalogue or the accounts goes through [`crate::idempotency`]; keys of calls
+//! that a sale answers go along with the command as `ctx.request_key(…)`.
+
+mod context;
+mod fields;
+mod front;
+pub mod gzip;
+mod listener;
+mod mended;
+mod problem;
+mod query;
+mod request;
+mod request_id;
+pub mod response;
+mod router;
+pub mod stream;
+
+pub use context::Context;
+pub use fields::{Mistakes, Object, read_id};
+pub use front::{Front, Stage};
+pub use listener::{Limits, Listener};
+pub use problem::{FieldMistake, Problem};
+pub use query::Query;
+pub use request::{Json, Request};
+pub use response::{Body, Response};
+pub use router::{AUTH_BODY_LIMIT, Access, BODY_LIMIT, HALL_BODY_LIMIT, Route, RouteConflict, Router};

@@ -1,0 +1,152 @@
+//! Answers: the body (bytes at once, or a stream) and the few ways to make one. Must never be boxed on the fast path.
+
+use crate::http::problem::Problem;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// What a handler answers.
+pub type Response = http::Response<Body>;
+
+/// A boxed stream of a response.
+pub type Frames = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>;
+
+/// The body of a response.
+pub enum Body {
+    /// All of it at once; its length is known, so `Content-Length` is sent.
+    Full(Option<Bytes>),
+    /// Little by little.
+    Stream(Frames),
+}
+
+impl Body {
+    /// All of it at once.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Full(None)
+    }
+
+    /// The bytes, unless it is a stream.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Full(bytes) => bytes.as_ref(),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(frames) => frames.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Stream(frames) => frames.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(frames) => frames.size_hint(),
+        }
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// `value` as JSON.
+///
+/// # Errors
+/// 500, when `value` has no JSON form.
+pub fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Result<Response, Problem> {
+    let mut bytes = Vec::with_capacity(512);
+    match serde_json::to_writer(&mut bytes, value) {
+        Ok(()) => Ok(json_bytes(status, Bytes::from(bytes))),
+        Err(error) => Err(Problem::internal().because(error)),
+    }
+}
+
+/// JSON that is written already.
+#[must_use]
+pub fn json_bytes(status: StatusCode, bytes: Bytes) -> Response {
+    let mut response = Response::new(Body::full(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// 200 with JSON.
+///
+/// # Errors
+/// See [`json`].
+pub fn ok<T: Serialize + ?Sized>(value: &T) -> Result<Response, Problem> {
+    json(StatusCode::OK, value)
+}
+
+/// 201 with JSON, and `Location` where there is one.
+///
+/// # Errors
+/// See [`json`].
+pub fn created<T: Serialize + ?Sized>(location: Option<&str>, value: &T) -> Result<Response, Problem> {
+    let mut response = json(StatusCode::CREATED, value)?;
+    if let Some(location) = location.and_then(|path| HeaderValue::from_str(path).ok()) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// 204.
+#[must_use]
+pub fn no_content() -> Response {
+    empty(StatusCode::NO_CONTENT)
+}
+
+/// A status without a body: 204, 304.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// 200 with text of `content_type`.
+#[must_use]
+pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::full(body.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// JSON that is kept in both forms, such as a seat map: picks by `Accept-Encoding`, never compresses.
+#[must_use]
+pub fn json_in_two_forms(request: &HeaderMap, plain: &Bytes, gzipped: &Bytes) -> Response {
+    let mut response = if super::gzip::accepted(request) {
+        let mut response = json_bytes(StatusCode::OK, gzipped.clone());
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        json_bytes(StatusCode::OK, plain.clone())
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
