@@ -2,12 +2,16 @@
 //! lie about nothing. They pass the same conformance suites as the real adapters. Must never be in a release build.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fake that is misused should stop its test")]
 
+mod accounts;
+mod catalogue;
 mod clock;
 mod journal;
 mod payments;
 mod plans;
 mod projection;
 
+pub use accounts::FakeAccounts;
+pub use catalogue::FakeCatalogue;
 pub use clock::FakeClock;
 pub use journal::FakeJournal;
 pub use payments::FakePayments;
