@@ -1,0 +1,338 @@
+//! What every port `Accounts` must do, run on SQLite and on the fake.
+
+use onsale_adapters::sqlite::{DataDir, Library, SqliteAccounts, SqliteCatalogue, SqlitePlans};
+use onsale_engine::fakes::{FakeAccounts, FakeCatalogue};
+use onsale_engine::id::BuyerId;
+use onsale_engine::ports::StoredAnswer;
+use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, IssuedTokens, Revocation, Role, Rotation};
+use onsale_engine::ports::catalogue::Catalogue;
+use onsale_engine::time::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+fn after(secs: i64) -> Timestamp {
+    Timestamp(NOON.0 + secs * 1_000_000)
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn account(number: u128, email: &str) -> Account {
+    Account {
+        id: BuyerId(id(number)),
+        email: email.into(),
+        name: format!("Buyer {number}"),
+        phone: None,
+        role: Role::User,
+        password_hash: "$argon2id$v=19$first".into(),
+        created_at: NOON,
+    }
+}
+
+fn hash(number: u8) -> [u8; 32] {
+    [number; 32]
+}
+
+/// The `number`-th pair of tokens of a session, handed out `secs` after noon.
+fn tokens(buyer: u128, family: u128, number: u8, secs: i64) -> IssuedTokens {
+    IssuedTokens {
+        family: id(family),
+        buyer: BuyerId(id(buyer)),
+        refresh_hash: hash(number),
+        refresh_expires_at: after(secs + 14 * DAY),
+        access_id: id(1000 + u128::from(number)),
+        access_expires_at: after(secs + HOUR),
+    }
+}
+
+/// The revocation of the access token with that number.
+fn revocation(number: u8, secs: i64) -> Revocation {
+    Revocation { access_id: id(1000 + u128::from(number)), until: after(secs + HOUR) }
+}
+
+fn by_token(mut revocations: Vec<Revocation>) -> Vec<Revocation> {
+    revocations.sort_by_key(|revocation| revocation.access_id);
+    revocations
+}
+
+fn answer(scope: u128) -> StoredAnswer {
+    StoredAnswer { scope, body: u128::MAX - 5, status: 201, location: None, json: "{\"a\":1}".into(), at: NOON }
+}
+
+fn sqlite(path: &Path) -> (SqliteAccounts, SqliteCatalogue) {
+    let dir = DataDir::open(path).unwrap();
+    let library = Library::open(&dir).unwrap();
+    let catalogue = SqliteCatalogue::new(library.clone(), SqlitePlans::open(&dir).unwrap());
+    (SqliteAccounts::new(library), catalogue)
+}
+
+macro_rules! conformance {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite_accounts {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let temp = tempfile::tempdir().unwrap();
+                let (accounts, catalogue) = super::sqlite(temp.path());
+                super::$name(std::sync::Arc::new(accounts), &catalogue).await;
+            })+
+        }
+        mod fake_accounts {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let catalogue = super::FakeCatalogue::default();
+                super::$name(std::sync::Arc::new(super::FakeAccounts::beside(&catalogue)), &catalogue).await;
+            })+
+        }
+    };
+}
+
+conformance!(
+    an_account_is_found_by_id_and_by_address_without_case,
+    of_many_sign_ups_for_one_address_one_wins,
+    a_deleted_account_is_gone_and_its_address_is_free,
+    members_change_where_there_is_an_account,
+    an_answer_is_remembered_with_the_account_or_not_at_all,
+    a_refresh_token_is_spent_once_and_reuse_ends_its_family,
+    of_two_refreshes_at_once_one_is_a_reuse,
+    refresh_tokens_end_in_time_with_their_session_and_with_their_account,
+    a_new_password_ends_every_other_session,
+    logging_out_revokes_the_token_and_ends_its_family,
+    revocations_matter_until_the_token_would_have_ended,
+);
+
+async fn an_account_is_found_by_id_and_by_address_without_case(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    let admin = Account { role: Role::Admin, phone: Some("+82 10".into()), ..account(1, "Ada.Ünal@Example.com") };
+    accounts.create(&admin, None).await.unwrap();
+    for email in ["ada.ünal@example.COM", "Ada.Ünal@Example.com", " ADA.ÜNAL@example.com"] {
+        assert!(accounts.by_email(email).await.unwrap().as_ref() == Some(&admin), "{email}");
+    }
+    assert!(accounts.by_id(admin.id).await.unwrap() == Some(admin));
+    assert!(accounts.by_email("ada@example.com").await.unwrap().is_none());
+    assert!(accounts.by_id(BuyerId(id(2))).await.unwrap().is_none());
+    let again = accounts.create(&account(2, "ADA.ÜNAL@EXAMPLE.COM"), None).await;
+    assert!(matches!(again, Err(CreateAccountError::EmailTaken)));
+    assert!(accounts.by_id(BuyerId(id(2))).await.unwrap().is_none());
+}
+
+async fn of_many_sign_ups_for_one_address_one_wins(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    let sign_ups = (1..=16).map(|number| {
+        let accounts = accounts.clone();
+        let email = if number % 2 == 0 { "one@example.com" } else { "One@Example.com" };
+        tokio::spawn(async move { accounts.create(&account(number, email), None).await })
+    });
+    let mut won = 0;
+    for sign_up in sign_ups.collect::<Vec<_>>() {
+        match sign_up.await.unwrap() {
+            Ok(()) => won += 1,
+            Err(CreateAccountError::EmailTaken) => {}
+            Err(CreateAccountError::Store(error)) => panic!("{error}"),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+async fn a_deleted_account_is_gone_and_its_address_is_free(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    assert_eq!(accounts.delete(BuyerId(id(1)), after(5)).await.unwrap(), [revocation(1, 0)]);
+    assert!(accounts.by_email("a@example.com").await.unwrap().is_none());
+    assert!(accounts.by_id(BuyerId(id(1))).await.unwrap().is_none());
+    assert!(!accounts.update(BuyerId(id(1)), "x", None).await.unwrap());
+    accounts.create(&account(2, "A@example.com"), None).await.unwrap();
+    assert!(accounts.by_email("a@example.com").await.unwrap().is_some_and(|found| found.id == BuyerId(id(2))));
+    assert_eq!(accounts.delete(BuyerId(id(9)), after(5)).await.unwrap(), []);
+}
+
+async fn members_change_where_there_is_an_account(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    let buyer = BuyerId(id(1));
+    assert!(accounts.update(buyer, "New Name", Some("010")).await.unwrap());
+    let changed = accounts.by_id(buyer).await.unwrap().unwrap();
+    assert_eq!((changed.name.as_str(), changed.phone.as_deref()), ("New Name", Some("010")));
+    assert!(accounts.update(buyer, "New Name", None).await.unwrap());
+    assert_eq!(accounts.by_id(buyer).await.unwrap().unwrap().phone, None);
+    assert!(!accounts.update(BuyerId(id(2)), "Nobody", None).await.unwrap());
+    assert_eq!(accounts.set_password(BuyerId(id(2)), "hash", None, NOON).await.unwrap(), []);
+}
+
+async fn an_answer_is_remembered_with_the_account_or_not_at_all(
+    accounts: Arc<impl Accounts>,
+    catalogue: &impl Catalogue,
+) {
+    accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
+    assert_eq!(catalogue.recall(1, after(60)).await.unwrap(), Some(answer(1)));
+    let taken = accounts.create(&account(2, "a@example.com"), Some(&answer(2))).await;
+    assert!(matches!(taken, Err(CreateAccountError::EmailTaken)));
+    assert_eq!(catalogue.recall(2, after(60)).await.unwrap(), None);
+    let key_in_use = accounts.create(&account(3, "c@example.com"), Some(&answer(1))).await;
+    assert!(matches!(key_in_use, Err(CreateAccountError::Store(_))));
+    assert!(accounts.by_email("c@example.com").await.unwrap().is_none(), "neither the answer nor the account");
+}
+
+async fn a_refresh_token_is_spent_once_and_reuse_ends_its_family(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    let buyer = BuyerId(id(1));
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 9, 0), NOON).await.unwrap();
+    assert_eq!(accounts.refresh_owner(hash(1)).await.unwrap(), Some((buyer, id(10))));
+    assert_eq!(accounts.refresh_owner(hash(7)).await.unwrap(), None);
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 2, 60), after(60)).await.unwrap(), Rotation::Rotated);
+    assert_eq!(accounts.rotate(hash(2), &tokens(1, 10, 3, 120), after(120)).await.unwrap(), Rotation::Rotated);
+    assert_eq!(accounts.refresh_owner(hash(1)).await.unwrap(), Some((buyer, id(10))), "a spent one is known");
+    assert_eq!(accounts.session_of(id(1003)).await.unwrap(), Some(id(10)));
+    assert_eq!(accounts.session_of(id(4711)).await.unwrap(), None);
+
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 4, 180), after(180)).await.unwrap(), Rotation::Reused);
+    assert_eq!(accounts.rotate(hash(3), &tokens(1, 10, 5, 181), after(181)).await.unwrap(), Rotation::Unknown);
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 5, 182), after(182)).await.unwrap(), Rotation::Reused);
+    for unused in [4, 5] {
+        assert_eq!(accounts.refresh_owner(hash(unused)).await.unwrap(), None, "nothing was handed out");
+    }
+    assert_eq!(accounts.revocations(after(183)).await.unwrap(), [], "access tokens live on");
+    assert_eq!(accounts.rotate(hash(9), &tokens(1, 20, 6, 184), after(184)).await.unwrap(), Rotation::Rotated);
+    assert_eq!(
+        accounts.rotate(hash(6), &tokens(1, 10, 7, 185), after(185)).await.unwrap(),
+        Rotation::Unknown,
+        "foreign"
+    );
+}
+
+async fn of_two_refreshes_at_once_one_is_a_reuse(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    let refresh = |number| {
+        let accounts = accounts.clone();
+        tokio::spawn(async move { accounts.rotate(hash(1), &tokens(1, 10, number, 60), after(60)).await.unwrap() })
+    };
+    let (first, second) = (refresh(2), refresh(3));
+    let outcomes = [first.await.unwrap(), second.await.unwrap()];
+    assert!(outcomes.contains(&Rotation::Rotated) && outcomes.contains(&Rotation::Reused), "{outcomes:?}");
+    for number in [2, 3] {
+        let rotation = accounts.rotate(hash(number), &tokens(1, 10, 4, 120), after(120)).await.unwrap();
+        assert_eq!(rotation, Rotation::Unknown, "the family has ended");
+    }
+}
+
+async fn refresh_tokens_end_in_time_with_their_session_and_with_their_account(
+    accounts: Arc<impl Accounts>,
+    _: &impl Catalogue,
+) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    let just_before = accounts.rotate(hash(1), &tokens(1, 10, 2, 14 * DAY - 1), after(14 * DAY - 1)).await.unwrap();
+    assert_eq!(just_before, Rotation::Rotated);
+    let too_late = accounts.rotate(hash(1), &tokens(1, 10, 3, 14 * DAY), after(14 * DAY)).await.unwrap();
+    assert_eq!(too_late, Rotation::Unknown, "spent, but expired since");
+    accounts.open_session(&tokens(1, 20, 4, 14 * DAY), after(14 * DAY)).await.unwrap();
+    accounts.delete(BuyerId(id(1)), after(15 * DAY)).await.unwrap();
+    for (number, family) in [(2, 10), (4, 20)] {
+        let rotation = accounts.rotate(hash(number), &tokens(1, family, 5, 15 * DAY), after(15 * DAY)).await.unwrap();
+        assert_eq!(rotation, Rotation::Unknown);
+    }
+}
+
+async fn a_new_password_ends_every_other_session(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    for buyer in [1, 2] {
+        accounts.create(&account(buyer, &format!("{buyer}@example.com")), None).await.unwrap();
+    }
+    let buyer = BuyerId(id(1));
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 2, 0), NOON).await.unwrap();
+    accounts.rotate(hash(2), &tokens(1, 20, 3, 60), after(60)).await.unwrap();
+    accounts.open_session(&tokens(1, 30, 4, -2 * HOUR), after(-2 * HOUR)).await.unwrap();
+    accounts.open_session(&tokens(2, 40, 5, 0), NOON).await.unwrap();
+
+    let ended = accounts.set_password(buyer, "$argon2id$v=19$second", Some(id(10)), after(120)).await.unwrap();
+    assert_eq!(by_token(ended.clone()), [revocation(2, 0), revocation(3, 60)], "the fourth had ended by itself");
+    assert_eq!(by_token(accounts.revocations(after(120)).await.unwrap()), by_token(ended));
+    assert_eq!(accounts.by_id(buyer).await.unwrap().unwrap().password_hash, "$argon2id$v=19$second");
+    for (spent, family, rotation) in
+        [(1, 10, Rotation::Rotated), (3, 20, Rotation::Unknown), (4, 30, Rotation::Unknown)]
+    {
+        let next = tokens(1, family, 10 + spent, 180);
+        assert_eq!(accounts.rotate(hash(spent), &next, after(180)).await.unwrap(), rotation);
+    }
+    assert_eq!(accounts.rotate(hash(5), &tokens(2, 40, 20, 180), after(180)).await.unwrap(), Rotation::Rotated);
+
+    let ended = accounts.set_password(buyer, "$argon2id$v=19$third", None, after(240)).await.unwrap();
+    assert!(ended.contains(&revocation(1, 0)) && ended.contains(&revocation(11, 180)), "{ended:?}");
+}
+
+async fn logging_out_revokes_the_token_and_ends_its_family(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 2, 0), NOON).await.unwrap();
+    accounts.log_out(revocation(1, 0), after(60)).await.unwrap();
+    accounts.log_out(revocation(1, 0), after(61)).await.unwrap();
+    assert_eq!(accounts.revocations(after(62)).await.unwrap(), [revocation(1, 0)]);
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 3, 62), after(62)).await.unwrap(), Rotation::Unknown);
+    assert_eq!(accounts.rotate(hash(2), &tokens(1, 20, 4, 62), after(62)).await.unwrap(), Rotation::Rotated);
+    // A token that was minted elsewhere has no session, and is revoked all the same.
+    accounts.log_out(revocation(200, 0), after(63)).await.unwrap();
+    assert_eq!(accounts.revocations(after(64)).await.unwrap().len(), 2);
+}
+
+async fn revocations_matter_until_the_token_would_have_ended(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.log_out(revocation(1, 0), NOON).await.unwrap();
+    accounts.log_out(revocation(2, 60), NOON).await.unwrap();
+    assert_eq!(by_token(accounts.revocations(NOON).await.unwrap()), [revocation(1, 0), revocation(2, 60)]);
+    assert_eq!(accounts.revocations(after(HOUR)).await.unwrap(), [revocation(2, 60)]);
+    assert_eq!(accounts.revocations(after(HOUR + 60)).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_is_there_after_reopening() {
+    let temp = tempfile::tempdir().unwrap();
+    {
+        let (accounts, _catalogue) = sqlite(temp.path());
+        accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
+        accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+        accounts.rotate(hash(1), &tokens(1, 10, 2, 60), after(60)).await.unwrap();
+        accounts.log_out(revocation(200, 0), after(60)).await.unwrap();
+    }
+    let (accounts, catalogue) = sqlite(temp.path());
+    assert!(accounts.by_email("A@EXAMPLE.COM").await.unwrap() == Some(account(1, "a@example.com")));
+    assert_eq!(catalogue.recall(1, after(60)).await.unwrap(), Some(answer(1)));
+    assert_eq!(accounts.revocations(after(61)).await.unwrap(), [revocation(200, 0)]);
+    assert_eq!(accounts.session_of(id(1002)).await.unwrap(), Some(id(10)));
+    assert_eq!(accounts.rotate(hash(2), &tokens(1, 10, 3, 120), after(120)).await.unwrap(), Rotation::Rotated);
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 4, 121), after(121)).await.unwrap(), Rotation::Reused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_is_thrown_away_with_later_writes() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let accounts = SqliteAccounts::new(Library::open(&dir).unwrap());
+    for number in 1..=5 {
+        accounts.open_session(&tokens(1, u128::from(number), number, 0), NOON).await.unwrap();
+        accounts.log_out(revocation(number, 0), NOON).await.unwrap();
+    }
+    accounts.open_session(&tokens(1, 99, 99, 30 * DAY), after(30 * DAY)).await.unwrap();
+    let library = dir.library().unwrap();
+    for (table, left) in [("sessions", 1), ("refresh_tokens", 1), ("access_tokens", 1), ("revocations", 0)] {
+        let rows: i64 = library.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, left, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_up_that_cannot_be_written_says_so_and_can_be_repeated() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let accounts = SqliteAccounts::new(Library::open(&dir).unwrap());
+    let library = dir.library().unwrap();
+    library
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON accounts BEGIN SELECT raise(ABORT, 'disk full'); END")
+        .unwrap();
+    let refused = accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await;
+    assert!(matches!(refused, Err(CreateAccountError::Store(_))));
+    library.execute_batch("DROP TRIGGER full").unwrap();
+    accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
+}

@@ -1,0 +1,483 @@
+//! What every port `Catalogue` must do, run on SQLite and on the fake; and how SQLite keeps plans.
+
+use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
+use onsale_adapters::{compile, draft_of, pretix};
+use onsale_engine::fakes::{FakeCatalogue, small_config, small_plan};
+use onsale_engine::id::{BuyerId, EventId, PlanHash};
+use onsale_engine::money::Amount;
+use onsale_engine::plan::Plan;
+use onsale_engine::ports::catalogue::{
+    Catalogue, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
+};
+use onsale_engine::ports::{Plans, StoreError, StoredAnswer};
+use onsale_engine::sale::SaleConfig;
+use onsale_engine::time::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+const ALL: Page = Page { number: 0, size: 100 };
+
+fn after(secs: i64) -> Timestamp {
+    Timestamp(NOON.0 + secs * 1_000_000)
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn plan() -> Arc<Plan> {
+    compile(&draft_of(&small_plan(2, 3))).unwrap()
+}
+
+fn venue(number: u128, created: i64) -> Venue {
+    Venue {
+        id: id(number),
+        name: format!("Venue {number}"),
+        address: "1 Olympic-ro".into(),
+        city: "Seoul".into(),
+        time_zone: "Asia/Seoul".into(),
+        created_at: after(created),
+    }
+}
+
+fn hall(number: u128, venue: u128) -> Hall {
+    let plan = plan();
+    Hall {
+        id: id(number),
+        venue: id(venue),
+        name: format!("Hall {number}"),
+        plan: plan.hash(),
+        capacity: plan.capacity() as u32,
+        categories: plan.categories().iter().map(|category| category.name.clone()).collect(),
+        created_at: after(number as i64),
+    }
+}
+
+/// An event of hall 10 in venue 1, on sale from noon for a day, beginning `number` days after noon.
+fn event(number: u128) -> Event {
+    let sale = SaleConfig {
+        no_orphans: true,
+        admission: onsale_engine::sale::AdmissionConfig {
+            required: true,
+            active_limit: Some(7),
+            room_opens_at: Some(after(-60)),
+            ..small_config(NOON).admission
+        },
+        ..small_config(NOON)
+    };
+    Event {
+        id: EventId(id(number)),
+        title: format!("Concert {number:03}"),
+        artist: "The Minor Units".into(),
+        description: Some("Two sets.".into()),
+        hall: id(10),
+        venue: id(1),
+        venue_name: "Venue 1".into(),
+        starts_at: after(number as i64 * DAY),
+        ends_at: after(number as i64 * DAY + 2 * HOUR),
+        sale,
+        plan: plan().hash(),
+        created_by: BuyerId(id(5)),
+        created_at: after(number as i64),
+        cancelled: false,
+        price_range: (Amount(90_000), Amount(150_000)),
+    }
+}
+
+fn every_event() -> EventQuery {
+    EventQuery {
+        status: None,
+        text: None,
+        from: None,
+        to: None,
+        venue: None,
+        order: EventOrder::CreatedAt,
+        descending: false,
+        page: ALL,
+        now: after(HOUR),
+    }
+}
+
+fn answer(scope: u128, at: Timestamp) -> StoredAnswer {
+    StoredAnswer { scope, body: 77, status: 201, location: Some("/api/v1/x".into()), json: "{}".into(), at }
+}
+
+/// A catalogue, and a way to make an event count as sold out.
+trait Backend: std::ops::Deref<Target: Catalogue> {
+    fn sell_out(&self, event: EventId);
+}
+
+struct Fake(FakeCatalogue);
+
+struct OnSqlite {
+    catalogue: SqliteCatalogue,
+    dir: DataDir,
+}
+
+impl std::ops::Deref for Fake {
+    type Target = FakeCatalogue;
+    fn deref(&self) -> &FakeCatalogue {
+        &self.0
+    }
+}
+
+impl Backend for Fake {
+    fn sell_out(&self, event: EventId) {
+        self.0.sell_out(event);
+    }
+}
+
+impl std::ops::Deref for OnSqlite {
+    type Target = SqliteCatalogue;
+    fn deref(&self) -> &SqliteCatalogue {
+        &self.catalogue
+    }
+}
+
+impl Backend for OnSqlite {
+    /// Writes what the projector would.
+    fn sell_out(&self, event: EventId) {
+        let library = self.dir.library().unwrap();
+        for seat in 0..plan().capacity() {
+            library
+                .execute(
+                    "INSERT INTO seats (event_id, seat_id, status) VALUES (?1, ?2, 'SOLD')",
+                    (event.0.into_bytes(), format!("seat {seat}")),
+                )
+                .unwrap();
+        }
+    }
+}
+
+fn sqlite(path: &Path) -> (OnSqlite, Arc<SqlitePlans>) {
+    let dir = DataDir::open(path).unwrap();
+    let plans = SqlitePlans::open(&dir).unwrap();
+    let catalogue = SqliteCatalogue::new(Library::open(&dir).unwrap(), plans.clone());
+    (OnSqlite { catalogue, dir }, plans)
+}
+
+macro_rules! conformance {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite_catalogue {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let temp = tempfile::tempdir().unwrap();
+                super::$name(&super::sqlite(temp.path()).0).await;
+            })+
+        }
+        mod fake_catalogue {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&super::Fake(super::FakeCatalogue::default())).await;
+            })+
+        }
+    };
+}
+
+conformance!(
+    venues_are_made_changed_listed_and_deleted,
+    halls_belong_to_their_venue,
+    what_is_in_use_is_not_deleted,
+    an_event_comes_back_as_it_was_made_and_as_it_was_changed,
+    tags_are_unique_also_among_the_deleted,
+    lists_are_sorted_and_paged_without_gaps,
+    lists_are_filtered,
+    states_are_computed_when_read,
+    answers_are_remembered_for_a_day_with_what_they_answer,
+);
+
+/// Venue 1 with hall 10.
+async fn with_hall(catalogue: &impl Backend) {
+    catalogue.create_venue(&venue(1, 0), None).await.unwrap();
+    catalogue.create_hall(&hall(10, 1), &plan(), None).await.unwrap();
+}
+
+async fn listed(catalogue: &impl Backend, query: EventQuery) -> Vec<u128> {
+    catalogue.events(&query).await.unwrap().items.iter().map(|event| event.id.0.as_u128()).collect()
+}
+
+async fn venues_are_made_changed_listed_and_deleted(catalogue: &impl Backend) {
+    for (number, created) in [(1, 0), (2, 5), (3, 5), (4, 9)] {
+        catalogue.create_venue(&venue(number, created), None).await.unwrap();
+    }
+    assert_eq!(catalogue.venue(id(2)).await.unwrap(), Some(venue(2, 5)));
+    assert_eq!(catalogue.venue(id(9)).await.unwrap(), None);
+    let newest_first = catalogue.venues(ALL).await.unwrap();
+    assert_eq!(newest_first.items, [venue(4, 9), venue(3, 5), venue(2, 5), venue(1, 0)]);
+    let second = catalogue.venues(Page { number: 1, size: 3 }).await.unwrap();
+    assert_eq!(second, Listed { items: vec![venue(1, 0)], total: 4 });
+    let changed = Venue { name: "Arena".into(), time_zone: "Europe/Berlin".into(), ..venue(2, 5) };
+    assert!(catalogue.update_venue(&changed).await.unwrap());
+    assert_eq!(catalogue.venue(id(2)).await.unwrap(), Some(changed));
+    assert!(!catalogue.update_venue(&venue(9, 0)).await.unwrap());
+    assert!(catalogue.delete_venue(id(2)).await.unwrap());
+    assert!(!catalogue.delete_venue(id(2)).await.unwrap());
+    assert!(!catalogue.update_venue(&venue(2, 5)).await.unwrap());
+    assert_eq!(catalogue.venue(id(2)).await.unwrap(), None);
+    assert_eq!(catalogue.venues(ALL).await.unwrap().total, 3);
+}
+
+async fn halls_belong_to_their_venue(catalogue: &impl Backend) {
+    catalogue.create_venue(&venue(1, 0), None).await.unwrap();
+    catalogue.create_venue(&venue(2, 0), None).await.unwrap();
+    for (number, venue) in [(10, 1), (11, 1), (12, 2)] {
+        catalogue.create_hall(&hall(number, venue), &plan(), None).await.unwrap();
+    }
+    assert_eq!(catalogue.hall(id(11)).await.unwrap(), Some(hall(11, 1)));
+    let halls = catalogue.halls(id(1), ALL).await.unwrap();
+    assert_eq!(halls, Listed { items: vec![hall(11, 1), hall(10, 1)], total: 2 });
+    assert_eq!(catalogue.halls(id(1), Page { number: 1, size: 1 }).await.unwrap().items, [hall(10, 1)]);
+    assert!(catalogue.rename_hall(id(11), "Blue").await.unwrap());
+    assert_eq!(catalogue.hall(id(11)).await.unwrap().unwrap().name, "Blue");
+    assert!(catalogue.delete_hall(id(11)).await.unwrap());
+    assert!(!catalogue.delete_hall(id(11)).await.unwrap());
+    assert!(!catalogue.rename_hall(id(11), "Red").await.unwrap());
+    assert_eq!(catalogue.halls(id(1), ALL).await.unwrap().total, 1);
+    let nowhere: Result<(), StoreError> = catalogue.create_hall(&hall(13, 9), &plan(), None).await;
+    assert!(nowhere.is_err() && catalogue.hall(id(13)).await.unwrap().is_none());
+}
+
+async fn what_is_in_use_is_not_deleted(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    catalogue.create_event(&event(100), None).await.unwrap();
+    assert!(matches!(catalogue.delete_venue(id(1)).await, Err(CatalogueError::InUse("halls"))));
+    assert!(matches!(catalogue.delete_hall(id(10)).await, Err(CatalogueError::InUse("events"))));
+    assert!(catalogue.delete_event(EventId(id(100))).await.unwrap());
+    assert!(!catalogue.delete_event(EventId(id(100))).await.unwrap());
+    assert!(catalogue.delete_hall(id(10)).await.unwrap());
+    assert!(catalogue.delete_venue(id(1)).await.unwrap());
+    let homeless = catalogue.create_event(&event(101), None).await;
+    assert!(matches!(homeless, Err(CatalogueError::Store(_))));
+}
+
+async fn an_event_comes_back_as_it_was_made_and_as_it_was_changed(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    catalogue.create_event(&event(100), None).await.unwrap();
+    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), Some(event(100)));
+    assert_eq!(catalogue.event(EventId(id(101))).await.unwrap(), None);
+    let mut changed = Event { title: "Encore".into(), description: None, cancelled: true, ..event(100) };
+    changed.sale.admission.active_limit = None;
+    changed.sale.sale_ends_at = after(2 * DAY);
+    changed.price_range = (Amount(0), Amount(1));
+    assert!(catalogue.update_event(&changed).await.unwrap());
+    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), Some(changed.clone()));
+    assert_eq!(catalogue.all_events().await.unwrap(), [changed.clone()]);
+    assert!(!catalogue.update_event(&event(101)).await.unwrap());
+    catalogue.update_venue(&Venue { name: "Renamed".into(), ..venue(1, 0) }).await.unwrap();
+    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap().unwrap().venue_name, "Renamed");
+    catalogue.delete_event(EventId(id(100))).await.unwrap();
+    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), None);
+    assert!(!catalogue.update_event(&changed).await.unwrap());
+    assert_eq!(catalogue.all_events().await.unwrap(), []);
+}
+
+async fn tags_are_unique_also_among_the_deleted(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    catalogue.create_event(&event(100), None).await.unwrap();
+    let same_tag = Event { id: EventId(id(100 | 1 << 90)), ..event(100) };
+    let other_tag = Event { id: EventId(id(101 | 1 << 90)), ..event(100) };
+    let refused = catalogue.create_event(&same_tag, Some(&answer(1, NOON))).await;
+    assert!(matches!(refused, Err(CatalogueError::InUse("event tag"))));
+    assert_eq!(catalogue.recall(1, NOON).await.unwrap(), None);
+    catalogue.create_event(&other_tag, None).await.unwrap();
+    catalogue.delete_event(EventId(id(100))).await.unwrap();
+    let refused = catalogue.create_event(&same_tag, None).await;
+    assert!(matches!(refused, Err(CatalogueError::InUse("event tag"))));
+}
+
+async fn lists_are_sorted_and_paged_without_gaps(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    // In pairs that begin together, have one title (but for case) and were made together.
+    for number in 100..107_u128 {
+        let pair = (number / 2) as i64;
+        let title = if number % 2 == 0 { format!("b{}", 600 - pair) } else { format!("B{}", 600 - pair) };
+        let (starts_at, created_at) = (after(-pair), after(pair));
+        catalogue.create_event(&Event { title, starts_at, created_at, ..event(number) }, None).await.unwrap();
+    }
+    let (up, by_start) = ([100, 101, 102, 103, 104, 105, 106], [106, 104, 105, 102, 103, 100, 101]);
+    for (order, expected) in
+        [(EventOrder::CreatedAt, up), (EventOrder::StartsAt, by_start), (EventOrder::Title, by_start)]
+    {
+        for descending in [false, true] {
+            let mut expected = expected.to_vec();
+            if descending {
+                expected.reverse();
+            }
+            let query = |page| EventQuery { order, descending, page, ..every_event() };
+            assert_eq!(listed(catalogue, query(ALL)).await, expected, "{order:?}, {descending}");
+            let mut paged = Vec::new();
+            for number in 0..4 {
+                paged.extend(listed(catalogue, query(Page { number, size: 2 })).await);
+            }
+            assert_eq!(paged, expected, "{order:?}, {descending}");
+        }
+    }
+    let beyond = catalogue.events(&EventQuery { page: Page { number: 9, size: 100 }, ..every_event() }).await.unwrap();
+    assert_eq!(beyond, Listed { items: vec![], total: 7 });
+    let last = Page { number: u32::MAX, size: 100 };
+    assert_eq!(catalogue.events(&EventQuery { page: last, ..every_event() }).await.unwrap().total, 7);
+}
+
+async fn lists_are_filtered(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    catalogue.create_venue(&venue(2, 0), None).await.unwrap();
+    catalogue.create_hall(&hall(20, 2), &plan(), None).await.unwrap();
+    let named =
+        |number, title: &str, artist: &str| Event { title: title.into(), artist: artist.into(), ..event(number) };
+    for event in [
+        named(1, "Ärger 100%", "Band_One"),
+        named(2, "서울 콘서트", "밴드"),
+        Event { hall: id(20), venue: id(2), venue_name: "Venue 2".into(), ..named(3, "Ångström", "BAND two") },
+        named(4, "Gone", "Band"),
+    ] {
+        catalogue.create_event(&event, None).await.unwrap();
+    }
+    catalogue.delete_event(EventId(id(4))).await.unwrap();
+    for (text, expected) in [
+        ("band", &[1, 3][..]),
+        ("ÄRGER", &[1]),
+        ("ångSTRÖM", &[3]),
+        ("콘서", &[2]),
+        ("100%", &[1]),
+        ("%", &[1]),
+        ("_", &[1]),
+        ("", &[1, 2, 3]),
+        ("nobody", &[]),
+        ("100%band", &[]),
+    ] {
+        let query = EventQuery { text: Some(text.into()), ..every_event() };
+        assert_eq!(listed(catalogue, query).await, expected, "{text:?}");
+    }
+    let query = EventQuery { venue: Some(id(2)), ..every_event() };
+    assert_eq!(catalogue.events(&query).await.unwrap().items[0].venue_name, "Venue 2");
+    assert_eq!(listed(catalogue, query).await, [3]);
+    let between = |from, to| EventQuery { from, to, ..every_event() };
+    assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), None)).await, [2, 3]);
+    assert_eq!(listed(catalogue, between(None, Some(after(2 * DAY)))).await, [1]);
+    assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), Some(after(3 * DAY)))).await, [2]);
+    let all_of_it = EventQuery {
+        status: Some(EventStatus::OnSale),
+        text: Some("band".into()),
+        venue: Some(id(1)),
+        ..between(Some(NOON), Some(after(9 * DAY)))
+    };
+    assert_eq!(listed(catalogue, all_of_it).await, [1]);
+}
+
+async fn states_are_computed_when_read(catalogue: &impl Backend) {
+    with_hall(catalogue).await;
+    for number in 1..=3 {
+        catalogue.create_event(&event(number), None).await.unwrap();
+    }
+    catalogue.update_event(&Event { cancelled: true, ..event(2) }).await.unwrap();
+    catalogue.sell_out(EventId(id(2)));
+    catalogue.sell_out(EventId(id(3)));
+    let (before, during, ended) = (Timestamp(NOON.0 - 1), NOON, after(DAY));
+    for (status, now, expected) in [
+        (EventStatus::Upcoming, before, &[1, 3][..]),
+        (EventStatus::Upcoming, during, &[]),
+        (EventStatus::OnSale, before, &[]),
+        (EventStatus::OnSale, during, &[1]),
+        (EventStatus::OnSale, ended, &[]),
+        (EventStatus::SoldOut, before, &[]),
+        (EventStatus::SoldOut, during, &[3]),
+        (EventStatus::SoldOut, ended, &[]),
+        (EventStatus::Ended, during, &[]),
+        (EventStatus::Ended, ended, &[1, 3]),
+        (EventStatus::Cancelled, before, &[2]),
+        (EventStatus::Cancelled, ended, &[2]),
+    ] {
+        let query = EventQuery { status: Some(status), now, ..every_event() };
+        assert_eq!(catalogue.events(&query).await.unwrap().total, expected.len() as u64);
+        assert_eq!(listed(catalogue, query).await, expected, "{status:?} at {now:?}");
+    }
+}
+
+async fn answers_are_remembered_for_a_day_with_what_they_answer(catalogue: &impl Backend) {
+    catalogue.create_venue(&venue(1, 0), Some(&answer(1, NOON))).await.unwrap();
+    catalogue.create_hall(&hall(10, 1), &plan(), Some(&answer(2, NOON))).await.unwrap();
+    catalogue.create_event(&event(100), Some(&answer(u128::MAX, NOON))).await.unwrap();
+    for scope in [1, 2, u128::MAX] {
+        assert_eq!(catalogue.recall(scope, after(DAY - 1)).await.unwrap(), Some(answer(scope, NOON)));
+        assert_eq!(catalogue.recall(scope, after(DAY)).await.unwrap(), None);
+    }
+    assert_eq!(catalogue.recall(3, NOON).await.unwrap(), None);
+    catalogue.create_venue(&venue(2, 0), Some(&answer(1, after(60)))).await.unwrap_err();
+    assert_eq!(catalogue.venue(id(2)).await.unwrap(), None, "the key is in use: nothing is made");
+    catalogue.create_venue(&venue(2, 0), Some(&answer(1, after(DAY)))).await.unwrap();
+    assert_eq!(catalogue.recall(1, after(DAY + 1)).await.unwrap(), Some(answer(1, after(DAY))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_is_there_after_reopening_and_plans_are_shared() {
+    let temp = tempfile::tempdir().unwrap();
+    {
+        let (catalogue, plans) = sqlite(temp.path());
+        with_hall(&catalogue).await;
+        let shared = plans.plan(plan().hash()).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&shared, &plans.plan(plan().hash()).unwrap().unwrap()));
+    }
+    let (OnSqlite { catalogue, .. }, plans) = sqlite(temp.path());
+    assert_eq!(catalogue.hall(id(10)).await.unwrap(), Some(hall(10, 1)));
+    assert_eq!(catalogue.venue(id(1)).await.unwrap(), Some(venue(1, 0)));
+    let read = plans.plan(plan().hash()).unwrap().unwrap();
+    assert_eq!(draft_of(&read), draft_of(&plan()));
+    assert!(Arc::ptr_eq(&read, &plans.plan(plan().hash()).unwrap().unwrap()));
+    assert!(plans.plan(PlanHash([1; 32])).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_stored_once_and_damage_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let (OnSqlite { catalogue, dir }, _) = sqlite(temp.path());
+    catalogue.create_venue(&venue(1, 0), None).await.unwrap();
+    let json = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../halls/arena.json")).unwrap();
+    let arena = pretix::import_plan(&json).unwrap();
+    for number in [10, 11] {
+        let hall = Hall { plan: arena.hash(), capacity: 16_254, ..hall(number, 1) };
+        catalogue.create_hall(&hall, &arena, None).await.unwrap();
+    }
+    let library = dir.library().unwrap();
+    let (rows, bytes): (i64, i64) = library
+        .query_row("SELECT count(*), sum(length(body)) FROM plans", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(rows, 1);
+    assert!(bytes < json.len() as i64 / 4, "{bytes} bytes, compressed");
+    let fresh = SqlitePlans::open(&dir).unwrap();
+    assert_eq!(fresh.plan(arena.hash()).unwrap().unwrap().capacity(), 16_254);
+    library.execute("UPDATE plans SET body = substr(body, 1, 1000)", []).unwrap();
+    let told = SqlitePlans::open(&dir).unwrap().plan(arena.hash()).unwrap_err().to_string();
+    assert!(told.contains("damaged") && told.contains(&arena.hash().to_string()), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_go_along_an_index() {
+    let temp = tempfile::tempdir().unwrap();
+    let (OnSqlite { dir, .. }, _) = sqlite(temp.path());
+    let library = dir.library().unwrap();
+    for (query, index) in [
+        (
+            "SELECT * FROM events WHERE deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 20",
+            "events_by_created",
+        ),
+        ("SELECT * FROM events WHERE deleted_at IS NULL ORDER BY starts_at, id LIMIT 20", "events_by_start"),
+        ("SELECT * FROM events WHERE deleted_at IS NULL ORDER BY title_key, id LIMIT 20", "events_by_title"),
+        ("SELECT * FROM events WHERE deleted_at IS NULL AND venue_id = x'' ORDER BY starts_at, id", "events_by_venue"),
+        (
+            "SELECT * FROM halls WHERE venue_id = x'' AND deleted_at IS NULL ORDER BY created_at DESC, id DESC",
+            "halls_by_venue",
+        ),
+        ("SELECT * FROM venues WHERE deleted_at IS NULL ORDER BY created_at DESC, id DESC", "venues_by_created"),
+        ("SELECT count(*) FROM seats WHERE event_id = x'' AND status = 'SOLD'", "seats_by_status"),
+        ("SELECT * FROM accounts WHERE email_key = 'a' AND deleted_at IS NULL", "accounts_by_email"),
+    ] {
+        let mut statement = library.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        let steps = steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ");
+        assert!(steps.contains(index) && !steps.contains("TEMP B-TREE"), "{query}: {steps}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Conformance of the adapters with the engine's ports, and what only real storage can show: reopening, damage,
+//! two owners. One suite for each port, run on the real adapter and on the fake.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod accounts;
+mod catalogue;
+mod payments;
