@@ -7,12 +7,18 @@
 mod accounts;
 mod answers;
 mod catalogue;
+mod checkpoint;
 mod data_dir;
+mod failure;
+mod journal;
 mod library;
 mod plans;
+mod reader;
 
 pub use accounts::SqliteAccounts;
 pub use catalogue::SqliteCatalogue;
 pub use data_dir::{DataDir, OpenError};
+pub use journal::SqliteJournal;
 pub use library::Library;
 pub use plans::SqlitePlans;
+pub use reader::SqliteReader;

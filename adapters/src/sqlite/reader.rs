@@ -1,0 +1,278 @@
+//! The reading side of the journal on SQLite, and the snapshots. Everything that it hands out has been checked against
+//! the chain; must never hold a read open for long, because the log cannot begin anew meanwhile.
+
+use super::data_dir::{DataDir, OpenError};
+use crate::chain::{Chain, Row};
+use crate::stored::{DecodeError, FactKind, decode_fact, decode_snapshot, encode_snapshot};
+use onsale_engine::id::{Epoch, EventId, Seq};
+use onsale_engine::ports::{JournalReader, Plans, ReadError};
+use onsale_engine::sale::{Entry, SaleSnapshot};
+use onsale_engine::time::Timestamp;
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Rows read at a time.
+const CHUNK: i64 = 4096;
+/// Snapshots kept of each event: the newest, and one to fall back to.
+const SNAPSHOTS_KEPT: i64 = 2;
+
+/// Looks for the next event's first row instead of walking all rows.
+const EVENTS: &str = "WITH RECURSIVE found (id) AS (
+        SELECT min(event_id) FROM journal
+        UNION ALL
+        SELECT (SELECT min(event_id) FROM journal WHERE event_id > found.id) FROM found WHERE found.id IS NOT NULL)
+    SELECT id FROM found WHERE id IS NOT NULL UNION SELECT event_id FROM leases ORDER BY 1";
+const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
+    WHERE event_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2";
+const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
+const KEEP: &str = "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+const FORGET: &str = "DELETE FROM snapshots WHERE event_id = ?1 AND seq NOT IN
+    (SELECT seq FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC LIMIT ?2)";
+
+/// Reads the journal of a data directory; several reads may run at the same time. See the module.
+pub struct SqliteReader {
+    dir: DataDir,
+    plans: Arc<dyn Plans>,
+    /// Connections to the journal that nobody uses.
+    idle: Mutex<Vec<Connection>>,
+    snapshots: Mutex<Connection>,
+}
+
+/// A snapshot whose checksum is right.
+struct Kept {
+    seq: Seq,
+    chain: Chain,
+    body: Vec<u8>,
+}
+
+/// How far a walk over the journal has come.
+struct Walk {
+    event: EventId,
+    seq: Seq,
+    chain: Chain,
+    rows: u64,
+}
+
+impl Walk {
+    fn damaged(&self, reason: impl Into<String>) -> ReadError {
+        ReadError::Damaged { event: self.event, seq: self.seq.next(), reason: reason.into() }
+    }
+
+    /// What an error of SQLite means where the walk is: bytes that make no sense, or a storage that does not answer.
+    fn failed(&self, error: &rusqlite::Error) -> ReadError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => self.damaged(error.to_string()),
+            Some(_) => unavailable(error),
+            None => self.damaged(error.to_string()),
+        }
+    }
+}
+
+fn unavailable(error: &rusqlite::Error) -> ReadError {
+    ReadError::Unavailable(error.to_string())
+}
+
+impl SqliteReader {
+    /// Opens the journal for reading; `plans` finds the halls that facts name.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`].
+    pub fn open(dir: &DataDir, plans: Arc<dyn Plans>) -> Result<Self, OpenError> {
+        let (idle, snapshots) = (Mutex::new(vec![dir.journal_connection()?]), Mutex::new(dir.snapshots_connection()?));
+        Ok(Self { dir: dir.clone(), plans, idle, snapshots })
+    }
+
+    /// Uses a connection to the journal that nobody else uses meanwhile.
+    fn with_journal<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.dir.journal_connection().map_err(|error| ReadError::Unavailable(error.to_string()))?,
+        };
+        let done = read(&connection);
+        self.idle.lock().push(connection);
+        done
+    }
+
+    /// The snapshots of an event whose checksum is right, the newest first.
+    fn kept(&self, event: EventId) -> Result<Vec<Kept>, ReadError> {
+        let connection = self.snapshots.lock();
+        let read = || -> rusqlite::Result<Vec<Kept>> {
+            let mut statement = connection.prepare_cached(SNAPSHOTS)?;
+            let mut rows = statement.query([event.0.as_bytes()])?;
+            let mut kept = Vec::new();
+            while let Some(row) = rows.next()? {
+                let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
+                let (chain, checksum, body): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                let good = Chain::from_slice(&chain)
+                    .filter(|chain| self.dir.chain_key().snapshot(event, seq, chain, &body)[..] == checksum[..]);
+                match good {
+                    Some(chain) => kept.push(Kept { seq, chain, body }),
+                    None => tracing::warn!(%event, seq = seq.0, "a snapshot is damaged and passed over"),
+                }
+            }
+            Ok(kept)
+        };
+        match read() {
+            Ok(kept) => Ok(kept),
+            Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None) => {
+                tracing::warn!(%event, %error, "the snapshots are damaged and passed over");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    fn stored_chain(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
+        if seq == Seq(0) {
+            return Ok(Some(self.dir.chain_key().genesis(event)));
+        }
+        self.with_journal(|connection| {
+            let read = || -> rusqlite::Result<Option<Vec<u8>>> {
+                let mut statement = connection.prepare_cached(CHAIN)?;
+                statement.query_row((event.0.as_bytes(), seq.0.cast_signed()), |row| row.get(0)).optional()
+            };
+            let walk = Walk { event, seq: Seq(seq.0.saturating_sub(1)), chain: Chain([0; 32]), rows: 0 };
+            let stored = read().map_err(|error| walk.failed(&error))?;
+            stored.map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| walk.damaged("its chain has no length"))).transpose()
+        })
+    }
+
+    /// Checks every row after `after` and hands it to `each`; answers how many there were.
+    fn walk(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
+        let anchors = self.kept(event)?;
+        let before = Walk { event, seq: Seq(after.0.saturating_sub(1)), chain: Chain([0; 32]), rows: 0 };
+        let chain = self.stored_chain(event, after)?.ok_or_else(|| before.damaged("it is missing"))?;
+        if anchors.iter().any(|anchor| anchor.seq == after && anchor.chain != chain) {
+            return Err(before.damaged("its chain is not the one that a snapshot was taken at"));
+        }
+        let mut walk = Walk { event, seq: after, chain, rows: 0 };
+        while self.chunk(&mut walk, &anchors, each)? {}
+        match anchors.iter().map(|anchor| anchor.seq).max() {
+            Some(newest) if newest > walk.seq => {
+                Err(walk.damaged(format!("it is missing, though a snapshot was taken after {}", newest.0)))
+            }
+            Some(_) | None => Ok(walk.rows),
+        }
+    }
+
+    /// Takes the next rows; false when there are no more.
+    fn chunk(&self, walk: &mut Walk, anchors: &[Kept], each: &mut dyn FnMut(Entry)) -> Result<bool, ReadError> {
+        self.with_journal(|connection| {
+            let mut statement = connection.prepare_cached(ROWS).map_err(|error| unavailable(&error))?;
+            let of = (walk.event.0.as_bytes(), walk.seq.0.cast_signed(), CHUNK);
+            let mut rows = statement.query(of).map_err(|error| unavailable(&error))?;
+            let mut taken = 0;
+            let mut scratch = Vec::with_capacity(512);
+            while let Some(row) = rows.next().map_err(|error| walk.failed(&error))? {
+                let entry = self.row(walk, row, &mut scratch)?;
+                if anchors.iter().any(|anchor| anchor.seq == entry.seq && anchor.chain != walk.chain) {
+                    return Err(ReadError::Damaged {
+                        event: walk.event,
+                        seq: entry.seq,
+                        reason: "its chain is not the one that a snapshot was taken at".to_owned(),
+                    });
+                }
+                each(entry);
+                taken += 1;
+            }
+            Ok(taken == CHUNK)
+        })
+    }
+
+    /// Checks and decodes the row that must follow.
+    fn row(&self, walk: &mut Walk, row: &rusqlite::Row<'_>, scratch: &mut Vec<u8>) -> Result<Entry, ReadError> {
+        let number = |column: usize| row.get::<_, i64>(column).map_err(|error| walk.failed(&error));
+        let blob = |column: usize| {
+            let value = row.get_ref(column).map_err(|error| walk.failed(&error))?;
+            value.as_blob().map_err(|error| walk.damaged(error.to_string()))
+        };
+        let seq = Seq(number(0)?.cast_unsigned());
+        if seq != walk.seq.next() {
+            return Err(walk.damaged("it is missing"));
+        }
+        let (epoch, at) = (Epoch(number(1)?.cast_unsigned()), Timestamp(number(2)?));
+        let kind = number(3)?;
+        let (body, chain) = (blob(4)?, blob(5)?);
+        let kind_byte = u8::try_from(kind).map_err(|_| walk.damaged(format!("no fact has the kind {kind}")))?;
+        let covered = Row { event: walk.event, seq, epoch, at, kind: kind_byte, body };
+        let expected = self.dir.chain_key().next(&walk.chain, &covered, scratch);
+        if expected.0[..] != *chain {
+            return Err(walk.damaged("it does not fit its chain"));
+        }
+        let kind =
+            FactKind::from_number(kind_byte).ok_or_else(|| walk.damaged(format!("no fact has the kind {kind}")))?;
+        let fact = decode_fact(kind, body, &*self.plans).map_err(|error| match error {
+            DecodeError::Plans(error) => error,
+            DecodeError::Malformed(_) | DecodeError::PlanMissing(_) => walk.damaged(error.to_string()),
+        })?;
+        walk.seq = seq;
+        walk.chain = expected;
+        walk.rows += 1;
+        Ok(Entry { seq, epoch, at, fact })
+    }
+}
+
+impl JournalReader for SqliteReader {
+    fn events(&self) -> Result<Vec<EventId>, ReadError> {
+        self.with_journal(|connection| {
+            let read = || -> rusqlite::Result<Vec<EventId>> {
+                let mut statement = connection.prepare_cached(EVENTS)?;
+                let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
+                ids.map(|id| id.map(|id| EventId(Uuid::from_bytes(id)))).collect()
+            };
+            read().map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
+        for kept in self.kept(event)? {
+            // Damage at that row is for the replay to tell; it is not believed here.
+            let stands = match self.stored_chain(event, kept.seq) {
+                Ok(stored) => stored == Some(kept.chain),
+                Err(ReadError::Damaged { .. }) => false,
+                Err(error @ ReadError::Unavailable(_)) => return Err(error),
+            };
+            if !stands {
+                tracing::warn!(%event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
+                continue;
+            }
+            match decode_snapshot(&kept.body, &*self.plans) {
+                Ok(snapshot) if snapshot.seq == kept.seq => return Ok(Some(snapshot)),
+                Ok(_) => tracing::warn!(%event, seq = kept.seq.0, "a snapshot is of another position and passed over"),
+                Err(DecodeError::Plans(error)) => return Err(error),
+                Err(error @ (DecodeError::Malformed(_) | DecodeError::PlanMissing(_))) => {
+                    tracing::warn!(%event, seq = kept.seq.0, %error, "a snapshot cannot be read and is passed over");
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
+        self.walk(event, after, each).map(|_| ())
+    }
+
+    fn verify(&self, event: EventId) -> Result<u64, ReadError> {
+        self.walk(event, Seq(0), &mut |_| ())
+    }
+
+    fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
+        let not_committed = || ReadError::Unavailable("the journal does not reach the snapshot".to_owned());
+        let chain = self.stored_chain(event, snapshot.seq)?.ok_or_else(not_committed)?;
+        let body = encode_snapshot(snapshot);
+        let checksum = self.dir.chain_key().snapshot(event, snapshot.seq, &chain, &body);
+        let mut connection = self.snapshots.lock();
+        let keep = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            let id = event.0.as_bytes();
+            transaction.execute(KEEP, (id, snapshot.seq.0.cast_signed(), &chain.0[..], &checksum[..], &body))?;
+            transaction.execute(FORGET, (id, SNAPSHOTS_KEPT))?;
+            transaction.commit()
+        };
+        keep(&mut connection).map_err(|error| unavailable(&error))
+    }
+}
