@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, Slot, TicketSerial};
+use onsale_engine::id::{BuyerId, EventId, Ordinal, PaymentId, ReservationId, Slot, TicketSerial};
 use onsale_engine::time::Timestamp;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -15,10 +15,13 @@ type Sealing = Hmac<Sha256>;
 const SEAL: usize = 16;
 /// Bytes of a queue token: slot, expiry, seal.
 const QUEUE_TOKEN: usize = 8 + 8 + SEAL;
+/// Bytes of a place's ticket: ordinal, incarnation, seal.
+const PLACE_TICKET: usize = 8 + 8 + SEAL;
 
 /// The keys, each with its label already absorbed.
 pub struct Seals {
     queue: Sealing,
+    place: Sealing,
     payment: Sealing,
     ticket: Sealing,
     request: Sealing,
@@ -30,6 +33,7 @@ impl Seals {
     pub fn new(secret: &[u8]) -> Self {
         Self {
             queue: derived(secret, "onsale queue token 1"),
+            place: derived(secret, "onsale place ticket 1"),
             payment: derived(secret, "onsale payment key 1"),
             ticket: derived(secret, "onsale ticket 1"),
             request: derived(secret, "onsale request 1"),
@@ -71,6 +75,18 @@ impl Seals {
 
     fn queue_seal(&self, event: EventId, buyer: BuyerId, body: &[u8]) -> [u8; SEAL] {
         seal(&self.queue, &[event.0.as_bytes(), buyer.0.as_bytes(), body])
+    }
+
+    /// The signed place of a buyer in a line: `pt_…`. `incarnation` tells lines of one event apart that were begun
+    /// anew.
+    #[must_use]
+    pub fn place_ticket(&self, event: EventId, buyer: BuyerId, ordinal: Ordinal, incarnation: u64) -> String {
+        let mut bytes = [0; PLACE_TICKET];
+        bytes[..8].copy_from_slice(&ordinal.0.to_be_bytes());
+        bytes[8..16].copy_from_slice(&incarnation.to_be_bytes());
+        let seal = seal(&self.place, &[event.0.as_bytes(), buyer.0.as_bytes(), &bytes[..16]]);
+        bytes[16..].copy_from_slice(&seal);
+        format!("pt_{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// 128 bits over the parts of a request, each with its length before it: what idempotency keys are remembered
@@ -183,6 +199,21 @@ mod tests {
         let seals = seals();
         assert_ne!(seals.request_digest(&[b"ab", b"c"]), seals.request_digest(&[b"a", b"bc"]));
         assert_eq!(seals.request_digest(&[b"ab", b"c"]), seals.request_digest(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn a_places_ticket_names_its_event_buyer_ordinal_and_line() {
+        let (event, buyer) = (EventId(Uuid::from_u128(1)), BuyerId(Uuid::from_u128(2)));
+        let ticket = seals().place_ticket(event, buyer, Ordinal(9), 0);
+        assert!(ticket.starts_with("pt_"));
+        assert_eq!(ticket, seals().place_ticket(event, buyer, Ordinal(9), 0));
+        let others = [
+            seals().place_ticket(EventId(Uuid::from_u128(3)), buyer, Ordinal(9), 0),
+            seals().place_ticket(event, BuyerId(Uuid::from_u128(3)), Ordinal(9), 0),
+            seals().place_ticket(event, buyer, Ordinal(8), 0),
+            seals().place_ticket(event, buyer, Ordinal(9), 1),
+        ];
+        assert!(!others.contains(&ticket));
     }
 
     #[test]
