@@ -7,12 +7,14 @@ pub mod breaker;
 pub mod chain;
 pub mod clock;
 mod document;
+mod outbox_form;
 mod plan_form;
 pub mod pretix;
 pub mod simulated;
 pub mod sqlite;
 pub mod stored;
 pub mod template;
+mod words;
 
 pub use document::FieldMistake;
 pub use plan_form::{DamagedPlan, compile, draft_of, plan_hash};

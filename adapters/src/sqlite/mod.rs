@@ -13,7 +13,9 @@ mod failure;
 mod journal;
 mod library;
 mod plans;
+mod projection;
 mod reader;
+mod tables;
 
 pub use accounts::SqliteAccounts;
 pub use catalogue::SqliteCatalogue;
@@ -21,4 +23,5 @@ pub use data_dir::{DataDir, OpenError};
 pub use journal::SqliteJournal;
 pub use library::Library;
 pub use plans::SqlitePlans;
+pub use projection::{SqliteProjection, SqliteRecords};
 pub use reader::SqliteReader;

@@ -26,7 +26,6 @@ CREATE TABLE reservations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reservations_by_user ON reservations (user_id, status);
 CREATE INDEX reservations_by_user_created ON reservations (user_id, created_at, id);
-CREATE INDEX reservations_by_event ON reservations (event_id, status);
 
 -- The seats of a reservation in the order in which they were asked for; they stay when it is over.
 -- seat_index is the seat's place in the event's plan.
@@ -38,7 +37,8 @@ CREATE TABLE reservation_seats (
     PRIMARY KEY (reservation_id, position)
 ) STRICT, WITHOUT ROWID;
 
--- stage says how far a payment is within its status; failure and refund_reason hold stable codes.
+-- stage says how far a payment is within its status; failure and refund_reason hold stable codes, failure_detail the
+-- provider's own reason for declining.
 CREATE TABLE payments (
     id             BLOB    NOT NULL PRIMARY KEY,
     event_id       BLOB    NOT NULL,
@@ -57,7 +57,6 @@ CREATE TABLE payments (
     refund_reason  TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX payments_by_user ON payments (user_id, created_at, id);
-CREATE INDEX payments_by_reservation ON payments (reservation_id);
 
 -- Messages on their way to other systems; ordered by (event_id, seq), never by id. published is 0 or 1,
 -- parked messages stay unpublished and are passed over.
@@ -75,9 +74,9 @@ CREATE TABLE outbox_events (
     parked       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX outbox_events_by_published ON outbox_events (published, created_at);
-CREATE UNIQUE INDEX outbox_events_by_place ON outbox_events (event_id, seq, topic);
+CREATE INDEX outbox_events_waiting ON outbox_events (event_id, seq) WHERE published = 0;
 
--- How far each event's journal is in the tables above; currency is the sale's.
+-- How far each event's journal is in the tables above; plan (its hash) and currency are the sale's.
 CREATE TABLE projection_checkpoints (
     event_id BLOB    NOT NULL PRIMARY KEY,
     seq      INTEGER NOT NULL,

@@ -1,0 +1,204 @@
+//! The form of the messages that other systems get: what happened, and the thing as it stood right after it, in the
+//! words of the HTTP contract. Members are only ever added. Must never carry personal data beyond the buyer's id.
+
+use crate::words;
+use onsale_engine::money::Currency;
+use onsale_engine::plan::Plan;
+use onsale_engine::ports::OutboxMessage;
+use onsale_engine::ports::rows::{Notice, Subject};
+use onsale_engine::sale::{PaymentStatus, PaymentView, ReservationView};
+use onsale_engine::time::Timestamp;
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    r#type: &'a str,
+    event_id: String,
+    seq: u64,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation: Option<Reservation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<Payment<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reservation<'a> {
+    reservation_id: String,
+    user_id: String,
+    status: &'a str,
+    seat_ids: Vec<&'a str>,
+    total_amount: i64,
+    currency: &'a str,
+    hold_expires_at: String,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket_number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_amount: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payment<'a> {
+    payment_id: String,
+    reservation_id: String,
+    user_id: String,
+    status: &'a str,
+    amount: i64,
+    currency: &'a str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_reason: Option<&'a str>,
+}
+
+fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+fn reservation<'a>(view: &'a ReservationView, currency: &'a Currency, plan: &'a Plan) -> Reservation<'a> {
+    let seats = view.seats.iter().filter(|seat| plan.has(**seat));
+    Reservation {
+        reservation_id: view.id.to_string(),
+        user_id: view.buyer.to_string(),
+        status: words::reservation_status(view.status),
+        seat_ids: seats.map(|seat| plan.seat_id(*seat)).collect(),
+        total_amount: view.amount.0,
+        currency: currency.code(),
+        hold_expires_at: time(view.hold_expires_at),
+        created_at: time(view.created_at),
+        confirmed_at: view.confirmed_at.map(time),
+        ticket_number: view.ticket.map(|ticket| ticket.0),
+        refund_amount: view.refund.map(|amount| amount.0),
+    }
+}
+
+fn payment<'a>(view: &'a PaymentView, currency: &'a Currency) -> Payment<'a> {
+    let (failure, refund_reason) = match &view.status {
+        PaymentStatus::Failed(reason) => (Some(words::failure(reason).0), None),
+        PaymentStatus::Refunded { reason, .. } => (None, Some(words::refund_reason(*reason))),
+        PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => (None, None),
+    };
+    Payment {
+        payment_id: view.id.to_string(),
+        reservation_id: view.reservation.to_string(),
+        user_id: view.buyer.to_string(),
+        status: words::payment_status(&view.status),
+        amount: view.amount.0,
+        currency: currency.code(),
+        created_at: time(view.created_at),
+        paid_at: view.paid_at.map(time),
+        failure,
+        refund_reason,
+    }
+}
+
+/// The message that tells a notice.
+///
+/// # Errors
+/// What `serde_json` says; strings and numbers have never failed it.
+pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde_json::Result<OutboxMessage> {
+    let (told_reservation, told_payment) = match &notice.subject {
+        Subject::Reservation(view) => (Some(reservation(view, &currency, plan)), None),
+        Subject::Payment(view) => (None, Some(payment(view, &currency))),
+    };
+    let message = Message {
+        r#type: notice.kind,
+        event_id: notice.event.to_string(),
+        seq: notice.seq.0,
+        at: time(notice.at),
+        reservation: told_reservation,
+        payment: told_payment,
+    };
+    Ok(OutboxMessage {
+        topic: notice.subject.topic(),
+        key: notice.subject.reservation().to_string(),
+        event: notice.event,
+        seq: notice.seq,
+        payload: serde_json::to_string(&message)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use onsale_engine::fakes::small_plan;
+    use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
+    use onsale_engine::money::Amount;
+    use onsale_engine::sale::{PaymentFailure, ReservationStatus};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    const AT: Timestamp = Timestamp::from_secs(1_780_000_000);
+
+    fn told(subject: Subject, kind: &'static str) -> (OutboxMessage, serde_json::Value) {
+        let notice = Notice { event: EventId(Uuid::from_u128(1)), seq: Seq(7), at: AT, kind, subject };
+        let message = message(&notice, "KRW".parse().unwrap(), &small_plan(1, 4)).unwrap();
+        let payload = serde_json::from_str(&message.payload).unwrap();
+        (message, payload)
+    }
+
+    /// Other systems parse these: members are added, never changed.
+    #[test]
+    fn messages_keep_their_form() {
+        let view = ReservationView {
+            id: ReservationId(Uuid::from_u128(2)),
+            buyer: BuyerId(Uuid::from_u128(3)),
+            status: ReservationStatus::Confirmed,
+            seats: [SeatIndex(0), SeatIndex(1)].into_iter().collect(),
+            amount: Amount(300_000),
+            hold_expires_at: AT,
+            created_at: AT,
+            confirmed_at: Some(AT),
+            ticket: Some(TicketSerial(1)),
+            refund: None,
+        };
+        let (message, payload) = told(Subject::Reservation(Box::new(view)), "reservation.confirmed");
+        assert_eq!(message.topic, "reservation.events");
+        assert_eq!(message.key, "00000000-0000-0000-0000-000000000002");
+        assert_eq!(
+            payload,
+            json!({
+                "type": "reservation.confirmed", "eventId": "00000000-0000-0000-0000-000000000001", "seq": 7,
+                "at": "2026-05-28T20:26:40Z",
+                "reservation": {
+                    "reservationId": "00000000-0000-0000-0000-000000000002",
+                    "userId": "00000000-0000-0000-0000-000000000003",
+                    "status": "CONFIRMED", "seatIds": ["A-1", "A-2"], "totalAmount": 300_000, "currency": "KRW",
+                    "holdExpiresAt": "2026-05-28T20:26:40Z", "createdAt": "2026-05-28T20:26:40Z",
+                    "confirmedAt": "2026-05-28T20:26:40Z", "ticketNumber": 1,
+                },
+            })
+        );
+        let view = PaymentView {
+            id: PaymentId(Uuid::from_u128(4)),
+            reservation: ReservationId(Uuid::from_u128(2)),
+            buyer: BuyerId(Uuid::from_u128(3)),
+            amount: Amount(300_000),
+            status: PaymentStatus::Failed(PaymentFailure::Declined("no_funds".into())),
+            created_at: AT,
+            paid_at: None,
+        };
+        let (message, payload) = told(Subject::Payment(Box::new(view)), "payment.failed");
+        assert_eq!((message.topic, message.key.as_str()), ("payment.events", "00000000-0000-0000-0000-000000000002"));
+        assert_eq!(
+            payload["payment"],
+            json!({
+                "paymentId": "00000000-0000-0000-0000-000000000004",
+                "reservationId": "00000000-0000-0000-0000-000000000002",
+                "userId": "00000000-0000-0000-0000-000000000003",
+                "status": "FAILED", "amount": 300_000, "currency": "KRW",
+                "createdAt": "2026-05-28T20:26:40Z", "failure": "DECLINED",
+            })
+        );
+    }
+}
