@@ -134,3 +134,62 @@ impl Drop for Borrowed<'_> {
 pub(super) fn uuid_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
     row.get(column).map(Uuid::from_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn venues(transaction: &Transaction<'_>) -> Result<i64, Failure> {
+        Ok(transaction.query_row("SELECT count(*) FROM venues", [], |row| row.get(0))?)
+    }
+
+    fn add(transaction: &Transaction<'_>, number: u8) -> Result<(), Failure> {
+        let values = "(?1, 'n', 'a', 'c', 'UTC', 0)";
+        let insert = format!("INSERT INTO venues (id, name, address, city, time_zone, created_at) VALUES {values}");
+        transaction.execute(&insert, [[number; 16]])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_or_panics_leaves_nothing_behind_and_the_next_goes_on() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = Library::open(&DataDir::open(temp.path()).unwrap()).unwrap();
+        let failed: Result<(), _> = library
+            .write(|transaction| {
+                add(transaction, 1)?;
+                Err(Failure::new("changed its mind"))
+            })
+            .await;
+        assert!(failed.unwrap_err().to_string().contains("changed its mind"));
+        let panicked: Result<(), _> = library
+            .write(|transaction| {
+                add(transaction, 2)?;
+                panic!("told to")
+            })
+            .await;
+        panicked.unwrap_err();
+        library.write(|transaction| add(transaction, 3)).await.unwrap();
+        assert_eq!(library.read(venues).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_whose_future_is_dropped_is_still_done_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = Library::open(&DataDir::open(temp.path()).unwrap()).unwrap();
+        for number in 1..=20 {
+            let mut write = Box::pin(library.write(move |transaction| {
+                add(transaction, number)?;
+                add(transaction, 100 + number)
+            }));
+            let polled =
+                std::future::poll_fn(|context| std::task::Poll::Ready(write.as_mut().poll(context).is_ready()));
+            polled.await;
+            drop(write);
+        }
+        // Comes after whatever has begun.
+        library.write(|transaction| add(transaction, 0)).await.unwrap();
+        let rows = library.read(venues).await.unwrap();
+        assert!(rows % 2 == 1 && rows >= 3, "{rows}");
+    }
+}

@@ -19,10 +19,26 @@ const SELECT: &str = "e.id, e.title, e.artist, e.description, e.hall_id, e.venue
 const ALL_SOLD: &str = "(SELECT count(*) FROM seats s WHERE s.event_id = e.id AND s.status = 'SOLD') >= e.capacity";
 
 pub(super) fn insert(transaction: &Transaction<'_>, event: &Event) -> Result<Done, Failure> {
-    let tag = event.id.tag().0 as i64;
-    if transaction.prepare_cached("SELECT 1 FROM events WHERE tag = ?1")?.exists([tag])? {
+    let mut statement = transaction.prepare_cached("SELECT 1 FROM events WHERE tag = ?1")?;
+    if statement.exists([tag(event)])? {
         return Ok(Done::InUse("event tag"));
     }
+    write(transaction, event)?;
+    Ok(Done::Yes)
+}
+
+/// Everything but its id, its maker and when it was made.
+pub(super) fn update(transaction: &Transaction<'_>, event: &Event) -> Result<bool, Failure> {
+    let mut statement = transaction.prepare_cached("SELECT 1 FROM events WHERE id = ?1 AND deleted_at IS NULL")?;
+    let exists = statement.exists([event.id.0.into_bytes()])?;
+    if exists {
+        write(transaction, event)?;
+    }
+    Ok(exists)
+}
+
+/// Writes a row, or what may change of the row that is there.
+fn write(transaction: &Transaction<'_>, event: &Event) -> Result<(), Failure> {
     transaction
         .prepare_cached(
             "INSERT INTO events (id, tag, title, title_key, artist, search, description, hall_id, venue_id, plan,
@@ -30,11 +46,18 @@ pub(super) fn insert(transaction: &Transaction<'_>, event: &Event) -> Result<Don
                  created_by, created_at)
              VALUES (:id, :tag, :title, :title_key, :artist, :search, :description, :hall_id, :venue_id, :plan,
                  :capacity, :starts_at, :ends_at, :sale_starts_at, :sale_ends_at, :sale, :min_price, :max_price,
-                 :cancelled, :created_by, :created_at)",
+                 :cancelled, :created_by, :created_at)
+             ON CONFLICT DO UPDATE SET title = excluded.title, title_key = excluded.title_key,
+                 artist = excluded.artist, search = excluded.search, description = excluded.description,
+                 hall_id = excluded.hall_id, venue_id = excluded.venue_id, plan = excluded.plan,
+                 capacity = excluded.capacity, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+                 sale_starts_at = excluded.sale_starts_at, sale_ends_at = excluded.sale_ends_at,
+                 sale = excluded.sale, min_price = excluded.min_price, max_price = excluded.max_price,
+                 cancelled = excluded.cancelled",
         )?
         .execute(named_params! {
             ":id": event.id.0.into_bytes(),
-            ":tag": tag,
+            ":tag": tag(event),
             ":title": event.title,
             ":title_key": event.title.to_lowercase(),
             ":artist": event.artist,
@@ -55,47 +78,12 @@ pub(super) fn insert(transaction: &Transaction<'_>, event: &Event) -> Result<Don
             ":created_by": event.created_by.0.into_bytes(),
             ":created_at": event.created_at.0,
         })?;
-    Ok(Done::Yes)
+    Ok(())
 }
 
-/// Everything but its id, its maker and when it was made.
-pub(super) fn update(transaction: &Transaction<'_>, event: &Event) -> Result<bool, Failure> {
-    let id = event.id.0.into_bytes();
-    let exists =
-        transaction.prepare_cached("SELECT 1 FROM events WHERE id = ?1 AND deleted_at IS NULL")?.exists([id])?;
-    if !exists {
-        return Ok(false);
-    }
-    transaction
-        .prepare_cached(
-            "UPDATE events SET title = :title, title_key = :title_key, artist = :artist, search = :search,
-                 description = :description, hall_id = :hall_id, venue_id = :venue_id, plan = :plan,
-                 capacity = :capacity, starts_at = :starts_at, ends_at = :ends_at, sale_starts_at = :sale_starts_at,
-                 sale_ends_at = :sale_ends_at, sale = :sale, min_price = :min_price, max_price = :max_price,
-                 cancelled = :cancelled
-             WHERE id = :id",
-        )?
-        .execute(named_params! {
-            ":id": id,
-            ":title": event.title,
-            ":title_key": event.title.to_lowercase(),
-            ":artist": event.artist,
-            ":search": searched(event),
-            ":description": event.description,
-            ":hall_id": event.hall.into_bytes(),
-            ":venue_id": event.venue.into_bytes(),
-            ":plan": event.plan.0,
-            ":capacity": capacity(transaction, event.hall)?,
-            ":starts_at": event.starts_at.0,
-            ":ends_at": event.ends_at.0,
-            ":sale_starts_at": event.sale.sale_starts_at.0,
-            ":sale_ends_at": event.sale.sale_ends_at.0,
-            ":sale": sale_form::write(&event.sale)?,
-            ":min_price": event.price_range.0.0,
-            ":max_price": event.price_range.1.0,
-            ":cancelled": event.cancelled,
-        })?;
-    Ok(true)
+fn tag(event: &Event) -> i64 {
+    // 40 bits.
+    event.id.tag().0 as i64
 }
 
 pub(super) fn one(transaction: &Transaction<'_>, id: EventId) -> Result<Option<Event>, Failure> {
