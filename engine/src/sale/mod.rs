@@ -18,6 +18,8 @@ mod reservations;
 mod room;
 mod runs;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod time_step;
 mod window;
 

@@ -1,0 +1,313 @@
+//! What buyers do in a story, and how they are refused. A verb expects a yes, `cannot_…` expects a no.
+
+use super::stage::Stage;
+use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, Slot};
+use crate::money::Amount;
+use crate::sale::{
+    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, Rejection, Reply, RequestKey,
+    ReservationStatus, ReservationView, Selection,
+};
+
+/// Which queue token a buyer shows.
+enum Token {
+    Own,
+    None,
+    Other(Slot),
+}
+
+/// Somebody about to do something.
+pub(super) struct Buyer<'a> {
+    pub(super) stage: &'a mut Stage,
+    pub(super) id: BuyerId,
+    token: Token,
+    key: Option<RequestKey>,
+}
+
+impl<'a> Buyer<'a> {
+    pub(super) fn on(stage: &'a mut Stage, id: BuyerId) -> Self {
+        Self { stage, id, token: Token::Own, key: None }
+    }
+}
+
+impl Buyer<'_> {
+    pub(super) fn without_token(mut self) -> Self {
+        self.token = Token::None;
+        self
+    }
+
+    pub(super) fn with_token(mut self, slot: Slot) -> Self {
+        self.token = Token::Other(slot);
+        self
+    }
+
+    /// With an idempotency key, which is the buyer's own, and a body.
+    pub(super) fn with_key(mut self, key: u128, body: u128) -> Self {
+        self.key = Some(RequestKey { scope: self.id.0.as_u128() << 64 | key, body });
+        self
+    }
+
+    pub(super) fn slot(&self) -> Option<Slot> {
+        match self.stage.sale.place(self.id, self.stage.now)?.status {
+            PlaceStatus::Active { slot, .. } => slot,
+            _ => None,
+        }
+    }
+
+    pub(super) fn tries(&mut self, selection: Selection) -> Result<ReservationView, Rejection> {
+        let slot = match self.token {
+            Token::Own => self.slot(),
+            Token::None => None,
+            Token::Other(slot) => Some(slot),
+        };
+        let reservation = ReservationId(self.stage.next());
+        let hold = Hold { reservation, buyer: self.id, selection, slot, key: self.key };
+        match self.stage.tell(&Command::Hold(hold))? {
+            Reply::Reservation(view) => Ok(*view),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn these(&self, seats: &[&str]) -> Selection {
+        Selection::These(self.stage.seats(seats))
+    }
+
+    fn best(&self, category: &str, quantity: u16) -> Selection {
+        let category = self.stage.sale.plan().unwrap().category(category).unwrap_or(CategoryIndex(999));
+        Selection::Best { category, quantity }
+    }
+
+    #[track_caller]
+    pub(super) fn holds<const N: usize>(mut self, seats: [&str; N]) -> ReservationId {
+        let selection = self.these(&seats);
+        self.tries(selection).unwrap_or_else(|no| panic!("{seats:?} refused: {no:?}")).id
+    }
+
+    /// Holds the best seats, which should be these.
+    #[track_caller]
+    pub(super) fn gets_best<const N: usize>(mut self, category: &str, seats: [&str; N]) -> ReservationId {
+        let selection = self.best(category, N as u16);
+        let view = self.tries(selection).unwrap_or_else(|no| panic!("best {N} of {category} refused: {no:?}"));
+        assert_eq!(self.stage.names(&view.seats), seats);
+        view.id
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_hold<const N: usize>(mut self, seats: [&str; N]) -> Refusal {
+        let selection = self.these(&seats);
+        let refused = self.tries(selection).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_hold_best(mut self, category: &str, quantity: u16) -> Refusal {
+        let selection = self.best(category, quantity);
+        let refused = self.tries(selection).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    fn change(&mut self, reservation: ReservationId, seats: &[&str]) -> Result<Reply, Rejection> {
+        let seats = self.stage.seats(seats);
+        self.stage.tell(&Command::ChangeHold(ChangeHold { buyer: self.id, reservation, seats }))
+    }
+
+    #[track_caller]
+    pub(super) fn changes<const N: usize>(mut self, reservation: ReservationId, seats: [&str; N]) {
+        let reply = self.change(reservation, &seats).expect("changed");
+        assert!(matches!(reply, Reply::Reservation(view) if self.stage.names(&view.seats) == seats));
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_change<const N: usize>(mut self, reservation: ReservationId, seats: [&str; N]) -> Refusal {
+        let refused = self.change(reservation, &seats).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    pub(super) fn does(&mut self, command: impl FnOnce(BuyerId) -> Command) -> Result<Reply, Rejection> {
+        self.stage.tell(&command(self.id))
+    }
+
+    #[track_caller]
+    pub(super) fn releases(mut self, reservation: ReservationId) {
+        self.does(|buyer| Command::ReleaseHold { buyer, reservation }).expect("released");
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_release(mut self, reservation: ReservationId) -> Refusal {
+        let refused = self.does(|buyer| Command::ReleaseHold { buyer, reservation }).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    /// Cancels a confirmed reservation; what is given back.
+    #[track_caller]
+    pub(super) fn cancels(mut self, reservation: ReservationId) -> Amount {
+        match self.does(|buyer| Command::CancelReservation { buyer, reservation }).expect("cancelled") {
+            Reply::Reservation(view) => view.refund.expect("a refund"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_cancel(mut self, reservation: ReservationId) -> Refusal {
+        let refused = self.does(|buyer| Command::CancelReservation { buyer, reservation }).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    fn open(&mut self, reservation: ReservationId, amount: Amount) -> Result<PaymentId, Rejection> {
+        let payment = PaymentId(self.stage.next());
+        let open = OpenPayment { payment, buyer: self.id, reservation, amount, key: self.key };
+        match self.stage.tell(&Command::OpenPayment(open))? {
+            Reply::Payment(view) => Ok(view.id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn opens_payment(mut self, reservation: ReservationId) -> PaymentId {
+        let amount = self.stage.reservation(reservation).amount;
+        self.open(reservation, amount).expect("a payment is opened")
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_open_payment(mut self, reservation: ReservationId, amount: i64) -> Refusal {
+        let refused = self.open(reservation, Amount(amount)).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    fn confirm(&mut self, payment: PaymentId, reservation: ReservationId, amount: Amount) -> Result<PaymentStatus, Rejection> {
+        let (buyer, transaction, key) = (self.id, "sim_ok".into(), self.key);
+        let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key };
+        match self.stage.tell(&Command::ConfirmPayment(confirm))? {
+            Reply::Payment(view) => Ok(view.status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks for the charge of an opened payment.
+    #[track_caller]
+    pub(super) fn confirms(mut self, payment: PaymentId) -> PaymentStatus {
+        let view = self.stage.sale.payment(payment).expect("a payment");
+        self.confirm(payment, view.reservation, view.amount).expect("confirmed")
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_confirm(mut self, payment: PaymentId) -> Refusal {
+        let view = self.stage.sale.payment(payment).expect("a payment");
+        let refused = self.confirm(payment, view.reservation, view.amount).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_confirm_with(mut self, payment: PaymentId, reservation: ReservationId, amount: i64) -> Refusal {
+        let refused = self.confirm(payment, reservation, Amount(amount)).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    /// Opens a payment and asks for its charge; the provider has not answered.
+    #[track_caller]
+    pub(super) fn starts_paying(mut self, reservation: ReservationId) -> PaymentId {
+        let amount = self.stage.reservation(reservation).amount;
+        let payment = self.open(reservation, amount).expect("a payment is opened");
+        assert_eq!(self.confirm(payment, reservation, amount), Ok(PaymentStatus::Charging));
+        payment
+    }
+
+    /// The whole payment, and the provider takes the money.
+    #[track_caller]
+    pub(super) fn pays(self, reservation: ReservationId) -> PaymentId {
+        let Buyer { stage, id, token, key } = self;
+        let payment = Buyer { stage: &mut *stage, id, token, key }.starts_paying(reservation);
+        stage.captures(payment);
+        assert_eq!(stage.status(reservation), ReservationStatus::Confirmed);
+        payment
+    }
+
+    #[track_caller]
+    pub(super) fn enters(mut self) -> PlaceStatus {
+        match self.does(|buyer| Command::Enter { buyer }).expect("entered") {
+            Reply::Place(place) => place.status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_enter(mut self) -> Refusal {
+        let refused = self.does(|buyer| Command::Enter { buyer }).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
+    pub(super) fn leaves(mut self) {
+        self.does(|buyer| Command::Leave { buyer }).expect("leaving always works");
+    }
+
+    pub(super) fn goes_silent(mut self) {
+        self.does(|buyer| Command::ExpireAbsent { buyer }).expect("absence is no mistake");
+    }
+
+    pub(super) fn place(&self) -> Option<PlaceStatus> {
+        self.stage.sale.place(self.id, self.stage.now).map(|place| place.status)
+    }
+
+    /// Waits behind so many, or not.
+    pub(super) fn rank(&self) -> Option<u64> {
+        match self.place()? {
+            PlaceStatus::Waiting { rank } => Some(rank),
+            PlaceStatus::PreQueue { rank } => rank,
+            PlaceStatus::Active { .. } | PlaceStatus::Expired => None,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.place(), Some(PlaceStatus::Active { .. }))
+    }
+}
+
+/// A no, with its seats by name.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) rejection: Rejection,
+    seats: Vec<String>,
+    alternative: Option<Vec<String>>,
+}
+
+impl Refusal {
+    fn of(stage: &Stage, rejection: Rejection) -> Self {
+        let (seats, alternative) = match &rejection {
+            Rejection::SeatUnavailable { taken: seats, alternative }
+            | Rejection::OrphanSeat { orphans: seats, alternative } => (stage.names(seats), alternative.clone()),
+            _ => (Vec::new(), None),
+        };
+        let alternative = alternative.map(|seats| stage.names(&seats));
+        Self { rejection, seats, alternative }
+    }
+
+    #[track_caller]
+    pub(super) fn because(self, reason: Rejection) {
+        assert_eq!(self.rejection, reason);
+    }
+
+    /// These seats are taken.
+    #[track_caller]
+    pub(super) fn taken<const N: usize>(self, seats: [&str; N]) -> Self {
+        assert!(matches!(self.rejection, Rejection::SeatUnavailable { .. }), "{self:?}");
+        assert_eq!(self.seats, seats);
+        self
+    }
+
+    /// These seats would be left alone.
+    #[track_caller]
+    pub(super) fn orphans<const N: usize>(self, seats: [&str; N]) -> Self {
+        assert!(matches!(self.rejection, Rejection::OrphanSeat { .. }), "{self:?}");
+        assert_eq!(self.seats, seats);
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn try_instead<const N: usize>(self, seats: [&str; N]) {
+        assert_eq!(self.alternative.expect("an alternative"), seats);
+    }
+
+    #[track_caller]
+    pub(super) fn nothing_instead(self) {
+        assert_eq!(self.alternative, None);
+    }
+}

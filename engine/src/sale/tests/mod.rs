@@ -1,0 +1,18 @@
+//! Stories about one sale, told over a small stage, and a check of random ones against a naive model. Must never
+//! need a clock, a generator without a seed, or anything outside the domain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
+
+mod admission;
+mod best_seats;
+mod buyer;
+mod cancelling;
+mod keys;
+mod late_money;
+
+mod orphans;
+mod payments;
+mod refusals;
+mod room;
+mod seats;
+mod slots;
+mod stage;

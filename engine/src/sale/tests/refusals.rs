@@ -1,0 +1,132 @@
+//! The order in which refusals are checked: each reason hides behind the ones before it. Callers rely on it, because
+//! a request that is wrong in two ways is told the same thing everywhere.
+
+use super::stage::Stage;
+use crate::sale::{Rejection, Seats};
+
+/// The reasons in their order; a new variant must be put where it is checked, here too.
+fn place(rejection: &Rejection) -> usize {
+    match rejection {
+        Rejection::KeyReused => 0,
+        Rejection::NoSale => 1,
+        Rejection::ReservationNotFound => 2,
+        Rejection::PaymentNotFound => 3,
+        Rejection::SeatNotFound => 4,
+        Rejection::CategoryNotFound => 5,
+        Rejection::NoSlot => 6,
+        Rejection::SaleNotOpen => 7,
+        Rejection::SaleClosed => 8,
+        Rejection::SaleStarted => 9,
+        Rejection::HasReservations => 10,
+        Rejection::QueueFull => 11,
+        Rejection::NotPending => 12,
+        Rejection::HoldExpired => 13,
+        Rejection::PaymentInProgress => 14,
+        Rejection::AmountMismatch => 15,
+        Rejection::PaymentDeclined => 16,
+        Rejection::NotCancellable => 17,
+        Rejection::CancellationClosed => 18,
+        Rejection::SeatLimitExceeded { .. } => 19,
+        Rejection::SeatUnavailable { .. } => 20,
+        Rejection::OrphanSeat { .. } => 21,
+    }
+}
+
+#[test]
+fn the_variants_stand_in_the_order_in_which_they_are_checked() {
+    let source = include_str!("../rejection.rs");
+    let body = source.split_once("pub enum Rejection {").unwrap().1;
+    let variants: Vec<&str> = body
+        .lines()
+        .filter(|line| line.starts_with("    ") && !line.starts_with("     ") && line.trim_start().starts_with(char::is_uppercase))
+        .map(|line| line.trim().trim_end_matches([',', '{', ' ']))
+        .collect();
+    let seats = Seats::new;
+    let all = [
+        Rejection::KeyReused,
+        Rejection::NoSale,
+        Rejection::ReservationNotFound,
+        Rejection::PaymentNotFound,
+        Rejection::SeatNotFound,
+        Rejection::CategoryNotFound,
+        Rejection::NoSlot,
+        Rejection::SaleNotOpen,
+        Rejection::SaleClosed,
+        Rejection::SaleStarted,
+        Rejection::HasReservations,
+        Rejection::QueueFull,
+        Rejection::NotPending,
+        Rejection::HoldExpired,
+        Rejection::PaymentInProgress,
+        Rejection::AmountMismatch,
+        Rejection::PaymentDeclined,
+        Rejection::NotCancellable,
+        Rejection::CancellationClosed,
+        Rejection::SeatLimitExceeded { limit: 1, has: 1 },
+        Rejection::SeatUnavailable { taken: seats(), alternative: None },
+        Rejection::OrphanSeat { orphans: seats(), alternative: None },
+    ];
+    let names: Vec<String> = all.iter().map(|no| format!("{no:?}").split([' ', '{']).next().unwrap().to_owned()).collect();
+    assert_eq!(variants, names);
+    assert!(all.iter().map(place).eq(0..variants.len()));
+}
+
+/// A hold that is wrong in every way is set right, one way at a time: the reasons come in their order.
+#[test]
+fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
+    let mut stage = Stage::with_room().rules(|config| config.no_orphans = true);
+    stage.buyer(1).enters();
+    stage.buyer(2).enters();
+    let mut told = Vec::new();
+    let mut tell = |refusal: super::buyer::Refusal| told.push(refusal.rejection);
+    stage.at("10:00:00.2");
+    stage.buyer(2).with_key(1, 1).holds(["A-1", "A-2"]);
+    let (slot, second) = (stage.buyer(1).slot().unwrap(), stage.buyer(2).slot().unwrap());
+    tell(stage.buyer(2).with_key(1, 2).cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
+    tell(stage.buyer(1).without_token().cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
+    stage.unattended_at("12:00:00");
+    tell(stage.buyer(1).without_token().cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    tell(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    stage.unattended_at("10:00:01");
+    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
+    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
+    let order: Vec<usize> = told.iter().map(place).collect();
+    assert_eq!(order, [0, 4, 6, 8, 19, 20, 21], "{told:?}");
+}
+
+#[test]
+fn so_is_a_change() {
+    let mut stage = Stage::theatre().rules(|config| config.no_orphans = true);
+    let hold = stage.at("10:00:00").buyer(1).holds(["A-1", "A-2"]);
+    stage.buyer(2).holds(["A-3", "A-4"]);
+    let mut told = vec![stage.buyer(2).cannot_change(hold, ["Z-1"]).rejection];
+    told.push(stage.buyer(1).cannot_change(hold, ["Z-1", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    stage.unattended_at("10:05:00");
+    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    stage.unattended_at("10:01:00");
+    let payment = stage.buyer(1).starts_paying(hold);
+    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    stage.declines(payment);
+    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
+    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
+    let order: Vec<usize> = told.iter().map(place).collect();
+    assert_eq!(order, [2, 4, 13, 14, 19, 20, 21], "{told:?}");
+}
+
+#[test]
+fn and_a_confirmation() {
+    let mut stage = Stage::theatre();
+    let hold = stage.at("10:00:00").buyer(1).holds(["A-1"]);
+    let payment = stage.buyer(1).opens_payment(hold);
+    let nobodys = crate::id::PaymentId(stage.next());
+    let mut told = vec![stage.buyer(2).cannot_confirm_with(nobodys, hold, 1).rejection];
+    told.push(stage.buyer(1).cannot_confirm_with(nobodys, hold, 1).rejection);
+    stage.unattended_at("10:05:00");
+    told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
+    stage.unattended_at("10:01:00");
+    told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
+    let order: Vec<usize> = told.iter().map(place).collect();
+    assert_eq!(order, [2, 3, 13, 15], "{told:?}");
+}

@@ -1,0 +1,315 @@
+//! The stage on which stories about a sale are told: a drawn hall, a clock that is moved by hand, buyers and a payment
+//! provider who do what the story says. After every command it checks the invariants and that a snapshot is whole;
+//! at the end, that replaying the journal gives the same sale. Must never decide anything itself.
+
+use super::buyer::Buyer;
+use crate::id::{BuyerId, Epoch, PaymentId, PlanHash, ReservationId, SeatIndex};
+use crate::money::Amount;
+use crate::plan::{Category, Plan, PlanDraft, RowDraft, SeatDraft, SectionDraft};
+use crate::sale::{
+    AdmissionConfig, ChargeOutcome, Command, Entry, Fact, PaymentStatus, Rejection, Reply, ReservationStatus,
+    ReservationView, Sale, SaleConfig, Seats, Steering, SteeringChange,
+};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A time of the day of the sale, `HH:MM:SS` with as many decimals as wanted.
+pub(super) fn time(text: &str) -> Timestamp {
+    let mut parts = text.split(':').map(|part| part.parse::<f64>().expect("HH:MM:SS"));
+    let mut next = || parts.next().expect("HH:MM:SS");
+    let seconds = next() * 3600.0 + next() * 60.0 + next();
+    Timestamp(1_780_272_000_000_000 + (seconds * 1e6).round() as i64)
+}
+
+/// A hall as it is drawn: a row each line, the nearest to the stage first; a letter is a seat of that category, `_` an
+/// aisle. Rows are called A, B, …, seats 1, 2, … within their row.
+pub(super) fn drawn(rows: &[&str]) -> PlanDraft {
+    let mut letters: Vec<char> = Vec::new();
+    let mut drafts = Vec::new();
+    for (number, row) in rows.iter().enumerate() {
+        let label = if rows.len() > 26 { number.to_string() } else { char::from(b'A' + number as u8).to_string() };
+        let mut seats = Vec::new();
+        for (column, letter) in row.chars().enumerate().filter(|(_, letter)| *letter != '_' && *letter != ' ') {
+            if !letters.contains(&letter) {
+                letters.push(letter);
+            }
+            let name = (seats.len() + 1).to_string();
+            let (x, y) = (column as f32, number as f32);
+            seats.push(SeatDraft { id: format!("{label}-{name}"), label: name, x, y, category: letter.to_string() });
+        }
+        drafts.push(RowDraft { label, seats });
+    }
+    let category = |letter: char| Category { name: letter.to_string(), color: String::new() };
+    let categories = letters.into_iter().map(category).collect();
+    PlanDraft { size: (100.0, 100.0), categories, sections: vec![SectionDraft { name: String::new(), rows: drafts }] }
+}
+
+/// The rules that a story starts from: on sale from 10:00 to 12:00, four seats each, five minutes, no waiting room.
+/// The first category costs 100, the next 200, and so on.
+pub(super) fn rules(categories: usize) -> SaleConfig {
+    SaleConfig {
+        sale_starts_at: time("10:00:00"),
+        sale_ends_at: time("12:00:00"),
+        cancellation_closes_at: time("18:00:00"),
+        currency: "KRW".parse().unwrap(),
+        prices: (1..=categories as i64).map(|nth| Amount(nth * 100)).collect(),
+        max_seats_per_buyer: 4,
+        hold: Duration::from_secs(300),
+        no_orphans: false,
+        admission: AdmissionConfig {
+            required: false,
+            rate_per_second: 10,
+            capacity: 50_000,
+            active_limit: None,
+            token: Duration::from_secs(600),
+            absent: Duration::from_secs(300),
+            draw: false,
+            room_opens_at: None,
+        },
+    }
+}
+
+pub(super) struct Stage {
+    pub(super) sale: Sale,
+    pub(super) now: Timestamp,
+    pub(super) journal: Vec<Entry>,
+    epoch: Epoch,
+    serial: u128,
+}
+
+impl Stage {
+    /// A hall as drawn, its sale made at nine.
+    pub(super) fn hall(rows: &[&str]) -> Self {
+        let plan = Arc::new(Plan::compile(&drawn(rows), PlanHash([7; 32])).expect("a sound plan"));
+        let config = Box::new(rules(plan.categories().len()));
+        let sale = Sale::new();
+        let mut stage = Self { sale, now: time("09:00:00"), journal: Vec::new(), epoch: Epoch(1), serial: 0 };
+        stage.tell(&Command::Configure { config, plan, by: admin() }).expect("a sale can be made");
+        stage
+    }
+
+    /// Row A of ten V seats at 100 and two rows of ten R seats at 200, all without aisles.
+    pub(super) fn theatre() -> Self {
+        Self::hall(&["VVVVVVVVVV", "RRRRRRRRRR", "RRRRRRRRRR"])
+    }
+
+    /// The theatre with a waiting room.
+    pub(super) fn with_room() -> Self {
+        Self::theatre().rules(|config| config.admission.required = true)
+    }
+
+    /// Changes the rules before the sale opens.
+    pub(super) fn rules(mut self, change: impl FnOnce(&mut SaleConfig)) -> Self {
+        self.reconfigures(change).expect("rules change before the sale opens");
+        self
+    }
+
+    pub(super) fn reconfigures(&mut self, change: impl FnOnce(&mut SaleConfig)) -> Result<Reply, Rejection> {
+        let mut config = Box::new(self.sale.config().unwrap().clone());
+        change(&mut config);
+        let plan = Arc::clone(self.sale.plan().unwrap());
+        self.tell(&Command::Configure { config, plan, by: admin() })
+    }
+
+    /// The clock goes on to this time, and every timer on the way rings when it should.
+    pub(super) fn at(&mut self, text: &str) -> &mut Self {
+        let until = time(text);
+        while let Some(due) = self.sale.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.step();
+        }
+        self.now = until;
+        self
+    }
+
+    /// The clock goes on to this time, and no timer rings.
+    pub(super) fn unattended_at(&mut self, text: &str) -> &mut Self {
+        self.now = time(text);
+        self
+    }
+
+    /// Timers that are late ring now.
+    pub(super) fn timers_ring(&mut self) -> &mut Self {
+        while self.sale.next_deadline().is_some_and(|due| due <= self.now) {
+            self.step();
+        }
+        self
+    }
+
+    /// One step of passing time; it must do something when it is due.
+    pub(super) fn step(&mut self) -> Vec<Fact> {
+        let before = self.journal.len();
+        self.tell(&Command::Tick).unwrap();
+        assert!(self.journal.len() > before, "a due step at {:?} does nothing", self.sale.next_deadline());
+        self.journal[before..].iter().map(|entry| entry.fact.clone()).collect()
+    }
+
+    /// The engine restarts: the sale is what its journal says, under the next epoch.
+    pub(super) fn restarts(&mut self) -> &mut Self {
+        self.epoch.0 += 1;
+        self.sale = replayed(&self.journal);
+        self
+    }
+
+    /// A command, decided, applied, and looked over.
+    pub(super) fn tell(&mut self, command: &Command) -> Result<Reply, Rejection> {
+        let decision = self.sale.decide(command, self.now, self.epoch)?;
+        for fact in decision.facts {
+            self.happens(fact);
+        }
+        assert_eq!(self.sale.check_invariants(), Vec::<String>::new(), "after {command:?}");
+        let snapshot = self.sale.snapshot();
+        assert_eq!(Sale::from_snapshot(snapshot.clone()).snapshot(), snapshot, "after {command:?}");
+        Ok(self.sale.answer(decision.outcome, self.now))
+    }
+
+    pub(super) fn buyer(&mut self, number: u128) -> Buyer<'_> {
+        Buyer::on(self, buyer(number))
+    }
+
+    pub(super) fn seat(&self, id: &str) -> SeatIndex {
+        self.sale.plan().unwrap().seat(id).unwrap_or(SeatIndex(u32::MAX))
+    }
+
+    pub(super) fn seats(&self, ids: &[&str]) -> Seats {
+        ids.iter().map(|id| self.seat(id)).collect()
+    }
+
+    pub(super) fn names(&self, seats: &[SeatIndex]) -> Vec<String> {
+        seats.iter().map(|seat| self.sale.plan().unwrap().seat_id(*seat).to_owned()).collect()
+    }
+
+    pub(super) fn reservation(&self, id: ReservationId) -> ReservationView {
+        self.sale.reservation(id).expect("a reservation")
+    }
+
+    pub(super) fn seats_of(&self, id: ReservationId) -> Vec<String> {
+        self.names(&self.reservation(id).seats)
+    }
+
+    pub(super) fn status(&self, id: ReservationId) -> ReservationStatus {
+        self.reservation(id).status
+    }
+
+    pub(super) fn payment(&self, id: PaymentId) -> PaymentStatus {
+        self.sale.payment(id).expect("a payment").status
+    }
+
+    /// A row as it looks: `.` free, `h` held, `s` sold.
+    #[track_caller]
+    pub(super) fn shows(&mut self, row: &str, expected: &str) -> &mut Self {
+        let (held, sold) = (self.sale.seats_held(), self.sale.seats_sold());
+        let plan = self.sale.plan().unwrap();
+        let row = plan.rows().iter().find(|candidate| &*candidate.label == row).expect("a row of that name");
+        let letter = |seat| if held.contains(&seat) { 'h' } else if sold.contains(&seat) { 's' } else { '.' };
+        let drawn: String = row.seats.clone().map(|seat| letter(SeatIndex(seat))).collect();
+        assert_eq!(drawn, expected, "row {}", row.label);
+        self
+    }
+
+    /// A row as the story finds it: the seats marked `h` are held, each by somebody who does not matter, all day.
+    pub(super) fn begins_with(&mut self, row: &str, picture: &str) -> &mut Self {
+        for (at, _) in picture.char_indices().filter(|(_, letter)| *letter == 'h') {
+            let (id, seats) = (self.next(), self.seats(&[&format!("{row}-{}", at + 1)]));
+            let (reservation, buyer, expires_at) = (ReservationId(id), BuyerId(id), time("23:00:00"));
+            self.happens(Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(1), expires_at });
+        }
+        self.shows(row, picture)
+    }
+
+    pub(super) fn happens(&mut self, fact: Fact) {
+        let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: self.now, fact };
+        self.sale.apply(&entry);
+        self.journal.push(entry);
+    }
+
+    pub(super) fn next(&mut self) -> Uuid {
+        self.serial += 1;
+        Uuid::from_u128(0xffff_0000 + self.serial)
+    }
+
+    /// The provider answers a charge.
+    pub(super) fn provider_says(&mut self, payment: PaymentId, outcome: ChargeOutcome) -> &mut Self {
+        self.tell(&Command::SettleCharge { payment, outcome }).expect("a known payment");
+        self
+    }
+
+    pub(super) fn captures(&mut self, payment: PaymentId) -> &mut Self {
+        let amount = self.sale.payment(payment).expect("a payment").amount;
+        self.provider_says(payment, ChargeOutcome::Captured { amount })
+    }
+
+    pub(super) fn declines(&mut self, payment: PaymentId) -> &mut Self {
+        self.provider_says(payment, ChargeOutcome::Declined { reason: "no_funds".into() })
+    }
+
+    pub(super) fn refunds(&mut self, payment: PaymentId) -> &mut Self {
+        self.tell(&Command::SettleRefund { payment }).expect("a known payment");
+        self
+    }
+
+    pub(super) fn steer(&mut self, change: SteeringChange) -> Steering {
+        match self.tell(&Command::Steer { change, by: admin() }).expect("steered") {
+            Reply::Steering(view) => view.steering,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn pauses(&mut self, paused: bool) -> &mut Self {
+        self.steer(SteeringChange { paused: Some(paused), ..SteeringChange::default() });
+        self
+    }
+
+    pub(super) fn requires(&mut self, required: bool) -> &mut Self {
+        self.steer(SteeringChange { required: Some(required), ..SteeringChange::default() });
+        self
+    }
+
+    pub(super) fn limits_active(&mut self, limit: Option<u64>) -> &mut Self {
+        self.steer(SteeringChange { active_limit: Some(limit), ..SteeringChange::default() });
+        self
+    }
+
+    pub(super) fn cancels_the_sale(&mut self) -> &mut Self {
+        self.tell(&Command::CancelSale { by: admin() }).expect("cancelled");
+        self
+    }
+
+    /// When everyone was let in, by `due`.
+    pub(super) fn dues(&self) -> Vec<Timestamp> {
+        let due = |entry: &Entry| match &entry.fact {
+            Fact::Admitted { due, .. } => Some(*due),
+            _ => None,
+        };
+        self.journal.iter().filter_map(due).collect()
+    }
+
+    pub(super) fn active(&self) -> u64 {
+        self.sale.steering().unwrap().active
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(replayed(&self.journal).snapshot(), self.sale.snapshot(), "replay gives the same sale");
+        }
+    }
+}
+
+/// The sale that a journal describes.
+pub(super) fn replayed(journal: &[Entry]) -> Sale {
+    let mut sale = Sale::new();
+    journal.iter().for_each(|entry| sale.apply(entry));
+    sale
+}
+
+pub(super) fn buyer(number: u128) -> BuyerId {
+    BuyerId(Uuid::from_u128(number))
+}
+
+pub(super) fn admin() -> BuyerId {
+    buyer(999_999)
+}
