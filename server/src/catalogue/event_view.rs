@@ -1,0 +1,278 @@
+//! An event as its readers get it: what the catalogue says, and what is live (seats, categories, admission, status),
+//! taken from the sale's read view at the moment of asking. Must never answer the live part from anything older.
+
+use crate::reservations::CountsJson;
+use crate::time::rfc3339;
+use onsale_engine::id::SeatIndex;
+use onsale_engine::money::Amount;
+use onsale_engine::plan::Plan;
+use onsale_engine::ports::catalogue::{Event, EventStatus};
+use onsale_engine::sale::{Sale, SaleConfig, SalePhase, SeatCounts, Steering, SteeringView};
+use onsale_engine::time::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is live of an event: copied from the read view in one short lock.
+pub struct Live {
+    /// The hall.
+    pub plan: Arc<Plan>,
+    /// The rules of the sale.
+    pub config: SaleConfig,
+    /// Whether the sale was cancelled.
+    pub cancelled: bool,
+    counts: SeatCounts,
+    categories: Vec<SeatCounts>,
+    steering: SteeringView,
+}
+
+impl Live {
+    /// The live part of a sale that has its rules.
+    #[must_use]
+    pub fn of(sale: &Sale) -> Option<Self> {
+        Some(Self {
+            plan: Arc::clone(sale.plan()?),
+            config: sale.config()?.clone(),
+            cancelled: sale.phase() == SalePhase::Cancelled,
+            counts: sale.counts(),
+            categories: sale.category_counts(),
+            steering: sale.steering()?,
+        })
+    }
+
+    /// The live part of an event that is being made: nobody has come yet.
+    #[must_use]
+    pub fn of_new(plan: &Arc<Plan>, config: &SaleConfig) -> Self {
+        let free = |total: u32| SeatCounts { total, available: total, held: 0, sold: 0 };
+        let mut totals = vec![0_u32; plan.categories().len()];
+        for seat in 0..plan.capacity() {
+            if let Some(total) = totals.get_mut(plan.seat_category(SeatIndex(seat as u32)).at()) {
+                *total += 1;
+            }
+        }
+        let steering = Steering::initial(&config.admission);
+        Self {
+            plan: Arc::clone(plan),
+            config: config.clone(),
+            cancelled: false,
+            counts: free(plan.capacity() as u32),
+            categories: totals.into_iter().map(free).collect(),
+            steering: SteeringView { steering, waiting: 0, active: 0, admitted_total: 0 },
+        }
+    }
+
+    /// What operators have made of the waiting room's rules.
+    #[must_use]
+    pub fn steering(&self) -> &Steering {
+        &self.steering.steering
+    }
+
+    /// The status at `now`.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> EventStatus {
+        status(self.cancelled, (self.config.sale_starts_at, self.config.sale_ends_at), self.counts, now)
+    }
+}
+
+/// An event's status, as the HTTP contract computes it.
+fn status(cancelled: bool, (opens, ends): (Timestamp, Timestamp), counts: SeatCounts, now: Timestamp) -> EventStatus {
+    if cancelled {
+        EventStatus::Cancelled
+    } else if now < opens {
+        EventStatus::Upcoming
+    } else if now >= ends {
+        EventStatus::Ended
+    } else if counts.sold == counts.total && counts.total > 0 {
+        EventStatus::SoldOut
+    } else {
+        EventStatus::OnSale
+    }
+}
+
+/// The contract's words for the status.
+pub const STATUS_WORDS: [(&str, EventStatus); 5] = [
+    ("UPCOMING", EventStatus::Upcoming),
+    ("ON_SALE", EventStatus::OnSale),
+    ("SOLD_OUT", EventStatus::SoldOut),
+    ("ENDED", EventStatus::Ended),
+    ("CANCELLED", EventStatus::Cancelled),
+];
+
+fn status_word(status: EventStatus) -> &'static str {
+    STATUS_WORDS.iter().find(|(_, known)| *known == status).map_or("", |(word, _)| word)
+}
+
+/// An event in a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventItemJson<'a> {
+    id: String,
+    title: &'a str,
+    artist: &'a str,
+    venue_name: &'a str,
+    starts_at: String,
+    sale_starts_at: String,
+    status: &'static str,
+    currency: &'a str,
+    min_price: i64,
+    max_price: i64,
+}
+
+impl<'a> EventItemJson<'a> {
+    /// Writes an event down for a list; without a sale its status is what its times say.
+    #[must_use]
+    pub fn new(event: &'a Event, live: Option<EventStatus>, now: Timestamp) -> Self {
+        let times = (event.sale.sale_starts_at, event.sale.sale_ends_at);
+        let status = live.unwrap_or_else(|| status(event.cancelled, times, SeatCounts::default(), now));
+        let (min, max) = event.price_range;
+        Self {
+            id: event.id.to_string(),
+            title: &event.title,
+            artist: &event.artist,
+            venue_name: &event.venue_name,
+            starts_at: rfc3339(event.starts_at),
+            sale_starts_at: rfc3339(event.sale.sale_starts_at),
+            status: status_word(status),
+            currency: event.sale.currency.code(),
+            min_price: min.0,
+            max_price: max.0,
+        }
+    }
+}
+
+/// The whole event.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventJson<'a> {
+    #[serde(flatten)]
+    item: EventItemJson<'a>,
+    description: Option<&'a str>,
+    venue_id: String,
+    hall_id: String,
+    ends_at: String,
+    sale_ends_at: String,
+    cancellation_closes_at: String,
+    prices: BTreeMap<&'a str, i64>,
+    max_seats_per_buyer: u16,
+    hold_seconds: u64,
+    no_orphans: bool,
+    seats: CountsJson,
+    categories: Vec<CategoryJson<'a>>,
+    admission: AdmissionJson<'a>,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct CategoryJson<'a> {
+    name: &'a str,
+    price: i64,
+    total: u32,
+    available: u32,
+}
+
+/// The waiting room's rules and what operators have made of them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmissionJson<'a> {
+    required: bool,
+    rate_per_second: u32,
+    capacity: u64,
+    active_limit: Option<u64>,
+    token_seconds: u64,
+    absent_seconds: u64,
+    draw: bool,
+    room_opens_at: Option<String>,
+    paused: bool,
+    closed: bool,
+    message: Option<&'a str>,
+    waiting: u64,
+    active: u64,
+    admitted_total: u64,
+}
+
+impl<'a> AdmissionJson<'a> {
+    /// Writes the waiting room down.
+    #[must_use]
+    pub fn new(config: &SaleConfig, view: &'a SteeringView) -> Self {
+        let (rules, steering) = (&config.admission, &view.steering);
+        Self {
+            required: steering.required,
+            rate_per_second: steering.rate_per_second,
+            capacity: rules.capacity,
+            active_limit: steering.active_limit,
+            token_seconds: rules.token.as_secs(),
+            absent_seconds: rules.absent.as_secs(),
+            draw: rules.draw,
+            room_opens_at: rules.room_opens_at.map(rfc3339),
+            paused: steering.paused,
+            closed: steering.closed,
+            message: steering.message.as_deref(),
+            waiting: view.waiting,
+            active: view.active,
+            admitted_total: view.admitted_total,
+        }
+    }
+}
+
+impl<'a> EventJson<'a> {
+    /// Writes the whole event down.
+    #[must_use]
+    pub fn new(event: &'a Event, live: &'a Live, now: Timestamp) -> Self {
+        let Live { plan, config, .. } = live;
+        let priced = || plan.categories().iter().zip(config.prices.iter().copied());
+        let range = priced().fold(None, |range: Option<(Amount, Amount)>, (_, price)| {
+            Some(range.map_or((price, price), |(min, max)| (min.min(price), max.max(price))))
+        });
+        let (min, max) = range.unwrap_or(event.price_range);
+        let item = EventItemJson {
+            sale_starts_at: rfc3339(config.sale_starts_at),
+            min_price: min.0,
+            max_price: max.0,
+            ..EventItemJson::new(event, Some(live.status(now)), now)
+        };
+        let counted = priced().zip(&live.categories);
+        Self {
+            item,
+            description: event.description.as_deref(),
+            venue_id: event.venue.to_string(),
+            hall_id: event.hall.to_string(),
+            ends_at: rfc3339(event.ends_at),
+            sale_ends_at: rfc3339(config.sale_ends_at),
+            cancellation_closes_at: rfc3339(config.cancellation_closes_at),
+            prices: priced().map(|(category, price)| (category.name.as_str(), price.0)).collect(),
+            max_seats_per_buyer: config.max_seats_per_buyer,
+            hold_seconds: config.hold.as_secs(),
+            no_orphans: config.no_orphans,
+            seats: live.counts.into(),
+            categories: counted
+                .map(|((category, price), counts)| CategoryJson {
+                    name: &category.name,
+                    price: price.0,
+                    total: counts.total,
+                    available: counts.available,
+                })
+                .collect(),
+            admission: AdmissionJson::new(config, &live.steering),
+            created_at: rfc3339(event.created_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_what_comes_first_in_the_contract() {
+        let times = (Timestamp(10), Timestamp(20));
+        let check = |cancelled: bool, sold: u32, now: i64, expected: &str| {
+            let counts = SeatCounts { total: 2, available: 2 - sold, held: 0, sold };
+            assert_eq!(status_word(status(cancelled, times, counts, Timestamp(now))), expected);
+        };
+        check(true, 2, 5, "CANCELLED");
+        check(false, 2, 9, "UPCOMING");
+        check(false, 2, 20, "ENDED");
+        check(false, 2, 10, "SOLD_OUT");
+        check(false, 1, 19, "ON_SALE");
+    }
+}

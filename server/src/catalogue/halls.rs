@@ -1,0 +1,209 @@
+//! Halls over HTTP: made from a template or from a drawn seating plan, and then with that plan for good.
+
+use crate::catalogue::venues::in_use;
+use crate::http::{Context, HALL_BODY_LIMIT, Json, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::idempotency::{Created, idempotent};
+use crate::reservations::PageJson;
+use crate::time::rfc3339;
+use onsale_adapters::{FieldMistake, pretix, template};
+use onsale_engine::plan::{Plan, PlanMistake};
+use onsale_engine::ports::catalogue::Hall;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The routes of this family.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/venues/{id}/halls", list).public(),
+        Route::post("/api/v1/venues/{id}/halls", create).admin().keyed().body_limit(HALL_BODY_LIMIT),
+        Route::get("/api/v1/venues/{id}/halls/{hallId}", read).public(),
+        Route::patch("/api/v1/venues/{id}/halls/{hallId}", rename).admin(),
+        Route::delete("/api/v1/venues/{id}/halls/{hallId}", delete).admin(),
+        Route::get("/api/v1/halls/{hallId}", read).public(),
+        Route::patch("/api/v1/halls/{hallId}", rename).admin(),
+        Route::delete("/api/v1/halls/{hallId}", delete).admin(),
+    ]
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HallJson<'a> {
+    id: String,
+    venue_id: String,
+    name: &'a str,
+    capacity: u32,
+    categories: &'a [String],
+    created_at: String,
+}
+
+impl<'a> From<&'a Hall> for HallJson<'a> {
+    fn from(hall: &'a Hall) -> Self {
+        Self {
+            id: hall.id.to_string(),
+            venue_id: hall.venue.to_string(),
+            name: &hall.name,
+            capacity: hall.capacity,
+            categories: &hall.categories,
+            created_at: rfc3339(hall.created_at),
+        }
+    }
+}
+
+/// The two ways to give a hall, as they stand in the body: large ones are read straight from its bytes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Seating<'a> {
+    #[serde(borrow)]
+    seat_template: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seating_plan: Option<&'a RawValue>,
+}
+
+async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let mut mistakes = Mistakes::default();
+    let page = request.query().page(&mut mistakes);
+    mistakes.check()?;
+    let venue = request.path_id("id")?;
+    ctx.app.catalogue.venue(venue).await?.ok_or_else(Problem::not_found)?;
+    let listed = ctx.app.catalogue.halls(venue, page).await?;
+    let items = listed.items.iter().map(HallJson::from).collect();
+    response::ok(&PageJson::of(items, page, listed.total))
+}
+
+async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
+    response::ok(&HallJson::from(&hall_of_path(&ctx, &request).await?))
+}
+
+/// The hall that the path names, by itself or in its venue.
+async fn hall_of_path(ctx: &Context, request: &Request) -> Result<Hall, Problem> {
+    let hall = ctx.app.catalogue.hall(request.path_id("hallId")?).await?.ok_or_else(Problem::not_found)?;
+    if !request.param("id").is_empty() && request.path_id("id")? != hall.venue {
+        return Err(Problem::not_found());
+    }
+    Ok(hall)
+}
+
+async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let Json { value, bytes } = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&value, &mut mistakes);
+    let name = body.text(&mut mistakes, "name", 1..=200).map(str::to_owned);
+    let ways = [body.value("seatTemplate").is_some(), body.value("seatingPlan").is_some()];
+    let plan = match ways {
+        [true, true] => {
+            mistakes.add("seatingPlan", "either seatTemplate or seatingPlan");
+            None
+        }
+        [false, false] => {
+            mistakes.add("seatTemplate", "required, unless seatingPlan is given");
+            None
+        }
+        [true, false] | [false, true] => {
+            drop(body);
+            let body = bytes.clone();
+            let read = tokio::task::spawn_blocking(move || plan_of(&body)).await;
+            read.map_err(|error| Problem::internal().because(error))?.map_err(|found| tell(found, &mut mistakes)).ok()
+        }
+    };
+    mistakes.check()?;
+    let (Some(name), Some(plan)) = (name, plan) else { return Err(mistakes.refuse()) };
+
+    let venue = request.path_id("id")?;
+    let key = ctx.request_key(&request, &bytes)?;
+    idempotent(ctx, key, move |ctx| async move {
+        ctx.app.catalogue.venue(venue).await?.ok_or_else(Problem::not_found)?;
+        let hall = Hall {
+            id: Uuid::now_v7(),
+            venue,
+            name,
+            plan: plan.hash(),
+            capacity: u32::try_from(plan.capacity()).unwrap_or(u32::MAX),
+            categories: plan.categories().iter().map(|category| category.name.clone()).collect(),
+            created_at: ctx.now(),
+        };
+        let answer = Created::new(Some(format!("/api/v1/halls/{}", hall.id)), &HallJson::from(&hall))?;
+        ctx.app.catalogue.create_hall(&hall, &plan, answer.stored(key, ctx.now()).as_ref()).await?;
+        Ok(answer)
+    })
+    .await
+}
+
+fn tell(found: Vec<FieldMistake>, mistakes: &mut Mistakes) {
+    for FieldMistake { field, message } in found {
+        mistakes.add(field, message);
+    }
+}
+
+/// Reads and compiles the hall of a body that has exactly one of the two.
+fn plan_of(body: &[u8]) -> Result<Arc<Plan>, Vec<FieldMistake>> {
+    let seating: Seating<'_> = serde_json::from_slice(body)
+        .map_err(|error| vec![FieldMistake { field: String::new(), message: error.to_string() }])?;
+    if let Some(plan) = seating.seating_plan {
+        return pretix::import_plan(plan.get().as_bytes());
+    }
+    let template = seating.seat_template.map_or("null", RawValue::get);
+    let draft = template::import(template.as_bytes())?;
+    onsale_adapters::compile(&draft).map_err(|found| found.into_iter().map(of_template).collect())
+}
+
+/// A template has no seats to point at: what compiling finds is told of the template.
+fn of_template(mistake: PlanMistake) -> FieldMistake {
+    FieldMistake { field: "seatTemplate".into(), message: format!("{}: {}", mistake.member, mistake.message) }
+}
+
+async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    if body.has("name") && body.value("name").is_none() {
+        mistakes.add("name", "a hall always has one");
+    }
+    let name = body.optional_text(&mut mistakes, "name", 1..=200).map(str::to_owned);
+    mistakes.check()?;
+    let mut hall = hall_of_path(&ctx, &request).await?;
+    if let Some(name) = name {
+        if !ctx.app.catalogue.rename_hall(hall.id, &name).await? {
+            return Err(Problem::not_found());
+        }
+        hall.name = name;
+    }
+    response::ok(&HallJson::from(&hall))
+}
+
+async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let hall = hall_of_path(&ctx, &request).await?;
+    match ctx.app.catalogue.delete_hall(hall.id).await {
+        Ok(true) => Ok(response::no_content()),
+        Ok(false) => Err(Problem::not_found()),
+        Err(error) => Err(in_use(error, "HALL_HAS_EVENTS", "the hall has events; delete them first")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn both_ways_to_give_a_hall_are_read() {
+        let template =
+            r#"{"name":"x","seatTemplate":{"rows":["A","B"],"seatsPerRow":3,"gradeMapping":{"A":"VIP","B":"S"}}}"#;
+        let plan = plan_of(template.as_bytes()).unwrap();
+        assert_eq!((plan.capacity(), plan.seat("B-3").is_some()), (6, true));
+        let drawn = r#"{"name":"x","seatingPlan":{"categories":[{"name":"VIP"}],"zones":[{"rows":[{"row_number":"A",
+            "seats":[{"seat_guid":"g1","seat_number":"1","position":{"x":0,"y":0},"category":"VIP"}]}]}]}}"#;
+        assert!(plan_of(drawn.as_bytes()).unwrap().seat("g1").is_some());
+    }
+
+    #[test]
+    fn every_mistake_of_a_drawn_plan_has_its_path() {
+        let drawn = r#"{"seatingPlan":{"categories":[{"name":"VIP"}],"zones":[{"rows":[{"row_number":"A",
+            "seats":[{"seat_guid":"g1","seat_number":"1","position":{"x":0,"y":0},"category":"GONE"}]}]}]}}"#;
+        let fields: Vec<String> =
+            plan_of(drawn.as_bytes()).unwrap_err().into_iter().map(|mistake| mistake.field).collect();
+        assert_eq!(fields, ["zones[0].rows[0].seats[0].category"]);
+    }
+}

@@ -1,0 +1,24 @@
+//! Venues, halls and events over HTTP, and the seat map. The descriptive part is the catalogue's, the live part the
+//! sale's. Must never answer something live from memory of its own.
+
+mod changes;
+mod event_form;
+mod event_view;
+mod events;
+mod halls;
+mod seat_map;
+mod shelf;
+mod venues;
+
+pub use changes::{cancel_event, open_sale};
+pub use event_view::{AdmissionJson, EventJson, Live};
+pub use seat_map::{SeatMap, SeatMaps, category_name};
+pub use shelf::Shelf;
+
+use crate::http::Route;
+
+/// The routes of this family.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    [venues::routes(), halls::routes(), events::routes(), changes::routes()].into_iter().flatten().collect()
+}

@@ -1,0 +1,273 @@
+//! Open streams of waiting rooms. One task for each event looks after all of them: it wakes when facts commit, looks
+//! every listener's place up in the read view, and tells only those who have something to hear. Fifty thousand
+//! streams therefore cost one walk, not fifty thousand wake-ups for each fact. Must never hold the read view while
+//! it writes to a listener.
+
+use crate::app::App;
+use crate::queue::place::{PlaceJson, Room};
+use bytes::Bytes;
+use onsale_engine::id::{BuyerId, EventId};
+use onsale_engine::runtime::SaleHandle;
+use onsale_engine::sale::{PlaceStatus, PlaceView};
+use onsale_engine::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Walks begin at least this far apart.
+const WALK_GAP: Duration = Duration::from_millis(50);
+/// And rest so many times as long as the last one took, so that they never cost more than a tenth of a core.
+const REST_FACTOR: u32 = 9;
+/// Without news a walk happens this often: for beats, for what time alone changes, and for those who left.
+const IDLE_WALK: Duration = Duration::from_millis(500);
+/// Silence after which a comment keeps a connection open.
+const BEAT: Duration = Duration::from_secs(15);
+/// Listeners looked up under one short lock of the read view.
+const CHUNK: usize = 512;
+/// Listeners are heard at least this often, and three times within the silence that is allowed.
+const HEARD_EVERY: Duration = Duration::from_secs(10);
+
+/// All waiting rooms that somebody listens to.
+#[derive(Default)]
+pub struct Hubs {
+    hubs: Mutex<HashMap<EventId, Arc<Hub>>>,
+}
+
+/// The listeners of one event.
+#[derive(Default)]
+struct Hub {
+    joining: Mutex<Vec<Listener>>,
+    joined: Notify,
+}
+
+/// One listener, as the hub sees it.
+struct Listener {
+    line: Arc<Line>,
+    buyer: BuyerId,
+    told: Told,
+    told_at: Timestamp,
+    beaten_at: Timestamp,
+    heard_at: Timestamp,
+}
+
+/// What a listener heard last. Whatever of it changes is told at once, but for the rank.
+#[derive(Clone, PartialEq)]
+struct Told {
+    place: PlaceView,
+    message: Option<Arc<str>>,
+}
+
+/// From the hub to one stream: the newest event only, so that a slow client hears of the present.
+#[derive(Default)]
+struct Line {
+    event: Mutex<Option<Bytes>>,
+    news: Notify,
+    over: AtomicBool,
+    hung_up: AtomicBool,
+}
+
+/// The stream's end of its line; hanging up is dropping it.
+pub struct Listening {
+    line: Arc<Line>,
+}
+
+impl Listening {
+    /// The next event, already written; `None` when the place is gone. Cancel safe.
+    pub async fn next(&self) -> Option<Bytes> {
+        loop {
+            if let Some(event) = self.line.event.lock().take() {
+                return Some(event);
+            }
+            if self.line.over.load(Ordering::Acquire) {
+                return None;
+            }
+            self.line.news.notified().await;
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.line.hung_up.store(true, Ordering::Release);
+    }
+}
+
+impl Line {
+    fn tell(&self, event: Bytes) {
+        *self.event.lock() = Some(event);
+        self.news.notify_one();
+    }
+
+    /// A comment, unless something better is still on its way.
+    fn beat(&self) {
+        self.event.lock().get_or_insert(Bytes::from_static(b":\n\n"));
+        self.news.notify_one();
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+}
+
+/// What a hub works on.
+#[derive(Clone)]
+struct Around {
+    app: Arc<App>,
+    sale: Arc<SaleHandle>,
+}
+
+impl Hubs {
+    /// Listens to a place of which the buyer has just been told `place`.
+    pub fn listen(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        sale: &Arc<SaleHandle>,
+        place: PlaceView,
+        room: &Room,
+    ) -> Listening {
+        let now = app.clock.now();
+        let line = Arc::new(Line::default());
+        let listener = Listener {
+            line: Arc::clone(&line),
+            buyer: place.buyer,
+            told: Told { place, message: room.message.as_deref().map(Arc::from) },
+            told_at: now,
+            beaten_at: now,
+            heard_at: Timestamp(i64::MIN),
+        };
+        let mut hubs = self.hubs.lock();
+        let hub = hubs.entry(sale.event()).or_insert_with(|| {
+            let hub = Arc::new(Hub::default());
+            let around = Around { app: Arc::clone(app), sale: Arc::clone(sale) };
+            tokio::spawn(Arc::clone(self).run(Arc::clone(&hub), around));
+            hub
+        });
+        hub.joining.lock().push(listener);
+        hub.joined.notify_one();
+        Listening { line }
+    }
+
+    /// How many waiting rooms are listened to.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.hubs.lock().len()
+    }
+
+    async fn run(self: Arc<Self>, hub: Arc<Hub>, around: Around) {
+        let mut changed = around.sale.changed();
+        let mut listeners: Vec<Listener> = Vec::new();
+        loop {
+            let began = Instant::now();
+            listeners.append(&mut hub.joining.lock());
+            walk(&mut listeners, &around).await;
+            if listeners.is_empty() && self.close(&hub, around.sale.event()) {
+                return;
+            }
+            tokio::time::sleep(WALK_GAP.max(began.elapsed() * REST_FACTOR)).await;
+            tokio::select! {
+                news = changed.changed() => if news.is_err() {
+                    // The engine has stopped: nothing will change any more.
+                    listeners.append(&mut hub.joining.lock());
+                    listeners.iter().for_each(|listener| listener.line.end());
+                    tokio::time::sleep(IDLE_WALK).await;
+                },
+                () = hub.joined.notified() => {}
+                () = tokio::time::sleep(IDLE_WALK) => {}
+            }
+        }
+    }
+
+    /// Takes an empty hub away, unless somebody is joining it this moment.
+    fn close(&self, hub: &Hub, event: EventId) -> bool {
+        let mut hubs = self.hubs.lock();
+        if !hub.joining.lock().is_empty() {
+            return false;
+        }
+        hubs.remove(&event);
+        true
+    }
+}
+
+/// Looks at every listener once.
+async fn walk(listeners: &mut Vec<Listener>, around: &Around) {
+    listeners.retain(|listener| !listener.line.hung_up.load(Ordering::Acquire));
+    let mut gone = false;
+    for chunk in listeners.chunks_mut(CHUNK) {
+        gone |= look(chunk, around);
+        tokio::task::yield_now().await;
+    }
+    if gone {
+        listeners.retain(|listener| !listener.line.over.load(Ordering::Acquire));
+    }
+}
+
+/// Looks at some listeners; whether any of them has no place any more.
+fn look(listeners: &mut [Listener], around: &Around) -> bool {
+    let now = around.app.clock.now();
+    let (room, places) = {
+        let sale = around.sale.view();
+        let places: Vec<_> = listeners.iter().map(|listener| sale.place(listener.buyer, now)).collect();
+        (Room::of(around.sale.event(), &sale), places)
+    };
+    let message: Option<Arc<str>> = room.as_ref().and_then(|room| room.message.as_deref()).map(Arc::from);
+    let mut gone = false;
+    for (listener, place) in listeners.iter_mut().zip(places) {
+        let (Some(place), Some(room)) = (place, &room) else {
+            listener.line.end();
+            gone = true;
+            continue;
+        };
+        if now.since(listener.heard_at) >= HEARD_EVERY.min(room.absent / 3) {
+            crate::queue::hear(&around.sale, &place);
+            listener.heard_at = now;
+        }
+        let told = Told { place, message: message.clone() };
+        if is_due(listener, &told, room, now) {
+            let json = PlaceJson::new(&place, room, &around.app.seals, now);
+            if let Ok(event) = written(&json) {
+                listener.line.tell(event);
+                (listener.told, listener.told_at) = (told, now);
+            }
+        } else if now.since(listener.told_at.max(listener.beaten_at)) >= BEAT {
+            listener.line.beat();
+            listener.beaten_at = now;
+        }
+    }
+    gone
+}
+
+/// Whether a listener has to hear of this now: a rank may wait for the poll interval, all else may not. A line that
+/// only grows behind somebody is no news.
+fn is_due(listener: &Listener, now_is: &Told, room: &Room, now: Timestamp) -> bool {
+    let was = &listener.told;
+    if now_is.message != was.message {
+        return true;
+    }
+    match (was.place.status, now_is.place.status) {
+        (PlaceStatus::Waiting { rank: before }, PlaceStatus::Waiting { rank }) => {
+            before != rank && interval_is_over(listener, now_is, room, now)
+        }
+        (PlaceStatus::PreQueue { rank: before }, PlaceStatus::PreQueue { rank }) => {
+            before != rank && interval_is_over(listener, now_is, room, now)
+        }
+        (before, after) => before != after,
+    }
+}
+
+fn interval_is_over(listener: &Listener, now_is: &Told, room: &Room, now: Timestamp) -> bool {
+    let seconds = room.poll_after_seconds(now_is.place.total_in_queue);
+    now.since(listener.told_at) >= Duration::from_secs(seconds)
+}
+
+/// An event of a stream.
+fn written(json: &PlaceJson<'_>) -> serde_json::Result<Bytes> {
+    let mut event = b"data: ".to_vec();
+    serde_json::to_writer(&mut event, json)?;
+    event.extend_from_slice(b"\n\n");
+    Ok(Bytes::from(event))
+}

@@ -1,0 +1,105 @@
+//! The waiting room over HTTP: enter, status, stream, leave. Reads come from the committed view and take no hop into
+//! the sale. Must never decide who is let in.
+
+mod hub;
+mod place;
+
+pub use hub::Hubs;
+pub use place::{PlaceJson, Room};
+
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response, stream};
+use crate::sales;
+use http::StatusCode;
+use onsale_engine::id::{BuyerId, EventId};
+use onsale_engine::runtime::SaleHandle;
+use onsale_engine::sale::{Command, PlaceStatus, PlaceView, Reply};
+use std::sync::Arc;
+
+/// A stream that broke off comes back after so long, and up to twice that, so that not all come back at once.
+const RETRY_MILLIS: u32 = 2000;
+
+/// The routes of this family.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/queue/enter", enter),
+        Route::get("/api/v1/queue/status", status),
+        Route::get("/api/v1/queue/stream", follow),
+        Route::delete("/api/v1/queue/leave", leave),
+    ]
+}
+
+async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let Some(event) = Object::root(&json.value, &mut mistakes).id(&mut mistakes, "eventId").map(EventId) else {
+        return Err(mistakes.refuse());
+    };
+    let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event)?);
+    let answer = sale.ask(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
+    hear(&sale, &place);
+    let room = Room::of(event, &sale.view()).ok_or_else(Problem::not_found)?;
+    response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
+}
+
+async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let sale = sale_of_query(&ctx, &request)?;
+    let (place, room) = look_up(&ctx, &sale, ctx.buyer()?)?;
+    hear(&sale, &place);
+    response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
+}
+
+async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let sale = sale_of_query(&ctx, &request)?;
+    let (place, room) = look_up(&ctx, &sale, ctx.buyer()?)?;
+    hear(&sale, &place);
+    let json = PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now());
+    let first = serde_json::to_string(&json).map_err(|error| {
+        tracing::error!(%error, "a place has no JSON form");
+        Problem::internal()
+    })?;
+    let listening = ctx.app.readers.hubs.listen(&ctx.app, &sale, place, &room);
+    let retry = RETRY_MILLIS + rand::random_range(0..=RETRY_MILLIS);
+    Ok(stream::events(&ctx.app.draining, |events| async move {
+        events.retry_after_millis(retry).await;
+        events.send(None, &first).await;
+        while let Some(event) = listening.next().await {
+            events.send_written(event).await;
+        }
+    }))
+}
+
+async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let (sale, buyer) = (sale_of_query(&ctx, &request)?, ctx.buyer()?);
+    sale.ask(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    Ok(response::no_content())
+}
+
+fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandle>, Problem> {
+    let mut mistakes = Mistakes::default();
+    match request.query().required_id(&mut mistakes, "eventId") {
+        Some(event) => sales::of(&ctx.app, EventId(event)),
+        None => Err(mistakes.refuse()),
+    }
+}
+
+/// The buyer's place and its surroundings, as committed.
+fn look_up(ctx: &Context, sale: &SaleHandle, buyer: BuyerId) -> Result<(PlaceView, Room), Problem> {
+    let view = sale.view();
+    let place = view.place(buyer, ctx.now()).ok_or_else(not_in_queue)?;
+    let room = Room::of(sale.event(), &view).ok_or_else(Problem::not_found)?;
+    Ok((place, room))
+}
+
+/// A poll says that somebody in the line is still there.
+fn hear(sale: &SaleHandle, place: &PlaceView) {
+    match place.status {
+        PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heard(place.buyer),
+        PlaceStatus::Active { .. } | PlaceStatus::Expired => {}
+    }
+}
+
+fn not_in_queue() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_IN_QUEUE", "no place of yours at this event")
+}

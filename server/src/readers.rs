@@ -1,0 +1,24 @@
+//! What reading handlers share: caches, open streams, and who must see which fact. All of it can be lost at any
+//! moment and is made again from the catalogue and the read views; nothing here is state of the domain.
+
+use crate::catalogue::{SeatMaps, Shelf};
+use crate::queue::Hubs;
+use crate::reservations::{Acknowledged, Feeds, LiveSeats};
+use std::sync::Arc;
+
+/// See the file's head.
+#[derive(Default)]
+pub struct Readers {
+    /// Seat maps, serialised.
+    pub seat_maps: SeatMaps,
+    /// The descriptive part of events.
+    pub shelf: Shelf,
+    /// Which seats are held and sold, serialised.
+    pub live_seats: LiveSeats,
+    /// Streams of seat changes.
+    pub feeds: Arc<Feeds>,
+    /// Streams of waiting rooms.
+    pub hubs: Arc<Hubs>,
+    /// The last facts that buyers were told of.
+    pub acknowledged: Acknowledged,
+}

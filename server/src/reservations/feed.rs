@@ -1,0 +1,228 @@
+//! Seat changes as they commit, for whoever watches a hall. One task for each event compares the seats with what it
+//! saw last, a few times a second, and writes the difference once for all streams; a short memory of differences lets
+//! a stream that broke off go on. Must never hold the read view while it compares.
+
+use bytes::Bytes;
+use onsale_engine::id::{EventId, SeatIndex, Seq};
+use onsale_engine::plan::Plan;
+use onsale_engine::runtime::SaleHandle;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Differences are taken at least this far apart.
+const PACE: Duration = Duration::from_millis(250);
+/// Differences kept for streams that come back; a minute of a busy sale.
+const STEPS_KEPT: usize = 240;
+/// Bytes of kept differences of one event.
+const BYTES_KEPT: usize = 8 << 20;
+/// How long a feed that nobody watches goes on, so that a stream can come back to it.
+const LINGERS: Duration = Duration::from_secs(60);
+
+/// In place of a step's number: nothing will come any more.
+const OVER: u64 = u64::MAX;
+
+const AVAILABLE: u8 = 0;
+const HELD: u8 = 1;
+const SOLD: u8 = 2;
+
+/// The feeds that somebody watches.
+#[derive(Default)]
+pub struct Feeds {
+    feeds: Mutex<HashMap<EventId, Arc<Feed>>>,
+}
+
+/// The changes of one event.
+struct Feed {
+    plan: Arc<Plan>,
+    memory: Mutex<Memory>,
+    /// The number of the next step.
+    moved: watch::Sender<u64>,
+}
+
+struct Memory {
+    /// Every seat's state at `version`.
+    states: Vec<u8>,
+    version: Seq,
+    /// A client that knows this version or a later one can go on from the steps.
+    oldest: Seq,
+    steps: VecDeque<Step>,
+    bytes: usize,
+    next: u64,
+}
+
+/// One difference, written as an event.
+struct Step {
+    to: Seq,
+    event: Bytes,
+}
+
+/// One stream's position in a feed.
+pub struct Watching {
+    feed: Arc<Feed>,
+    moved: watch::Receiver<u64>,
+    next: u64,
+}
+
+impl Feeds {
+    /// Watches an event from the version that the client knows, or from the beginning: the first events to send, and
+    /// what to wait on for more. A client that knows nothing is told of every seat that is not free; one that knows
+    /// a version too old is told of every seat.
+    pub fn watch(self: &Arc<Self>, sale: &Arc<SaleHandle>, known: Option<Seq>) -> Option<(Vec<Bytes>, Watching)> {
+        let feed = self.feed(sale)?;
+        let moved = feed.moved.subscribe();
+        let current = sale.view().seq();
+        let memory = feed.memory.lock();
+        let first = match known {
+            None => vec![snapshot(&feed.plan, &memory, false)],
+            Some(known) if known >= memory.oldest && known <= current => {
+                let news = memory.steps.iter().filter(|step| step.to > known);
+                news.map(|step| step.event.clone()).collect()
+            }
+            Some(_) => vec![snapshot(&feed.plan, &memory, true)],
+        };
+        let next = memory.next;
+        drop(memory);
+        Some((first, Watching { feed, moved, next }))
+    }
+
+    fn feed(self: &Arc<Self>, sale: &Arc<SaleHandle>) -> Option<Arc<Feed>> {
+        let mut feeds = self.feeds.lock();
+        if let Some(feed) = feeds.get(&sale.event()) {
+            return Some(Arc::clone(feed));
+        }
+        let (plan, version, states) = read(sale)?;
+        let memory = Memory { states, version, oldest: version, steps: VecDeque::new(), bytes: 0, next: 0 };
+        let feed = Arc::new(Feed { plan, memory: Mutex::new(memory), moved: watch::Sender::new(0) });
+        feeds.insert(sale.event(), Arc::clone(&feed));
+        tokio::spawn(Arc::clone(self).run(Arc::clone(&feed), Arc::clone(sale)));
+        Some(feed)
+    }
+
+    async fn run(self: Arc<Self>, feed: Arc<Feed>, sale: Arc<SaleHandle>) {
+        let mut changed = sale.changed();
+        let mut watched_at = Instant::now();
+        loop {
+            let goes_on = match tokio::time::timeout(PACE * 4, changed.changed()).await {
+                Ok(Ok(())) => feed.step(&sale),
+                Ok(Err(_)) => false,
+                Err(_) => true,
+            };
+            if feed.moved.receiver_count() > 0 {
+                watched_at = Instant::now();
+            }
+            if !goes_on || watched_at.elapsed() >= LINGERS {
+                break;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+        // Whoever began to watch this moment is told, and comes back.
+        self.feeds.lock().remove(&sale.event());
+        feed.moved.send_replace(OVER);
+    }
+}
+
+impl Watching {
+    /// The events that came since; waits for the first. `None` when nothing will come any more. Cancel safe.
+    pub async fn next(&mut self) -> Option<Vec<Bytes>> {
+        loop {
+            self.moved.changed().await.ok()?;
+            let next = *self.moved.borrow_and_update();
+            if next == OVER {
+                return None;
+            }
+            let events = self.feed.since(self.next, next);
+            self.next = next;
+            if !events.is_empty() {
+                return Some(events);
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// The events from step `from` up to step `to`, or all seats when they are not kept any more.
+    fn since(&self, from: u64, to: u64) -> Vec<Bytes> {
+        let memory = self.memory.lock();
+        let first_kept = memory.next - memory.steps.len() as u64;
+        if from < first_kept {
+            return vec![snapshot(&self.plan, &memory, true)];
+        }
+        let steps = memory.steps.iter().zip(first_kept..);
+        steps.filter(|(_, number)| (from..to).contains(number)).map(|(step, _)| step.event.clone()).collect()
+    }
+
+    /// Takes the difference to what was seen last; false when the event has moved to another hall.
+    fn step(&self, sale: &SaleHandle) -> bool {
+        let Some((plan, version, states)) = read(sale) else { return false };
+        if plan.hash() != self.plan.hash() {
+            return false;
+        }
+        let mut memory = self.memory.lock();
+        let pairs = memory.states.iter().zip(&states).enumerate();
+        let changes: Vec<(usize, u8)> =
+            pairs.filter(|(_, (was, is))| was != is).map(|(at, (_, is))| (at, *is)).collect();
+        (memory.states, memory.version) = (states, version);
+        if changes.is_empty() {
+            return true;
+        }
+        let event = written(&self.plan, version, changes.into_iter());
+        memory.bytes += event.len();
+        memory.steps.push_back(Step { to: version, event });
+        memory.next += 1;
+        while memory.steps.len() > STEPS_KEPT || memory.bytes > BYTES_KEPT {
+            let Some(step) = memory.steps.pop_front() else { break };
+            memory.bytes -= step.event.len();
+            memory.oldest = step.to;
+        }
+        let next = memory.next;
+        drop(memory);
+        self.moved.send_replace(next);
+        true
+    }
+}
+
+/// Every seat's state; `None` for a sale without rules.
+fn read(sale: &SaleHandle) -> Option<(Arc<Plan>, Seq, Vec<u8>)> {
+    let (plan, version, held, sold) = {
+        let view = sale.view();
+        (Arc::clone(view.plan()?), view.seq(), view.seats_held(), view.seats_sold())
+    };
+    let mut states = vec![AVAILABLE; plan.capacity()];
+    for (seats, state) in [(held, HELD), (sold, SOLD)] {
+        for seat in seats {
+            if let Some(slot) = states.get_mut(seat.at()) {
+                *slot = state;
+            }
+        }
+    }
+    Some((plan, version, states))
+}
+
+fn snapshot(plan: &Plan, memory: &Memory, also_free: bool) -> Bytes {
+    let seats = memory.states.iter().copied().enumerate();
+    written(plan, memory.version, seats.filter(|(_, state)| also_free || *state != AVAILABLE))
+}
+
+/// An event of a stream: its id is the version, so that a client says by itself how far it is.
+fn written(plan: &Plan, version: Seq, changes: impl Iterator<Item = (usize, u8)>) -> Bytes {
+    let mut event = format!("id: {v}\ndata: {{\"version\":{v},\"changes\":[", v = version.0).into_bytes();
+    for (number, (at, state)) in changes.enumerate() {
+        if number > 0 {
+            event.push(b',');
+        }
+        event.extend_from_slice(b"{\"seatId\":");
+        // Writing a string into a `Vec` cannot fail.
+        let _ = serde_json::to_writer(&mut event, plan.seat_id(SeatIndex(at as u32)));
+        event.extend_from_slice(match state {
+            HELD => b",\"status\":\"HELD\"}".as_slice(),
+            SOLD => b",\"status\":\"SOLD\"}",
+            _ => b",\"status\":\"AVAILABLE\"}",
+        });
+    }
+    event.extend_from_slice(b"]}\n\n");
+    Bytes::from(event)
+}

@@ -1,0 +1,201 @@
+//! Seats and reservations over HTTP: what is free, holding, changing, giving back, cancelling, and one's own
+//! reservations. Must never decide who gets a seat.
+
+mod acknowledged;
+mod feed;
+mod live;
+mod own;
+mod seats;
+mod view;
+
+pub use acknowledged::Acknowledged;
+pub use feed::Feeds;
+pub use live::{CountsJson, LiveSeats};
+pub use own::{PageJson, note, past_terms};
+pub use view::{ReservationJson, Terms};
+
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::sales;
+use http::StatusCode;
+use onsale_engine::id::{EventId, ReservationId};
+use onsale_engine::limits::MAX_SEATS_PER_HOLD;
+use onsale_engine::plan::Plan;
+use onsale_engine::runtime::Refusal;
+use onsale_engine::sale::{
+    ChangeHold, Command, Hold, Rejection, Reply, ReservationStatus, ReservationView, Seats, Selection,
+};
+use own::Own;
+use serde::Serialize;
+
+/// Characters of a seat's id or a category's name.
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
+
+/// The routes of this family.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/reservations/seats/{eventId}", seats::now),
+        Route::get("/api/v1/events/{id}/seats/stream", seats::follow),
+        Route::post("/api/v1/reservations/hold", hold).keyed(),
+        Route::put("/api/v1/reservations/hold/{id}", change),
+        Route::delete("/api/v1/reservations/hold/{id}", release),
+        Route::get("/api/v1/reservations", own::list),
+        Route::get("/api/v1/reservations/{id}", own::read),
+        Route::delete("/api/v1/reservations/{id}", cancel),
+    ]
+}
+
+/// What a hold asks for, as the caller names it.
+enum Wanted<'a> {
+    These(Vec<&'a str>),
+    Best { category: &'a str, quantity: u16 },
+}
+
+async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    let event = body.id(&mut mistakes, "eventId").map(EventId);
+    let wanted = wanted(&body, &mut mistakes);
+    mistakes.check()?;
+    let (Some(event), Some(wanted)) = (event, wanted) else { return Err(mistakes.refuse()) };
+
+    let buyer = ctx.buyer()?;
+    let key = ctx.request_key(&request, &json.bytes)?;
+    let sale = sales::of(&ctx.app, event)?;
+    let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
+    let selection = selection(&terms.plan, &wanted)?;
+    let reservation = ReservationId::new(event, ctx.now().unix_millis(), rand::random());
+    let slot = sales::slot(&ctx, &request, event, buyer);
+    let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
+    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    own::note(&ctx, event, answer.seq)?;
+    let view = reservation_of(answer.reply)?;
+    let location = format!("/api/v1/reservations/{}", view.id);
+    response::created(Some(&location), &ReservationJson::new(&view, &terms, &ctx.app.seals))
+}
+
+fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> {
+    let best = body.value("category").is_some() || body.value("quantity").is_some();
+    if body.value("seatIds").is_some() && best {
+        mistakes.add("seatIds", "either seatIds, or category and quantity");
+        return None;
+    }
+    if !best {
+        return seat_ids(body, "seatIds", mistakes).map(Wanted::These);
+    }
+    let category = body.text(mistakes, "category", NAME_CHARS);
+    let quantity = body.integer(mistakes, "quantity", 1..=MAX_SEATS_PER_HOLD as i64);
+    Some(Wanted::Best { category: category?, quantity: u16::try_from(quantity?).ok()? })
+}
+
+/// A list of seat ids, none of them twice.
+fn seat_ids<'a>(body: &Object<'a>, member: &str, mistakes: &mut Mistakes) -> Option<Vec<&'a str>> {
+    let ids = body.texts(mistakes, member, 1..=MAX_SEATS_PER_HOLD, NAME_CHARS)?;
+    for (number, id) in ids.iter().enumerate() {
+        if ids[..number].contains(id) {
+            mistakes.add(format!("{}[{number}]", body.at(member)), "the same seat twice");
+        }
+    }
+    Some(ids)
+}
+
+fn selection(plan: &Plan, wanted: &Wanted<'_>) -> Result<Selection, Problem> {
+    match wanted {
+        Wanted::These(ids) => seats_of(plan, ids).map(Selection::These),
+        Wanted::Best { category, quantity } => {
+            let found = plan.category(category);
+            let category = found.ok_or_else(|| sales::refused(Refusal::Rejected(Rejection::CategoryNotFound)))?;
+            Ok(Selection::Best { category, quantity: *quantity })
+        }
+    }
+}
+
+fn seats_of(plan: &Plan, ids: &[&str]) -> Result<Seats, Problem> {
+    let unknown: Vec<&str> = ids.iter().copied().filter(|id| plan.seat(id).is_none()).collect();
+    if !unknown.is_empty() {
+        return Err(sales::refused(Refusal::Rejected(Rejection::SeatNotFound)).with("unknownSeatIds", unknown));
+    }
+    Ok(ids.iter().filter_map(|id| plan.seat(id)).collect())
+}
+
+async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let ids = seat_ids(&Object::root(&json.value, &mut mistakes), "newSeatIds", &mut mistakes);
+    mistakes.check()?;
+    let Some(ids) = ids else { return Err(mistakes.refuse()) };
+
+    let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
+    let (sale, _) = match own::find(&ctx, reservation).await? {
+        Own::Live(sale, view) => (sale, view),
+        Own::Past(_) => return Err(sales::refused(Refusal::Rejected(Rejection::NotPending))),
+    };
+    let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
+    let seats = seats_of(&terms.plan, &ids)?;
+    let command = Command::ChangeHold(ChangeHold { buyer, reservation, seats });
+    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    own::note(&ctx, sale.event(), answer.seq)?;
+    let view = reservation_of(answer.reply)?;
+    response::ok(&ReservationJson::new(&view, &terms, &ctx.app.seals))
+}
+
+async fn release(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
+    match own::find(&ctx, reservation).await? {
+        Own::Live(sale, _) => {
+            let command = Command::ReleaseHold { buyer, reservation };
+            let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused)?;
+            own::note(&ctx, sale.event(), answer.seq)?;
+        }
+        Own::Past(record) => match record.reservation.status {
+            ReservationStatus::Cancelled | ReservationStatus::Expired => {}
+            ReservationStatus::Pending | ReservationStatus::Confirmed => {
+                return Err(sales::refused(Refusal::Rejected(Rejection::NotPending)));
+            }
+        },
+    }
+    Ok(response::no_content())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelledJson<'a> {
+    reservation_id: String,
+    status: &'a str,
+    refund_amount: i64,
+    currency: &'a str,
+}
+
+async fn cancel(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
+    let sale = match own::find(&ctx, reservation).await? {
+        Own::Live(sale, _) => sale,
+        Own::Past(_) => return Err(sales::refused(Refusal::Rejected(Rejection::NotCancellable))),
+    };
+    let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
+    let command = Command::CancelReservation { buyer, reservation };
+    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused)?;
+    own::note(&ctx, sale.event(), answer.seq)?;
+    let cancelled = reservation_of(answer.reply)?;
+    response::json(
+        StatusCode::OK,
+        &CancelledJson {
+            reservation_id: cancelled.id.to_string(),
+            status: view::status_word(cancelled.status),
+            refund_amount: cancelled.refund.unwrap_or_default().0,
+            currency: terms.currency.code(),
+        },
+    )
+}
+
+/// The reservation of an answer that must have one.
+fn reservation_of(reply: Reply) -> Result<ReservationView, Problem> {
+    match reply {
+        Reply::Reservation(view) => Ok(*view),
+        Reply::Done | Reply::Payment(_) | Reply::Place(_) | Reply::Steering(_) => {
+            tracing::error!("a sale answered something else than a reservation");
+            Err(Problem::internal())
+        }
+    }
+}
