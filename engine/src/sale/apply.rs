@@ -95,6 +95,8 @@ impl Sale {
         }));
         self.config = Some(Box::new(config.clone()));
         self.phase = SalePhase::Scheduled;
+        // The opening may have moved, and admission counts from it.
+        self.room.possible_since = None;
         if self.plan().is_none_or(|before| before.hash() != plan.hash()) {
             self.ledger = Some(Box::new(Ledger::new(Arc::clone(plan))));
         }

@@ -155,3 +155,17 @@ fn a_reservation_that_is_cancelled_sets_it_going_too() {
     stage.timers_ring();
     assert!(stage.buyer(2).is_active());
 }
+
+#[test]
+fn an_opening_that_is_moved_moves_the_first_admission() {
+    let mut stage = crowd(3, 10, None);
+    stage.reconfigures(|config| config.sale_starts_at = time("10:30:00")).unwrap();
+    stage.at("10:29:59");
+    assert_eq!(stage.active(), 0);
+    stage.at("10:30:00");
+    assert_eq!(stage.active(), 1);
+    let mut earlier = crowd(3, 10, None);
+    earlier.reconfigures(|config| config.sale_starts_at = time("09:45:00")).unwrap();
+    earlier.at("09:45:00");
+    assert_eq!(earlier.active(), 1);
+}
