@@ -15,6 +15,7 @@ enum Step {
     ExpireHold,
     ExpireSlot,
     Admit,
+    EndLine,
     Sweep,
 }
 
@@ -30,7 +31,8 @@ impl Sale {
         let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
         let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
         let admission = self.next_admission().map(|at| (at, Step::Admit));
-        [sweep, hold, slot, admission].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let end = self.line_ends_at().map(|at| (at, Step::EndLine));
+        [sweep, hold, slot, admission, end].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// When the next buyer may be let in, if one may.
@@ -40,13 +42,22 @@ impl Sale {
         (due < config.sale_ends_at).then_some(due)
     }
 
+    /// When there is nothing left to wait for: the end of the sale, while somebody waits.
+    fn line_ends_at(&self) -> Option<Timestamp> {
+        let waits = self.phase == SalePhase::Scheduled && self.room.line.len() > 0;
+        self.config.as_ref().filter(|_| waits).map(|config| config.sale_ends_at)
+    }
+
     /// Decides the next step that is due at `now`; no facts when none is.
     pub(crate) fn decide_tick(&self, now: Timestamp) -> Decision {
         let facts = match self.next_step() {
             Some((at, step)) if at <= now => match step {
                 Step::ExpireHold => self.expire_hold(),
                 Step::ExpireSlot => self.room.next_end().map(|(_, buyer)| smallvec![Fact::SlotExpired { buyer }]),
+                // An admission that comes too late for the sale must not stay due: the line ends instead.
+                Step::Admit if self.line_ends_at().is_some_and(|end| end <= now) => self.end_line(),
                 Step::Admit => self.admit(at, now),
+                Step::EndLine => self.end_line(),
                 Step::Sweep => self.sweep_one(),
             },
             Some(_) | None => None,
@@ -63,9 +74,6 @@ impl Sale {
 
     fn admit(&self, due: Timestamp, now: Timestamp) -> Option<Facts> {
         let (config, (_, buyer)) = (self.config.as_deref()?, self.room.line.head()?);
-        if now >= config.sale_ends_at {
-            return None;
-        }
         let due = Window::counted(due, now);
         let slot = Slot(self.room.admitted_total() + 1);
         Some(smallvec![Fact::Admitted { buyer, slot, due, expires_at: due + config.admission.token }])
@@ -94,8 +102,12 @@ impl Sale {
             }
             return self.cancelled_and_refunded(id, RefundReason::SaleCancelled);
         }
-        let waiting = self.room.line.head().map(|(_, buyer)| Fact::PlaceExpired { buyer });
-        let active = || self.room.some_active().map(|buyer| Fact::SlotExpired { buyer });
-        waiting.or_else(active).map(|fact| smallvec![fact])
+        let active = || self.room.some_active().map(|buyer| smallvec![Fact::SlotExpired { buyer }]);
+        self.end_line().or_else(active)
+    }
+
+    /// Whoever has waited longest waits no more.
+    fn end_line(&self) -> Option<Facts> {
+        self.room.line.head().map(|(_, buyer)| smallvec![Fact::PlaceExpired { buyer }])
     }
 }

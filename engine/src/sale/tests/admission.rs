@@ -169,3 +169,27 @@ fn an_opening_that_is_moved_moves_the_first_admission() {
     earlier.at("09:45:00");
     assert_eq!(earlier.active(), 1);
 }
+
+#[test]
+fn holds_and_slots_end_after_the_sale_even_if_its_end_was_slept_through() {
+    let mut stage = crowd(3, 1, None);
+    stage.at("10:00:00").pauses(true).at("11:59:58");
+    stage.pauses(false).at("11:59:58.5");
+    assert!(stage.buyer(2).is_active(), "two of three wait no more");
+    let hold = stage.buyer(2).holds(["A-1"]);
+    stage.unattended_at("12:30:00").timers_ring();
+    stage.shows("A", "..........");
+    assert_eq!(stage.status(hold), crate::sale::ReservationStatus::Expired);
+    assert_eq!((stage.active(), stage.sale.steering().unwrap().waiting), (0, 0));
+    assert_eq!(stage.buyer(3).place(), Some(crate::sale::PlaceStatus::Expired));
+}
+
+#[test]
+fn nobody_is_let_in_once_the_sale_is_over_however_late_the_timer() {
+    let mut stage = crowd(100, 10, None);
+    stage.pauses(true).at("11:59:59.95").pauses(false);
+    let before = stage.sale.steering().unwrap().admitted_total;
+    stage.unattended_at("12:00:05").timers_ring();
+    assert_eq!(stage.sale.steering().unwrap().admitted_total, before);
+    assert_eq!(stage.sale.next_deadline(), None);
+}

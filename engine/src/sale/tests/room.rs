@@ -198,3 +198,16 @@ fn steering_to_what_is_already_so_is_no_fact() {
     let steering = stage.steer(SteeringChange { message: Some(Some("soon".into())), ..SteeringChange::default() });
     assert_eq!((steering.paused, steering.message.as_deref()), (true, Some("soon")));
 }
+
+#[test]
+fn the_line_ends_with_the_sale() {
+    let mut stage = crowd();
+    stage.at("10:00:00").pauses(true).at("11:59:59");
+    assert_eq!(stage.buyer(2).rank(), Some(1));
+    stage.at("12:00:00");
+    assert_eq!(stage.buyer(2).place(), Some(PlaceStatus::Expired), "there is nothing to wait for");
+    assert_eq!(stage.sale.steering().unwrap().waiting, 0);
+    stage.at("12:10:00");
+    assert_eq!(stage.buyer(2).place(), None);
+    assert_eq!(stage.sale.next_deadline(), None);
+}
