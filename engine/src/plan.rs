@@ -490,6 +490,7 @@ fn aisle_width(seats: &[SeatDraft]) -> f32 {
         return f32::INFINITY;
     }
     gaps.sort_by(f32::total_cmp);
-    let usual = gaps[gaps.len() / 2];
+    // Of two gaps the smaller one is the usual one.
+    let usual = gaps[(gaps.len() - 1) / 2];
     if usual == 0.0 { f32::INFINITY } else { usual * AISLE }
 }

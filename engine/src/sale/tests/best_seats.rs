@@ -127,3 +127,9 @@ fn with_many_rows_the_first_that_serves() {
     let view = stage.buyer(999).tries(crate::sale::Selection::Best { category, quantity: 1 }).unwrap();
     assert_eq!(view.seats.as_slice(), [crate::id::SeatIndex(0)]);
 }
+
+#[test]
+fn an_aisle_shows_even_in_a_row_of_three() {
+    let mut stage = on_sale(&["VV__V", "VVV"]);
+    stage.buyer(1).gets_best("V", ["B-1", "B-2", "B-3"]);
+}
