@@ -267,7 +267,7 @@ impl Sale {
         if view.status == ReservationStatus::Expired {
             return Err(Rejection::HoldExpired);
         }
-        if view.status != ReservationStatus::Pending {
+        if view.status != ReservationStatus::Pending || self.phase != SalePhase::Scheduled {
             return Err(Rejection::NotPending);
         }
         if self.is_charging(view.id) {

@@ -20,8 +20,8 @@ impl Sale {
             return Ok(answer);
         }
         let view = &self.own(open.buyer, open.reservation)?.row.view;
-        let charging = self.is_charging(open.reservation);
-        if view.status != ReservationStatus::Pending || (view.hold_expires_at <= now && !charging) {
+        let in_time = view.hold_expires_at > now || self.is_charging(open.reservation);
+        if view.status != ReservationStatus::Pending || !in_time || self.phase != SalePhase::Scheduled {
             return Err(Rejection::NotPending);
         }
         if open.amount != view.amount {
@@ -64,7 +64,8 @@ impl Sale {
             }
             PaymentStatus::Opened => {
                 let view = &reservation.row.view;
-                if view.status != ReservationStatus::Pending || view.hold_expires_at <= now {
+                let pending = view.status == ReservationStatus::Pending && view.hold_expires_at > now;
+                if !pending || self.phase != SalePhase::Scheduled {
                     return Err(Rejection::HoldExpired);
                 }
                 if confirm.amount != row.view.amount {

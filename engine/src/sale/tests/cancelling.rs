@@ -165,3 +165,22 @@ fn before_it_is_made_there_is_no_sale() {
     sale = crate::sale::Sale::from_snapshot(sale.snapshot());
     assert_eq!(sale.snapshot(), crate::sale::Sale::default().snapshot());
 }
+
+#[test]
+fn nothing_is_begun_in_a_cancelled_sale() {
+    let mut stage = Stage::theatre();
+    let (one, two) = (stage.at("10:00:00").buyer(1).holds(["A-1"]), stage.buyer(2).holds(["A-2"]));
+    let opened = stage.buyer(1).opens_payment(one);
+    stage.cancels_the_sale();
+    stage.buyer(1).cannot_confirm(opened).because(Rejection::HoldExpired);
+    stage.buyer(2).cannot_open_payment(two, 100).because(Rejection::NotPending);
+    stage.buyer(2).cannot_change(two, ["A-3"]).because(Rejection::NotPending);
+    stage.buyer(3).cannot_hold(["A-3"]).because(Rejection::SaleClosed);
+    stage.buyer(2).releases(two);
+    let seq = stage.sale.seq();
+    stage.cancels_the_sale();
+    assert_eq!(stage.sale.seq(), seq, "cancelling again is no fact");
+    let change = crate::sale::SteeringChange { paused: Some(true), ..Default::default() };
+    assert_eq!(stage.tell(&Command::Steer { change, by: admin() }), Err(Rejection::SaleClosed));
+    assert_eq!(stage.reconfigures(|_| ()), Err(Rejection::SaleClosed));
+}
