@@ -1,7 +1,9 @@
 //! The application that handlers work on: the engine, its ports, and the secrets. Holds no state of the domain.
 
+use crate::accounts::Passwords;
 use crate::auth::{AccessTokens, Seals};
 use crate::idempotency::InFlight;
+use crate::readers::Readers;
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
@@ -29,10 +31,14 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Bearer tokens.
     pub tokens: AccessTokens,
+    /// The threads that hash passwords.
+    pub passwords: Passwords,
     /// Queue tokens, payment keys, tickets.
     pub seals: Seals,
     /// Requests with an idempotency key that are being handled.
     pub in_flight: InFlight,
+    /// What reading handlers share.
+    pub readers: Readers,
     /// Cancelled when the server drains: streams end, long waits give up.
     pub draining: CancellationToken,
     /// How long the payment provider may take.

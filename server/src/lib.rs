@@ -1,9 +1,19 @@
 //! The HTTP front end of onsale, its configuration, and what the binary `onsale` is wired from.
 //! Parses into domain types, sends one command, maps the answer. Must never hold state of the domain.
 
+pub mod accounts;
 pub mod app;
 pub mod auth;
+pub mod catalogue;
+pub mod client;
+pub mod config;
 pub mod http;
 pub mod idempotency;
 pub mod metrics;
+pub mod operators;
+pub mod payments;
+pub mod queue;
+pub mod readers;
+pub mod reservations;
+pub mod sales;
 pub mod time;

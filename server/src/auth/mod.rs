@@ -5,6 +5,6 @@ mod access;
 mod revoked;
 mod seals;
 
-pub use access::{AccessTokens, Caller, Minted, TokenFault};
+pub use access::{ACCESS_LIFETIME, AccessTokens, Caller, Minted, TokenFault};
 pub use revoked::Revoked;
 pub use seals::Seals;

@@ -1,0 +1,106 @@
+//! One's own account. A token that was minted elsewhere may name a buyer without an account: then this is 404.
+
+use crate::accounts::{COMPARED_PASSWORD_CHARS, NAME_CHARS, PASSWORD_CHARS, form, invalid_credentials};
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
+use crate::time::rfc3339;
+use onsale_engine::ports::accounts::{Account, Revocation, Role};
+use secrecy::SecretString;
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MeJson<'a> {
+    id: String,
+    email: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    role: &'static str,
+    created_at: String,
+}
+
+impl<'a> MeJson<'a> {
+    fn new(account: &'a Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: &account.email,
+            name: &account.name,
+            phone: account.phone.as_deref(),
+            role: match account.role {
+                Role::User => "USER",
+                Role::Admin => "ADMIN",
+            },
+            created_at: rfc3339(account.created_at),
+        }
+    }
+}
+
+async fn mine(ctx: &Context) -> Result<Account, Problem> {
+    ctx.app.accounts.by_id(ctx.buyer()?).await?.ok_or_else(Problem::not_found)
+}
+
+pub(super) async fn read(ctx: Context, _: Request) -> Result<Response, Problem> {
+    response::ok(&MeJson::new(&mine(&ctx).await?))
+}
+
+pub(super) async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    // A name may be left out, but not taken away.
+    let name = if body.has("name") { body.text(&mut mistakes, "name", NAME_CHARS) } else { None };
+    let phone = form::phone(&body, &mut mistakes);
+    mistakes.check()?;
+
+    let mut account = mine(&ctx).await?;
+    if let Some(name) = name {
+        account.name = name.to_owned();
+    }
+    if body.has("phone") {
+        account.phone = phone.map(str::to_owned);
+    }
+    if !ctx.app.accounts.update(account.id, &account.name, account.phone.as_deref()).await? {
+        return Err(Problem::not_found());
+    }
+    response::ok(&MeJson::new(&account))
+}
+
+pub(super) async fn delete(ctx: Context, _: Request) -> Result<Response, Problem> {
+    let account = mine(&ctx).await?;
+    let caller = *ctx.caller()?;
+    let (app, now) = (ctx.app.clone(), ctx.now());
+    ctx.to_the_end(async move {
+        let ended = app.accounts.delete(account.id, now).await?;
+        app.tokens.revoked().add_all(&ended);
+        // The caller's token may have been minted elsewhere, then it belongs to no session.
+        let own = Revocation { access_id: caller.access_id, until: caller.expires_at };
+        app.accounts.log_out(own, now).await?;
+        app.tokens.revoked().add_all(&[own]);
+        Ok(response::no_content())
+    })
+    .await
+}
+
+pub(super) async fn change_password(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    let current = body.text(&mut mistakes, "currentPassword", COMPARED_PASSWORD_CHARS);
+    let new = body.text(&mut mistakes, "newPassword", PASSWORD_CHARS);
+    mistakes.check()?;
+    let (Some(current), Some(new)) = (current, new) else { return Err(mistakes.refuse()) };
+    let (current, new) = (SecretString::from(current), SecretString::from(new));
+
+    let account = mine(&ctx).await?;
+    if !ctx.app.passwords.verify(current, Some(&account.password_hash)).await? {
+        return Err(invalid_credentials());
+    }
+    let hash = ctx.app.passwords.hash(new).await?;
+    let (app, now, caller) = (ctx.app.clone(), ctx.now(), *ctx.caller()?);
+    ctx.to_the_end(async move {
+        let keep = app.accounts.session_of(caller.access_id).await?;
+        let ended = app.accounts.set_password(account.id, &hash, keep, now).await?;
+        app.tokens.revoked().add_all(&ended);
+        Ok(response::no_content())
+    })
+    .await
+}

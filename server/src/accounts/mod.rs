@@ -1,0 +1,98 @@
+//! Accounts over HTTP: signing up, logging in and out, refreshing, and one's own account. Must never keep or log a
+//! clear password or a token, and never tell by time or words whether an address has an account (but at signup).
+
+mod form;
+mod me;
+mod passwords;
+mod sessions;
+
+pub use form::is_email;
+pub use passwords::{PasswordLimits, Passwords};
+
+use crate::http::{AUTH_BODY_LIMIT, Context, Mistakes, Object, Problem, Request, Response, Route};
+use crate::idempotency::{Created, idempotent};
+use onsale_engine::id::BuyerId;
+use onsale_engine::ports::accounts::{Account, CreateAccountError, Role};
+use secrecy::SecretString;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Characters of a new password.
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
+/// Characters of a password that is only compared.
+const COMPARED_PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
+/// Characters of a name.
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
+/// Characters of a captcha's answer, which this build takes and does not look at.
+const CAPTCHA_CHARS: std::ops::RangeInclusive<usize> = 0..=4096;
+
+/// The routes of this family.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/auth/signup", signup).public().body_limit(AUTH_BODY_LIMIT).keyed(),
+        Route::post("/api/v1/auth/login", sessions::login).public().body_limit(AUTH_BODY_LIMIT),
+        Route::post("/api/v1/auth/refresh", sessions::refresh).public().body_limit(AUTH_BODY_LIMIT),
+        Route::post("/api/v1/auth/logout", sessions::logout).body_limit(AUTH_BODY_LIMIT),
+        Route::get("/api/v1/users/me", me::read),
+        Route::patch("/api/v1/users/me", me::change),
+        Route::delete("/api/v1/users/me", me::delete),
+        Route::put("/api/v1/users/me/password", me::change_password),
+    ]
+}
+
+#[derive(Serialize)]
+struct SignedUpJson<'a> {
+    id: String,
+    email: &'a str,
+    name: &'a str,
+}
+
+async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    let email = form::email(&body, &mut mistakes);
+    let password = body.text(&mut mistakes, "password", PASSWORD_CHARS);
+    let name = body.text(&mut mistakes, "name", NAME_CHARS);
+    let phone = form::phone(&body, &mut mistakes);
+    body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS);
+    mistakes.check()?;
+    let (Some(email), Some(password), Some(name)) = (email, password, name) else { return Err(mistakes.refuse()) };
+
+    let key = ctx.request_key(&request, &json.bytes)?;
+    let password = SecretString::from(password);
+    let mut account = Account {
+        id: BuyerId(Uuid::now_v7()),
+        email: email.to_owned(),
+        name: name.to_owned(),
+        phone: phone.map(str::to_owned),
+        role: Role::User,
+        password_hash: String::new(),
+        created_at: ctx.now(),
+    };
+    idempotent(ctx, key, move |ctx| async move {
+        // Spares a hash; whether it is taken is decided when the account is made.
+        if ctx.app.accounts.by_email(&account.email).await?.is_some() {
+            return Err(email_taken());
+        }
+        account.password_hash = ctx.app.passwords.hash(password).await?;
+        let told = SignedUpJson { id: account.id.to_string(), email: &account.email, name: &account.name };
+        let created = Created::new(Some("/api/v1/users/me".into()), &told)?;
+        let stored = created.stored(key, ctx.now());
+        match ctx.app.accounts.create(&account, stored.as_ref()).await {
+            Ok(()) => Ok(created),
+            Err(CreateAccountError::EmailTaken) => Err(email_taken()),
+            Err(CreateAccountError::Store(error)) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+fn email_taken() -> Problem {
+    Problem::conflict("EMAIL_TAKEN", "an account has this e-mail address")
+}
+
+fn invalid_credentials() -> Problem {
+    Problem::new(http::StatusCode::UNAUTHORIZED, "INVALID_CREDENTIALS", "e-mail address or password is wrong")
+}

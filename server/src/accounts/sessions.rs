@@ -1,0 +1,113 @@
+//! Sessions: logging in, refreshing with a token that is spent by it, logging out. Refresh tokens are 32 random bytes;
+//! only their hashes are stored.
+
+use crate::accounts::{CAPTCHA_CHARS, COMPARED_PASSWORD_CHARS, invalid_credentials};
+use crate::auth::ACCESS_LIFETIME;
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderValue, StatusCode, header};
+use onsale_engine::ports::accounts::{Account, IssuedTokens, Revocation, Rotation};
+use secrecy::SecretString;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a refresh token lives.
+const REFRESH_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokensJson {
+    access_token: String,
+    refresh_token: String,
+    expires_in: u64,
+    token_type: &'static str,
+}
+
+pub(super) async fn login(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    let email = body.text(&mut mistakes, "email", 1..=254);
+    let password = body.text(&mut mistakes, "password", COMPARED_PASSWORD_CHARS);
+    body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS);
+    mistakes.check()?;
+    let (Some(email), Some(password)) = (email, password) else { return Err(mistakes.refuse()) };
+
+    let account = ctx.app.accounts.by_email(email).await?;
+    let hash = account.as_ref().map(|account| account.password_hash.as_str());
+    let fits = ctx.app.passwords.verify(SecretString::from(password), hash).await?;
+    let Some(account) = account.filter(|_| fits) else { return Err(invalid_credentials()) };
+    let (issued, tokens) = issue(&ctx, &account, Uuid::now_v7())?;
+    ctx.app.accounts.open_session(&issued, ctx.now()).await?;
+    answer(&tokens)
+}
+
+pub(super) async fn refresh(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let json = request.json().await?;
+    let mut mistakes = Mistakes::default();
+    let body = Object::root(&json.value, &mut mistakes);
+    let token = body.text(&mut mistakes, "refreshToken", 1..=256);
+    mistakes.check()?;
+    let Some(token) = token else { return Err(mistakes.refuse()) };
+
+    let spent = hash_of(token);
+    let owner = ctx.app.accounts.refresh_owner(spent).await?;
+    let (buyer, family) = owner.ok_or_else(unknown_token)?;
+    let account = ctx.app.accounts.by_id(buyer).await?.ok_or_else(unknown_token)?;
+    let (next, tokens) = issue(&ctx, &account, family)?;
+    match ctx.app.accounts.rotate(spent, &next, ctx.now()).await? {
+        Rotation::Rotated => answer(&tokens),
+        Rotation::Unknown => Err(unknown_token()),
+        Rotation::Reused => {
+            let detail = "this refresh token was used before; its session has ended, log in again";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "REFRESH_TOKEN_REUSED", detail))
+        }
+    }
+}
+
+pub(super) async fn logout(ctx: Context, _: Request) -> Result<Response, Problem> {
+    let caller = *ctx.caller()?;
+    let revocation = Revocation { access_id: caller.access_id, until: caller.expires_at };
+    ctx.app.accounts.log_out(revocation, ctx.now()).await?;
+    ctx.app.tokens.revoked().add(caller.access_id, caller.expires_at);
+    Ok(response::no_content())
+}
+
+fn issue(ctx: &Context, account: &Account, family: Uuid) -> Result<(IssuedTokens, TokensJson), Problem> {
+    let now = ctx.now();
+    let minted = ctx.app.tokens.mint(account.id, account.role, now)?;
+    let refresh_token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let issued = IssuedTokens {
+        family,
+        buyer: account.id,
+        refresh_hash: hash_of(&refresh_token),
+        refresh_expires_at: now + REFRESH_LIFETIME,
+        access_id: minted.access_id,
+        access_expires_at: minted.expires_at,
+    };
+    let tokens = TokensJson {
+        access_token: minted.token,
+        refresh_token,
+        expires_in: ACCESS_LIFETIME.as_secs(),
+        token_type: "Bearer",
+    };
+    Ok((issued, tokens))
+}
+
+fn answer(tokens: &TokensJson) -> Result<Response, Problem> {
+    let mut response = response::ok(tokens)?;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The token is random beyond guessing, so a plain hash does.
+fn hash_of(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn unknown_token() -> Problem {
+    Problem::unauthenticated("the refresh token is not valid")
+}

@@ -1,0 +1,304 @@
+//! The configuration: every key with meaning, unit, default and what raising it costs. `config.toml` in the project's
+//! root says the same, and a test holds the two together. Must never start anything, and never print a secret.
+
+mod reader;
+
+#[cfg(test)]
+mod tests;
+
+pub use reader::ConfigMistake;
+
+use crate::accounts::is_email;
+use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, FACTS_PER_SNAPSHOT};
+use reader::{PREFIX, Reader};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The variable that makes the first administrator: `email:password`.
+const BOOTSTRAP_ADMIN: &str = "ONSALE_BOOTSTRAP_ADMIN";
+/// The file that is read from the working directory unless another is named.
+pub const DEFAULT_FILE: &str = "config.toml";
+/// The shortest secret for access tokens, in bytes.
+const SECRET_BYTES: usize = 32;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[storage]`
+    pub storage: StorageConfig,
+    /// `[auth]`
+    pub auth: AuthConfig,
+    /// `[payment]`
+    pub payment: PaymentConfig,
+    /// `[rate_limit]`
+    pub rate_limit: RateLimitConfig,
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[engine]`
+    pub engine: EngineConfig,
+    /// The administrator to make before ready, unless the e-mail address has an account.
+    pub bootstrap_admin: Option<BootstrapAdmin>,
+}
+
+/// The port.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen. Default 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// How long a request may take before it is answered 504. Milliseconds, default 5000. Raising it lets callers
+    /// wait longer and more requests pile up when something is slow.
+    pub request_timeout: Duration,
+    /// How long a stopping server waits for open requests. Milliseconds, default 10000. Raising it delays restarts.
+    pub drain_timeout: Duration,
+    /// Connections at the same time; more are answered 503. Default 16384. Each costs a file descriptor and about
+    /// 10 KiB; the process' limit of open files must lie above it.
+    pub max_connections: usize,
+    /// How long a connection may be unused. Seconds, default 80, at least 75. Raising it keeps more sockets open.
+    pub idle_timeout: Duration,
+}
+
+/// Where the journal, accounts and catalogue are kept.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// The data directory, of which one process at a time is the owner. Default `data`.
+    pub path: PathBuf,
+}
+
+/// Accounts and tokens.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// The secret of access tokens and seals, at least 32 bytes. Default: one that is made at the first start and kept
+    /// in the data directory.
+    pub jwt_secret: Option<SecretString>,
+    /// Threads that hash passwords. Default 1. Raising it takes processors from the sale.
+    pub hash_threads: usize,
+    /// Passwords waiting to be hashed; more are answered 503. Default 64. Raising it makes waves of log-ins wait
+    /// longer instead of trying again.
+    pub hash_queue: usize,
+}
+
+/// Who charges.
+#[derive(Clone, Debug)]
+pub struct PaymentConfig {
+    /// The provider. Default `simulated`, the only one of this build.
+    pub provider: PaymentProviderName,
+    /// How long the provider is waited for before a payment is answered `PENDING`. Milliseconds, default 10000.
+    pub timeout: Duration,
+}
+
+/// A provider by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentProviderName {
+    /// The built-in one, which moves no money.
+    Simulated,
+}
+
+/// Limits of requests.
+#[derive(Clone, Debug)]
+pub struct RateLimitConfig {
+    /// Whether limits are kept. Default true. This build has none yet, so it changes nothing.
+    pub enabled: bool,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `info,onsale::access=debug`. Default
+    /// `info`. `debug` writes a line for each request, which costs throughput.
+    pub level: String,
+    /// `json` (default), a line for each record, or `text`.
+    pub format: LogFormat,
+}
+
+/// How a log record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Threads that run the actors of events. Default 1: one is enough unless several on-sales are busy at once.
+    pub arbiters: usize,
+    /// Facts of one event after which a snapshot is taken. Default 200000. Raising it makes starts slower.
+    pub snapshot_every: u64,
+}
+
+/// See [`Config::bootstrap_admin`].
+#[derive(Clone, Debug)]
+pub struct BootstrapAdmin {
+    /// The address.
+    pub email: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// Why there is no configuration: everything that is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has mistakes:{}", list(.0))]
+pub struct ConfigError(pub Vec<ConfigMistake>);
+
+fn list(mistakes: &[ConfigMistake]) -> String {
+    mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect()
+}
+
+impl Config {
+    /// Reads `file` (it must exist when it was named; `config.toml` need not), overridden by the environment.
+    ///
+    /// # Errors
+    /// Every mistake of both.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let (text, unread) = match std::fs::read_to_string(path) {
+            Ok(text) => (Some(text), None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => (None, None),
+            Err(error) => (None, Some(ConfigMistake { place: path.display().to_string(), reason: error.to_string() })),
+        };
+        Self::read(text.as_deref(), env, unread)
+    }
+
+    /// Reads the text of a file and the environment.
+    fn read(
+        file: Option<&str>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        unread: Option<ConfigMistake>,
+    ) -> Result<Self, ConfigError> {
+        let mut overrides = BTreeMap::new();
+        let mut bootstrap = None;
+        let mut strange = Vec::new();
+        for (name, value) in env {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX) || *name == BOOTSTRAP_ADMIN) else {
+                continue;
+            };
+            match value.into_string() {
+                Err(_) => strange.push(name.to_owned()),
+                Ok(value) if name == BOOTSTRAP_ADMIN => bootstrap = Some(value),
+                Ok(value) => drop(overrides.insert(name.to_owned(), value)),
+            }
+        }
+        let mut reader = Reader::new(file, overrides);
+        if let Some(mistake) = unread {
+            reader.mistake(mistake.place, mistake.reason);
+        }
+        for name in strange {
+            reader.mistake(name, "must be UTF-8");
+        }
+        let config = Self::of(&mut reader, bootstrap.as_deref());
+        let mistakes = reader.finish();
+        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes)) }
+    }
+
+    fn of(reader: &mut Reader, bootstrap: Option<&str>) -> Self {
+        Self {
+            server: server(reader),
+            storage: storage(reader),
+            auth: auth(reader),
+            payment: payment(reader),
+            rate_limit: RateLimitConfig { enabled: reader.value("rate_limit", "enabled", true, |_| Ok(())) },
+            log: log(reader),
+            engine: engine(reader),
+            bootstrap_admin: bootstrap.filter(|text| !text.is_empty()).and_then(|text| bootstrap_admin(reader, text)),
+        }
+    }
+}
+
+fn server(reader: &mut Reader) -> ServerConfig {
+    let default = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let millis = Duration::from_millis;
+    ServerConfig {
+        listen: reader.value("server", "listen", default, |_| Ok(())),
+        request_timeout: millis(reader.number("server", "request_timeout_ms", 5000, 100..=120_000)),
+        drain_timeout: millis(reader.number("server", "drain_timeout_ms", 10_000, 0..=600_000)),
+        max_connections: size(reader.number("server", "max_connections", 16_384, 1..=1_000_000)),
+        idle_timeout: Duration::from_secs(reader.number("server", "idle_timeout_s", 80, 75..=3600)),
+    }
+}
+
+fn storage(reader: &mut Reader) -> StorageConfig {
+    let later = "this build has embedded storage only; postgres comes with a later version";
+    reader.word("storage", "kind", (), &[("embedded", Ok(())), ("postgres", Err(later))]);
+    let not_empty = |path: &String| if path.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) };
+    let path = reader.value("storage", "path", "data".to_owned(), not_empty);
+    // Of what is not chosen only the form is checked.
+    reader.optional("postgres", "url", |url: &String| begins(url, &["postgres://", "postgresql://"]));
+    reader.optional("redis", "url", |url: &String| begins(url, &["redis://", "rediss://", "redis+unix://", "unix://"]));
+    StorageConfig { path: path.into() }
+}
+
+fn auth(reader: &mut Reader) -> AuthConfig {
+    let long_enough = |secret: &String| {
+        let told = || format!("must have at least {SECRET_BYTES} bytes, it has {}", secret.len());
+        if secret.len() >= SECRET_BYTES { Ok(()) } else { Err(told()) }
+    };
+    AuthConfig {
+        jwt_secret: reader.optional("auth", "jwt_secret", long_enough).map(SecretString::from),
+        hash_threads: size(reader.number("auth", "hash_threads", 1, 1..=64)),
+        hash_queue: size(reader.number("auth", "hash_queue", 64, 1..=10_000)),
+    }
+}
+
+fn payment(reader: &mut Reader) -> PaymentConfig {
+    let simulated = PaymentProviderName::Simulated;
+    let longest = u64::try_from(CHARGE_TIMEOUT_MAX.as_millis()).unwrap_or(u64::MAX);
+    PaymentConfig {
+        provider: reader.word("payment", "provider", simulated, &[("simulated", Ok(simulated))]),
+        timeout: Duration::from_millis(reader.number("payment", "timeout_ms", 10_000, 100..=longest)),
+    }
+}
+
+fn log(reader: &mut Reader) -> LogConfig {
+    let is_filter = |level: &String| match tracing_subscriber::EnvFilter::try_new(level) {
+        Ok(_) if !level.is_empty() => Ok(()),
+        Ok(_) | Err(_) => Err("must be a level (error, warn, info, debug, trace) or directives".to_owned()),
+    };
+    LogConfig {
+        level: reader.value("log", "level", "info".to_owned(), is_filter),
+        format: reader.word("log", "format", LogFormat::Json, &[("json", Ok(LogFormat::Json)), ("text", Ok(LogFormat::Text))]),
+    }
+}
+
+fn engine(reader: &mut Reader) -> EngineConfig {
+    EngineConfig {
+        arbiters: size(reader.number("engine", "arbiters", 1, 1..=64)),
+        snapshot_every: reader.number("engine", "snapshot_every", FACTS_PER_SNAPSHOT, 1000..=100_000_000),
+    }
+}
+
+fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {
+    let Some((email, password)) = text.split_once(':') else {
+        reader.mistake(BOOTSTRAP_ADMIN, "must be email:password");
+        return None;
+    };
+    let mut fits = true;
+    if !is_email(email) {
+        reader.mistake(BOOTSTRAP_ADMIN, "what stands before the colon must be an e-mail address");
+        fits = false;
+    }
+    if !(8..=128).contains(&password.chars().count()) {
+        reader.mistake(BOOTSTRAP_ADMIN, "the password must have 8 to 128 characters");
+        fits = false;
+    }
+    fits.then(|| BootstrapAdmin { email: email.to_owned(), password: SecretString::from(password) })
+}
+
+fn begins(url: &str, schemes: &[&str]) -> Result<(), String> {
+    let fits = url.is_empty() || schemes.iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len());
+    if fits { Ok(()) } else { Err(format!("must begin with {}", schemes.join(" or "))) }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

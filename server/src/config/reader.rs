@@ -1,0 +1,209 @@
+//! Reading settings from a TOML table and the environment, gathering every mistake: wrong types, values out of bounds,
+//! unknown keys, in either place. Must never stop at the first one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use toml::{Table, Value};
+
+/// What keys in the environment begin with; section and key follow, joined by two underscores.
+pub(super) const PREFIX: &str = "ONSALE__";
+
+/// One mistake: where, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigMistake {
+    /// A key as `section.key`, or the name of an environment variable, or the file.
+    pub place: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigMistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+/// A value that a key may have.
+pub(super) trait Setting: Sized {
+    /// What is expected, for mistakes.
+    const EXPECTED: &'static str;
+    /// From the file.
+    fn of_value(value: &Value) -> Option<Self>;
+    /// From the environment.
+    fn of_text(text: &str) -> Option<Self>;
+}
+
+impl Setting for u64 {
+    const EXPECTED: &'static str = "a whole number";
+    fn of_value(value: &Value) -> Option<Self> {
+        value.as_integer().and_then(|number| Self::try_from(number).ok())
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn of_value(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for String {
+    const EXPECTED: &'static str = "a string";
+    fn of_value(value: &Value) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl Setting for SocketAddr {
+    const EXPECTED: &'static str = "an address and port, such as \"127.0.0.1:8080\"";
+    fn of_value(value: &Value) -> Option<Self> {
+        Self::of_text(value.as_str()?)
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// The two sources, and what was found wrong so far.
+pub(super) struct Reader {
+    file: Table,
+    env: BTreeMap<String, String>,
+    known: Vec<(&'static str, &'static str)>,
+    mistakes: Vec<ConfigMistake>,
+}
+
+impl Reader {
+    /// `file` is the text of the configuration, if there is one; `env` all of the environment that begins with
+    /// [`PREFIX`].
+    pub(super) fn new(file: Option<&str>, env: BTreeMap<String, String>) -> Self {
+        let mut mistakes = Vec::new();
+        let file = file.unwrap_or("").parse::<Table>().unwrap_or_else(|error| {
+            let reason = error.to_string().trim_end().to_owned();
+            mistakes.push(ConfigMistake { place: "the file".to_owned(), reason });
+            Table::new()
+        });
+        Self { file, env, known: Vec::new(), mistakes }
+    }
+
+    /// A key that is left out by default.
+    pub(super) fn optional<T: Setting>(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> Option<T> {
+        self.known.push((section, key));
+        let name = format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());
+        let found = match self.env.get(&name) {
+            Some(text) => Some((T::of_text(text), name)),
+            None => {
+                let value = self.file.get(section).and_then(|section| section.as_table()?.get(key));
+                value.map(|value| (T::of_value(value), format!("{section}.{key}")))
+            }
+        };
+        let (read, place) = found?;
+        let outcome = match read {
+            Some(value) => check(&value).map(|()| value),
+            None => Err(format!("must be {}", T::EXPECTED)),
+        };
+        outcome.map_err(|reason| self.mistakes.push(ConfigMistake { place, reason })).ok()
+    }
+
+    /// A key with a default.
+    pub(super) fn value<T: Setting>(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        default: T,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> T {
+        self.optional(section, key, check).unwrap_or(default)
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        default: u64,
+        bounds: RangeInclusive<u64>,
+    ) -> u64 {
+        self.value(section, key, default, |number| {
+            let told = || format!("must be from {} to {}", bounds.start(), bounds.end());
+            if bounds.contains(number) { Ok(()) } else { Err(told()) }
+        })
+    }
+
+    /// A word out of a closed list.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        default: T,
+        words: &[(&str, Result<T, &str>)],
+    ) -> T {
+        let mut meaning = default;
+        self.optional(section, key, |text: &String| match words.iter().find(|(word, _)| word == text) {
+            Some((_, Ok(found))) => {
+                meaning = *found;
+                Ok(())
+            }
+            Some((_, Err(reason))) => Err((*reason).to_owned()),
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                Err(format!("must be one of {}", known.join(", ")))
+            }
+        });
+        meaning
+    }
+
+    /// Adds a mistake that was found elsewhere.
+    pub(super) fn mistake(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.mistakes.push(ConfigMistake { place: place.into(), reason: reason.into() });
+    }
+
+    /// Every key that was asked for, in order.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> &[(&'static str, &'static str)] {
+        &self.known
+    }
+
+    /// All mistakes, those of keys that nobody asked for among them.
+    pub(super) fn finish(mut self) -> Vec<ConfigMistake> {
+        let known = |section: &str, key: &str| self.known.contains(&(section, key));
+        let mut unknown = Vec::new();
+        for (section, value) in &self.file {
+            match value.as_table() {
+                None => unknown.push((section.clone(), "unknown key: every key stands in a section".to_owned())),
+                Some(_) if !self.known.iter().any(|(name, _)| name == section) => {
+                    unknown.push((section.clone(), "unknown section".to_owned()));
+                }
+                Some(keys) => {
+                    let strange = keys.keys().filter(|key| !known(section, key));
+                    unknown.extend(strange.map(|key| (format!("{section}.{key}"), "unknown key".to_owned())));
+                }
+            }
+        }
+        for name in self.env.keys() {
+            let lower = name.get(PREFIX.len()..).unwrap_or("").to_ascii_lowercase();
+            let parts = lower.split_once("__");
+            if !parts.is_some_and(|(section, key)| known(section, key)) || name.to_ascii_uppercase() != *name {
+                let reason = "unknown key: it must be ONSALE__SECTION__KEY in upper case".to_owned();
+                unknown.push((name.clone(), reason));
+            }
+        }
+        self.mistakes.extend(unknown.into_iter().map(|(place, reason)| ConfigMistake { place, reason }));
+        self.mistakes
+    }
+}

@@ -1,0 +1,124 @@
+//! The configuration as a file and an environment give it.
+#![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
+
+use super::*;
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn check(file: &str, overrides: &[(&str, &str)], expected: &[(&str, &str)]) {
+    let told = match Config::read(Some(file), env(overrides), None) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError(mistakes)) => mistakes,
+    };
+    let told: Vec<(&str, &str)> = told.iter().map(|told| (told.place.as_str(), told.reason.as_str())).collect();
+    assert_eq!(told, expected);
+}
+
+fn repository_file() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../config.toml")).unwrap()
+}
+
+#[test]
+fn the_files_values_are_the_defaults() {
+    let of_file = Config::read(Some(&repository_file()), [], None).unwrap();
+    let of_nothing = Config::read(None, [], None).unwrap();
+    assert_eq!(format!("{of_file:?}"), format!("{of_nothing:?}"));
+}
+
+#[test]
+fn the_file_names_every_key_in_its_section() {
+    let mut reader = Reader::new(None, BTreeMap::new());
+    Config::of(&mut reader, None);
+    let text = repository_file();
+    for (section, key) in reader.known() {
+        let (_, rest) = text.split_once(&format!("\n[{section}]\n")).unwrap_or_else(|| panic!("no section {section}"));
+        let keys = rest.split("\n[").next().unwrap();
+        let stands = keys.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        assert!(stands, "{section}.{key} is not in config.toml");
+    }
+}
+
+#[test]
+fn every_mistake_is_told_in_one_run() {
+    let file = "
+        stray = 1
+        [server]
+        listen = 8080
+        request_timeout_ms = 1
+        idle_timeout_s = 60
+        lisen = \"x\"
+        [storage]
+        kind = \"postgres\"
+        [cache]
+        size = 1
+        [postgres]
+        url = \"mysql://x\"
+        [log]
+        format = \"xml\"
+    ";
+    let overrides = [
+        ("ONSALE__AUTH__JWT_SECRET", "short"),
+        ("ONSALE__SERVER__MAX_CONNECTIONS", "many"),
+        ("ONSALE__SERVER__PORT", "1"),
+        ("ONSALE_BOOTSTRAP_ADMIN", "nobody:short"),
+        ("UNRELATED", "1"),
+    ];
+    check(
+        file,
+        &overrides,
+        &[
+            ("server.listen", "must be an address and port, such as \"127.0.0.1:8080\""),
+            ("server.request_timeout_ms", "must be from 100 to 120000"),
+            ("ONSALE__SERVER__MAX_CONNECTIONS", "must be a whole number"),
+            ("server.idle_timeout_s", "must be from 75 to 3600"),
+            ("storage.kind", "this build has embedded storage only; postgres comes with a later version"),
+            ("postgres.url", "must begin with postgres:// or postgresql://"),
+            ("ONSALE__AUTH__JWT_SECRET", "must have at least 32 bytes, it has 5"),
+            ("log.format", "must be one of json, text"),
+            ("ONSALE_BOOTSTRAP_ADMIN", "what stands before the colon must be an e-mail address"),
+            ("ONSALE_BOOTSTRAP_ADMIN", "the password must have 8 to 128 characters"),
+            ("cache", "unknown section"),
+            ("server.lisen", "unknown key"),
+            ("stray", "unknown key: every key stands in a section"),
+            ("ONSALE__SERVER__PORT", "unknown key: it must be ONSALE__SECTION__KEY in upper case"),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_does_not_hide_the_environments_mistakes() {
+    let overrides = env(&[("ONSALE__RATE_LIMIT__ENABLED", "maybe")]);
+    let ConfigError(mistakes) = Config::read(Some("[server\n"), overrides, None).unwrap_err();
+    let places: Vec<&str> = mistakes.iter().map(|mistake| mistake.place.as_str()).collect();
+    assert_eq!(places, ["the file", "ONSALE__RATE_LIMIT__ENABLED"]);
+}
+
+#[test]
+fn the_environment_overrides_the_file_by_the_targets_type() {
+    let overrides = env(&[
+        ("ONSALE__SERVER__LISTEN", "127.0.0.1:18080"),
+        ("ONSALE__STORAGE__PATH", "123"),
+        ("ONSALE__RATE_LIMIT__ENABLED", "false"),
+        ("ONSALE__PAYMENT__TIMEOUT_MS", "250"),
+        ("ONSALE__POSTGRES__URL", "postgres://localhost/onsale"),
+        ("ONSALE__AUTH__JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:pass:word"),
+    ]);
+    let config = Config::read(Some("[server]\nlisten = \"127.0.0.1:1\""), overrides, None).unwrap();
+    assert_eq!(config.server.listen.port(), 18080);
+    assert_eq!(config.storage.path, Path::new("123"));
+    assert!(!config.rate_limit.enabled);
+    assert_eq!(config.payment.timeout, Duration::from_millis(250));
+    assert!(config.auth.jwt_secret.is_some());
+    assert_eq!(config.bootstrap_admin.as_ref().map(|admin| admin.email.as_str()), Some("admin@example.org"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pass:word") && !shown.contains("0123456789abcdef"), "{shown}");
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let ConfigError(mistakes) = Config::load(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
+    assert_eq!(mistakes[0].place, "/no/such/file.toml");
+}
