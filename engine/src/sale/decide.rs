@@ -4,12 +4,12 @@
 use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
-use crate::sale::command::{ChangeHold, Command, Hold, RequestKey, Seats, Selection};
+use crate::sale::command::{ChangeHold, Command, Hold, Seats, Selection};
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RememberedAnswer};
 use crate::sale::ledger::Ledger;
 use crate::sale::rejection::Rejection;
-use crate::sale::reply::{PaymentStatus, Reply, ReservationStatus, ReservationView, SalePhase};
+use crate::sale::reply::{PaymentStatus, PaymentView, Reply, ReservationStatus, ReservationView, SalePhase};
 use crate::sale::reservations::Reservation;
 use crate::sale::snapshot::PlaceState;
 use crate::sale::Sale;
@@ -39,8 +39,10 @@ pub enum Outcome {
     Place(BuyerId),
     /// What operators steer.
     Steering,
-    /// This, as it was.
+    /// This reservation, as it was.
     Remembered(Box<ReservationView>),
+    /// This payment, as it was.
+    RememberedPayment(Box<PaymentView>),
 }
 
 impl Decision {
@@ -95,6 +97,7 @@ impl Sale {
             Outcome::Place(buyer) => self.place(buyer, now).map_or(Reply::Done, Reply::Place),
             Outcome::Steering => self.steering().map_or(Reply::Done, |view| Reply::Steering(Box::new(view))),
             Outcome::Remembered(view) => Reply::Reservation(view),
+            Outcome::RememberedPayment(view) => Reply::Payment(view),
         }
     }
 
@@ -118,7 +121,7 @@ impl Sale {
     }
 
     fn hold(&self, hold: &Hold, now: Timestamp) -> Result<Decision, Rejection> {
-        if let Some(answer) = self.recall(hold.key)? {
+        if let Some(answer) = self.recall_hold(hold, now)? {
             return Ok(answer);
         }
         let (config, ledger) = self.on_sale()?;
@@ -158,38 +161,6 @@ impl Sale {
         let (reservation, buyer) = (hold.reservation, hold.buyer);
         facts.push(Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at });
         Ok(Decision { facts, outcome: Outcome::Reservation(reservation) })
-    }
-
-    /// The answer that was given to the same request before, if it was.
-    pub(crate) fn recall(&self, key: Option<RequestKey>) -> Result<Option<Decision>, Rejection> {
-        let Some(row) = key.and_then(|key| self.keys.get(key.scope)) else { return Ok(None) };
-        let outcome = match &row.answer {
-            RememberedAnswer::Held { reservation, seats, amount, created_at, expires_at } => {
-                let Some(buyer) = self.reservations.get(*reservation).map(|r| r.row.view.buyer) else { return Ok(None) };
-                Outcome::Remembered(Box::new(ReservationView {
-                    id: *reservation,
-                    buyer,
-                    status: ReservationStatus::Pending,
-                    seats: seats.clone(),
-                    amount: *amount,
-                    hold_expires_at: *expires_at,
-                    created_at: *created_at,
-                    confirmed_at: None,
-                    ticket: None,
-                    refund: None,
-                }))
-            }
-            RememberedAnswer::PaymentOpened { payment } => Outcome::Payment(*payment),
-            RememberedAnswer::PaymentConfirmed { payment } => match self.reservations.payment(*payment) {
-                // Only answers that said yes are remembered: after a no the key is free again.
-                Some(row) if !matches!(row.view.status, PaymentStatus::Failed(_)) => Outcome::Payment(*payment),
-                Some(_) | None => return Ok(None),
-            },
-        };
-        if key.is_some_and(|key| key.body != row.key.body) {
-            return Err(Rejection::KeyReused);
-        }
-        Ok(Some(Decision::nothing(outcome)))
     }
 
     /// Whether the buyer's slot lives, where one is needed.

@@ -1,9 +1,14 @@
-//! Remembered idempotency keys: for a day, and no more than a bound, the oldest forgotten first.
+//! Remembered idempotency keys: for a day, and no more than a bound, the oldest forgotten first; and what is told to
+//! a request that comes again. A key outlives what it names, so answers are put together without looking it up.
 
 use crate::limits::{KEY_REMEMBERED_FOR, KEYS_KEPT};
-use crate::sale::command::RequestKey;
-use crate::sale::fact::RememberedAnswer;
-use crate::sale::snapshot::KeyRow;
+use crate::sale::Sale;
+use crate::sale::command::{ConfirmPayment, Hold, OpenPayment, RequestKey};
+use crate::sale::decide::{Decision, Outcome};
+use crate::sale::fact::{RefundReason, RememberedAnswer};
+use crate::sale::rejection::Rejection;
+use crate::sale::reply::{PaymentStatus, PaymentView, ReservationStatus, ReservationView};
+use crate::sale::snapshot::{KeyRow, PaymentRow};
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -18,6 +23,11 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn get(&self, scope: u128) -> Option<&KeyRow> {
         self.rows.get(&scope)
+    }
+
+    /// What was answered to a key within the last day.
+    fn fresh(&self, scope: u128, now: Timestamp) -> Option<&KeyRow> {
+        self.get(scope).filter(|row| row.at + KEY_REMEMBERED_FOR > now)
     }
 
     pub(crate) fn insert(&mut self, key: RequestKey, at: Timestamp, answer: RememberedAnswer) {
@@ -43,5 +53,80 @@ impl Keys {
             keys.rows.insert(row.key.scope, row);
         }
         keys
+    }
+}
+
+impl Sale {
+    /// What was answered to the same request before, if it was and still counts.
+    fn recall(&self, key: Option<RequestKey>, now: Timestamp) -> Result<Option<&KeyRow>, Rejection> {
+        let row = key.and_then(|key| self.keys.fresh(key.scope, now)).filter(|row| self.said_yes(&row.answer));
+        match row.zip(key) {
+            Some((row, key)) if row.key.body != key.body => Err(Rejection::KeyReused),
+            Some(_) | None => Ok(row),
+        }
+    }
+
+    /// Only answers that said yes are remembered: after a no the key is free again.
+    fn said_yes(&self, answer: &RememberedAnswer) -> bool {
+        let no = |row: &PaymentRow| match row.view.status {
+            PaymentStatus::Failed(_) => true,
+            PaymentStatus::Refunded { reason, .. } => match reason {
+                RefundReason::AmountMismatch | RefundReason::TooLate => true,
+                RefundReason::BuyerCancelled | RefundReason::SaleCancelled => false,
+            },
+            PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => false,
+        };
+        match answer {
+            RememberedAnswer::Held { .. } | RememberedAnswer::PaymentOpened { .. } => true,
+            RememberedAnswer::PaymentConfirmed { payment } => !self.reservations.payment(*payment).is_none_or(no),
+        }
+    }
+
+    /// The reservation as it was when it was made.
+    pub(crate) fn recall_hold(&self, hold: &Hold, now: Timestamp) -> Result<Option<Decision>, Rejection> {
+        let Some(row) = self.recall(hold.key, now)? else { return Ok(None) };
+        let RememberedAnswer::Held { reservation, seats, amount, created_at, expires_at } = &row.answer else {
+            return Ok(None);
+        };
+        let view = ReservationView {
+            id: *reservation,
+            buyer: hold.buyer,
+            status: ReservationStatus::Pending,
+            seats: seats.clone(),
+            amount: *amount,
+            hold_expires_at: *expires_at,
+            created_at: *created_at,
+            confirmed_at: None,
+            ticket: None,
+            refund: None,
+        };
+        Ok(Some(Decision::nothing(Outcome::Remembered(Box::new(view)))))
+    }
+
+    /// The payment as it was when it was opened.
+    pub(crate) fn recall_opening(&self, open: &OpenPayment, now: Timestamp) -> Result<Option<Decision>, Rejection> {
+        let Some(row) = self.recall(open.key, now)? else { return Ok(None) };
+        let RememberedAnswer::PaymentOpened { payment } = row.answer else { return Ok(None) };
+        let view = PaymentView {
+            id: payment,
+            reservation: open.reservation,
+            buyer: open.buyer,
+            amount: open.amount,
+            status: PaymentStatus::Opened,
+            created_at: self.reservations.payment(payment).map_or(row.at, |row| row.view.created_at),
+            paid_at: None,
+        };
+        Ok(Some(Decision::nothing(Outcome::RememberedPayment(Box::new(view)))))
+    }
+
+    /// The payment as it stands: it may have settled since.
+    pub(crate) fn recall_confirmation(
+        &self,
+        confirm: &ConfirmPayment,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, Rejection> {
+        let Some(row) = self.recall(confirm.key, now)? else { return Ok(None) };
+        let RememberedAnswer::PaymentConfirmed { payment } = row.answer else { return Ok(None) };
+        Ok(Some(Decision::nothing(Outcome::Payment(payment))))
     }
 }

@@ -16,7 +16,7 @@ use smallvec::smallvec;
 
 impl Sale {
     pub(crate) fn decide_open_payment(&self, open: &OpenPayment, now: Timestamp) -> Result<Decision, Rejection> {
-        if let Some(answer) = self.recall(open.key)? {
+        if let Some(answer) = self.recall_opening(open, now)? {
             return Ok(answer);
         }
         let view = &self.own(open.buyer, open.reservation)?.row.view;
@@ -40,7 +40,7 @@ impl Sale {
     }
 
     pub(crate) fn decide_confirm_payment(&self, confirm: &ConfirmPayment, now: Timestamp) -> Result<Decision, Rejection> {
-        if let Some(answer) = self.recall(confirm.key)? {
+        if let Some(answer) = self.recall_confirmation(confirm, now)? {
             return Ok(answer);
         }
         let reservation = self.own(confirm.buyer, confirm.reservation)?;

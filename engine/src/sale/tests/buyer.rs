@@ -4,7 +4,7 @@ use super::stage::Stage;
 use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, Slot};
 use crate::money::Amount;
 use crate::sale::{
-    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, Rejection, Reply, RequestKey,
+    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PaymentView, PlaceStatus, Rejection, Reply, RequestKey,
     ReservationStatus, ReservationView, Selection,
 };
 
@@ -152,11 +152,15 @@ impl Buyer<'_> {
         Refusal::of(self.stage, refused)
     }
 
-    fn open(&mut self, reservation: ReservationId, amount: Amount) -> Result<PaymentId, Rejection> {
+    pub(super) fn opens(mut self, reservation: ReservationId, amount: Amount) -> Result<PaymentView, Rejection> {
+        self.open(reservation, amount)
+    }
+
+    fn open(&mut self, reservation: ReservationId, amount: Amount) -> Result<PaymentView, Rejection> {
         let payment = PaymentId(self.stage.next());
         let open = OpenPayment { payment, buyer: self.id, reservation, amount, key: self.key };
         match self.stage.tell(&Command::OpenPayment(open))? {
-            Reply::Payment(view) => Ok(view.id),
+            Reply::Payment(view) => Ok(*view),
             other => panic!("{other:?}"),
         }
     }
@@ -164,7 +168,7 @@ impl Buyer<'_> {
     #[track_caller]
     pub(super) fn opens_payment(mut self, reservation: ReservationId) -> PaymentId {
         let amount = self.stage.reservation(reservation).amount;
-        self.open(reservation, amount).expect("a payment is opened")
+        self.open(reservation, amount).expect("a payment is opened").id
     }
 
     #[track_caller]
@@ -206,7 +210,7 @@ impl Buyer<'_> {
     #[track_caller]
     pub(super) fn starts_paying(mut self, reservation: ReservationId) -> PaymentId {
         let amount = self.stage.reservation(reservation).amount;
-        let payment = self.open(reservation, amount).expect("a payment is opened");
+        let payment = self.open(reservation, amount).expect("a payment is opened").id;
         assert_eq!(self.confirm(payment, reservation, amount), Ok(PaymentStatus::Charging));
         payment
     }

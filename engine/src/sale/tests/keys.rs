@@ -68,10 +68,10 @@ fn an_opened_payment_is_told_again_as_it_was_opened() {
     let mut stage = on_sale();
     let hold = stage.buyer(1).holds(["A-1"]);
     let payment = stage.buyer(1).with_key(7, 1).opens_payment(hold);
-    assert_eq!(stage.buyer(1).with_key(7, 1).opens_payment(hold), payment);
+    let opened = stage.sale.payment(payment).unwrap();
     stage.buyer(1).confirms(payment);
     stage.captures(payment);
-    assert_eq!(stage.buyer(1).with_key(7, 1).opens_payment(hold), payment, "where a new one would be refused");
+    assert_eq!(stage.buyer(1).with_key(7, 1).opens(hold, opened.amount), Ok(opened), "where a new one would be refused");
 }
 
 #[test]
@@ -99,4 +99,41 @@ fn a_declined_confirmation_frees_its_key() {
     stage.captures(second);
     assert_eq!(stage.buyer(1).with_key(7, 2).confirms(second), PaymentStatus::Captured);
     stage.buyer(1).with_key(7, 1).cannot_confirm(payment).because(Rejection::KeyReused);
+}
+
+#[test]
+fn after_a_day_the_key_is_free() {
+    let mut stage = on_sale();
+    let hold = stage.buyer(1).with_key(7, 1).holds(["A-1"]);
+    stage.at("33:59:59.999999");
+    assert_eq!(stage.buyer(1).with_key(7, 1).holds(["A-1"]), hold);
+    stage.buyer(1).with_key(7, 2).cannot_hold(["A-1"]).because(Rejection::KeyReused);
+    stage.at("34:00:00");
+    let scope = super::stage::buyer(1).0.as_u128() << 64 | 7;
+    assert_ne!(stage.buyer(1).with_key(7, 2).holds(["A-1"]), hold);
+    assert_eq!(stage.sale.remembered(scope).unwrap().0, 2);
+    assert_eq!(stage.sale.snapshot().keys.len(), 1, "and the old answer is forgotten");
+}
+
+#[test]
+fn so_does_one_that_took_another_amount() {
+    let mut stage = on_sale();
+    let hold = stage.buyer(1).holds(["A-1"]);
+    let payment = stage.buyer(1).opens_payment(hold);
+    stage.buyer(1).with_key(7, 1).confirms(payment);
+    stage.provider_says(payment, crate::sale::ChargeOutcome::Captured { amount: crate::money::Amount(1) });
+    let second = stage.buyer(1).opens_payment(hold);
+    assert_eq!(stage.buyer(1).with_key(7, 2).confirms(second), PaymentStatus::Charging);
+}
+
+#[test]
+fn a_key_outlives_its_reservation() {
+    let mut stage = on_sale();
+    let hold = stage.buyer(1).with_key(7, 1).holds(["A-1"]);
+    let payment = stage.buyer(1).with_key(8, 1).opens_payment(hold);
+    stage.buyer(1).releases(hold);
+    stage.churns(crate::limits::ENDED_RESERVATIONS_KEPT + 1);
+    assert!(stage.sale.reservation(hold).is_none() && stage.sale.payment(payment).is_none());
+    assert_eq!(stage.buyer(1).with_key(7, 1).holds(["A-1"]), hold, "no second hold is made");
+    stage.shows("A", "..........");
 }

@@ -225,6 +225,17 @@ impl Stage {
         self.journal.push(entry);
     }
 
+    /// So many holds of B-1 are made and released at once, by somebody who does not matter.
+    pub(super) fn churns(&mut self, times: usize) -> &mut Self {
+        let (seats, expires_at) = (self.seats(&["B-1"]), self.now);
+        for _ in 0..times {
+            let (reservation, seats, amount) = (ReservationId(self.next()), seats.clone(), Amount(200));
+            self.happens(Fact::SeatsHeld { reservation, buyer: buyer(888_888), seats, amount, expires_at });
+            self.happens(Fact::HoldReleased { reservation });
+        }
+        self
+    }
+
     pub(super) fn next(&mut self) -> Uuid {
         self.serial += 1;
         Uuid::from_u128(0xffff_0000 + self.serial)
