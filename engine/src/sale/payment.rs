@@ -123,7 +123,11 @@ impl Sale {
         match self.seats_for_payment(reservation, amount) {
             Some(seats) => {
                 let ticket = TicketSerial(self.tickets + 1);
-                smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }]
+                let mut facts: Facts = smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }];
+                if self.reservations.last_payment(id).is_some_and(|last| last.view.id != payment) {
+                    facts.extend(self.failed_with(id, PaymentFailure::HoldEnded));
+                }
+                facts
             }
             None => smallvec![taken, give_back(RefundReason::TooLate)],
         }

@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use crate::id::{PaymentId, ReservationId};
-use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus};
+use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationStatus};
 
 /// Buyer 1's hold of has expired while its charge was unknown.
 fn expired() -> (Stage, ReservationId, PaymentId) {
@@ -133,4 +133,16 @@ fn while_its_outcome_is_open_an_ended_reservation_is_kept() {
     let (charging, refunding) = stage.sale.open_money();
     assert_eq!((charging.len(), refunding.len()), (1, 0));
     assert_eq!((charging[0].view.id, charging[0].view.reservation), (payment, hold));
+}
+
+#[test]
+fn a_payment_that_is_not_needed_any_more_fails() {
+    let mut stage = Stage::theatre();
+    let hold = stage.at("10:00:00").buyer(1).holds(["A-1"]);
+    let first = stage.buyer(1).starts_paying(hold);
+    stage.provider_says(first, ChargeOutcome::NotCharged);
+    let second = stage.buyer(1).opens_payment(hold);
+    stage.captures(first);
+    assert_eq!(stage.payment(second), PaymentStatus::Failed(PaymentFailure::HoldEnded));
+    stage.buyer(1).cannot_confirm(second).because(Rejection::HoldExpired);
 }
