@@ -1,7 +1,7 @@
 //! The writing side of the journal on SQLite: one connection, one transaction a batch, synced on commit. Owns the
 //! chain's heads while it lives; must never leave a transaction open, and never say "done" before the sync.
 
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Checkpointer, Limits};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
 use crate::chain::{Chain, ChainKey, Row};
@@ -77,7 +77,7 @@ impl SqliteJournal {
         let failed = |source| OpenError::Database { path: dir.path().to_owned(), source };
         connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(16);
-        let checkpointer = Checkpointer::start(dir.journal_connection()?).map_err(failed)?;
+        let checkpointer = Checkpointer::start(dir.journal_connection()?, Limits::JOURNAL).map_err(failed)?;
         Ok(Self {
             connection,
             checkpointer,

@@ -4,4 +4,10 @@
 
 mod accounts;
 mod catalogue;
+mod journal;
+mod journal_damage;
 mod payments;
+mod projection;
+mod projection_rows;
+mod story;
+mod support;

@@ -1,0 +1,177 @@
+//! Stories: what random buyers do to a real sale, as the facts that a journal would hold. The sale that lived through
+//! them is what tables are compared with.
+
+use crate::support::NOON;
+use onsale_engine::fakes::{small_config, small_plan};
+use onsale_engine::id::{BuyerId, CategoryIndex, Epoch, EventId, PaymentId, ReservationId, SeatIndex};
+use onsale_engine::money::Amount;
+use onsale_engine::sale::{
+    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Hold, OpenPayment, Sale, Selection, SteeringChange,
+};
+use onsale_engine::time::Timestamp;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+use uuid::Uuid;
+
+const EPOCH: Epoch = Epoch(1);
+const BUYERS: u128 = 6;
+
+pub struct Story {
+    pub event: EventId,
+    pub sale: Sale,
+    pub entries: Vec<Entry>,
+    random: StdRng,
+    now: Timestamp,
+    reservations: Vec<ReservationId>,
+    payments: Vec<(PaymentId, ReservationId)>,
+}
+
+pub fn buyer(number: u128) -> BuyerId {
+    BuyerId(Uuid::from_u128(1000 + number))
+}
+
+pub fn buyers() -> impl Iterator<Item = BuyerId> {
+    (0..BUYERS).map(buyer)
+}
+
+impl Story {
+    /// A sale that has just been made.
+    pub fn begin(event: EventId, seed: u64) -> Self {
+        let mut story = Self {
+            event,
+            sale: Sale::new(),
+            entries: Vec::new(),
+            random: StdRng::seed_from_u64(seed),
+            now: NOON,
+            reservations: Vec::new(),
+            payments: Vec::new(),
+        };
+        let config = Box::new(small_config(NOON));
+        assert!(story.tell(Command::Configure { config, plan: small_plan(10, 20), by: buyer(99) }));
+        story
+    }
+
+    /// A sale that has seen this many wishes, and at last, sometimes, its cancellation.
+    pub fn told(event: EventId, seed: u64, wishes: usize) -> Self {
+        let mut story = Self::begin(event, seed);
+        for _ in 0..wishes {
+            story.wish();
+        }
+        if story.random.random_bool(0.3) {
+            story.tell(Command::CancelSale { by: buyer(99) });
+            while story.tell(Command::Tick) {}
+        }
+        story
+    }
+
+    /// Decides and applies; whether anything happened.
+    pub fn tell(&mut self, command: Command) -> bool {
+        let Ok(decision) = self.sale.decide(&command, self.now, EPOCH) else { return false };
+        let happened = !decision.facts.is_empty();
+        for fact in decision.facts {
+            let entry = Entry { seq: self.sale.seq().next(), epoch: EPOCH, at: self.now, fact };
+            self.sale.apply(&entry);
+            self.entries.push(entry);
+        }
+        happened
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        while self.tell(Command::Tick) {}
+    }
+
+    /// A hold of the best seats; its reservation, if it was granted.
+    pub fn hold(&mut self, buyer: BuyerId, quantity: u16) -> Option<ReservationId> {
+        let category = CategoryIndex(self.random.random_range(0..2));
+        self.hold_selection(buyer, Selection::Best { category, quantity })
+    }
+
+    fn hold_selection(&mut self, buyer: BuyerId, selection: Selection) -> Option<ReservationId> {
+        let reservation = ReservationId::new(self.event, self.now.unix_millis(), self.random.random());
+        self.reservations.push(reservation);
+        self.tell(Command::Hold(Hold { reservation, buyer, selection, slot: None, key: None })).then_some(reservation)
+    }
+
+    /// Opens and starts a payment.
+    pub fn pay(&mut self, reservation: ReservationId) -> Option<PaymentId> {
+        let payment = PaymentId::new(self.event, self.now.unix_millis(), self.random.random());
+        let view = self.sale.reservation(reservation)?;
+        self.payments.push((payment, reservation));
+        let (buyer, amount) = (view.buyer, view.amount);
+        self.tell(Command::OpenPayment(OpenPayment { payment, buyer, reservation, amount, key: None }));
+        let transaction = format!("sim_ok_{}", self.random.random::<u16>()).into();
+        self.random.random_bool(0.9).then(|| ())?;
+        let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key: None };
+        self.tell(Command::ConfirmPayment(confirm)).then_some(payment)
+    }
+
+    fn seats(&mut self) -> onsale_engine::sale::Seats {
+        let first = self.random.random_range(0..198u32);
+        (first..first + self.random.random_range(1..=3)).map(SeatIndex).collect()
+    }
+
+    fn any_reservation(&mut self) -> Option<ReservationId> {
+        let recent = self.reservations.len().min(8);
+        let at = self.reservations.len().checked_sub(1 + self.random.random_range(0..recent.max(1)))?;
+        Some(self.reservations[at])
+    }
+
+    fn any_payment(&mut self) -> Option<PaymentId> {
+        let recent = self.payments.len().min(6);
+        let at = self.payments.len().checked_sub(1 + self.random.random_range(0..recent.max(1)))?;
+        Some(self.payments[at].0)
+    }
+
+    fn wish(&mut self) {
+        match self.random.random_range(0..100) {
+            0..20 => {
+                let (buyer, quantity) = (buyer(self.random.random_range(0..BUYERS)), self.random.random_range(1..=3));
+                self.hold(buyer, quantity);
+            }
+            20..35 => {
+                let (buyer, seats) = (buyer(self.random.random_range(0..BUYERS)), self.seats());
+                self.hold_selection(buyer, Selection::These(seats));
+            }
+            35..55 => {
+                let Some(reservation) = self.any_reservation() else { return };
+                let Some(buyer) = self.sale.reservation(reservation).map(|view| view.buyer) else { return };
+                let seats = self.seats();
+                match self.random.random_range(0..3) {
+                    0 => self.tell(Command::ChangeHold(ChangeHold { buyer, reservation, seats })),
+                    1 => self.tell(Command::ReleaseHold { buyer, reservation }),
+                    _ => self.tell(Command::CancelReservation { buyer, reservation }),
+                };
+            }
+            55..70 => {
+                let Some(reservation) = self.any_reservation() else { return };
+                self.pay(reservation);
+            }
+            70..85 => {
+                let Some(payment) = self.any_payment() else { return };
+                let amount = self.sale.payment(payment).map(|view| view.amount).unwrap_or_default();
+                let outcome = match self.random.random_range(0..8) {
+                    0..4 => ChargeOutcome::Captured { amount },
+                    4 => ChargeOutcome::Captured { amount: Amount(amount.0 + 1) },
+                    5 => ChargeOutcome::Declined { reason: "no_funds".into() },
+                    6 => ChargeOutcome::NotCharged,
+                    _ => ChargeOutcome::Unknown,
+                };
+                self.tell(Command::SettleCharge { payment, outcome });
+            }
+            85..90 => {
+                let Some(payment) = self.any_payment() else { return };
+                self.tell(Command::SettleRefund { payment });
+            }
+            90..92 => {
+                let change = SteeringChange { rate_per_second: Some(self.random.random_range(1..50)), ..Default::default() };
+                self.tell(Command::Steer { change, by: buyer(99) });
+            }
+            _ => {
+                let time = Duration::from_millis(self.random.random_range(0..90_000));
+                self.pass(time);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the journal's and the projections' suites share: a storage that can be opened again, and entries to put in.
+
+use onsale_adapters::sqlite::{DataDir, SqliteJournal, SqliteReader};
+use onsale_engine::fakes::{FakePlans, small_config, small_plan};
+use onsale_engine::id::{BuyerId, Epoch, EventId, ReservationId, SeatIndex, Seq};
+use onsale_engine::money::Amount;
+use onsale_engine::ports::{Journal, JournalEntry, JournalReader};
+use onsale_engine::sale::{Entry, Fact};
+use onsale_engine::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// When the tests' first fact happens.
+pub const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
+
+/// Both sides of a journal.
+pub struct Opened {
+    pub journal: Box<dyn Journal>,
+    pub reader: Arc<dyn JournalReader>,
+}
+
+/// Somewhere that a journal lies; opening it again finds what was committed.
+pub trait Storage {
+    fn open(&self) -> Opened;
+}
+
+/// A data directory that goes away with the test.
+pub struct Directory(TempDir);
+
+impl Directory {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    pub fn data(&self) -> DataDir {
+        DataDir::open(self.0.path()).unwrap()
+    }
+}
+
+pub fn plans() -> Arc<FakePlans> {
+    Arc::new(FakePlans::of(&[small_plan(10, 20)]))
+}
+
+impl Storage for Directory {
+    fn open(&self) -> Opened {
+        let dir = self.data();
+        let reader = SqliteReader::open(&dir, plans()).unwrap();
+        Opened { journal: Box::new(SqliteJournal::open(&dir).unwrap()), reader: Arc::new(reader) }
+    }
+}
+
+pub fn event(number: u128) -> EventId {
+    EventId(Uuid::from_u128(number))
+}
+
+/// Two seats held; each number gives other ones.
+pub fn held(event: EventId, number: u64) -> Fact {
+    let seat = |at: u64| SeatIndex((at % 200) as u32);
+    Fact::SeatsHeld {
+        reservation: ReservationId::new(event, number, number),
+        buyer: BuyerId(Uuid::from_u128(u128::from(number))),
+        seats: [seat(number * 2), seat(number * 2 + 1)].into_iter().collect(),
+        amount: Amount(300_000),
+        expires_at: NOON + Duration::from_secs(300 + number),
+    }
+}
+
+pub fn entry(epoch: Epoch, seq: u64, fact: Fact) -> Entry {
+    Entry { seq: Seq(seq), epoch, at: NOON + Duration::from_millis(seq), fact }
+}
+
+/// The rules for seq 1, a hold for every other one.
+pub fn journal_entry(event: EventId, epoch: Epoch, seq: u64) -> JournalEntry {
+    let fact = match seq {
+        1 => Fact::Configured {
+            config: Box::new(small_config(NOON)),
+            plan: small_plan(10, 20),
+            by: BuyerId(Uuid::from_u128(7)),
+        },
+        _ => held(event, seq),
+    };
+    JournalEntry { event, entry: entry(epoch, seq, fact) }
+}
+
+/// Everything after `after`.
+pub fn read(reader: &dyn JournalReader, event: EventId, after: u64) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    reader.replay(event, Seq(after), &mut |entry| entries.push(entry)).unwrap();
+    entries
+}
