@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod catalogue;
 mod checkpoint;
 mod data_dir;
@@ -18,6 +19,7 @@ mod reader;
 mod tables;
 
 pub use accounts::SqliteAccounts;
+pub use audit::{ProjectedRows, projected_rows};
 pub use catalogue::SqliteCatalogue;
 pub use data_dir::{DataDir, OpenError};
 pub use journal::SqliteJournal;

@@ -126,6 +126,14 @@ impl SqliteReader {
         }
     }
 
+    /// The chain that is stored with a row; the one that an event begins with at 0.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
+        self.stored_chain(event, seq)
+    }
+
     fn stored_chain(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
         if seq == Seq(0) {
             return Ok(Some(self.dir.chain_key().genesis(event)));

@@ -156,6 +156,19 @@ fn count(connection: &Connection, sql: &str, buyer: BuyerId) -> rusqlite::Result
     Ok(counted.cast_unsigned())
 }
 
+/// Every reservation of an event, by id.
+pub(super) fn reservations_of_event(connection: &Connection, event: EventId) -> rusqlite::Result<Vec<ReservationView>> {
+    let found = reservations(connection, "WHERE event_id = ?1 ORDER BY id", [event.0.as_bytes()])?;
+    Ok(found.into_iter().map(|(_, view)| view).collect())
+}
+
+/// Every payment of an event, by id.
+pub(super) fn payments_of_event(connection: &Connection, event: EventId) -> rusqlite::Result<Vec<PaymentRecord>> {
+    let sql = format!("SELECT {PAYMENT_COLUMNS} FROM payments WHERE event_id = ?1 ORDER BY id");
+    let mut statement = connection.prepare(&sql)?;
+    statement.query_map([event.0.as_bytes()], payment_record)?.collect()
+}
+
 /// Writes a reservation's final row, and its seats if they are other ones.
 pub(super) fn write_reservation(
     connection: &Connection,
