@@ -190,17 +190,12 @@ impl Sale {
     fn check_seats(&self, config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Result<(), Rejection> {
         let taken: Seats = seats.iter().copied().filter(|seat| !ledger.is_free(*seat) && !own.contains(seat)).collect();
         if !taken.is_empty() {
-            let alternative = ledger.alternative(seats, config.no_orphans);
-            return Err(Rejection::SeatUnavailable { taken, alternative });
+            return Err(Rejection::SeatUnavailable { taken, alternative: instead(config, ledger, seats, own) });
         }
         if config.no_orphans {
             let orphans = ledger.orphans(seats, own);
-            if !orphans.is_empty() {
-                let alternative = ledger.alternative(seats, true);
-                // The last blocks of a hall may be left with a single seat when nothing else could be sold.
-                if alternative.is_some() || !ledger.is_block(seats) {
-                    return Err(Rejection::OrphanSeat { orphans, alternative });
-                }
+            if !orphans.is_empty() && !may_leave_one(ledger, seats, own) {
+                return Err(Rejection::OrphanSeat { orphans, alternative: instead(config, ledger, seats, own) });
             }
         }
         Ok(())
@@ -339,6 +334,24 @@ impl Sale {
         }
         Ok(Decision::done(smallvec![Fact::SaleRetired { by }]))
     }
+}
+
+/// The nearest block that would succeed instead of these seats for whoever gives `own` back.
+fn instead(config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Option<Seats> {
+    if !config.no_orphans {
+        return ledger.alternative(seats, false);
+    }
+    let last = || ledger.alternative(seats, false).filter(|block| may_leave_one(ledger, block, own));
+    block_without_orphans(ledger, seats, own).or_else(last)
+}
+
+/// A block may leave a single seat behind when no other could be sold, as the last ones of a hall.
+fn may_leave_one(ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> bool {
+    ledger.is_block(seats) && block_without_orphans(ledger, seats, own).is_none()
+}
+
+fn block_without_orphans(ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Option<Seats> {
+    ledger.alternative(seats, true).filter(|block| ledger.orphans(block, own).is_empty())
 }
 
 /// What seats cost together. Prices are bounded, so the sum of one hold cannot overflow.

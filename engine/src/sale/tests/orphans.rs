@@ -1,6 +1,7 @@
 //! The no-orphan rule: no hold may leave a single free seat between taken ones, unless nothing else could be sold.
 
 use super::stage::Stage;
+use crate::sale::Rejection;
 
 fn on_sale(rows: &[&str]) -> Stage {
     let mut stage = Stage::hall(rows).rules(|config| config.no_orphans = true);
@@ -57,7 +58,7 @@ fn without_the_rule_single_seats_are_left() {
 #[test]
 fn when_nothing_else_can_be_sold_a_block_may_leave_one() {
     let mut stage = on_sale(&["VVV"]);
-    stage.buyer(1).cannot_hold(["A-1", "A-3"]).orphans(["A-2"]).nothing_instead();
+    stage.buyer(1).cannot_hold(["A-1", "A-3"]).orphans(["A-2"]).try_instead(["A-1", "A-2"]);
     stage.buyer(1).holds(["A-1", "A-2"]);
     stage.buyer(2).holds(["A-3"]);
 }
@@ -106,4 +107,32 @@ fn the_rule_does_not_bind_releases_and_expiries() {
     stage.buyer(1).releases(first);
     stage.buyer(3).holds(["A-2", "A-1"]);
     stage.at("10:06:00").shows("A", "......hhhh");
+}
+
+#[test]
+fn an_alternative_for_a_change_can_be_had() {
+    let mut stage = on_sale(&["VVVVVVVVVV", "VVVVV"]);
+    stage.begins_with("A", "h.........").begins_with("B", "hhhhh");
+    let hold = stage.buyer(1).holds(["A-2"]);
+    let refused = stage.buyer(1).cannot_change(hold, ["A-2", "A-4"]).orphans(["A-3"]);
+    let Rejection::OrphanSeat { alternative: Some(seats), .. } = refused.rejection else { panic!("no alternative") };
+    let names = stage.names(&seats);
+    stage.buyer(1).changes(hold, [names[0].as_str(), names[1].as_str()]);
+}
+
+#[test]
+fn where_only_blocks_that_leave_one_are_left_the_alternative_is_one_of_them() {
+    let mut stage = on_sale(&["VVVVV"]);
+    stage.begins_with("A", "hh...");
+    stage.buyer(1).cannot_hold(["A-2", "A-3"]).taken(["A-2"]).try_instead(["A-3", "A-4"]);
+    stage.buyer(1).holds(["A-3", "A-4"]);
+}
+
+#[test]
+fn whoever_holds_a_single_seat_may_still_change_away_from_it() {
+    let mut stage = on_sale(&["VVVVVVVVVV"]);
+    stage.begins_with("A", "h.h.......");
+    let hold = stage.buyer(1).holds(["A-2"]);
+    stage.buyer(1).changes(hold, ["A-4"]);
+    stage.shows("A", "h.hh......");
 }
