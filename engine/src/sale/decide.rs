@@ -126,17 +126,21 @@ impl Sale {
         }
         let (config, ledger) = self.on_sale()?;
         let quantity = match &hold.selection {
-            Selection::These(seats) if seats.iter().any(|seat| !ledger.plan.has(*seat)) => return Err(Rejection::SeatNotFound),
-            Selection::These(seats) => seats.len(),
-            Selection::Best { category, .. } if category.at() >= config.prices.len() => return Err(Rejection::CategoryNotFound),
+            Selection::These(seats) => {
+                check_known(ledger, seats)?;
+                seats.len()
+            }
+            Selection::Best { category, .. } if category.at() >= ledger.plan.categories().len() => {
+                return Err(Rejection::CategoryNotFound);
+            }
             Selection::Best { quantity, .. } => usize::from(*quantity),
         };
         self.check_slot(hold.buyer, hold.slot, now)?;
         self.check_open(config, now)?;
-        self.check_limit(config, hold.buyer, quantity, 0)?;
         if self.reservations.get(hold.reservation).is_some() {
             return Err(Rejection::NotPending);
         }
+        self.check_limit(config, hold.buyer, quantity, 0)?;
         let seats = match &hold.selection {
             Selection::These(seats) => {
                 self.check_seats(config, ledger, seats, &[])?;
@@ -209,9 +213,7 @@ impl Sale {
     fn decide_change(&self, change: &ChangeHold, now: Timestamp) -> Result<Decision, Rejection> {
         let (config, ledger) = self.on_sale()?;
         let reservation = self.own(change.buyer, change.reservation)?;
-        if change.seats.iter().any(|seat| !ledger.plan.has(*seat)) {
-            return Err(Rejection::SeatNotFound);
-        }
+        check_known(ledger, &change.seats)?;
         self.check_pending(reservation, now)?;
         let view = &reservation.row.view;
         self.check_limit(config, change.buyer, change.seats.len(), view.seats.len() as u16)?;
@@ -334,6 +336,12 @@ impl Sale {
         }
         Ok(Decision::done(smallvec![Fact::SaleRetired { by }]))
     }
+}
+
+/// Whether these are seats of the hall, and any at all: nothing is ever held of no seats.
+fn check_known(ledger: &Ledger, seats: &[SeatIndex]) -> Result<(), Rejection> {
+    let known = !seats.is_empty() && seats.iter().all(|seat| ledger.plan.has(*seat));
+    known.then_some(()).ok_or(Rejection::SeatNotFound)
 }
 
 /// The nearest block that would succeed instead of these seats for whoever gives `own` back.

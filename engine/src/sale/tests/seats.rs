@@ -209,3 +209,19 @@ fn an_id_is_never_used_for_two_reservations() {
     };
     assert_eq!(stage.tell(&crate::sale::Command::Hold(again)), Err(Rejection::NotPending));
 }
+
+#[test]
+fn no_seats_are_no_hold() {
+    let mut stage = on_sale();
+    let hold = stage.buyer(1).holds(["A-1"]);
+    stage.buyer(1).cannot_change(hold, []).because(Rejection::SeatNotFound);
+    stage.buyer(1).cannot_hold([]).because(Rejection::SeatNotFound);
+}
+
+#[test]
+fn a_price_too_many_makes_no_category() {
+    let mut stage = Stage::theatre().rules(|config| config.prices.push(Amount(300)));
+    let category = crate::id::CategoryIndex(2);
+    let best = crate::sale::Selection::Best { category, quantity: 1 };
+    assert_eq!(stage.at("10:00:00").buyer(1).tries(best), Err(Rejection::CategoryNotFound));
+}
