@@ -109,6 +109,12 @@ impl Reservations {
 
     /// Changes a reservation through `change` and keeps every count and deadline right.
     pub(crate) fn update(&mut self, id: ReservationId, change: impl FnOnce(&mut Reservation)) {
+        self.alter(id, change);
+        self.drop_old_deadlines();
+        self.forget_oldest();
+    }
+
+    fn alter(&mut self, id: ReservationId, change: impl FnOnce(&mut Reservation)) {
         let Some(&key) = self.index.get(&id) else { return };
         let Some(reservation) = self.slab[key as usize].as_mut() else { return };
         let before = weight(reservation);
@@ -140,7 +146,6 @@ impl Reservations {
         if pending && deadline != old_deadline {
             self.moved.insert((deadline, born, key));
         }
-        self.tidy();
     }
 
     /// The pending hold that ends next, and when.
@@ -150,14 +155,18 @@ impl Reservations {
         Some((first.0, reservation.row.view.id))
     }
 
-    /// Drops deadlines that are not true any more from the front, and the oldest ended reservations.
-    fn tidy(&mut self) {
+    /// Drops deadlines that are not true any more from the front.
+    fn drop_old_deadlines(&mut self) {
         while self.deadlines.front().is_some_and(|deadline| !self.stands(deadline)) {
             self.deadlines.pop_front();
         }
         while self.moved.first().is_some_and(|deadline| !self.stands(deadline)) {
             self.moved.pop_first();
         }
+    }
+
+    /// Drops ended reservations beyond the bound, the oldest first, though none whose money is open.
+    fn forget_oldest(&mut self) {
         while self.ended.len() > ENDED_RESERVATIONS_KEPT {
             let Some(oldest) = self.ended.pop_front() else { break };
             if self.has_open_money(oldest) {
@@ -200,8 +209,14 @@ impl Reservations {
     }
 
     pub(crate) fn open_payment(&mut self, row: PaymentRow) {
+        self.attach(row);
+        self.drop_old_deadlines();
+        self.forget_oldest();
+    }
+
+    fn attach(&mut self, row: PaymentRow) {
         let (payment, charging) = (row.view.id, row.charging_until);
-        self.update(row.view.reservation, |reservation| {
+        self.alter(row.view.reservation, |reservation| {
             reservation.payments.push(payment);
             reservation.charging_until = charging;
         });
@@ -250,14 +265,15 @@ impl Reservations {
         live.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// From a snapshot's rows.
+    /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.
     pub(crate) fn from_rows(rows: Vec<ReservationRow>, payments: Vec<PaymentRow>) -> Self {
         let mut all = Self::default();
         let (mut pending, rest): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.view.status == ReservationStatus::Pending);
         pending.sort_by_key(|row| (row.view.hold_expires_at, row.born));
         pending.into_iter().chain(rest).for_each(|row| all.insert(row));
-        payments.into_iter().for_each(|row| all.open_payment(row));
+        payments.into_iter().for_each(|row| all.attach(row));
+        all.drop_old_deadlines();
         all
     }
 

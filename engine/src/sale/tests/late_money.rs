@@ -146,3 +146,27 @@ fn a_payment_that_is_not_needed_any_more_fails() {
     assert_eq!(stage.payment(second), PaymentStatus::Failed(PaymentFailure::HoldEnded));
     stage.buyer(1).cannot_confirm(second).because(Rejection::HoldExpired);
 }
+
+#[test]
+fn ended_reservations_are_forgotten_beyond_a_bound_but_not_while_money_is_open() {
+    let (mut stage, hold, payment) = expired();
+    let other = stage.buyer(3).holds(["A-5"]);
+    stage.buyer(3).releases(other);
+    stage.churns(crate::limits::ENDED_RESERVATIONS_KEPT - 2);
+    for _ in 0..6 {
+        stage.churns(1);
+        let snapshot = stage.sale.snapshot();
+        let mut restored = crate::sale::Sale::from_snapshot(snapshot.clone());
+        assert!(restored.snapshot() == snapshot);
+        let before = stage.journal.len();
+        stage.churns(1);
+        stage.journal[before..].iter().for_each(|entry| restored.apply(entry));
+        assert!(restored.snapshot() == stage.sale.snapshot(), "it goes on from a snapshot as if nothing had happened");
+    }
+    assert!(stage.sale.reservation(other).is_none(), "forgotten");
+    assert!(stage.sale.reservation(hold).is_some(), "its money is open");
+    stage.captures(payment);
+    assert_eq!(stage.status(hold), ReservationStatus::Confirmed);
+    stage.churns(100);
+    assert!(stage.sale.snapshot().reservations.len() <= crate::limits::ENDED_RESERVATIONS_KEPT + 1);
+}
