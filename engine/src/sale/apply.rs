@@ -79,7 +79,7 @@ impl Sale {
             Fact::Steered { steering, by: _ } => self.steering = Some(Box::new(steering.clone())),
             Fact::SaleCancelled { by: _ } => {
                 self.phase = SalePhase::Cancelled;
-                self.sweep = self.reservations.live_ids().into();
+                self.sweep = self.reservations.live_ones();
             }
             Fact::SaleRetired { by: _ } => self.phase = SalePhase::Retired,
             Fact::KeyRemembered { key, answer } => self.keys.insert(*key, entry.at, answer.clone()),
@@ -132,6 +132,7 @@ impl Sale {
     fn end_hold(&mut self, id: ReservationId, status: ReservationStatus) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let (buyer, seats) = (reservation.row.view.buyer, reservation.row.view.seats.clone());
+        self.sweep.remove(&(reservation.row.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.watching_holds(buyer, |sale| {
             sale.reservations.update(id, |reservation| reservation.row.view.status = status);
@@ -183,6 +184,7 @@ impl Sale {
     fn cancel_reservation(&mut self, id: ReservationId, refund: Amount) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let seats = reservation.row.view.seats.clone();
+        self.sweep.remove(&(reservation.row.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.reservations.update(id, |reservation| {
             reservation.row.view.status = ReservationStatus::Cancelled;
@@ -192,9 +194,6 @@ impl Sale {
 
     /// Since when admission has been possible without a break: its rate counts from there.
     fn note_possibility(&mut self, entry: &Entry) {
-        while self.sweep.front().is_some_and(|id| self.reservations.get(*id).is_none_or(|r| !r.is_live())) {
-            self.sweep.pop_front();
-        }
         if !self.admission_is_possible() {
             self.room.possible_since = None;
         } else if self.room.possible_since.is_none() {

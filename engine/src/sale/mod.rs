@@ -42,7 +42,7 @@ use keys::Keys;
 use ledger::Ledger;
 use reservations::Reservations;
 use room::Room;
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use decide::{Decision, Outcome};
@@ -60,8 +60,8 @@ pub struct Sale {
     keys: Keys,
     tickets: u64,
     room: Room,
-    /// Live reservations of a cancelled sale that are still to be ended.
-    sweep: VecDeque<ReservationId>,
+    /// Live reservations of a cancelled sale, in the order of their making: all are still to be ended.
+    sweep: BTreeSet<(Seq, ReservationId)>,
 }
 
 impl Default for Sale {
@@ -85,7 +85,7 @@ impl Sale {
             keys: Keys::default(),
             tickets: 0,
             room: Room::default(),
-            sweep: VecDeque::new(),
+            sweep: BTreeSet::new(),
         }
     }
 
@@ -292,8 +292,8 @@ impl Sale {
             }
         }
         let sweep = match snapshot.phase {
-            SalePhase::Cancelled => reservations.live_ids().into(),
-            SalePhase::Unconfigured | SalePhase::Scheduled | SalePhase::Retired => VecDeque::new(),
+            SalePhase::Cancelled => reservations.live_ones(),
+            SalePhase::Unconfigured | SalePhase::Scheduled | SalePhase::Retired => BTreeSet::new(),
         };
         let room = Room::from_snapshot(snapshot.room, |buyer| reservations.buyer(buyer).holds > 0);
         Self {

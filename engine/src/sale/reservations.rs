@@ -259,10 +259,8 @@ impl Reservations {
     }
 
     /// Live ones, the oldest first; walks all, for the sweep after a cancellation.
-    pub(crate) fn live_ids(&self) -> Vec<ReservationId> {
-        let mut live: Vec<_> = self.iter().filter(|r| r.is_live()).map(|r| (r.row.born, r.row.view.id)).collect();
-        live.sort_unstable();
-        live.into_iter().map(|(_, id)| id).collect()
+    pub(crate) fn live_ones(&self) -> BTreeSet<(Seq, ReservationId)> {
+        self.iter().filter(|r| r.is_live()).map(|r| (r.row.born, r.row.view.id)).collect()
     }
 
     /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.

@@ -4,7 +4,7 @@
 use crate::id::Slot;
 use crate::sale::decide::Decision;
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason};
-use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
+use crate::sale::reply::{ReservationStatus, SalePhase};
 use crate::sale::Sale;
 use crate::sale::window::Window;
 use crate::time::Timestamp;
@@ -85,11 +85,7 @@ impl Sale {
 
     /// A live reservation of a cancelled sale; one that is being charged waits for the outcome.
     fn next_to_sweep(&self) -> Option<crate::id::ReservationId> {
-        let idle = |id: &&crate::id::ReservationId| {
-            self.reservations.get(**id).is_some_and(|r| r.is_live())
-                && self.reservations.last_payment(**id).is_none_or(|row| row.view.status != PaymentStatus::Charging)
-        };
-        self.sweep.iter().find(idle).copied()
+        self.sweep.iter().map(|(_, id)| *id).find(|id| !self.is_charging(*id))
     }
 
     fn sweep_one(&self) -> Option<Facts> {
