@@ -2,7 +2,9 @@
 
 use crate::accounts::Passwords;
 use crate::auth::{AccessTokens, Seals};
+use crate::health::Checks;
 use crate::idempotency::InFlight;
+use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
@@ -39,6 +41,10 @@ pub struct App {
     pub in_flight: InFlight,
     /// What reading handlers share.
     pub readers: Readers,
+    /// The last check of the invariants.
+    pub checks: Checks,
+    /// Counters of requests.
+    pub http: Arc<HttpMetrics>,
     /// Cancelled when the server drains: streams end, long waits give up.
     pub draining: CancellationToken,
     /// How long the payment provider may take.

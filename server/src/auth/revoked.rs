@@ -37,6 +37,18 @@ impl Revoked {
         self.0.contains_key(&access_id)
     }
 
+    /// How many are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets those whose tokens have ended; answers how many are left.
     pub fn prune(&self, now: Timestamp) -> usize {
         self.0.retain(|_, until| *until > now);

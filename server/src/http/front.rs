@@ -46,7 +46,7 @@ pub struct Front {
     clock: Arc<dyn Clock>,
     request_timeout: Duration,
     draining: CancellationToken,
-    metrics: HttpMetrics,
+    metrics: Arc<HttpMetrics>,
     logged: LogBudget,
 }
 
@@ -59,7 +59,7 @@ impl Front {
         request_timeout: Duration,
         draining: CancellationToken,
     ) -> Self {
-        let metrics = HttpMetrics::new(&router);
+        let metrics = Arc::new(HttpMetrics::new(&router));
         Self { router, app: OnceLock::new(), clock, request_timeout, draining, metrics, logged: LogBudget::default() }
     }
 
@@ -82,7 +82,7 @@ impl Front {
 
     /// The counters of requests.
     #[must_use]
-    pub fn metrics(&self) -> &HttpMetrics {
+    pub fn metrics(&self) -> &Arc<HttpMetrics> {
         &self.metrics
     }
 
@@ -170,6 +170,7 @@ impl Front {
     fn before_open(&self, route: &Route) -> Result<Response, Problem> {
         match route.path {
             "/health/live" => response::ok(&serde_json::json!({ "status": "UP" })),
+            "/health/ready" => Err(Problem::unavailable("STARTING", "the server is starting", 1)),
             _ => Err(Problem::unavailable("OVERLOADED", "the server is starting; nothing was done", 1)),
         }
     }
@@ -186,7 +187,9 @@ impl Front {
         elapsed: Duration,
     ) {
         let status = response.status();
-        let failed = status.is_server_error();
+        // A readiness check that says no is an answer, not a failure.
+        let is_probe = refusal.as_ref().is_some_and(|refusal| matches!(refusal.code, "STARTING" | "DRAINING"));
+        let failed = status.is_server_error() && !is_probe;
         if !failed && !tracing::enabled!(target: "onsale::access", tracing::Level::DEBUG) {
             return;
         }

@@ -1,0 +1,99 @@
+//! The command line: what can be asked of the binary, and how each command ends. Exit codes: 0 done, 1 failed, 2 the
+//! configuration or the command line has mistakes.
+
+use crate::config::{Config, ConfigError};
+use crate::logging;
+use crate::server::{Server, bind};
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs on-sales: a waiting room, seats, payments and tickets over HTTP, durable from one command.
+#[derive(Debug, Parser)]
+#[command(name = "onsale", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration. `config.toml` of the working directory is read when it exists, unless another is named;
+    /// `ONSALE__SECTION__KEY` in the environment overrides any key.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (also without any command): answers HTTP until SIGTERM or SIGINT, then drains.
+    Serve,
+}
+
+/// Does what the command line asks for.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => with_config(cli.config, serve),
+    }
+}
+
+/// Reads the configuration, starts log and runtime, and runs a command on them.
+fn with_config<F>(file: Option<PathBuf>, command: impl FnOnce(Config) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Box<dyn std::error::Error>>>,
+{
+    let config = match Config::load(file.as_deref(), std::env::vars_os()) {
+        Ok(config) => config,
+        Err(error @ ConfigError(_)) => return failed(2, &error),
+    };
+    let _written_at_the_end = logging::start(&config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("onsale-http").enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(1, &error),
+    };
+    match runtime.block_on(command(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(1, &error),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listen = config.server.listen;
+    let socket = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let mut running = Server::start(config, socket)?;
+    tracing::info!(address = %running.address(), "listening; recovering");
+    let told_to_stop = tokio::select! {
+        started = running.ready() => {
+            started?;
+            tracing::info!(address = %running.address(), "ready");
+            false
+        }
+        () = told(&mut terminate, &mut interrupt) => true,
+    };
+    if !told_to_stop {
+        told(&mut terminate, &mut interrupt).await;
+    }
+    tracing::info!("draining");
+    tokio::select! {
+        () = running.stop() => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = told(&mut terminate, &mut interrupt) => Err("told again to stop: not drained".into()),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn failed(code: u8, error: &dyn Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "onsale: {error}");
+    ExitCode::from(code)
+}

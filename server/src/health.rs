@@ -1,0 +1,149 @@
+//! Liveness, readiness and metrics. What is checked here is read from committed state, off the path of requests: a
+//! scrape must never hold a sale up.
+
+use crate::app::App;
+use crate::http::{Context, Problem, Request, Response, Route, response};
+use crate::logging;
+use crate::metrics::write_single;
+use onsale_engine::id::{EventId, Seq};
+use onsale_engine::runtime::{JournalHealth, SaleHandle};
+use onsale_engine::sale::{Sale, SalePhase};
+use onsale_engine::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a check of the invariants stands before it is made again.
+const CHECK_STANDS_FOR: Duration = Duration::from_secs(10);
+/// Events that have series of their own; the rest are in the totals only.
+const EVENTS_SHOWN: usize = 100;
+
+/// The routes of this family; they have no base path.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/health/live", live).public(),
+        Route::get("/health/ready", ready).public(),
+        Route::get("/metrics", metrics).public(),
+    ]
+}
+
+async fn live(_: Context, _: Request) -> Result<Response, Problem> {
+    response::ok(&serde_json::json!({ "status": "UP" }))
+}
+
+/// 200 while reads can be served, with what cannot; before the start's end the front answers by itself.
+async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
+    if ctx.app.draining.is_cancelled() {
+        return Err(Problem::unavailable("DRAINING", "the server is stopping", 5));
+    }
+    let health = ctx.app.engine.health();
+    let mut degraded = Vec::new();
+    match health.journal {
+        JournalHealth::Good => {}
+        JournalHealth::Failing => degraded.push("JOURNAL".to_owned()),
+        JournalHealth::Fatal => return Err(Problem::storage_unavailable()),
+    }
+    if ctx.app.payments.is_unavailable() {
+        degraded.push("PAYMENT_PROVIDER".to_owned());
+    }
+    degraded.extend(health.damaged.iter().map(|(event, _)| format!("EVENT_DAMAGED {event}")));
+    degraded.extend(health.quarantined.iter().map(|event| format!("EVENT_QUARANTINED {event}")));
+    let status = if degraded.is_empty() { "UP" } else { "DEGRADED" };
+    response::ok(&serde_json::json!({ "status": status, "degraded": degraded }))
+}
+
+async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
+    let mut out = String::with_capacity(16 * 1024);
+    let violations = ctx.app.checks.violations(&ctx.app).await;
+    let help = "Invariants of seats, places and money that do not hold; must read 0.";
+    write_single(&mut out, "gauge", "onsale_invariant_violations", help, violations);
+    write_engine(&mut out, &ctx.app);
+    write_sales(&mut out, &ctx.app.engine.sales());
+    ctx.app.http.write(&mut out);
+    Ok(response::text("text/plain; version=0.0.4; charset=utf-8", out))
+}
+
+fn write_engine(out: &mut String, app: &App) {
+    let health = app.engine.health();
+    let (failing, fatal) = (health.journal == JournalHealth::Failing, health.journal == JournalHealth::Fatal);
+    let is_up = u8::from(!failing && !fatal);
+    write_single(out, "gauge", "onsale_journal_up", "1 while the journal takes facts.", is_up);
+    write_single(out, "counter", "onsale_facts_total", "Facts committed since the start.", health.facts);
+    write_single(out, "counter", "onsale_batches_total", "Batches committed since the start.", health.batches);
+    let help = "Committed facts that are not in the projections yet.";
+    write_single(out, "gauge", "onsale_projection_lag_facts", help, health.projection_lag);
+    write_single(out, "counter", "onsale_actor_rebuilds_total", "Actors rebuilt since the start.", health.rebuilds);
+    let unserved = health.damaged.len() + health.quarantined.len();
+    write_single(out, "gauge", "onsale_events_unserved", "Events that are damaged or quarantined.", unserved);
+    let help = "Log lines dropped because the log was not read fast enough.";
+    write_single(out, "counter", "onsale_log_lines_dropped_total", help, logging::dropped_lines());
+    write_single(out, "gauge", "onsale_revoked_tokens", "Revoked access tokens remembered.", app.tokens.revoked().len());
+}
+
+fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
+    let mut seats = String::new();
+    let mut rooms = String::new();
+    for sale in sales.iter().filter(|sale| sale.view().phase() == SalePhase::Scheduled).take(EVENTS_SHOWN) {
+        let event = sale.event();
+        let (counts, steering) = {
+            let view = sale.view();
+            (view.counts(), view.steering())
+        };
+        for (state, count) in [("available", counts.available), ("held", counts.held), ("sold", counts.sold)] {
+            let _ = writeln!(seats, "onsale_seats{{event=\"{event}\",state=\"{state}\"}} {count}");
+        }
+        let Some(room) = steering else { continue };
+        for (state, count) in [("waiting", room.waiting), ("active", room.active), ("admitted", room.admitted_total)] {
+            let _ = writeln!(rooms, "onsale_buyers{{event=\"{event}\",state=\"{state}\"}} {count}");
+        }
+    }
+    let _ = write!(out, "# HELP onsale_seats Seats of an event by state.\n# TYPE onsale_seats gauge\n{seats}");
+    let _ = write!(out, "# HELP onsale_buyers Buyers of an event by where they stand.\n# TYPE onsale_buyers gauge\n{rooms}");
+}
+
+/// The last check of every sale's invariants.
+#[derive(Default)]
+pub struct Checks {
+    last: Mutex<LastCheck>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct LastCheck {
+    at: Option<Timestamp>,
+    by_event: HashMap<EventId, (Seq, usize)>,
+}
+
+impl Checks {
+    /// How many invariants do not hold. Made anew every ten seconds, for sales that have changed, on copies of them.
+    pub async fn violations(&self, app: &App) -> usize {
+        let _turn = self.turn.lock().await;
+        let now = app.clock.now();
+        let stands = self.last.lock().at.is_some_and(|at| now.since(at) < CHECK_STANDS_FOR);
+        if !stands {
+            for sale in app.engine.sales() {
+                self.check(&sale).await;
+            }
+            self.last.lock().at = Some(now);
+        }
+        self.last.lock().by_event.values().map(|(_, count)| count).sum()
+    }
+
+    async fn check(&self, sale: &SaleHandle) {
+        let event = sale.event();
+        let checked = self.last.lock().by_event.get(&event).map(|(seq, _)| *seq);
+        if checked == Some(sale.view().seq()) {
+            return;
+        }
+        let copy: Sale = sale.view().clone();
+        let seq = copy.seq();
+        let found = tokio::task::spawn_blocking(move || copy.check_invariants()).await.unwrap_or_default();
+        for violation in &found {
+            tracing::error!(%event, seq = seq.0, violation, "an invariant does not hold");
+        }
+        self.last.lock().by_event.insert(event, (seq, found.len()));
+    }
+}

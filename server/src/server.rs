@@ -1,0 +1,155 @@
+//! A whole server in one value: the port answers from the first moment (503 until everything is recovered), then
+//! serves, then drains. Tests and benches start it in their own process on port 0.
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router};
+use crate::wiring::{self, StartError};
+use crate::{accounts, catalogue, health, operators, payments, queue, reservations};
+use onsale_adapters::clock::SystemClock;
+use onsale_engine::ports::Clock;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// How often what is remembered in memory is looked through.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// The exit code when the journal's storage is lost.
+const EXIT_STORAGE_LOST: i32 = 74;
+
+/// Starts servers.
+pub struct Server;
+
+/// A server that is starting or running. Dropping it leaves it running; [`Running::stop`] ends it.
+pub struct Running {
+    address: SocketAddr,
+    drain_timeout: Duration,
+    draining: CancellationToken,
+    listener: Arc<Listener>,
+    accepting: JoinHandle<()>,
+    starting: JoinHandle<Result<Arc<App>, StartError>>,
+    app: Option<Arc<App>>,
+}
+
+/// Every route.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    [
+        health::routes(),
+        accounts::routes(),
+        catalogue::routes(),
+        queue::routes(),
+        reservations::routes(),
+        payments::routes(),
+        operators::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Opens the port. Binding may be repeated at once after a restart.
+///
+/// # Errors
+/// The operating system's.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Server {
+    /// Begins to start a server behind `socket`; [`Running::ready`] waits for the rest.
+    ///
+    /// # Errors
+    /// Two routes that cannot stand together, or a socket without an address: mistakes of the program.
+    pub fn start(config: Config, socket: TcpListener) -> Result<Running, RouteConflict> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let draining = CancellationToken::new();
+        let router = Router::new(routes())?;
+        let front = Front::new(router, Arc::clone(&clock), config.server.request_timeout, draining.clone());
+        let front = Arc::new(front);
+        let limits = Limits { connections: config.server.max_connections, idle: config.server.idle_timeout };
+        let listener = Arc::new(Listener::new(Arc::clone(&front), limits, draining.clone()));
+        let address = socket.local_addr().unwrap_or(config.server.listen);
+        let accepting = tokio::spawn({
+            let listener = Arc::clone(&listener);
+            async move { listener.run(socket).await }
+        });
+        let drain_timeout = config.server.drain_timeout;
+        let starting = tokio::spawn({
+            let draining = draining.clone();
+            async move {
+                let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
+                front.open(Arc::clone(&app));
+                tokio::spawn(tidy(Arc::clone(&app)));
+                Ok(app)
+            }
+        });
+        Ok(Running { address, drain_timeout, draining, listener, accepting, starting, app: None })
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until everything is recovered and served; answers the application.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn ready(&mut self) -> Result<Arc<App>, StartError> {
+        if let Some(app) = &self.app {
+            return Ok(Arc::clone(app));
+        }
+        let started = (&mut self.starting).await;
+        let app = started.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
+        self.app = Some(Arc::clone(&app));
+        Ok(app)
+    }
+
+    /// Takes no more connections, ends streams, lets open requests finish, stops the engine, writes everything out.
+    pub async fn stop(mut self) {
+        self.draining.cancel();
+        let _ = (&mut self.accepting).await;
+        let cut_off = self.listener.drain(self.drain_timeout).await;
+        if cut_off > 0 {
+            tracing::warn!(connections = cut_off, "connections were cut off");
+        }
+        if self.app.is_none() {
+            // A start that is under way ends first, so that its files are closed properly.
+            self.app = (&mut self.starting).await.ok().and_then(Result::ok);
+        }
+        if let Some(app) = self.app.take() {
+            app.engine.stop().await;
+        }
+    }
+}
+
+/// Forgets what matters no more.
+async fn tidy(app: Arc<App>) {
+    loop {
+        tokio::select! {
+            () = app.draining.cancelled() => return,
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+        }
+        app.tokens.revoked().prune(app.clock.now());
+    }
+}
+
+/// The journal has lost the right to be believed: nobody is answered any more, the process ends at once. The log is
+/// written behind, so this goes to standard error directly.
+pub(crate) fn die(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "onsale: the journal's storage has failed, ending: {reason}");
+    std::process::exit(EXIT_STORAGE_LOST);
+}

@@ -1,0 +1,211 @@
+//! Puts the parts together: data directory, ports, engine, secrets, the first administrator, and a sale for every
+//! event of the catalogue. Everything here happens before the server is ready; must never run while it serves.
+
+use crate::accounts::{PasswordLimits, Passwords};
+use crate::app::App;
+use crate::auth::{AccessTokens, Revoked, Seals};
+use crate::catalogue::open_sale;
+use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
+use crate::health::Checks;
+use crate::http::Problem;
+use crate::idempotency::InFlight;
+use crate::metrics::HttpMetrics;
+use crate::readers::Readers;
+use crate::secret;
+use onsale_adapters::breaker::guarded;
+use onsale_adapters::simulated::Simulated;
+use onsale_adapters::sqlite::{
+    DataDir, Library, OpenError, SqliteAccounts, SqliteCatalogue, SqliteJournal, SqlitePlans, SqliteProjection,
+    SqliteReader, SqliteRecords,
+};
+use onsale_engine::id::BuyerId;
+use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Role};
+use onsale_engine::ports::{Clock, PaymentProvider, Plans, StoreError};
+use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory could not be used.
+    #[error(transparent)]
+    Data(#[from] OpenError),
+    /// The engine did not start.
+    #[error("the engine did not start: {0}")]
+    Engine(#[from] EngineError),
+    /// Accounts or catalogue did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The secret could not be read or kept.
+    #[error("the secret of access tokens cannot be kept in {}: {source}", path.display())]
+    Secret {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The first administrator was not made.
+    #[error("the administrator of ONSALE_BOOTSTRAP_ADMIN was not made: {0}")]
+    Administrator(String),
+    /// The start was given up.
+    #[error("the server was stopped while it started")]
+    Stopped,
+}
+
+/// The storage's ports.
+struct Stores {
+    dir: DataDir,
+    journal: SqliteJournal,
+    reader: SqliteReader,
+    projection: SqliteProjection,
+    records: SqliteRecords,
+    plans: Arc<SqlitePlans>,
+    accounts: SqliteAccounts,
+    catalogue: SqliteCatalogue,
+}
+
+impl Stores {
+    fn open(config: &Config) -> Result<Self, OpenError> {
+        let dir = DataDir::open(&config.storage.path)?;
+        let library = Library::open(&dir)?;
+        let plans = SqlitePlans::open(&dir)?;
+        let shared: Arc<dyn Plans> = Arc::clone(&plans) as Arc<dyn Plans>;
+        let journal = SqliteJournal::open(&dir)?;
+        let reader = SqliteReader::open(&dir, Arc::clone(&shared))?;
+        let (projection, records) = SqliteProjection::open(&dir, Arc::clone(&library), shared)?;
+        let accounts = SqliteAccounts::new(Arc::clone(&library));
+        let catalogue = SqliteCatalogue::new(library, Arc::clone(&plans));
+        Ok(Self { dir, journal, reader, projection, records, plans, accounts, catalogue })
+    }
+}
+
+/// Opens everything and answers the application, ready to serve.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn open(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    http: Arc<HttpMetrics>,
+    draining: CancellationToken,
+) -> Result<Arc<App>, StartError> {
+    let tokio = tokio::runtime::Handle::current();
+    let blocking = {
+        let (config, clock) = (config.clone(), Arc::clone(&clock));
+        // The engine replays journals, which must not happen on a worker of the runtime.
+        tokio::task::spawn_blocking(move || start_engine(&config, clock, tokio))
+    };
+    let started = blocking.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
+    let Started { engine, stores, payments, secret } = started;
+    let now = clock.now();
+    let revocations = stores.accounts.revocations(now).await?;
+    let limits = PasswordLimits { threads: config.auth.hash_threads, queue: config.auth.hash_queue };
+    let app = Arc::new(App {
+        engine,
+        catalogue: Arc::new(stores.catalogue),
+        accounts: Arc::new(stores.accounts),
+        records: Arc::new(stores.records),
+        plans: stores.plans,
+        payments,
+        clock,
+        tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
+        passwords: Passwords::start(limits)?,
+        seals: Seals::new(&secret),
+        in_flight: InFlight::default(),
+        readers: Readers::default(),
+        checks: Checks::default(),
+        http,
+        draining,
+        charge_timeout: config.payment.timeout,
+    });
+    if let Some(admin) = &config.bootstrap_admin {
+        make_administrator(&app, admin).await?;
+    }
+    open_sales(&app).await?;
+    Ok(app)
+}
+
+struct Started {
+    engine: Engine,
+    stores: OpenStores,
+    payments: Arc<dyn PaymentProvider>,
+    secret: Vec<u8>,
+}
+
+/// What is left of the stores when the engine has taken its own.
+struct OpenStores {
+    records: SqliteRecords,
+    plans: Arc<SqlitePlans>,
+    accounts: SqliteAccounts,
+    catalogue: SqliteCatalogue,
+}
+
+fn start_engine(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    tokio: tokio::runtime::Handle,
+) -> Result<Started, StartError> {
+    let stores = Stores::open(config)?;
+    let secret = secret::of(&config.auth, stores.dir.path())?;
+    let provider: Arc<dyn PaymentProvider> = match config.payment.provider {
+        PaymentProviderName::Simulated => Arc::new(Simulated::new()),
+    };
+    let payments = guarded(provider, Arc::clone(&clock));
+    let Stores { dir: _, journal, reader, projection, records, plans, accounts, catalogue } = stores;
+    let left = OpenStores { records, plans, accounts, catalogue };
+    let ports = Ports {
+        journal: Box::new(journal),
+        reader: Arc::new(reader),
+        projection: Box::new(projection),
+        payments: Arc::clone(&payments),
+        clock,
+    };
+    let settings = Settings {
+        arbiters: config.engine.arbiters,
+        charge_timeout: config.payment.timeout,
+        snapshot_every: config.engine.snapshot_every,
+        on_fatal: Arc::new(crate::server::die),
+    };
+    let engine = Engine::start(ports, settings, tokio)?;
+    Ok(Started { engine, stores: left, payments, secret })
+}
+
+/// Makes the administrator unless the address has an account, whatever its role.
+async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), StartError> {
+    if app.accounts.by_email(&admin.email).await?.is_some() {
+        return Ok(());
+    }
+    let told = |problem: Problem| StartError::Administrator(problem.detail().to_owned());
+    let account = Account {
+        id: BuyerId(Uuid::now_v7()),
+        email: admin.email.clone(),
+        name: "Administrator".to_owned(),
+        phone: None,
+        role: Role::Admin,
+        password_hash: app.passwords.hash(admin.password.clone()).await.map_err(told)?,
+        created_at: app.clock.now(),
+    };
+    match app.accounts.create(&account, None).await {
+        Ok(()) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN is made"),
+        Err(CreateAccountError::EmailTaken) => {}
+        Err(CreateAccountError::Store(error)) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// A crash may have left an event in the catalogue whose sale was never made.
+async fn open_sales(app: &App) -> Result<(), StartError> {
+    let events = app.catalogue.all_events().await?;
+    for event in &events {
+        if let Err(problem) = open_sale(app, event).await {
+            tracing::error!(event = %event.id, code = problem.code(), "the event has no sale and is not served");
+        }
+    }
+    tracing::info!(events = events.len(), "every event has its sale");
+    Ok(())
+}
