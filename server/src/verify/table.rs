@@ -1,0 +1,99 @@
+//! What `onsale verify` prints: a table for people, one JSON object for machines.
+
+use super::{EventReport, Report};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+const HEADS: [&str; 12] = [
+    "event",
+    "rows",
+    "last seq",
+    "chain head",
+    "snapshot",
+    "tables at",
+    "available",
+    "held",
+    "sold",
+    "reservations",
+    "payments",
+    "verdict",
+];
+/// Characters of the chain's head in the table; the JSON has all of them.
+const HEAD_CHARS: usize = 16;
+
+pub(super) fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<[String; HEADS.len()]> = report.events.iter().map(cells).collect();
+    let widths: Vec<usize> = (0..HEADS.len())
+        .map(|column| rows.iter().map(|row| row[column].len()).chain([HEADS[column].len()]).max().unwrap_or(0))
+        .collect();
+    let line = |cells: Vec<&str>| {
+        let last = cells.len() - 1;
+        let padded = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ if column == last => (*cell).to_owned(),
+            _ => format!("{cell:>width$}"),
+        });
+        padded.collect::<Vec<_>>().join("  ")
+    };
+    writeln!(out, "{}", report.path.display())?;
+    writeln!(out, "{}", line(HEADS.to_vec()))?;
+    for row in &rows {
+        writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
+    }
+    for event in &report.events {
+        for fault in &event.faults {
+            writeln!(out, "event {}: {fault}", event.event)?;
+        }
+    }
+    let rows: u64 = report.events.iter().map(|event| event.rows).sum();
+    let verdict = if report.is_good() { "everything is as it must be" } else { "NOT as it must be" };
+    writeln!(out, "{} events, {rows} rows in {:.2} s: {verdict}", report.events.len(), report.took.as_secs_f64())
+}
+
+fn cells(event: &EventReport) -> [String; HEADS.len()] {
+    let seats = &event.seats;
+    [
+        event.event.to_string(),
+        event.rows.to_string(),
+        event.last_seq.0.to_string(),
+        event.chain_head.chars().take(HEAD_CHARS).collect(),
+        event.snapshot.map_or_else(|| "none".to_owned(), |seq| seq.0.to_string()),
+        event.checkpoint.0.to_string(),
+        seats.available.to_string(),
+        seats.held.to_string(),
+        seats.sold.to_string(),
+        event.reservations.to_string(),
+        event.payments.to_string(),
+        verdict(event).to_owned(),
+    ]
+}
+
+fn verdict(event: &EventReport) -> &'static str {
+    if event.faults.is_empty() { "good" } else { "BAD" }
+}
+
+pub(super) fn json(report: &Report) -> Value {
+    let event = |event: &EventReport| {
+        let seats = &event.seats;
+        json!({
+            "eventId": event.event.to_string(),
+            "rows": event.rows,
+            "lastSeq": event.last_seq.0,
+            "chainHead": event.chain_head,
+            "snapshotSeq": event.snapshot.map(|seq| seq.0),
+            "checkpointSeq": event.checkpoint.0,
+            "seats": {
+                "total": seats.total, "available": seats.available, "held": seats.held, "sold": seats.sold,
+            },
+            "reservations": event.reservations,
+            "payments": event.payments,
+            "good": event.faults.is_empty(),
+            "faults": event.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "path": report.path.display().to_string(),
+        "good": report.is_good(),
+        "events": report.events.iter().map(event).collect::<Vec<_>>(),
+    })
+}
