@@ -116,9 +116,8 @@ impl Secret {
     /// [`io::ErrorKind::NotFound`] without a file, [`io::ErrorKind::InvalidData`] when it is no key.
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = fs::read_to_string(path)?;
-        let bytes = parse_hex(text.trim()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "a key file is 64 hexadecimal digits")
-        })?;
+        let bytes = parse_hex(text.trim())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a key file is 64 hexadecimal digits"))?;
         Ok(Self(bytes))
     }
 

@@ -167,7 +167,10 @@ mod tests {
             let words = PaymentWords::of(status, *unknown);
             assert_eq!(words.parse().unwrap(), (status.clone(), *unknown));
         }
-        assert_eq!(PaymentWords { stage: "ODD", failure: None, failure_detail: None, refund_reason: None }.parse(), None);
+        assert_eq!(
+            PaymentWords { stage: "ODD", failure: None, failure_detail: None, refund_reason: None }.parse(),
+            None
+        );
     }
 
     #[test]

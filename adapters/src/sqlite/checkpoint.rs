@@ -82,7 +82,9 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
             .spawn(move || theirs.run(&connection, page_bytes))
-            .map_err(|_| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None))?;
+            .map_err(|_| {
+                rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
+            })?;
         Ok(Self { shared, thread: Some(thread), limits, since_asked: 0, log_bytes: 0, respite_bytes: 0 })
     }
 

@@ -12,7 +12,8 @@ use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
 use rusqlite::{Connection, OptionalExtension};
 
-const INSERT: &str = "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT: &str =
+    "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const HEAD: &str = "SELECT seq, chain FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 const LEASE: &str = "SELECT epoch FROM leases WHERE event_id = ?1";
@@ -143,9 +144,10 @@ impl SqliteJournal {
         let id = event.0.as_bytes();
         let lease = self.connection.prepare_cached(LEASE)?.query_row([id], |row| row.get::<_, i64>(0)).optional()?;
         let lease = Epoch(lease.unwrap_or(0).cast_unsigned());
-        let last = self.connection.prepare_cached(HEAD)?.query_row([id], |row| {
-            Ok((Seq(row.get::<_, i64>(0)?.cast_unsigned()), Chain(row.get(1)?)))
-        });
+        let last = self
+            .connection
+            .prepare_cached(HEAD)?
+            .query_row([id], |row| Ok((Seq(row.get::<_, i64>(0)?.cast_unsigned()), Chain(row.get(1)?))));
         let (seq, chain) = last.optional()?.unwrap_or_else(|| (Seq(0), self.linker.key.genesis(event)));
         Ok(Head { lease, seq, chain })
     }

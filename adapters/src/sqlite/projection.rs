@@ -27,6 +27,8 @@ use std::time::Duration;
 const PUBLISHED_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often published messages are looked through, as the facts count time.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
+/// Pages kept in memory: buyers come in no order, so the indexes by buyer are touched everywhere.
+const CACHE_KIB: i64 = 64 * 1024;
 /// Messages removed at a time; more wait for the next batch.
 const TIDY_AT_ONCE: usize = 2000;
 
@@ -79,9 +81,13 @@ impl SqliteProjection {
         plans: Arc<dyn Plans>,
     ) -> Result<(Self, SqliteRecords), OpenError> {
         let connection = dir.library()?;
-        // What is lost by not syncing here is projected again.
-        let checkpoints = connection.pragma_update(None, "synchronous", "NORMAL").and_then(|()| checkpoints(&connection));
-        let checkpoints = checkpoints.map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
+        let prepare = || -> rusqlite::Result<HashMap<EventId, Seq>> {
+            // What is lost by not syncing here is projected again.
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            checkpoints(&connection)
+        };
+        let checkpoints = prepare().map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
         connection.set_prepared_statement_cache_capacity(32);
         let checkpoints: Checkpoints = Arc::new(RwLock::new(checkpoints));
         let records = SqliteRecords { library, checkpoints: Arc::clone(&checkpoints) };

@@ -28,7 +28,8 @@ const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
     WHERE event_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
-const KEEP: &str = "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+const KEEP: &str =
+    "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 const FORGET: &str = "DELETE FROM snapshots WHERE event_id = ?1 AND seq NOT IN
     (SELECT seq FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC LIMIT ?2)";
 
@@ -118,7 +119,12 @@ impl SqliteReader {
         };
         match read() {
             Ok(kept) => Ok(kept),
-            Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None) => {
+            Err(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None
+                ) =>
+            {
                 tracing::warn!(%event, %error, "the snapshots are damaged and passed over");
                 Ok(Vec::new())
             }
@@ -145,7 +151,9 @@ impl SqliteReader {
             };
             let walk = Walk { event, seq: Seq(seq.0.saturating_sub(1)), chain: Chain([0; 32]), rows: 0 };
             let stored = read().map_err(|error| walk.failed(&error))?;
-            stored.map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| walk.damaged("its chain has no length"))).transpose()
+            stored
+                .map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| walk.damaged("its chain has no length")))
+                .transpose()
         })
     }
 

@@ -128,8 +128,7 @@ pub(super) fn reservations_of(
 
 /// One payment.
 pub(super) fn payment(connection: &Connection, id: PaymentId) -> rusqlite::Result<Option<PaymentRecord>> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ?1"))?;
+    let mut statement = connection.prepare_cached(&format!("SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ?1"))?;
     statement.query_row([id.0.as_bytes()], payment_record).optional()
 }
 
@@ -242,17 +241,7 @@ pub(super) fn write_payment(
             refund_reason,
         ])?;
     } else {
-        let row = params![
-            id,
-            status,
-            stage,
-            captured.0,
-            transaction,
-            paid_at,
-            failure,
-            failure_detail,
-            refund_reason
-        ];
+        let row = params![id, status, stage, captured.0, transaction, paid_at, failure, failure_detail, refund_reason];
         connection.prepare_cached(UPDATE_PAYMENT)?.execute(row)?;
     }
     Ok(())

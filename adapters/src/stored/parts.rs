@@ -5,7 +5,7 @@
 use super::DecodeError;
 use super::wire::{Input, Stored, put_varint};
 use onsale_engine::id::{
-    BuyerId, EventId, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot, TicketSerial, PlanHash,
+    BuyerId, Epoch, EventId, Ordinal, PaymentId, PlanHash, ReservationId, SeatIndex, Seq, Slot, TicketSerial,
 };
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::sale::{

@@ -158,12 +158,9 @@ impl Draw {
             },
             FactKind::Entered => Fact::Entered { buyer: self.buyer(), ordinal: Ordinal(self.number()) },
             FactKind::Left => Fact::Left { buyer: self.buyer() },
-            FactKind::Admitted => Fact::Admitted {
-                buyer: self.buyer(),
-                slot: Slot(self.number()),
-                due: self.at(),
-                expires_at: self.at(),
-            },
+            FactKind::Admitted => {
+                Fact::Admitted { buyer: self.buyer(), slot: Slot(self.number()), due: self.at(), expires_at: self.at() }
+            }
             FactKind::SlotExpired => Fact::SlotExpired { buyer: self.buyer() },
             FactKind::PlaceExpired => Fact::PlaceExpired { buyer: self.buyer() },
             FactKind::Steered => Fact::Steered { steering: self.steering(), by: self.buyer() },

@@ -74,7 +74,10 @@ async fn messages_tell_one_purchase_in_order() {
         let payload: Value = serde_json::from_str(&row.get::<_, String>(3)?).unwrap();
         assert_eq!(row.get::<_, i64>(4)?, 0);
         assert_eq!(key, reservation.to_string());
-        assert_eq!((payload["seq"].as_u64().unwrap(), payload["eventId"].as_str().unwrap()), (seq, &*event(1).to_string()));
+        assert_eq!(
+            (payload["seq"].as_u64().unwrap(), payload["eventId"].as_str().unwrap()),
+            (seq, &*event(1).to_string())
+        );
         let status = payload["reservation"]["status"].as_str().or(payload["payment"]["status"].as_str());
         Ok((topic, payload["type"].as_str().unwrap().to_owned(), status.unwrap().to_owned()))
     });

@@ -94,15 +94,22 @@ impl Story {
         self.tell(Command::Hold(Hold { reservation, buyer, selection, slot: None, key: None })).then_some(reservation)
     }
 
-    /// Opens and starts a payment.
-    pub fn pay(&mut self, reservation: ReservationId) -> Option<PaymentId> {
+    /// Opens a payment.
+    pub fn open(&mut self, reservation: ReservationId) -> Option<PaymentId> {
         let payment = PaymentId::new(self.event, self.now.unix_millis(), self.random.random());
         let view = self.sale.reservation(reservation)?;
-        self.payments.push((payment, reservation));
         let (buyer, amount) = (view.buyer, view.amount);
-        self.tell(Command::OpenPayment(OpenPayment { payment, buyer, reservation, amount, key: None }));
+        self.payments.push((payment, reservation));
+        let open = OpenPayment { payment, buyer, reservation, amount, key: None };
+        self.tell(Command::OpenPayment(open)).then_some(payment)
+    }
+
+    /// Opens a payment and starts to charge it.
+    pub fn pay(&mut self, reservation: ReservationId) -> Option<PaymentId> {
+        let payment = self.open(reservation)?;
+        let view = self.sale.payment(payment)?;
+        let (buyer, amount) = (view.buyer, view.amount);
         let transaction = format!("sim_ok_{}", self.random.random::<u16>()).into();
-        self.random.random_bool(0.9).then(|| ())?;
         let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key: None };
         self.tell(Command::ConfirmPayment(confirm)).then_some(payment)
     }
@@ -146,7 +153,11 @@ impl Story {
             }
             55..70 => {
                 let Some(reservation) = self.any_reservation() else { return };
-                self.pay(reservation);
+                if self.random.random_bool(0.2) {
+                    self.open(reservation);
+                } else {
+                    self.pay(reservation);
+                }
             }
             70..85 => {
                 let Some(payment) = self.any_payment() else { return };
@@ -165,7 +176,8 @@ impl Story {
                 self.tell(Command::SettleRefund { payment });
             }
             90..92 => {
-                let change = SteeringChange { rate_per_second: Some(self.random.random_range(1..50)), ..Default::default() };
+                let change =
+                    SteeringChange { rate_per_second: Some(self.random.random_range(1..50)), ..Default::default() };
                 self.tell(Command::Steer { change, by: buyer(99) });
             }
             _ => {

@@ -2,7 +2,7 @@
 //! every storage writes each row once and no adapter decides what a fact does. Follows `Sale::apply` for reservations,
 //! payments and seats; must never decide anything that a fact has not decided, and must never read a clock.
 
-use crate::id::{EventId, PaymentId, ReservationId, SeatIndex, Seq};
+use crate::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
 use crate::money::{Amount, Currency};
 use crate::plan::Plan;
 use crate::sale::{Entry, Fact, PaymentStatus, PaymentView, ReservationStatus, ReservationView, Seats};
@@ -170,29 +170,12 @@ impl<B: Before> Folding<'_, B> {
                 Ok(())
             }
             Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at } => {
-                let view = ReservationView {
-                    id: *reservation,
-                    buyer: *buyer,
-                    status: ReservationStatus::Pending,
-                    seats: seats.clone(),
-                    amount: *amount,
-                    hold_expires_at: *expires_at,
-                    created_at: self.entry.at,
-                    confirmed_at: None,
-                    ticket: None,
-                    refund: None,
-                };
-                self.set_seats(seats, SeatStatus::Held, Some(*reservation));
-                self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())));
-                let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true };
-                self.changes.reservations.insert(*reservation, change);
+                self.hold(*reservation, *buyer, seats, *amount, *expires_at);
                 Ok(())
             }
             Fact::HoldChanged { reservation, seats, amount } => {
-                let (seats, amount) = (seats.clone(), *amount);
                 self.reservation(*reservation, "reservation.changed", |view| {
-                    view.seats = seats;
-                    view.amount = amount;
+                    (view.seats, view.amount) = (seats.clone(), *amount);
                 })
             }
             Fact::HoldReleased { reservation } => self.reservation(*reservation, "reservation.released", |view| {
@@ -202,19 +185,11 @@ impl<B: Before> Folding<'_, B> {
                 view.status = ReservationStatus::Expired;
             }),
             Fact::ReservationConfirmed { reservation, payment: _, seats, ticket } => {
-                let (seats, ticket, at) = (seats.clone(), *ticket, self.entry.at);
-                self.reservation(*reservation, "reservation.confirmed", |view| {
-                    view.status = ReservationStatus::Confirmed;
-                    view.seats = seats;
-                    view.confirmed_at = Some(at);
-                    view.ticket = Some(ticket);
-                })
+                self.confirm(*reservation, seats, *ticket)
             }
             Fact::ReservationCancelled { reservation, refund } => {
-                let refund = *refund;
                 self.reservation(*reservation, "reservation.cancelled", |view| {
-                    view.status = ReservationStatus::Cancelled;
-                    view.refund = Some(refund);
+                    (view.status, view.refund) = (ReservationStatus::Cancelled, Some(*refund));
                 })
             }
             Fact::PaymentOpened { payment, reservation, amount } => self.open_payment(*payment, *reservation, *amount),
@@ -222,19 +197,18 @@ impl<B: Before> Folding<'_, B> {
                 record.view.status = PaymentStatus::Charging;
                 record.transaction = Some(transaction.clone());
             }),
-            Fact::PaymentUnknown { payment } => self.payment(*payment, "payment.unknown", |record| record.unknown = true),
+            Fact::PaymentUnknown { payment } => {
+                self.payment(*payment, "payment.unknown", |record| record.unknown = true)
+            }
             Fact::PaymentCaptured { payment, amount } => {
                 let at = self.entry.at;
                 self.payment(*payment, "payment.captured", |record| {
-                    record.view.status = PaymentStatus::Captured;
-                    record.view.paid_at = Some(at);
-                    record.captured = *amount;
-                    record.unknown = false;
+                    (record.view.status, record.view.paid_at) = (PaymentStatus::Captured, Some(at));
+                    (record.captured, record.unknown) = (*amount, false);
                 })
             }
             Fact::PaymentFailed { payment, reason } => self.payment(*payment, "payment.failed", |record| {
-                record.view.status = PaymentStatus::Failed(reason.clone());
-                record.unknown = false;
+                (record.view.status, record.unknown) = (PaymentStatus::Failed(reason.clone()), false);
             }),
             Fact::RefundOrdered { payment, amount: _, reason } => {
                 self.payment(*payment, "payment.refund_ordered", |record| {
@@ -257,6 +231,35 @@ impl<B: Before> Folding<'_, B> {
             | Fact::SaleRetired { .. }
             | Fact::KeyRemembered { .. } => Ok(()),
         }
+    }
+
+    fn hold(&mut self, id: ReservationId, buyer: BuyerId, seats: &Seats, amount: Amount, expires_at: Timestamp) {
+        let view = ReservationView {
+            id,
+            buyer,
+            status: ReservationStatus::Pending,
+            seats: seats.clone(),
+            amount,
+            hold_expires_at: expires_at,
+            created_at: self.entry.at,
+            confirmed_at: None,
+            ticket: None,
+            refund: None,
+        };
+        self.set_seats(seats, SeatStatus::Held, Some(id));
+        self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())));
+        let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true };
+        self.changes.reservations.insert(id, change);
+    }
+
+    fn confirm(&mut self, id: ReservationId, seats: &Seats, ticket: TicketSerial) -> Result<(), B::Error> {
+        let at = self.entry.at;
+        self.reservation(id, "reservation.confirmed", |view| {
+            view.status = ReservationStatus::Confirmed;
+            view.seats = seats.clone();
+            view.confirmed_at = Some(at);
+            view.ticket = Some(ticket);
+        })
     }
 
     /// Changes a reservation that the tables or this batch have; its seats follow.
@@ -302,8 +305,7 @@ impl<B: Before> Folding<'_, B> {
             paid_at: None,
         };
         self.notice("payment.opened", Subject::Payment(Box::new(view.clone())));
-        let record =
-            PaymentRecord { event: self.event, view, transaction: None, unknown: false, captured: Amount(0) };
+        let record = PaymentRecord { event: self.event, view, transaction: None, unknown: false, captured: Amount(0) };
         self.changes.payments.insert(id, PaymentChange { record, is_new: true });
         Ok(())
     }
