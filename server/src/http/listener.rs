@@ -172,7 +172,7 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
         }
-        connection.into_parts().io.into_inner().close().await;
+        connection.into_parts().io.into_inner().close(&self.draining).await;
     }
 
     async fn serve_http2(self, stream: TcpStream) {

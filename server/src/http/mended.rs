@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 /// How long a closing connection is still read from, so that its last answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
@@ -34,9 +35,10 @@ impl Mended {
         Self { stream, front, instead: Vec::new(), sent: 0 }
     }
 
-    /// Says goodbye, then reads what is still coming until the other side closes, within bounds.
-    pub(super) async fn close(mut self) {
-        let _ = tokio::time::timeout(LINGER, async {
+    /// Says goodbye, then reads what is still coming until the other side closes, within bounds; a draining server
+    /// does not wait for it.
+    pub(super) async fn close(mut self, draining: &CancellationToken) {
+        let lingering = tokio::time::timeout(LINGER, async {
             self.stream.shutdown().await?;
             let mut scratch = [0; 4096];
             let mut read = 0;
@@ -47,8 +49,11 @@ impl Mended {
                 }
             }
             io::Result::Ok(())
-        })
-        .await;
+        });
+        tokio::select! {
+            _ = lingering => {}
+            () = draining.cancelled() => {}
+        }
     }
 
     fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

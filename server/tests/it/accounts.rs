@@ -1,0 +1,235 @@
+//! Accounts over HTTP: signing up, sessions and their ends, one's own account.
+
+use crate::harness::Server;
+use crate::shop::{Person, Reply, Shop};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const PASSWORD: &str = "correct horse battery";
+
+async fn sign_up(shop: &Shop, email: &str) -> Reply {
+    let body = json!({ "email": email, "password": PASSWORD, "name": "Example Person", "phone": "+82 10-0000-0000" });
+    shop.post("/auth/signup").json(&body).send().await
+}
+
+async fn log_in(shop: &Shop, email: &str, password: &str) -> Reply {
+    shop.post("/auth/login").json(&json!({ "email": email, "password": password })).send().await
+}
+
+async fn refresh(shop: &Shop, token: &Value) -> Reply {
+    shop.post("/auth/refresh").json(&json!({ "refreshToken": token })).send().await
+}
+
+fn person(tokens: &Value) -> Person {
+    Person { id: Uuid::nil(), token: tokens["accessToken"].as_str().unwrap().to_owned() }
+}
+
+#[tokio::test]
+async fn who_signs_up_can_log_in_and_read_their_account() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let made = sign_up(&shop, "Someone@Example.org").await;
+    assert_eq!(made.header("location"), "/api/v1/users/me");
+    let made = made.expect(201);
+    assert_eq!((&made["email"], &made["name"]), (&json!("Someone@Example.org"), &json!("Example Person")));
+    assert_eq!(made.as_object().unwrap().len(), 3, "{made}");
+    sign_up(&shop, "SOMEONE@example.ORG").await.refused(409, "EMAIL_TAKEN");
+
+    let answer = log_in(&shop, "someone@EXAMPLE.org", PASSWORD).await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let tokens = answer.expect(200);
+    assert_eq!((&tokens["expiresIn"], &tokens["tokenType"]), (&json!(3600), &json!("Bearer")));
+    let me = shop.get("/users/me").by(&person(&tokens)).send().await.expect(200);
+    assert_eq!(me["id"], made["id"]);
+    assert_eq!((&me["role"], &me["phone"]), (&json!("USER"), &json!("+82 10-0000-0000")));
+    assert!(me["createdAt"].as_str().unwrap().ends_with('Z'));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_mistake_of_a_signup_is_named() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let body = json!({ "email": "nobody", "password": "short", "phone": "call me", "captchaToken": 7 });
+    let told = shop.post("/auth/signup").json(&body).send().await.mistakes();
+    assert_eq!(told, ["email", "password", "name", "phone", "captchaToken"]);
+    let body = json!({ "email": 1, "password": "p".repeat(129), "name": "n".repeat(101) });
+    assert_eq!(shop.post("/auth/signup").json(&body).send().await.mistakes(), ["email", "password", "name"]);
+    assert_eq!(shop.post("/auth/login").json(&json!({})).send().await.mistakes(), ["email", "password"]);
+    assert_eq!(shop.post("/auth/refresh").json(&json!({})).send().await.mistakes(), ["refreshToken"]);
+    shop.post("/auth/signup").json(&json!([])).send().await.refused(400, "VALIDATION_FAILED");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    sign_up(&shop, "a@example.org").await.expect(201);
+    let wrong = log_in(&shop, "a@example.org", "wrong password").await.refused(401, "INVALID_CREDENTIALS");
+    let unknown = log_in(&shop, "b@example.org", PASSWORD).await.refused(401, "INVALID_CREDENTIALS");
+    assert_eq!(wrong["detail"], unknown["detail"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_spent_by_its_use_and_its_reuse_ends_the_family() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    sign_up(&shop, "a@example.org").await.expect(201);
+    let first = log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    let other_session = log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    let second = refresh(&shop, &first["refreshToken"]).await.expect(200);
+    assert_ne!(second["refreshToken"], first["refreshToken"]);
+    assert_ne!(second["accessToken"], first["accessToken"]);
+    shop.get("/users/me").by(&person(&second)).send().await.expect(200);
+
+    refresh(&shop, &first["refreshToken"]).await.refused(401, "REFRESH_TOKEN_REUSED");
+    let ended = refresh(&shop, &second["refreshToken"]).await;
+    assert_eq!(ended.status, 401, "the family has ended: {}", ended.json());
+    refresh(&shop, &other_session["refreshToken"]).await.expect(200);
+    refresh(&shop, &json!("unheard of")).await.refused(401, "UNAUTHENTICATED");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_at_once_also_across_a_crash() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    sign_up(&shop, "a@example.org").await.expect(201);
+    let tokens = log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    let me = person(&tokens);
+    let gone = shop.post("/auth/logout").by(&me).send().await;
+    assert_eq!((gone.status, gone.body.len()), (204, 0));
+    let refused = shop.get("/users/me").by(&me).send().await;
+    assert_eq!(refused.header("www-authenticate"), "Bearer");
+    refused.refused(401, "UNAUTHENTICATED");
+    refresh(&shop, &tokens["refreshToken"]).await.refused(401, "UNAUTHENTICATED");
+
+    let minted = shop.buyer();
+    assert_eq!(shop.post("/auth/logout").by(&minted).send().await.status, 204);
+    server.crash().await;
+    let shop = server.shop();
+    shop.get("/users/me").by(&me).send().await.refused(401, "UNAUTHENTICATED");
+    shop.get("/users/me").by(&minted).send().await.refused(401, "UNAUTHENTICATED");
+    log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ones_own_account_can_be_changed_and_deleted() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    shop.get("/users/me").by(&shop.buyer()).send().await.refused(404, "NOT_FOUND");
+    shop.get("/users/me").send().await.refused(401, "UNAUTHENTICATED");
+    sign_up(&shop, "a@example.org").await.expect(201);
+    let me = person(&log_in(&shop, "a@example.org", PASSWORD).await.expect(200));
+
+    let changed = shop.patch("/users/me").by(&me).json(&json!({ "name": "New Name" })).send().await.expect(200);
+    assert_eq!((&changed["name"], &changed["phone"]), (&json!("New Name"), &json!("+82 10-0000-0000")));
+    let cleared = shop.patch("/users/me").by(&me).json(&json!({ "phone": null })).send().await.expect(200);
+    assert_eq!(cleared["phone"], Value::Null);
+    assert_eq!(shop.get("/users/me").by(&me).send().await.expect(200), cleared);
+    let wrong = json!({ "name": null, "phone": "x" });
+    assert_eq!(shop.patch("/users/me").by(&me).json(&wrong).send().await.mistakes(), ["name", "phone"]);
+
+    assert_eq!(shop.delete("/users/me").by(&me).send().await.status, 204);
+    shop.get("/users/me").by(&me).send().await.refused(401, "UNAUTHENTICATED");
+    log_in(&shop, "a@example.org", PASSWORD).await.refused(401, "INVALID_CREDENTIALS");
+    sign_up(&shop, "a@example.org").await.expect(201);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    sign_up(&shop, "a@example.org").await.expect(201);
+    let here = log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    let there = log_in(&shop, "a@example.org", PASSWORD).await.expect(200);
+    let path = "/users/me/password";
+    let wrong = json!({ "currentPassword": "not it at all", "newPassword": "another password" });
+    shop.put(path).by(&person(&here)).json(&wrong).send().await.refused(401, "INVALID_CREDENTIALS");
+    let short = json!({ "currentPassword": PASSWORD, "newPassword": "short" });
+    assert_eq!(shop.put(path).by(&person(&here)).json(&short).send().await.mistakes(), ["newPassword"]);
+    let right = json!({ "currentPassword": PASSWORD, "newPassword": "another password" });
+    assert_eq!(shop.put(path).by(&person(&here)).json(&right).send().await.status, 204);
+
+    shop.get("/users/me").by(&person(&here)).send().await.expect(200);
+    refresh(&shop, &here["refreshToken"]).await.expect(200);
+    shop.get("/users/me").by(&person(&there)).send().await.refused(401, "UNAUTHENTICATED");
+    refresh(&shop, &there["refreshToken"]).await.refused(401, "UNAUTHENTICATED");
+    log_in(&shop, "a@example.org", PASSWORD).await.refused(401, "INVALID_CREDENTIALS");
+    log_in(&shop, "a@example.org", "another password").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_signup_gets_the_first_answer() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let body = json!({ "email": "a@example.org", "password": PASSWORD, "name": "Example Person" });
+    let ask = |shop: &Shop, body: &Value| shop.post("/auth/signup").key("key-1").json(body).send();
+    let (first, second) = tokio::join!(ask(&shop, &body), ask(&shop, &body));
+    let first = (first.expect(201), first.header("location").to_owned());
+    assert_eq!(second.expect(201), first.0, "one of them waited for the other");
+    let mut other = body.clone();
+    other["name"] = json!("Somebody Else");
+    ask(&shop, &other).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+
+    server.crash().await;
+    let again = ask(&server.shop(), &body).await;
+    assert_eq!((again.expect(201), again.header("location").to_owned()), first);
+    // A refusal is not remembered: the key may be used again.
+    let shop = server.shop();
+    let taken = shop.post("/auth/signup").key("key-2").json(&other).send().await;
+    taken.refused(409, "EMAIL_TAKEN");
+    other["email"] = json!("b@example.org");
+    shop.post("/auth/signup").key("key-2").json(&other).send().await.expect(201);
+    let blank = shop.post("/auth/signup").key("").json(&body).send().await;
+    assert_eq!(blank.mistakes(), ["Idempotency-Key"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_administrator_comes_from_the_environment_and_is_made_once() {
+    let setup = Server::with().env("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:first:password");
+    let mut server = setup.start().await;
+    let shop = server.shop();
+    let admin = person(&log_in(&shop, "admin@example.org", "first:password").await.expect(200));
+    assert_eq!(shop.get("/users/me").by(&admin).send().await.expect(200)["role"], "ADMIN");
+    let venue = json!({ "name": "Example House", "address": "1 Example Road", "city": "Seoul" });
+    shop.post("/venues").by(&admin).json(&venue).send().await.expect(201);
+    let password = json!({ "currentPassword": "first:password", "newPassword": "second password" });
+    assert_eq!(shop.put("/users/me/password").by(&admin).json(&password).send().await.status, 204);
+
+    server.crash().await;
+    let shop = server.shop();
+    log_in(&shop, "admin@example.org", "second password").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wave_of_log_ins_is_shed_beyond_the_queue() {
+    let server = Server::with().key("AUTH__HASH_QUEUE", "1").start().await;
+    let shop = server.shop();
+    let asking: tokio::task::JoinSet<Reply> = (0..20)
+        .map(|number| {
+            let shop = shop.clone();
+            async move { log_in(&shop, &format!("{number}@example.org"), PASSWORD).await }
+        })
+        .collect();
+    let (mut shed, mut judged) = (0, 0);
+    for reply in asking.join_all().await {
+        if reply.status == 503 {
+            assert_eq!(reply.header("retry-after"), "1");
+            reply.refused(503, "OVERLOADED");
+            shed += 1;
+        } else {
+            reply.refused(401, "INVALID_CREDENTIALS");
+            judged += 1;
+        }
+    }
+    assert!(shed > 0 && judged > 0, "{shed} shed, {judged} judged");
+    server.stop().await;
+}

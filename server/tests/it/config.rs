@@ -1,0 +1,67 @@
+//! A configuration with mistakes: every one is told, nothing is started, the exit code is 2.
+
+use crate::harness::{run, write};
+
+fn check(file: &str, overrides: &[(&str, &str)], expected: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path(), "other.toml", file);
+    let output = run(|command| {
+        command.current_dir(directory.path()).arg("--config").arg(&path).envs(overrides.iter().copied());
+    });
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for part in expected {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    assert!(!directory.path().join("data").exists(), "nothing was started");
+}
+
+#[test]
+fn every_key_and_reason_is_told_in_one_run() {
+    let file = "[server]\nlisten = \"here\"\nlissen = 1\n[payments]\nprovider = \"x\"\n[engine]\narbiters = 0\n";
+    let overrides = [
+        ("ONSALE__AUTH__JWT_SECRET", "too short"),
+        ("ONSALE__STORAGE__KIND", "postgres"),
+        ("ONSALE__NO__SUCH_KEY", "1"),
+    ];
+    let expected = [
+        "server.listen: must be an address and port",
+        "server.lissen: unknown key",
+        "payments: unknown section",
+        "engine.arbiters: must be from 1 to 64",
+        "ONSALE__AUTH__JWT_SECRET: must have at least 32 bytes, it has 9",
+        "ONSALE__STORAGE__KIND: this build has embedded storage only",
+        "ONSALE__NO__SUCH_KEY: unknown key",
+    ];
+    check(file, &overrides, &expected);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_with_its_line() {
+    check("[server]\nlisten = \n", &[], &["the file: ", "line 2"]);
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let output = run(|command| {
+        command.args(["serve", "--config", "/no/such/file.toml"]);
+    });
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains("/no/such/file.toml: "), "{told}");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for args in [&["--help"][..], &["serve", "--help"]] {
+        let output = run(|command| {
+            command.args(args);
+        });
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("--config"));
+    }
+    let unknown = run(|command| {
+        command.arg("sell");
+    });
+    assert_eq!(unknown.status.code(), Some(2));
+}

@@ -1,0 +1,133 @@
+//! Starting, stopping and crashing: one data directory, the checks of operators, the log.
+
+use crate::harness::{SECRET, Server, run};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+
+#[tokio::test]
+async fn a_second_process_on_the_data_directory_is_refused_in_words() {
+    let server = Server::start().await;
+    let second = run(|command| {
+        command.env("ONSALE__STORAGE__PATH", server.data_path()).env("ONSALE__SERVER__LISTEN", "127.0.0.1:0");
+        command.env("ONSALE__AUTH__JWT_SECRET", SECRET);
+    });
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{told}");
+    assert!(told.contains("in use by another process"), "{told}");
+    assert_eq!(server.status("/health/ready"), Some(200));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told() {
+    let server = Server::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let second = run(|command| {
+        command.current_dir(data.path()).env("ONSALE__SERVER__LISTEN", server.address().to_string());
+    });
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{told}");
+    assert!(told.contains("cannot listen on 127.0.0.1"), "{told}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn readiness_and_metrics_say_how_it_is() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    shop.buy(&event, &shop.buyer(), &["A-1", "A-2"]).await;
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = server.raw(&request).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        body.to_owned()
+    };
+    let ready: Value = serde_json::from_str(&get("/health/ready")).unwrap();
+    assert_eq!(ready, json!({ "status": "UP", "degraded": [] }));
+    let metrics = get("/metrics");
+    for line in [
+        "onsale_invariant_violations 0",
+        "onsale_journal_up 1",
+        "onsale_http_requests_total{method=\"POST\",route=\"/api/v1/payments/confirm\",status=\"2xx\"} 1",
+        &format!("onsale_seats{{event=\"{event}\",state=\"sold\"}} 2"),
+        &format!("onsale_seats{{event=\"{event}\",state=\"available\"}} 18"),
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line} is not in\n{metrics}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_its_streams_and_finishes_what_it_does() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    // Nobody is let in, so the stream has nothing to say but its beginning.
+    let waiting = json!({ "admission": { "required": true }, "saleStartsAt": crate::shop::in_days(1) });
+    let event = shop.small_event(&waiting).await;
+    let buyer = shop.buyer();
+    shop.post("/queue/enter").by(&buyer).json(&json!({ "eventId": event })).send().await.expect(200);
+    let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&buyer).stream().await;
+    assert!(stream.next().await.is_some());
+    server.terminate();
+    assert!(stream.next().await.is_none(), "the stream ends");
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_crash() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let bought = shop.buy(&event, &buyer, &["A-1"]).await;
+    let held = shop.hold(&event, &buyer, &["B-5"]).await.expect(201);
+    server.crash().await;
+    let shop = server.shop();
+    assert_eq!(shop.reservation(&buyer, &bought).await, bought);
+    assert_eq!(shop.reservation(&buyer, &held).await, held);
+    shop.hold(&event, &shop.buyer(), &["A-1", "A-2"]).await.refused(409, "SEAT_UNAVAILABLE");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_configured_secret_one_is_made_and_kept() {
+    let mut server = Server::with().without("AUTH__JWT_SECRET").start().await;
+    let path = server.data_path().join("jwt_secret");
+    let secret = std::fs::read_to_string(&path).unwrap();
+    assert!(secret.len() >= 32);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let shop = crate::shop::Shop::new(&server.base(), &secret);
+    shop.venue().await;
+    assert!(!server.log().contains(&secret));
+    server.crash().await;
+    crate::shop::Shop::new(&server.base(), &secret).venue().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_is_json_with_the_request_id_and_without_personal_data() {
+    let server = Server::with().key("LOG__LEVEL", "debug").start().await;
+    let shop = server.shop();
+    let body = json!({ "email": "private@example.org", "password": "very private", "name": "Private Person" });
+    shop.post("/auth/signup").header("x-request-id", "find-me").json(&body).send().await.expect(201);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let login = shop.post("/auth/login").header("traceparent", trace).json(&body).send().await.expect(200);
+    let log = loop {
+        let log = server.log();
+        if log.contains("/api/v1/auth/login") && log.ends_with('\n') {
+            break log;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let signup = lines.iter().find(|line| line["trace_id"] == "find-me").unwrap();
+    assert_eq!((&signup["path"], &signup["status"]), (&json!("/api/v1/auth/signup"), &json!(201)));
+    assert!(lines.iter().any(|line| line["trace"] == "0af7651916cd43dd8448eb211c80319c"));
+    for secret in ["private@example", "very private", "Private Person", login["accessToken"].as_str().unwrap()] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    server.stop().await;
+}

@@ -1,0 +1,11 @@
+//! The server over real sockets: the one integration binary of this crate, a module for each concern.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end on its first surprise")]
+#![allow(missing_docs, reason = "a test's name says what it shows")]
+
+mod accounts;
+mod config;
+mod harness;
+mod lifecycle;
+mod port;
+mod protocol;
+mod shop;
