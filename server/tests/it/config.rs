@@ -53,7 +53,7 @@ fn a_file_that_was_named_must_be_there() {
 
 #[test]
 fn every_command_explains_itself() {
-    for args in [&["--help"][..], &["serve", "--help"]] {
+    for args in [&["--help"][..], &["serve", "--help"], &["verify", "--help"]] {
         let output = run(|command| {
             command.args(args);
         });

@@ -93,6 +93,27 @@ async fn what_was_answered_is_there_after_a_crash() {
 }
 
 #[tokio::test]
+async fn what_a_killed_server_leaves_behind_verifies() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    shop.buy(&event, &shop.buyer(), &["A-1", "A-2"]).await;
+    shop.hold(&event, &shop.buyer(), &["B-1"]).await.expect(201);
+    let data = server.data_path();
+    let verify = || {
+        run(|command| {
+            command.args(["verify", "--json", "--path"]).arg(&data);
+        })
+    };
+    assert_eq!(verify().status.code(), Some(2), "a running server owns the directory");
+    server.kill();
+    let output = verify();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.to_string().contains(&event), "{told}");
+}
+
+#[tokio::test]
 async fn without_a_configured_secret_one_is_made_and_kept() {
     let mut server = Server::with().without("AUTH__JWT_SECRET").start().await;
     let path = server.data_path().join("jwt_secret");
