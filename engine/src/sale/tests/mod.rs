@@ -9,6 +9,8 @@ mod cancelling;
 mod keys;
 mod late_money;
 
+mod model;
+mod model_check;
 mod orphans;
 mod payments;
 mod refusals;
