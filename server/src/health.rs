@@ -80,7 +80,13 @@ fn write_engine(out: &mut String, app: &App) {
     write_single(out, "gauge", "onsale_events_unserved", "Events that are damaged or quarantined.", unserved);
     let help = "Log lines dropped because the log was not read fast enough.";
     write_single(out, "counter", "onsale_log_lines_dropped_total", help, logging::dropped_lines());
-    write_single(out, "gauge", "onsale_revoked_tokens", "Revoked access tokens remembered.", app.tokens.revoked().len());
+    write_single(
+        out,
+        "gauge",
+        "onsale_revoked_tokens",
+        "Revoked access tokens remembered.",
+        app.tokens.revoked().len(),
+    );
 }
 
 fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
@@ -101,7 +107,10 @@ fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
         }
     }
     let _ = write!(out, "# HELP onsale_seats Seats of an event by state.\n# TYPE onsale_seats gauge\n{seats}");
-    let _ = write!(out, "# HELP onsale_buyers Buyers of an event by where they stand.\n# TYPE onsale_buyers gauge\n{rooms}");
+    let _ = write!(
+        out,
+        "# HELP onsale_buyers Buyers of an event by where they stand.\n# TYPE onsale_buyers gauge\n{rooms}"
+    );
 }
 
 /// The last check of every sale's invariants.

@@ -13,6 +13,7 @@ pub mod http;
 pub mod idempotency;
 pub mod logging;
 pub mod metrics;
+mod open_files;
 pub mod operators;
 pub mod payments;
 pub mod queue;

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router};
 use crate::wiring::{self, StartError};
-use crate::{accounts, catalogue, health, operators, payments, queue, reservations};
+use crate::{accounts, catalogue, health, open_files, operators, payments, queue, reservations};
 use onsale_adapters::clock::SystemClock;
 use onsale_engine::ports::Clock;
 use std::io::Write;
@@ -76,7 +76,8 @@ impl Server {
         let router = Router::new(routes())?;
         let front = Front::new(router, Arc::clone(&clock), config.server.request_timeout, draining.clone());
         let front = Arc::new(front);
-        let limits = Limits { connections: config.server.max_connections, idle: config.server.idle_timeout };
+        let connections = open_files::room_for_connections(config.server.max_connections);
+        let limits = Limits { connections, idle: config.server.idle_timeout };
         let listener = Arc::new(Listener::new(Arc::clone(&front), limits, draining.clone()));
         let address = socket.local_addr().unwrap_or(config.server.listen);
         let accepting = tokio::spawn({

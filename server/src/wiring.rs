@@ -145,11 +145,7 @@ struct OpenStores {
     catalogue: SqliteCatalogue,
 }
 
-fn start_engine(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    tokio: tokio::runtime::Handle,
-) -> Result<Started, StartError> {
+fn start_engine(config: &Config, clock: Arc<dyn Clock>, tokio: tokio::runtime::Handle) -> Result<Started, StartError> {
     let stores = Stores::open(config)?;
     let secret = secret::of(&config.auth, stores.dir.path())?;
     let provider: Arc<dyn PaymentProvider> = match config.payment.provider {

@@ -53,7 +53,18 @@ mod tests {
         for good in ["a@b.example", "first.last+tag@mail.example.org", "ü@bücher.example"] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "a@b", "@b.example", "a@@b.example", "a b@c.example", "a@b..example", "a@-b.example", "a@b.example ", "a@b@c.example"] {
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.example",
+            "a@@b.example",
+            "a b@c.example",
+            "a@b..example",
+            "a@-b.example",
+            "a@b.example ",
+            "a@b@c.example",
+        ] {
             assert!(!is_email(bad), "{bad}");
         }
     }

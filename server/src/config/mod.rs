@@ -57,7 +57,7 @@ pub struct ServerConfig {
     /// How long a stopping server waits for open requests. Milliseconds, default 10000. Raising it delays restarts.
     pub drain_timeout: Duration,
     /// Connections at the same time; more are answered 503. Default 16384. Each costs a file descriptor and about
-    /// 10 KiB; the process' limit of open files must lie above it.
+    /// 10 KiB; the process' limit of open files is raised for it, and where it may not be, fewer are taken.
     pub max_connections: usize,
     /// How long a connection may be unused. Seconds, default 80, at least 75. Raising it keeps more sockets open.
     pub idle_timeout: Duration,
@@ -157,10 +157,7 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake of both.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, ConfigError> {
+    pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let (text, unread) = match std::fs::read_to_string(path) {
             Ok(text) => (Some(text), None),
@@ -266,7 +263,12 @@ fn log(reader: &mut Reader) -> LogConfig {
     };
     LogConfig {
         level: reader.value("log", "level", "info".to_owned(), is_filter),
-        format: reader.word("log", "format", LogFormat::Json, &[("json", Ok(LogFormat::Json)), ("text", Ok(LogFormat::Text))]),
+        format: reader.word(
+            "log",
+            "format",
+            LogFormat::Json,
+            &[("json", Ok(LogFormat::Json)), ("text", Ok(LogFormat::Text))],
+        ),
     }
 }
 

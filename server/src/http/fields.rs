@@ -117,7 +117,12 @@ impl<'a> Object<'a> {
     }
 
     /// An optional string; absent and `null` are none.
-    pub fn optional_text(&self, mistakes: &mut Mistakes, member: &str, chars: RangeInclusive<usize>) -> Option<&'a str> {
+    pub fn optional_text(
+        &self,
+        mistakes: &mut Mistakes,
+        member: &str,
+        chars: RangeInclusive<usize>,
+    ) -> Option<&'a str> {
         let value = self.value(member)?;
         self.read_text(mistakes, member, value, &chars)
     }
@@ -260,9 +265,7 @@ impl<'a> Object<'a> {
         let value = self.required(mistakes, member)?;
         match value.as_array() {
             Some(list) if count.contains(&list.len()) => Some(list),
-            Some(_) | None => {
-                self.wrong(mistakes, member, format!("a list of {} to {}", count.start(), count.end()))
-            }
+            Some(_) | None => self.wrong(mistakes, member, format!("a list of {} to {}", count.start(), count.end())),
         }
     }
 }
@@ -378,6 +381,10 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_object_is_one_mistake() {
-        check(&json!([1]), |body, m| assert!(body.text(m, "a", 1..=2).is_none()), &[("", "the body must be an object")]);
+        check(
+            &json!([1]),
+            |body, m| assert!(body.text(m, "a", 1..=2).is_none()),
+            &[("", "the body must be an object")],
+        );
     }
 }

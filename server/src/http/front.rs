@@ -53,12 +53,7 @@ pub struct Front {
 impl Front {
     /// A front end that answers 503 until [`Front::open`].
     #[must_use]
-    pub fn new(
-        router: Router,
-        clock: Arc<dyn Clock>,
-        request_timeout: Duration,
-        draining: CancellationToken,
-    ) -> Self {
+    pub fn new(router: Router, clock: Arc<dyn Clock>, request_timeout: Duration, draining: CancellationToken) -> Self {
         let metrics = Arc::new(HttpMetrics::new(&router));
         Self { router, app: OnceLock::new(), clock, request_timeout, draining, metrics, logged: LogBudget::default() }
     }
@@ -291,7 +286,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_outcome() {
-        let outcome = Unwinding(Box::pin(async { if true { panic!("no {}", 1) } })).await;
+        let outcome = Unwinding(Box::pin(async {
+            if true {
+                panic!("no {}", 1)
+            }
+        }))
+        .await;
         assert_eq!(outcome, Err("panic: no 1".to_owned()));
         assert_eq!(Unwinding(Box::pin(async { 7 })).await, Ok(7));
     }

@@ -94,11 +94,8 @@ impl Listener {
             });
             return;
         };
-        let connection = Connection {
-            front: Arc::clone(&self.front),
-            idle: self.limits.idle,
-            draining: self.draining.clone(),
-        };
+        let connection =
+            Connection { front: Arc::clone(&self.front), idle: self.limits.idle, draining: self.draining.clone() };
         let ending = self.ending.clone();
         self.connections.spawn(async move {
             tokio::select! {

@@ -46,7 +46,8 @@ impl Problem {
     /// 400 with every mistake named. [`crate::http::Mistakes`] is the usual way here.
     #[must_use]
     pub fn validation(errors: Vec<FieldMistake>) -> Self {
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "VALIDATION_FAILED", "the request has mistakes, see errors");
+        let mut problem =
+            Self::new(StatusCode::BAD_REQUEST, "VALIDATION_FAILED", "the request has mistakes, see errors");
         problem.more().errors = errors;
         problem
     }

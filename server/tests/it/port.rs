@@ -54,7 +54,8 @@ async fn before_everything_is_recovered_only_liveness_is_answered() {
     let port = open(usual());
     assert_eq!(port.front.stage(), Stage::Starting);
     let check = async |path: &str, expected: &str| {
-        let answer = ask(&port, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let answer =
+            ask(&port, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
         let status = answer.lines().next().unwrap();
         assert!(status.starts_with(expected), "{path}: {answer}");
         assert_eq!(answer.contains("retry-after: 1"), expected.ends_with("503"), "{path}: {answer}");

@@ -118,8 +118,7 @@ async fn headers_are_bounded_in_both_versions() {
     let fitting = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-big: {fits}\r\n\r\n");
     assert!(server.raw(&fitting).unwrap().starts_with("HTTP/1.1 200"));
 
-    let client: Client<_, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let request = |value: &str| {
         let uri = format!("{}/health/live", server.base());
         Request::builder().uri(uri).header("x-big", value).body(Full::default()).unwrap()
@@ -198,8 +197,7 @@ async fn long_answers_are_compressed_for_those_who_take_it() {
 async fn head_is_get_without_its_body() {
     let server = Server::start().await;
     for http2_only in [false, true] {
-        let client: Client<_, Full<Bytes>> =
-            Client::builder(TokioExecutor::new()).http2_only(http2_only).build_http();
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(http2_only).build_http();
         let request = |method: Method| {
             let uri = format!("{}/health/ready", server.base());
             Request::builder().method(method).uri(uri).body(Full::default()).unwrap()
@@ -216,8 +214,7 @@ async fn head_is_get_without_its_body() {
 #[tokio::test]
 async fn one_connection_carries_many_requests_in_both_versions() {
     let server = Server::start().await;
-    let client: Client<_, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..250 {
         let (client, uri) = (client.clone(), format!("{}/api/v1/events", server.base()));
