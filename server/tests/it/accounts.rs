@@ -3,7 +3,6 @@
 use crate::harness::Server;
 use crate::shop::{Person, Reply, Shop};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -21,7 +20,7 @@ async fn refresh(shop: &Shop, token: &Value) -> Reply {
 }
 
 fn person(tokens: &Value) -> Person {
-    Person { id: Uuid::nil(), token: tokens["accessToken"].as_str().unwrap().to_owned() }
+    Person { token: tokens["accessToken"].as_str().unwrap().to_owned() }
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Starting, stopping and crashing: one data directory, the checks of operators, the log.
 
 use crate::harness::{SECRET, Server, run};
+use crate::shop::Shop;
+use onsale_server::config::Config;
+use onsale_server::server::{Server as InProcess, bind};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 #[tokio::test]
 async fn a_second_process_on_the_data_directory_is_refused_in_words() {
@@ -114,17 +118,34 @@ async fn what_a_killed_server_leaves_behind_verifies() {
 }
 
 #[tokio::test]
+async fn a_server_starts_and_stops_within_a_process_and_lets_go_of_its_directory() {
+    let data = tempfile::tempdir().unwrap();
+    let key = |name: &str, value: &str| (format!("ONSALE__{name}").into(), value.into());
+    for _ in 0..3 {
+        let env = [key("STORAGE__PATH", data.path().to_str().unwrap()), key("AUTH__JWT_SECRET", SECRET)];
+        let config =
+            Config::load(Some(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../config.toml"))), env).unwrap();
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut running = InProcess::start(config, socket).unwrap();
+        running.ready().await.unwrap();
+        let shop = Shop::new(&format!("http://{}", running.address()), SECRET);
+        shop.small_event(&json!({})).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_configured_secret_one_is_made_and_kept() {
     let mut server = Server::with().without("AUTH__JWT_SECRET").start().await;
     let path = server.data_path().join("jwt_secret");
     let secret = std::fs::read_to_string(&path).unwrap();
     assert!(secret.len() >= 32);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let shop = crate::shop::Shop::new(&server.base(), &secret);
+    let shop = Shop::new(&server.base(), &secret);
     shop.venue().await;
     assert!(!server.log().contains(&secret));
     server.crash().await;
-    crate::shop::Shop::new(&server.base(), &secret).venue().await;
+    Shop::new(&server.base(), &secret).venue().await;
     server.stop().await;
 }
 

@@ -3,9 +3,16 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod accounts;
+mod catalogue;
 mod config;
+mod contention;
 mod harness;
 mod lifecycle;
+mod operators;
+mod payments;
 mod port;
 mod protocol;
+mod purchase;
+mod reservations;
 mod shop;
+mod waiting_room;

@@ -27,7 +27,6 @@ pub struct Shop {
 /// Somebody with a bearer token.
 #[derive(Clone, Debug)]
 pub struct Person {
-    pub id: Uuid,
     pub token: String,
 }
 
@@ -177,7 +176,7 @@ impl Shop {
     /// A shop at `base` (`http://127.0.0.1:…`) whose tokens are signed with `secret`.
     pub fn new(base: &str, secret: &str) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let nobody = Person { id: Uuid::nil(), token: String::new() };
+        let nobody = Person { token: String::new() };
         let mut shop = Self { base: base.to_owned(), secret: secret.to_owned(), client, admin: nobody };
         shop.admin = shop.person("ADMIN");
         shop
@@ -190,7 +189,7 @@ impl Shop {
         let claims = json!({ "sub": id.to_string(), "role": role, "iat": now, "exp": now + 3600, "jti": Uuid::new_v4().to_string() });
         let key = jsonwebtoken::EncodingKey::from_secret(self.secret.as_bytes());
         let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-        Person { id, token: jsonwebtoken::encode(&header, &claims, &key).unwrap() }
+        Person { token: jsonwebtoken::encode(&header, &claims, &key).unwrap() }
     }
 
     pub fn buyer(&self) -> Person {

@@ -1,0 +1,90 @@
+//! What administrators steer, and that nobody else may.
+
+use crate::harness::Server;
+use crate::shop::{PATIENCE, texts};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admission_is_steered_at_once_or_tried_dry() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "admission": { "required": true, "activeLimit": 9 } })).await;
+    let path = format!("/admin/events/{event}/admission");
+    let steer =
+        async |query: &str, body: Value| shop.patch(&format!("{path}{query}")).by(&shop.admin).json(&body).send().await;
+    let read = async || shop.get(&format!("/events/{event}")).send().await.expect(200)["admission"].clone();
+    let before = read().await;
+    let change = json!({ "ratePerSecond": 55, "activeLimit": null, "paused": true, "message": "Soon" });
+    let tried = steer("?dryRun=true", change.clone()).await.expect(200);
+    assert_eq!(read().await, before, "a dry run changes nothing");
+    let steered = steer("", change).await.expect(200);
+    assert_eq!(steered, tried, "and says what the change does");
+    let told = ["ratePerSecond", "activeLimit", "paused", "message"].map(|name| steered[name].clone());
+    assert_eq!(told, [json!(55), Value::Null, json!(true), json!("Soon")]);
+    let after = read().await;
+    assert_eq!((&after["ratePerSecond"], &after["paused"]), (&json!(55), &json!(true)));
+    let resumed =
+        steer("?dryRun=false", json!({ "paused": false, "message": null, "required": false })).await.expect(200);
+    assert_eq!(
+        (&resumed["required"], &resumed["message"], &resumed["ratePerSecond"]),
+        (&json!(false), &Value::Null, &json!(55))
+    );
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.expect(201);
+
+    let wrong = json!({ "ratePerSecond": 0, "activeLimit": 0, "closed": "no", "message": "x".repeat(501) });
+    assert_eq!(
+        steer("?dryRun=x", wrong).await.mistakes(),
+        ["dryRun", "ratePerSecond", "activeLimit", "message", "closed"]
+    );
+    let nowhere = format!("/admin/events/{}/admission", Uuid::new_v4());
+    shop.patch(&nowhere).by(&shop.admin).json(&json!({})).send().await.refused(404, "NOT_FOUND");
+    for (call, status, code) in [
+        (shop.patch(&path).by(&shop.buyer()).json(&json!({})), 403, "FORBIDDEN"),
+        (shop.patch(&path).json(&json!({})), 401, "UNAUTHENTICATED"),
+        (shop.get("/queue/admin/stats").by(&shop.buyer()), 403, "FORBIDDEN"),
+        (shop.post(&format!("/admin/events/{event}/cancel")).by(&shop.buyer()), 403, "FORBIDDEN"),
+    ] {
+        call.send().await.refused(status, code);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let (paid, holding) = (shop.buyer(), shop.buyer());
+    let bought = shop.buy(&event, &paid, &["A-1", "A-2"]).await;
+    let held = shop.hold(&event, &holding, &["B-1"]).await.expect(201);
+    let opened = shop.pay(&holding, &held).await.expect(201);
+    let path = format!("/admin/events/{event}/cancel");
+    for _ in 0..2 {
+        let cancelled = shop.post(&path).by(&shop.admin).send().await.expect(200);
+        assert_eq!((&cancelled["id"], &cancelled["status"]), (&json!(event), &json!("CANCELLED")));
+    }
+    let began = Instant::now();
+    while shop.seats(&event).await["seats"]["available"] != 20 {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let over = shop.reservation(&paid, &bought).await;
+    assert_eq!((&over["status"], &over["refundAmount"]), (&json!("CANCELLED"), &json!(300_000)));
+    assert_eq!(shop.reservation(&holding, &held).await["status"], "CANCELLED");
+    let payments = shop.get("/payments").by(&paid).send().await.expect(200);
+    assert_eq!(payments["items"][0]["status"], "REFUNDED");
+    assert_eq!(texts(&shop.seats(&event).await["sold"]), [""; 0]);
+
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(409, "SALE_CLOSED");
+    shop.confirm(&holding, &opened, "sim_ok").await.refused(409, "HOLD_EXPIRED");
+    let enter = json!({ "eventId": event });
+    shop.post("/queue/enter").by(&shop.buyer()).json(&enter).send().await.refused(409, "SALE_CLOSED");
+    let steer =
+        shop.patch(&format!("/admin/events/{event}/admission")).by(&shop.admin).json(&json!({ "paused": true }));
+    steer.send().await.refused(409, "SALE_CLOSED");
+    let nowhere = format!("/admin/events/{}/cancel", Uuid::new_v4());
+    shop.post(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
+    server.stop().await;
+}
