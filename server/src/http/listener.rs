@@ -179,8 +179,8 @@ impl Connection {
             let (front, busy) = (Arc::clone(front), Busy::new(&activity));
             async move {
                 let response = front.answer(request).await;
-                drop(busy);
-                Ok::<_, Infallible>(response)
+                // A stream that is being sent is use, too.
+                Ok::<_, Infallible>(response.map(|body| body.holding(busy)))
             }
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -256,7 +256,7 @@ impl Activity {
     }
 }
 
-/// One request being answered. Streams still being sent afterwards hold a graceful end back by themselves.
+/// One request being answered, or its stream being sent.
 struct Busy(Arc<Activity>);
 
 impl Busy {

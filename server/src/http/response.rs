@@ -36,6 +36,15 @@ impl Body {
         Self::Full(None)
     }
 
+    /// The same body, which keeps `held` as long as it is a stream that is being sent.
+    #[must_use]
+    pub(super) fn holding<T: Send + Unpin + 'static>(self, held: T) -> Self {
+        match self {
+            Self::Full(bytes) => Self::Full(bytes),
+            Self::Stream(frames) => Self::Stream(Box::pin(Holding { frames, _held: held })),
+        }
+    }
+
     /// The bytes, unless it is a stream.
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
@@ -43,6 +52,21 @@ impl Body {
             Self::Full(bytes) => bytes.as_ref(),
             Self::Stream(_) => None,
         }
+    }
+}
+
+/// A stream and what lives as long as it.
+struct Holding<T> {
+    frames: Frames,
+    _held: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.get_mut().frames.as_mut().poll_frame(cx)
     }
 }
 
