@@ -271,3 +271,74 @@ fn written(json: &PlaceJson<'_>) -> serde_json::Result<Bytes> {
     event.extend_from_slice(b"\n\n");
     Ok(Bytes::from(event))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onsale_engine::id::{Ordinal, Slot};
+    use uuid::Uuid;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000);
+
+    fn told(status: PlaceStatus, total_in_queue: u64, message: Option<&str>) -> Told {
+        let buyer = BuyerId(Uuid::nil());
+        let place = PlaceView { buyer, ordinal: Some(Ordinal(7)), status, total_in_queue };
+        Told { place, message: message.map(Arc::from) }
+    }
+
+    /// Whether a listener who was told `before` so many seconds ago hears of `after`.
+    fn check(seconds: u64, before: &Told, after: &Told, expected: bool) {
+        let room = Room {
+            event: EventId(Uuid::nil()),
+            opens_at: NOW,
+            rate_per_second: 10,
+            held_up: false,
+            message: None,
+            absent: Duration::from_secs(300),
+        };
+        let told_at = NOW - Duration::from_secs(seconds);
+        let line = Arc::new(Line::default());
+        let buyer = before.place.buyer;
+        let listener = Listener { line, buyer, told: before.clone(), told_at, beaten_at: told_at, heard_at: told_at };
+        assert_eq!(is_due(&listener, after, &room, NOW), expected);
+    }
+
+    #[test]
+    fn a_rank_waits_for_the_poll_interval_and_all_else_is_told_at_once() {
+        let waiting = |rank| told(PlaceStatus::Waiting { rank }, 90, None);
+        let pre_queue = |rank| told(PlaceStatus::PreQueue { rank }, 90, None);
+        let active = |slot, secs| {
+            told(PlaceStatus::Active { slot: Some(Slot(slot)), expires_at: Timestamp::from_secs(secs) }, 90, None)
+        };
+        check(1, &waiting(9), &waiting(8), false);
+        check(2, &waiting(9), &waiting(8), true);
+        check(1, &pre_queue(Some(9)), &pre_queue(Some(8)), false);
+        check(2, &pre_queue(Some(9)), &pre_queue(Some(8)), true);
+        check(60, &waiting(9), &waiting(9), false);
+        check(60, &waiting(9), &told(PlaceStatus::Waiting { rank: 9 }, 91, None), false);
+        check(0, &waiting(9), &told(PlaceStatus::Waiting { rank: 9 }, 90, Some("Soon")), true);
+        check(0, &pre_queue(Some(9)), &waiting(9), true);
+        check(0, &waiting(1), &active(1, 2000), true);
+        check(0, &active(1, 2000), &active(2, 2000), true);
+        check(60, &active(1, 2000), &active(1, 2000), false);
+        check(0, &active(1, 2000), &told(PlaceStatus::Expired, 90, None), true);
+    }
+
+    #[tokio::test]
+    async fn a_slow_stream_hears_of_the_present_and_a_beat_never_hides_news() {
+        let line = Arc::new(Line::default());
+        let listening = Listening { line: Arc::clone(&line) };
+        line.tell(Bytes::from_static(b"old"));
+        line.tell(Bytes::from_static(b"new"));
+        line.beat();
+        assert_eq!(listening.next().await.as_deref(), Some(b"new".as_slice()));
+        line.beat();
+        assert_eq!(listening.next().await.as_deref(), Some(b":\n\n".as_slice()));
+        line.tell(Bytes::from_static(b"last"));
+        line.end();
+        assert_eq!(listening.next().await.as_deref(), Some(b"last".as_slice()));
+        assert_eq!(listening.next().await, None);
+        drop(listening);
+        assert!(line.hung_up.load(Ordering::Acquire));
+    }
+}

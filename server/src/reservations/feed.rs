@@ -72,21 +72,8 @@ impl Feeds {
     /// what to wait on for more. A client that knows nothing is told of every seat that is not free; one that knows
     /// a version too old is told of every seat.
     pub fn watch(self: &Arc<Self>, sale: &Arc<SaleHandle>, known: Option<Seq>) -> Option<(Vec<Bytes>, Watching)> {
-        let feed = self.feed(sale)?;
-        let moved = feed.moved.subscribe();
         let current = sale.view().seq();
-        let memory = feed.memory.lock();
-        let first = match known {
-            None => vec![snapshot(&feed.plan, &memory, false)],
-            Some(known) if known >= memory.oldest && known <= current => {
-                let news = memory.steps.iter().filter(|step| step.to > known);
-                news.map(|step| step.event.clone()).collect()
-            }
-            Some(_) => vec![snapshot(&feed.plan, &memory, true)],
-        };
-        let next = memory.next;
-        drop(memory);
-        Some((first, Watching { feed, moved, next }))
+        Some(self.feed(sale)?.watch(known, current))
     }
 
     fn feed(self: &Arc<Self>, sale: &Arc<SaleHandle>) -> Option<Arc<Feed>> {
@@ -95,8 +82,7 @@ impl Feeds {
             return Some(Arc::clone(feed));
         }
         let (plan, version, states) = read(sale)?;
-        let memory = Memory { states, version, oldest: version, steps: VecDeque::new(), bytes: 0, next: 0 };
-        let feed = Arc::new(Feed { plan, memory: Mutex::new(memory), moved: watch::Sender::new(0) });
+        let feed = Feed::new(plan, version, states);
         feeds.insert(sale.event(), Arc::clone(&feed));
         tokio::spawn(Arc::clone(self).run(Arc::clone(&feed), Arc::clone(sale)));
         Some(feed)
@@ -144,6 +130,28 @@ impl Watching {
 }
 
 impl Feed {
+    fn new(plan: Arc<Plan>, version: Seq, states: Vec<u8>) -> Arc<Self> {
+        let memory = Memory { states, version, oldest: version, steps: VecDeque::new(), bytes: 0, next: 0 };
+        Arc::new(Self { plan, memory: Mutex::new(memory), moved: watch::Sender::new(0) })
+    }
+
+    /// See [`Feeds::watch`]; `current` is the newest version that anybody can know.
+    fn watch(self: Arc<Self>, known: Option<Seq>, current: Seq) -> (Vec<Bytes>, Watching) {
+        let moved = self.moved.subscribe();
+        let memory = self.memory.lock();
+        let first = match known {
+            None => vec![snapshot(&self.plan, &memory, false)],
+            Some(known) if known >= memory.oldest && known <= current => {
+                let news = memory.steps.iter().filter(|step| step.to > known);
+                news.map(|step| step.event.clone()).collect()
+            }
+            Some(_) => vec![snapshot(&self.plan, &memory, true)],
+        };
+        let next = memory.next;
+        drop(memory);
+        (first, Watching { feed: self, moved, next })
+    }
+
     /// The events from step `from` up to step `to`, or all seats when they are not kept any more.
     fn since(&self, from: u64, to: u64) -> Vec<Bytes> {
         let memory = self.memory.lock();
@@ -161,13 +169,19 @@ impl Feed {
         if plan.hash() != self.plan.hash() {
             return false;
         }
+        self.note(version, states);
+        true
+    }
+
+    /// Remembers the difference to what was seen last, and tells of it.
+    fn note(&self, version: Seq, states: Vec<u8>) {
         let mut memory = self.memory.lock();
         let pairs = memory.states.iter().zip(&states).enumerate();
         let changes: Vec<(usize, u8)> =
             pairs.filter(|(_, (was, is))| was != is).map(|(at, (_, is))| (at, *is)).collect();
         (memory.states, memory.version) = (states, version);
         if changes.is_empty() {
-            return true;
+            return;
         }
         let event = written(&self.plan, version, changes.into_iter());
         memory.bytes += event.len();
@@ -181,7 +195,6 @@ impl Feed {
         let next = memory.next;
         drop(memory);
         self.moved.send_replace(next);
-        true
     }
 }
 
@@ -225,4 +238,89 @@ fn written(plan: &Plan, version: Seq, changes: impl Iterator<Item = (usize, u8)>
     }
     event.extend_from_slice(b"]}\n\n");
     Bytes::from(event)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use onsale_engine::id::PlanHash;
+    use onsale_engine::plan::{Category, PlanDraft, RowDraft, SeatDraft, SectionDraft};
+
+    /// A feed of three free seats, `1`, `2` and `3`, at version 10.
+    fn feed() -> Arc<Feed> {
+        let seat = |id: &str| SeatDraft { id: id.into(), category: "S".into(), ..SeatDraft::default() };
+        let row = RowDraft { label: "A".into(), seats: ["1", "2", "3"].map(seat).to_vec() };
+        let draft = PlanDraft {
+            size: (1.0, 1.0),
+            categories: vec![Category { name: "S".into(), color: "#fff".into() }],
+            sections: vec![SectionDraft { name: String::new(), rows: vec![row] }],
+        };
+        Feed::new(Arc::new(Plan::compile(&draft, PlanHash([0; 32])).unwrap()), Seq(10), vec![AVAILABLE; 3])
+    }
+
+    /// What events say, as `version: seat=status …`.
+    fn told(events: &[Bytes]) -> Vec<String> {
+        let one = |event: &Bytes| {
+            let text = std::str::from_utf8(event).unwrap();
+            let (id, data) = text.trim_end().split_once("\ndata: ").unwrap();
+            let data: serde_json::Value = serde_json::from_str(data).unwrap();
+            assert_eq!(id, format!("id: {}", data["version"]));
+            let changes = data["changes"].as_array().unwrap().iter();
+            let changes =
+                changes.map(|c| format!(" {}={}", c["seatId"].as_str().unwrap(), c["status"].as_str().unwrap()));
+            format!("{}:{}", data["version"], changes.collect::<String>())
+        };
+        events.iter().map(one).collect()
+    }
+
+    fn check(feed: &Arc<Feed>, known: Option<u64>, expected: &[&str]) {
+        let (first, _) = Arc::clone(feed).watch(known.map(Seq), Seq(99));
+        assert_eq!(told(&first), expected, "known: {known:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_begins_with_what_its_client_does_not_know() {
+        let feed = feed();
+        check(&feed, None, &["10:"]);
+        check(&feed, Some(10), &[]);
+        feed.note(Seq(12), vec![HELD, AVAILABLE, AVAILABLE]);
+        feed.note(Seq(15), vec![HELD, AVAILABLE, AVAILABLE]);
+        feed.note(Seq(20), vec![SOLD, HELD, AVAILABLE]);
+        check(&feed, None, &["20: 1=SOLD 2=HELD"]);
+        check(&feed, Some(10), &["12: 1=HELD", "20: 1=SOLD 2=HELD"]);
+        // A version between two differences is told the whole of the second.
+        check(&feed, Some(13), &["20: 1=SOLD 2=HELD"]);
+        check(&feed, Some(20), &[]);
+        // Ahead of the feed, yet committed: there is nothing to tell.
+        check(&feed, Some(99), &[]);
+        check(&feed, Some(9), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
+        check(&feed, Some(100), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_hears_every_difference_once() {
+        let feed = feed();
+        let (_, mut watching) = Arc::clone(&feed).watch(None, Seq(10));
+        feed.note(Seq(11), vec![HELD, AVAILABLE, AVAILABLE]);
+        feed.note(Seq(12), vec![HELD, HELD, AVAILABLE]);
+        assert_eq!(told(&watching.next().await.unwrap()), ["11: 1=HELD", "12: 2=HELD"]);
+        feed.note(Seq(13), vec![AVAILABLE, HELD, AVAILABLE]);
+        assert_eq!(told(&watching.next().await.unwrap()), ["13: 1=AVAILABLE"]);
+        feed.moved.send_replace(OVER);
+        assert!(watching.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_has_a_bound_and_who_falls_behind_hears_of_every_seat() {
+        let feed = feed();
+        let (_, mut watching) = Arc::clone(&feed).watch(None, Seq(10));
+        for version in 0..=STEPS_KEPT as u64 {
+            let state = if version % 2 == 0 { HELD } else { AVAILABLE };
+            feed.note(Seq(11 + version), vec![state, AVAILABLE, AVAILABLE]);
+        }
+        assert_eq!(feed.memory.lock().steps.len(), STEPS_KEPT);
+        assert_eq!(told(&watching.next().await.unwrap()), ["251: 1=HELD 2=AVAILABLE 3=AVAILABLE"]);
+        check(&feed, Some(10), &["251: 1=HELD 2=AVAILABLE 3=AVAILABLE"]);
+    }
 }

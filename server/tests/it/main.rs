@@ -15,4 +15,5 @@ mod protocol;
 mod purchase;
 mod reservations;
 mod shop;
+mod storage_trouble;
 mod waiting_room;
