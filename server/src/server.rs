@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -34,6 +35,7 @@ pub struct Running {
     listener: Arc<Listener>,
     accepting: JoinHandle<()>,
     starting: JoinHandle<Result<Arc<App>, StartError>>,
+    tasks: TaskTracker,
     app: Option<Arc<App>>,
 }
 
@@ -85,16 +87,17 @@ impl Server {
             async move { listener.run(socket).await }
         });
         let drain_timeout = config.server.drain_timeout;
+        let tasks = TaskTracker::new();
         let starting = tokio::spawn({
-            let draining = draining.clone();
+            let (draining, tasks) = (draining.clone(), tasks.clone());
             async move {
                 let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
                 front.open(Arc::clone(&app));
-                tokio::spawn(tidy(Arc::clone(&app)));
+                tasks.spawn(tidy(Arc::clone(&app)));
                 Ok(app)
             }
         });
-        Ok(Running { address, drain_timeout, draining, listener, accepting, starting, app: None })
+        Ok(Running { address, drain_timeout, draining, listener, accepting, starting, tasks, app: None })
     }
 }
 
@@ -131,6 +134,8 @@ impl Running {
             // A start that is under way ends first, so that its files are closed properly.
             self.app = (&mut self.starting).await.ok().and_then(Result::ok);
         }
+        self.tasks.close();
+        self.tasks.wait().await;
         if let Some(app) = self.app.take() {
             app.engine.stop().await;
         }

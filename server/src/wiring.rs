@@ -22,9 +22,16 @@ use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Role};
 use onsale_engine::ports::{Clock, PaymentProvider, Plans, StoreError};
 use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// How long a locked data directory is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const LOCK_ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +78,7 @@ struct Stores {
 
 impl Stores {
     fn open(config: &Config) -> Result<Self, OpenError> {
-        let dir = DataDir::open(&config.storage.path)?;
+        let dir = open_dir(&config.storage.path)?;
         let library = Library::open(&dir)?;
         let plans = SqlitePlans::open(&dir)?;
         let shared: Arc<dyn Plans> = Arc::clone(&plans) as Arc<dyn Plans>;
@@ -81,6 +88,17 @@ impl Stores {
         let accounts = SqliteAccounts::new(Arc::clone(&library));
         let catalogue = SqliteCatalogue::new(library, Arc::clone(&plans));
         Ok(Self { dir, journal, reader, projection, records, plans, accounts, catalogue })
+    }
+}
+
+/// Opens the data directory; a process that is just ending may keep its lock for a moment.
+fn open_dir(path: &Path) -> Result<DataDir, OpenError> {
+    let since = Instant::now();
+    loop {
+        match DataDir::open(path) {
+            Err(OpenError::Locked { .. }) if since.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_ASK_EVERY),
+            outcome => return outcome,
+        }
     }
 }
 
