@@ -13,6 +13,7 @@ mod payments;
 mod port;
 mod protocol;
 mod purchase;
+mod repeats;
 mod reservations;
 mod shop;
 mod storage_trouble;

@@ -315,9 +315,14 @@ impl Shop {
         self.get(&format!("/reservations/{id}")).by(buyer).send().await.expect(200)
     }
 
-    /// Who has which seats.
+    /// Who has which seats, at an event without a waiting room.
     pub async fn seats(&self, event: &str) -> Value {
-        self.get(&format!("/reservations/seats/{event}")).by(&self.buyer()).send().await.expect(200)
+        self.seats_of(event, &self.buyer(), "").await
+    }
+
+    /// Who has which seats, for somebody who was let in.
+    pub async fn seats_of(&self, event: &str, buyer: &Person, token: &str) -> Value {
+        self.get(&format!("/reservations/seats/{event}")).by(buyer).admitted(token).send().await.expect(200)
     }
 }
 
