@@ -275,11 +275,7 @@ impl Plan {
         let row = self.seat_row(seat);
         let section = &self.sections[row.section as usize].name;
         let label = self.seat_label(seat);
-        if section.is_empty() {
-            format!("{}-{label}", row.label)
-        } else {
-            format!("{section} {}-{label}", row.label)
-        }
+        if section.is_empty() { format!("{}-{label}", row.label) } else { format!("{section} {}-{label}", row.label) }
     }
 }
 
@@ -325,12 +321,7 @@ impl<'a> Builder<'a> {
         Self { draft, plan, mistakes: Vec::new(), middle: f32::midpoint(low, high), keys: Vec::new() }
     }
 
-    fn mistake(
-        &mut self,
-        at: PlanPath,
-        member: &'static str,
-        message: impl Into<String>,
-    ) {
+    fn mistake(&mut self, at: PlanPath, member: &'static str, message: impl Into<String>) {
         if self.mistakes.len() < 100 {
             self.mistakes.push(PlanMistake { at, member, message: message.into() });
         }
@@ -376,9 +367,8 @@ impl<'a> Builder<'a> {
             let place = Some((section, Some((number, Some(at)))));
             let category = self.category_of(place, seat);
             let previous = at.checked_sub(1).map(|before| &draft.seats[before]);
-            let joined = previous.is_some_and(|previous| {
-                distance(previous, seat) <= aisle && previous.category == seat.category
-            });
+            let joined = previous
+                .is_some_and(|previous| distance(previous, seat) <= aisle && previous.category == seat.category);
             if !joined && index > start {
                 self.segment(row, number as u32, start..index);
                 start = index;
@@ -400,14 +390,7 @@ impl<'a> Builder<'a> {
         CategoryIndex(0)
     }
 
-    fn seat(
-        &mut self,
-        place: PlanPath,
-        index: u32,
-        row: u32,
-        draft: &SeatDraft,
-        category: CategoryIndex,
-    ) {
+    fn seat(&mut self, place: PlanPath, index: u32, row: u32, draft: &SeatDraft, category: CategoryIndex) {
         if draft.id.is_empty() || draft.id.len() > 100 {
             self.mistake(place, "seat_guid", "1 to 100 bytes");
         }
@@ -425,9 +408,8 @@ impl<'a> Builder<'a> {
         plan.seat_category.push(category);
         plan.seat_position.push((draft.x, draft.y));
         let (ids, hasher) = (&plan.seat_ids, &plan.hasher);
-        plan.index.insert_unique(hasher.hash_one(draft.id.as_str()), index, |&seat| {
-            hasher.hash_one(ids.at(seat as usize))
-        });
+        plan.index
+            .insert_unique(hasher.hash_one(draft.id.as_str()), index, |&seat| hasher.hash_one(ids.at(seat as usize)));
     }
 
     fn segment(&mut self, row: u32, depth: u32, seats: Range<u32>) {

@@ -162,7 +162,11 @@ pub enum CatalogueError {
 /// Venues, halls, plans and events. Deletions are soft: reads and lists pass over what is deleted.
 pub trait Catalogue: Send + Sync + 'static {
     /// Makes a venue, and remembers the answer for its idempotency key in the same transaction.
-    fn create_venue<'a>(&'a self, venue: &'a Venue, answer: Option<&'a StoredAnswer>) -> Later<'a, Result<(), StoreError>>;
+    fn create_venue<'a>(
+        &'a self,
+        venue: &'a Venue,
+        answer: Option<&'a StoredAnswer>,
+    ) -> Later<'a, Result<(), StoreError>>;
     /// A venue.
     fn venue(&self, id: Uuid) -> Later<'_, Result<Option<Venue>, StoreError>>;
     /// Venues, newest first.

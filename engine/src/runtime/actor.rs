@@ -79,16 +79,7 @@ impl SaleActor {
             Some(config) => sale.waiting().map(|buyer| (present_from + config.admission.absent, buyer)).collect(),
             None => BTreeSet::new(),
         };
-        Self {
-            handle,
-            sale,
-            epoch,
-            absences,
-            present_from,
-            outage: false,
-            waiters: HashMap::new(),
-            armed: None,
-        }
+        Self { handle, sale, epoch, absences, present_from, outage: false, waiters: HashMap::new(), armed: None }
     }
 
     /// Handles what waits: outcomes first, then time, operators, and buyers up to a bound.
@@ -185,7 +176,8 @@ impl SaleActor {
         {
             self.absences.insert((now + config.admission.absent, *buyer));
         }
-        if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact {
+        if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact
+        {
             self.settle_later(*payment, turn);
         }
     }

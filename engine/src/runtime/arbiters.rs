@@ -28,7 +28,8 @@ impl Arbiters {
                 let _ = runner.run();
             }
         })?;
-        let (system, handles) = receive.recv().map_err(|_| std::io::Error::other("the actors' thread did not start"))?;
+        let (system, handles) =
+            receive.recv().map_err(|_| std::io::Error::other("the actors' thread did not start"))?;
         Ok(Self { system, handles, next: AtomicUsize::new(0), thread: parking_lot::Mutex::new(Some(thread)) })
     }
 

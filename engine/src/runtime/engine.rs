@@ -108,6 +108,7 @@ struct Threads {
     journal: Mutex<Option<JoinHandle<()>>>,
     projector: Mutex<Option<JoinHandle<()>>>,
     timekeeper: Mutex<Option<JoinHandle<()>>>,
+    snapshots: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -148,12 +149,19 @@ impl Engine {
                     projector.catch_up(event).map_err(|error| storage(&error))?;
                     recovered.push((core.route(event, sale.clone()), sale, epoch, from_snapshot));
                 }
-                Err(ReadError::Damaged { event, seq, reason }) => core.damaged(event, &format!("seq {}: {reason}", seq.0)),
+                Err(ReadError::Damaged { event, seq, reason }) => {
+                    core.damaged(event, &format!("seq {}: {reason}", seq.0))
+                }
                 Err(error @ ReadError::Unavailable(_)) => return Err(storage(&error)),
             }
         }
         let engine = Self { core: Arc::clone(&core), threads: Arc::default() };
-        engine.spawn_threads(JournalThread { core: Arc::clone(&core), storage: journal }, projector, handed, ordered)?;
+        engine.spawn_threads(
+            JournalThread { core: Arc::clone(&core), storage: journal },
+            projector,
+            handed,
+            ordered,
+        )?;
         let mut unverified = Vec::new();
         for (handle, sale, epoch, from_snapshot) in recovered {
             handle.snapshot_at.store(sale.seq().0, Ordering::Relaxed);
@@ -188,7 +196,8 @@ impl Engine {
         };
         *self.threads.timekeeper.lock() = Some(named("onsale-time").spawn(run)?);
         let reader = Arc::clone(&self.core.reader);
-        named("onsale-snapshots").spawn(move || snapshots::run(&ordered, &*reader))?;
+        let run = move || snapshots::run(&ordered, &*reader);
+        *self.threads.snapshots.lock() = Some(named("onsale-snapshots").spawn(run)?);
         Ok(())
     }
 
@@ -270,7 +279,10 @@ impl Engine {
         core.stopping.store(true, Ordering::Release);
         let until = tokio::time::Instant::now() + STOP_PATIENCE;
         let busy = || core.routes.iter().any(|route| route.in_flight() > 0);
-        while busy() && core.journal.health(core.clock.now()) == JournalHealth::Good && tokio::time::Instant::now() < until {
+        while busy()
+            && core.journal.health(core.clock.now()) == JournalHealth::Good
+            && tokio::time::Instant::now() < until
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         core.effects.stop();
@@ -282,6 +294,8 @@ impl Engine {
             join(&threads.journal);
             core.projector.close();
             join(&threads.projector);
+            core.snapshots.close();
+            join(&threads.snapshots);
             join(&threads.timekeeper);
             // Routes hold the core and the core holds the routes: let go of each other.
             core.routes.clear();

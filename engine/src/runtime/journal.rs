@@ -34,7 +34,16 @@ enum Errand {
 #[derive(Default)]
 struct Open {
     turns: VecDeque<Turn>,
-    errands: Vec<Errand>,
+    /// Turns that were taken out.
+    taken: u64,
+    /// Each with the number of turns that were handed in before it, and are committed before it is run.
+    errands: VecDeque<(u64, Errand)>,
+}
+
+impl Open {
+    fn order(&mut self, errand: Errand) {
+        self.errands.push_back((self.taken + self.turns.len() as u64, errand));
+    }
 }
 
 /// The front of the journal: where turns are handed in.
@@ -92,14 +101,14 @@ impl JournalFront {
     /// Raises an event's epoch through the journal's own queue: what was handed in before is in. Blocks.
     pub(crate) fn raise_epoch(&self, event: EventId) -> Result<Epoch, JournalError> {
         let (send, receive) = mpsc::sync_channel(1);
-        self.open.lock().errands.push(Errand::RaiseEpoch(event, send));
+        self.open.lock().order(Errand::RaiseEpoch(event, send));
         self.filled.notify_one();
         receive.recv().unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
     }
 
     /// Ends the journal's thread after everything handed in is committed.
     pub(crate) fn stop(&self) {
-        self.open.lock().errands.push(Errand::Stop);
+        self.open.lock().order(Errand::Stop);
         self.filled.notify_one();
     }
 
@@ -116,8 +125,12 @@ impl JournalFront {
             }
             rows += turn.rows.len();
             turns.extend(open.turns.pop_front());
+            open.taken += 1;
         }
-        let errands = if open.turns.is_empty() { std::mem::take(&mut open.errands) } else { Vec::new() };
+        let mut errands = Vec::new();
+        while open.errands.front().is_some_and(|(after, _)| *after <= open.taken) {
+            errands.extend(open.errands.pop_front().map(|(_, errand)| errand));
+        }
         (turns, errands)
     }
 }

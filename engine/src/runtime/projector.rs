@@ -30,7 +30,8 @@ impl ProjectorFront {
     pub(crate) fn new() -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = parking_lot::Mutex::new(Some(queue));
-        let front = Self { queue, passed_over: AtomicBool::new(false), handed: AtomicU64::new(0), written: AtomicU64::new(0) };
+        let front =
+            Self { queue, passed_over: AtomicBool::new(false), handed: AtomicU64::new(0), written: AtomicU64::new(0) };
         (front, receiver)
     }
 

@@ -14,22 +14,32 @@ const WAITING: usize = 64;
 /// Who decides when a snapshot is due.
 pub(crate) struct Snapshots {
     every: u64,
-    queue: Sender<Arc<SaleHandle>>,
+    queue: parking_lot::Mutex<Option<Sender<Arc<SaleHandle>>>>,
 }
 
 impl Snapshots {
     pub(crate) fn new(every: u64) -> (Self, Receiver<Arc<SaleHandle>>) {
         let (queue, receiver) = bounded(WAITING);
-        (Self { every: every.max(1), queue }, receiver)
+        (Self { every: every.max(1), queue: parking_lot::Mutex::new(Some(queue)) }, receiver)
     }
 
     /// Orders a snapshot if enough facts have been committed since the last one.
     pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry]) {
         let Some(seq) = entries.last().map(|entry| entry.seq.0) else { return };
         let last = sale.snapshot_at.load(Ordering::Relaxed);
-        if seq >= last + self.every && self.queue.try_send(Arc::clone(sale)).is_ok() {
+        if seq < last + self.every {
+            return;
+        }
+        if let Some(queue) = &*self.queue.lock()
+            && queue.try_send(Arc::clone(sale)).is_ok()
+        {
             sale.snapshot_at.store(seq, Ordering::Relaxed);
         }
+    }
+
+    /// No more are ordered: the thread takes those that are and ends.
+    pub(crate) fn close(&self) {
+        self.queue.lock().take();
     }
 }
 

@@ -90,7 +90,9 @@ impl Sale {
     fn configure(&mut self, config: &SaleConfig, plan: &Arc<Plan>) {
         let initial = Steering::initial(&config.admission);
         self.steering = Some(Box::new(match self.steering.take() {
-            Some(before) => Steering { paused: before.paused, closed: before.closed, message: before.message, ..initial },
+            Some(before) => {
+                Steering { paused: before.paused, closed: before.closed, message: before.message, ..initial }
+            }
             None => initial,
         }));
         self.config = Some(Box::new(config.clone()));
@@ -151,7 +153,8 @@ impl Sale {
             paid_at: None,
         };
         let born = entry.seq;
-        let row = PaymentRow { born, view, transaction: None, charging_until: None, unknown: false, captured: Amount(0) };
+        let row =
+            PaymentRow { born, view, transaction: None, charging_until: None, unknown: false, captured: Amount(0) };
         self.reservations.open_payment(row);
     }
 

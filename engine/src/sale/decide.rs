@@ -4,6 +4,7 @@
 use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
+use crate::sale::Sale;
 use crate::sale::command::{ChangeHold, Command, Hold, Seats, Selection};
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RememberedAnswer};
@@ -12,7 +13,6 @@ use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, PaymentView, Reply, ReservationStatus, ReservationView, SalePhase};
 use crate::sale::reservations::Reservation;
 use crate::sale::snapshot::PlaceState;
-use crate::sale::Sale;
 use crate::time::Timestamp;
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -92,7 +92,9 @@ impl Sale {
     pub fn answer(&self, outcome: Outcome, now: Timestamp) -> Reply {
         match outcome {
             Outcome::Done => Reply::Done,
-            Outcome::Reservation(id) => self.reservation(id).map_or(Reply::Done, |view| Reply::Reservation(Box::new(view))),
+            Outcome::Reservation(id) => {
+                self.reservation(id).map_or(Reply::Done, |view| Reply::Reservation(Box::new(view)))
+            }
             Outcome::Payment(id) => self.payment(id).map_or(Reply::Done, |view| Reply::Payment(Box::new(view))),
             Outcome::Place(buyer) => self.place(buyer, now).map_or(Reply::Done, Reply::Place),
             Outcome::Steering => self.steering().map_or(Reply::Done, |view| Reply::Steering(Box::new(view))),
@@ -191,7 +193,13 @@ impl Sale {
     }
 
     /// Whether these seats can be taken by whoever gives `own` back.
-    fn check_seats(&self, config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Result<(), Rejection> {
+    fn check_seats(
+        &self,
+        config: &SaleConfig,
+        ledger: &Ledger,
+        seats: &[SeatIndex],
+        own: &[SeatIndex],
+    ) -> Result<(), Rejection> {
         let taken: Seats = seats.iter().copied().filter(|seat| !ledger.is_free(*seat) && !own.contains(seat)).collect();
         if !taken.is_empty() {
             return Err(Rejection::SeatUnavailable { taken, alternative: instead(config, ledger, seats, own) });
@@ -224,7 +232,8 @@ impl Sale {
             return Ok(Decision::nothing(outcome));
         }
         let amount = price(config, &ledger.plan, &change.seats);
-        let mut facts: Facts = smallvec![Fact::HoldChanged { reservation: view.id, seats: change.seats.clone(), amount }];
+        let mut facts: Facts =
+            smallvec![Fact::HoldChanged { reservation: view.id, seats: change.seats.clone(), amount }];
         facts.extend(self.failed_with(view.id, PaymentFailure::HoldEnded));
         Ok(Decision { facts, outcome })
     }
@@ -298,7 +307,13 @@ impl Sale {
         Ok(Decision { facts, outcome })
     }
 
-    fn decide_configure(&self, config: &SaleConfig, plan: &Arc<Plan>, by: BuyerId, now: Timestamp) -> Result<Decision, Rejection> {
+    fn decide_configure(
+        &self,
+        config: &SaleConfig,
+        plan: &Arc<Plan>,
+        by: BuyerId,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
         match (self.phase, &self.config) {
             (SalePhase::Retired, _) => return Err(Rejection::NoSale),
             (SalePhase::Cancelled, _) => return Err(Rejection::SaleClosed),

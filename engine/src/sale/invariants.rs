@@ -2,10 +2,10 @@
 //! read 0. Walks the whole state, so it is never on the way of a request.
 
 use crate::id::{BuyerId, SeatIndex};
+use crate::sale::Sale;
 use crate::sale::ledger::SeatState;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
 use crate::sale::snapshot::PlaceState;
-use crate::sale::Sale;
 use hashbrown::HashMap;
 use std::time::Duration;
 
@@ -61,7 +61,10 @@ impl Sale {
         }
         for (buyer, has) in &seats {
             if *has > limit || self.reservations.buyer(*buyer).seats != *has {
-                broken.push(format!("{buyer} has {has} seats, counted {:?}, limit {limit}", self.reservations.buyer(*buyer)));
+                broken.push(format!(
+                    "{buyer} has {has} seats, counted {:?}, limit {limit}",
+                    self.reservations.buyer(*buyer)
+                ));
             }
         }
         if seats.len() != self.reservations.buyers().len() {
@@ -95,7 +98,8 @@ impl Sale {
     /// here: the line, the slots and the admission window agree with the places.
     fn check_room(&self, broken: &mut Vec<String>) {
         let snapshot = self.room.snapshot();
-        let count = |wanted: fn(&PlaceState) -> bool| snapshot.places.iter().filter(|p| wanted(&p.state)).count() as u64;
+        let count =
+            |wanted: fn(&PlaceState) -> bool| snapshot.places.iter().filter(|p| wanted(&p.state)).count() as u64;
         let waiting = count(|state| *state == PlaceState::Waiting);
         let active = count(|state| matches!(state, PlaceState::Active { .. }));
         if (waiting, active) != (self.room.line.len(), self.room.active()) {

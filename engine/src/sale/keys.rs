@@ -33,7 +33,8 @@ impl Keys {
     pub(crate) fn insert(&mut self, key: RequestKey, at: Timestamp, answer: RememberedAnswer) {
         self.rows.insert(key.scope, KeyRow { key, at, answer });
         self.order.push_back((at, key.scope));
-        while self.order.front().is_some_and(|(old, _)| *old + KEY_REMEMBERED_FOR <= at) || self.order.len() > KEYS_KEPT {
+        while self.order.front().is_some_and(|(old, _)| *old + KEY_REMEMBERED_FOR <= at) || self.order.len() > KEYS_KEPT
+        {
             let Some((old, scope)) = self.order.pop_front() else { break };
             if self.rows.get(&scope).is_some_and(|row| row.at == old) {
                 self.rows.remove(&scope);

@@ -89,7 +89,11 @@ impl Ledger {
                 *counter(counts, before) -= 1;
                 *counter(counts, state) += 1;
             }
-            if state == SeatState::Free { self.free.insert(seat.at()) } else { self.free.remove(seat.at()) }
+            if state == SeatState::Free {
+                self.free.insert(seat.at())
+            } else {
+                self.free.remove(seat.at())
+            }
             if state == SeatState::Sold { self.sold.insert(seat.at()) } else { self.sold.remove(seat.at()) }
         }
         let mut last = u32::MAX;

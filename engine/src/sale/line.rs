@@ -85,9 +85,9 @@ impl Line {
     /// Everyone waiting, in order; walks the whole line, for snapshots and checks only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ordinal, BuyerId)> + '_ {
         self.blocks.iter().enumerate().filter(|(_, slot)| slot.count > 0).flat_map(|(block, slot)| {
-            (0..BLOCK as usize).filter(|at| slot.live[at / 64] >> (at % 64) & 1 == 1).filter_map(move |at| {
-                Some((Ordinal(block as u64 * BLOCK + at as u64), slot.buyers.as_ref()?[at]))
-            })
+            (0..BLOCK as usize)
+                .filter(|at| slot.live[at / 64] >> (at % 64) & 1 == 1)
+                .filter_map(move |at| Some((Ordinal(block as u64 * BLOCK + at as u64), slot.buyers.as_ref()?[at])))
         })
     }
 

@@ -183,7 +183,8 @@ impl Sale {
     #[must_use]
     pub fn open_money(&self) -> (Vec<PaymentRow>, Vec<PaymentRow>) {
         let rows = |wanted: fn(&PaymentStatus) -> bool| {
-            let mut rows: Vec<_> = self.reservations.payments().filter(|row| wanted(&row.view.status)).cloned().collect();
+            let mut rows: Vec<_> =
+                self.reservations.payments().filter(|row| wanted(&row.view.status)).cloned().collect();
             rows.sort_by_key(|row| row.born);
             rows
         };

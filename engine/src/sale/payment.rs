@@ -3,6 +3,7 @@
 
 use crate::id::{BuyerId, PaymentId, ReservationId, TicketSerial};
 use crate::money::Amount;
+use crate::sale::Sale;
 use crate::sale::command::{ChargeOutcome, ConfirmPayment, OpenPayment, Seats};
 use crate::sale::decide::{Decision, Outcome};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason, RememberedAnswer};
@@ -10,7 +11,6 @@ use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
 use crate::sale::reservations::Reservation;
 use crate::sale::snapshot::PaymentRow;
-use crate::sale::Sale;
 use crate::time::Timestamp;
 use smallvec::smallvec;
 
@@ -39,7 +39,11 @@ impl Sale {
         Ok(Decision { facts, outcome: Outcome::Payment(payment) })
     }
 
-    pub(crate) fn decide_confirm_payment(&self, confirm: &ConfirmPayment, now: Timestamp) -> Result<Decision, Rejection> {
+    pub(crate) fn decide_confirm_payment(
+        &self,
+        confirm: &ConfirmPayment,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
         if let Some(answer) = self.recall_confirmation(confirm, now)? {
             return Ok(answer);
         }
@@ -56,7 +60,10 @@ impl Sale {
             {
                 Err(Rejection::HoldExpired)
             }
-            PaymentStatus::Charging | PaymentStatus::Captured | PaymentStatus::Failed(_) | PaymentStatus::Refunded { .. } => {
+            PaymentStatus::Charging
+            | PaymentStatus::Captured
+            | PaymentStatus::Failed(_)
+            | PaymentStatus::Refunded { .. } => {
                 if confirm.amount != row.view.amount {
                     return Err(Rejection::AmountMismatch);
                 }
@@ -123,7 +130,8 @@ impl Sale {
         match self.seats_for_payment(reservation, amount) {
             Some(seats) => {
                 let ticket = TicketSerial(self.tickets + 1);
-                let mut facts: Facts = smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }];
+                let mut facts: Facts =
+                    smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }];
                 if self.reservations.last_payment(id).is_some_and(|last| last.view.id != payment) {
                     facts.extend(self.failed_with(id, PaymentFailure::HoldEnded));
                 }

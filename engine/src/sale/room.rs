@@ -82,7 +82,9 @@ impl Room {
 
     /// A buyer with a slot has, or no longer has, a pending hold: only the latter's slot can end by time.
     pub(crate) fn holds(&mut self, buyer: BuyerId, holds: bool) {
-        let Some(PlaceRow { state: PlaceState::Active { slot, expires_at }, .. }) = self.places.get(&buyer) else { return };
+        let Some(PlaceRow { state: PlaceState::Active { slot, expires_at }, .. }) = self.places.get(&buyer) else {
+            return;
+        };
         if holds {
             self.ends.remove(&(*expires_at, *slot));
         } else {

@@ -67,7 +67,14 @@ impl Runs {
 
     /// The best block of `quantity` free seats of a category; with `no_orphans` none that leaves a single seat, if
     /// there is another.
-    pub(crate) fn best(&self, plan: &Plan, free: &Bits, category: CategoryIndex, quantity: usize, no_orphans: bool) -> Option<Seats> {
+    pub(crate) fn best(
+        &self,
+        plan: &Plan,
+        free: &Bits,
+        category: CategoryIndex,
+        quantity: usize,
+        no_orphans: bool,
+    ) -> Option<Seats> {
         self.block(plan, free, &Wanted { category, quantity, from: 0, around: None, no_orphans, strict: no_orphans })
             .or_else(|| {
                 self.block(plan, free, &Wanted { category, quantity, from: 0, around: None, no_orphans, strict: false })
@@ -75,7 +82,14 @@ impl Runs {
     }
 
     /// The block of `quantity` free seats nearest to `seat`, in its category.
-    pub(crate) fn nearest(&self, plan: &Plan, free: &Bits, seat: SeatIndex, quantity: usize, no_orphans: bool) -> Option<Seats> {
+    pub(crate) fn nearest(
+        &self,
+        plan: &Plan,
+        free: &Bits,
+        seat: SeatIndex,
+        quantity: usize,
+        no_orphans: bool,
+    ) -> Option<Seats> {
         let segment = &plan.segments()[plan.seat_segment(seat) as usize];
         let around = Some(seat);
         let (category, from) = (segment.category, segment.rank as usize);
@@ -88,7 +102,8 @@ impl Runs {
             return None;
         }
         let certain = if wanted.strict { wanted.quantity + 2 } else { wanted.quantity };
-        let first_try = self.search(plan, free, wanted, wanted.quantity, if certain > INDEXED_RUN { usize::MAX } else { TRIES });
+        let first_try =
+            self.search(plan, free, wanted, wanted.quantity, if certain > INDEXED_RUN { usize::MAX } else { TRIES });
         if first_try.is_some() || certain > INDEXED_RUN {
             return first_try;
         }
@@ -99,7 +114,8 @@ impl Runs {
     fn search(&self, plan: &Plan, free: &Bits, wanted: &Wanted, length: usize, tries: usize) -> Option<Seats> {
         let words = self.words.get(self.bitmap(wanted.category, length))?;
         let order = plan.best_segments(wanted.category);
-        let (mut up, mut down) = (next_at(words, wanted.from), wanted.from.checked_sub(1).and_then(|at| last_at(words, at)));
+        let (mut up, mut down) =
+            (next_at(words, wanted.from), wanted.from.checked_sub(1).and_then(|at| last_at(words, at)));
         for _ in 0..tries {
             let rank = match (up, down) {
                 (None, None) => return None,
@@ -146,7 +162,13 @@ fn place(free: &Bits, segment: &Segment, wanted: &Wanted) -> Option<Seats> {
     for run in free.runs(range(&segment.seats)).filter(|run| run.len() >= quantity) {
         let last = run.end - quantity;
         let middle = (centre - (quantity as f32 - 1.0) / 2.0).floor().max(run.start as f32) as usize;
-        let candidates = [middle.min(last), (middle + 1).min(last), middle.saturating_sub(1).clamp(run.start, last), run.start, last];
+        let candidates = [
+            middle.min(last),
+            (middle + 1).min(last),
+            middle.saturating_sub(1).clamp(run.start, last),
+            run.start,
+            last,
+        ];
         for start in candidates {
             let orphans = start - run.start == 1 || last - start == 1;
             let off = (start as f32 + (quantity as f32 - 1.0) / 2.0 - centre).abs();

@@ -2,10 +2,10 @@
 //! One step at a time, so that every turn is bounded. Must never change anything: it decides.
 
 use crate::id::Slot;
+use crate::sale::Sale;
 use crate::sale::decide::Decision;
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason};
 use crate::sale::reply::{ReservationStatus, SalePhase};
-use crate::sale::Sale;
 use crate::sale::window::Window;
 use crate::time::Timestamp;
 use smallvec::smallvec;
@@ -27,7 +27,8 @@ impl Sale {
     }
 
     fn next_step(&self) -> Option<(Timestamp, Step)> {
-        let sweep = (self.phase == SalePhase::Cancelled && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
+        let sweep =
+            (self.phase == SalePhase::Cancelled && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
         let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
         let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
         let admission = self.next_admission().map(|at| (at, Step::Admit));

@@ -120,7 +120,8 @@ fn with_many_rows_the_first_that_serves() {
     let mut stage = on_sale(&rows);
     let category = stage.sale.plan().unwrap().category("V").unwrap();
     for row in 0..200_u32 {
-        let view = stage.buyer(u128::from(row) + 1).tries(crate::sale::Selection::Best { category, quantity: 3 }).unwrap();
+        let view =
+            stage.buyer(u128::from(row) + 1).tries(crate::sale::Selection::Best { category, quantity: 3 }).unwrap();
         assert_eq!(view.seats.as_slice(), [1, 2, 3].map(|at| crate::id::SeatIndex(row * 5 + at)));
     }
     stage.buyer(999).cannot_hold_best("V", 3).because(nothing_left());

@@ -4,8 +4,8 @@ use super::stage::Stage;
 use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, Slot};
 use crate::money::Amount;
 use crate::sale::{
-    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PaymentView, PlaceStatus, Rejection, Reply, RequestKey,
-    ReservationStatus, ReservationView, Selection,
+    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PaymentView, PlaceStatus, Rejection, Reply,
+    RequestKey, ReservationStatus, ReservationView, Selection,
 };
 
 /// Which queue token a buyer shows.
@@ -177,7 +177,12 @@ impl Buyer<'_> {
         Refusal::of(self.stage, refused)
     }
 
-    fn confirm(&mut self, payment: PaymentId, reservation: ReservationId, amount: Amount) -> Result<PaymentStatus, Rejection> {
+    fn confirm(
+        &mut self,
+        payment: PaymentId,
+        reservation: ReservationId,
+        amount: Amount,
+    ) -> Result<PaymentStatus, Rejection> {
         let (buyer, transaction, key) = (self.id, "sim_ok".into(), self.key);
         let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key };
         match self.stage.tell(&Command::ConfirmPayment(confirm))? {
@@ -201,7 +206,12 @@ impl Buyer<'_> {
     }
 
     #[track_caller]
-    pub(super) fn cannot_confirm_with(mut self, payment: PaymentId, reservation: ReservationId, amount: i64) -> Refusal {
+    pub(super) fn cannot_confirm_with(
+        mut self,
+        payment: PaymentId,
+        reservation: ReservationId,
+        amount: i64,
+    ) -> Refusal {
         let refused = self.confirm(payment, reservation, Amount(amount)).expect_err("a refusal");
         Refusal::of(self.stage, refused)
     }

@@ -22,7 +22,10 @@ fn a_buyer_cancels_and_is_refunded() {
     let payment = stage.buyer(1).pays(hold);
     assert_eq!(stage.buyer(1).cancels(hold), Amount(200));
     stage.shows("A", "..........");
-    assert_eq!((stage.status(hold), stage.payment(payment)), (ReservationStatus::Cancelled, refunded(RefundReason::BuyerCancelled)));
+    assert_eq!(
+        (stage.status(hold), stage.payment(payment)),
+        (ReservationStatus::Cancelled, refunded(RefundReason::BuyerCancelled))
+    );
     assert_eq!(stage.sale.open_money().1.len(), 1);
     stage.refunds(payment);
     assert_eq!(stage.sale.open_money().1.len(), 0);

@@ -4,7 +4,8 @@ use super::stage::Stage;
 use crate::sale::{PaymentFailure, PaymentStatus, Rejection, ReservationStatus, Selection};
 
 fn on_sale() -> Stage {
-    let mut stage = Stage::theatre().rules(|config| config.sale_ends_at = config.sale_ends_at + crate::limits::KEY_REMEMBERED_FOR * 2);
+    let mut stage = Stage::theatre()
+        .rules(|config| config.sale_ends_at = config.sale_ends_at + crate::limits::KEY_REMEMBERED_FOR * 2);
     stage.at("10:00:00");
     stage
 }
@@ -16,7 +17,10 @@ fn the_same_hold_again_is_the_same_reservation() {
     let seq = stage.sale.seq();
     assert_eq!(stage.at("10:01:00").buyer(1).with_key(7, 1).holds(["A-1", "A-2"]), hold);
     assert_eq!(stage.sale.seq(), seq);
-    assert_eq!(stage.buyer(1).with_key(8, 1).cannot_hold(["A-1"]).rejection.to_owned(), stage.buyer(1).cannot_hold(["A-1"]).rejection);
+    assert_eq!(
+        stage.buyer(1).with_key(8, 1).cannot_hold(["A-1"]).rejection.to_owned(),
+        stage.buyer(1).cannot_hold(["A-1"]).rejection
+    );
     assert_ne!(stage.buyer(2).with_key(7, 1).holds(["A-3"]), hold, "a key is its buyer's");
 }
 
@@ -71,7 +75,11 @@ fn an_opened_payment_is_told_again_as_it_was_opened() {
     let opened = stage.sale.payment(payment).unwrap();
     stage.buyer(1).confirms(payment);
     stage.captures(payment);
-    assert_eq!(stage.buyer(1).with_key(7, 1).opens(hold, opened.amount), Ok(opened), "where a new one would be refused");
+    assert_eq!(
+        stage.buyer(1).with_key(7, 1).opens(hold, opened.amount),
+        Ok(opened),
+        "where a new one would be refused"
+    );
 }
 
 #[test]

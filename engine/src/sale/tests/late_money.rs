@@ -40,7 +40,10 @@ fn else_it_is_given_back() {
     let (mut stage, hold, payment) = expired();
     stage.begins_with("A", ".h.h.h.h.h");
     stage.captures(payment);
-    assert_eq!((stage.status(hold), stage.payment(payment)), (ReservationStatus::Expired, refunded(RefundReason::TooLate)));
+    assert_eq!(
+        (stage.status(hold), stage.payment(payment)),
+        (ReservationStatus::Expired, refunded(RefundReason::TooLate))
+    );
     stage.captures(payment).captures(payment).refunds(payment);
     let settled = PaymentStatus::Refunded { reason: RefundReason::TooLate, settled: true };
     assert_eq!(stage.payment(payment), settled);
@@ -51,7 +54,10 @@ fn an_equal_block_is_of_the_same_category() {
     let (mut stage, hold, payment) = expired();
     stage.begins_with("A", "hhhhhhhhhh");
     stage.captures(payment).shows("B", "..........");
-    assert_eq!((stage.status(hold), stage.payment(payment)), (ReservationStatus::Expired, refunded(RefundReason::TooLate)));
+    assert_eq!(
+        (stage.status(hold), stage.payment(payment)),
+        (ReservationStatus::Expired, refunded(RefundReason::TooLate))
+    );
 }
 
 #[test]
@@ -73,7 +79,10 @@ fn not_beyond_the_limit() {
     let (mut stage, hold, payment) = expired();
     stage.buyer(1).holds(["B-1", "B-2", "B-3"]);
     stage.captures(payment);
-    assert_eq!((stage.status(hold), stage.payment(payment)), (ReservationStatus::Expired, refunded(RefundReason::TooLate)));
+    assert_eq!(
+        (stage.status(hold), stage.payment(payment)),
+        (ReservationStatus::Expired, refunded(RefundReason::TooLate))
+    );
 }
 
 #[test]
@@ -100,7 +109,10 @@ fn money_after_a_failure_is_given_back_when_the_hold_was_released() {
     let payment = stage.buyer(1).starts_paying(hold);
     stage.provider_says(payment, ChargeOutcome::NotCharged).buyer(1).releases(hold);
     stage.captures(payment).shows("A", "..........");
-    assert_eq!((stage.status(hold), stage.payment(payment)), (ReservationStatus::Cancelled, refunded(RefundReason::TooLate)));
+    assert_eq!(
+        (stage.status(hold), stage.payment(payment)),
+        (ReservationStatus::Cancelled, refunded(RefundReason::TooLate))
+    );
 }
 
 #[test]

@@ -151,7 +151,8 @@ impl Model {
         let free = self.free();
         let of = |first: u32| (first..first + size as u32).map(SeatIndex).collect::<Vec<_>>();
         let serves = |block: &Vec<SeatIndex>| {
-            block.iter().all(|seat| free.contains(seat) && self.seats[seat.at()].letter == letter) && self.is_block(block)
+            block.iter().all(|seat| free.contains(seat) && self.seats[seat.at()].letter == letter)
+                && self.is_block(block)
         };
         if size == 0 { Vec::new() } else { (0..self.seats.len() as u32).map(of).filter(serves).collect() }
     }
@@ -267,7 +268,8 @@ impl Model {
         if hold.expires_at <= now {
             return Err("HoldExpired");
         }
-        if self.has(change.buyer) - hold.seats.len() + change.seats.len() > usize::from(self.rules.max_seats_per_buyer) {
+        if self.has(change.buyer) - hold.seats.len() + change.seats.len() > usize::from(self.rules.max_seats_per_buyer)
+        {
             return Err("SeatLimitExceeded");
         }
         let taken = |seat: &SeatIndex| self.owner(*seat).is_some() && !hold.seats.contains(seat);
@@ -539,7 +541,9 @@ impl Model {
         }
         let rank = || self.waiting().iter().position(|other| *other == buyer).unwrap() as u64 + 1;
         match *self.places.get(&buyer)? {
-            Place::Waiting { .. } if now < self.rules.sale_starts_at => Some(PlaceStatus::PreQueue { rank: Some(rank()) }),
+            Place::Waiting { .. } if now < self.rules.sale_starts_at => {
+                Some(PlaceStatus::PreQueue { rank: Some(rank()) })
+            }
             Place::Waiting { .. } => Some(PlaceStatus::Waiting { rank: rank() }),
             Place::Active { expires_at, .. } if expires_at <= now && !self.holds(buyer) => Some(PlaceStatus::Expired),
             Place::Active { slot, expires_at } => Some(PlaceStatus::Active { slot: Some(slot), expires_at }),

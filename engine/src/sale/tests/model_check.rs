@@ -48,7 +48,12 @@ fn seats() -> impl Strategy<Value = Vec<u8>> {
     let seat = prop_oneof![40 => 0..24_u8, 1 => Just(200)];
     prop::collection::vec(seat, 0..5).prop_map(|mut seats| {
         let mut seen = Vec::new();
-        seats.retain(|seat| !seen.contains(seat) && { seen.push(*seat); true });
+        seats.retain(|seat| {
+            !seen.contains(seat) && {
+                seen.push(*seat);
+                true
+            }
+        });
         seats
     })
 }
@@ -289,7 +294,9 @@ impl Pair {
                     self.model.refund(reservation, RefundReason::BuyerCancelled);
                 }
             }
-            Deed::Open { .. } | Deed::Confirm { .. } | Deed::Settle { .. } | Deed::SettleRefund { .. } => self.pay(deed),
+            Deed::Open { .. } | Deed::Confirm { .. } | Deed::Settle { .. } | Deed::SettleRefund { .. } => {
+                self.pay(deed)
+            }
             Deed::Enter { buyer: who } => {
                 let buyer = buyer(u128::from(*who));
                 let expected = self.model.may_enter(buyer, self.now);
@@ -347,7 +354,8 @@ impl Pair {
             Some(Place::Active { slot, .. }) if token => Some(*slot),
             _ => (!token).then_some(Slot(1)),
         };
-        let hold = Hold { reservation: ReservationId(self.uuid()), buyer, selection, slot, key: Self::key(buyer, 1, key) };
+        let hold =
+            Hold { reservation: ReservationId(self.uuid()), buyer, selection, slot, key: Self::key(buyer, 1, key) };
         let expected = self.model.may_hold(&hold, self.now);
         let command = Command::Hold(hold.clone());
         let decided = self.decide(&command);

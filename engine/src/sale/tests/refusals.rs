@@ -38,7 +38,9 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
     let body = source.split_once("pub enum Rejection {").unwrap().1;
     let variants: Vec<&str> = body
         .lines()
-        .filter(|line| line.starts_with("    ") && !line.starts_with("     ") && line.trim_start().starts_with(char::is_uppercase))
+        .filter(|line| {
+            line.starts_with("    ") && !line.starts_with("     ") && line.trim_start().starts_with(char::is_uppercase)
+        })
         .map(|line| line.trim().trim_end_matches([',', '{', ' ']))
         .collect();
     let seats = Seats::new;
@@ -66,7 +68,8 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::SeatUnavailable { taken: seats(), alternative: None },
         Rejection::OrphanSeat { orphans: seats(), alternative: None },
     ];
-    let names: Vec<String> = all.iter().map(|no| format!("{no:?}").split([' ', '{']).next().unwrap().to_owned()).collect();
+    let names: Vec<String> =
+        all.iter().map(|no| format!("{no:?}").split([' ', '{']).next().unwrap().to_owned()).collect();
     assert_eq!(variants, names);
     assert!(all.iter().map(place).eq(0..variants.len()));
 }

@@ -99,7 +99,8 @@ fn the_room_is_full_at_its_capacity() {
 
 #[test]
 fn the_room_may_open_later_than_the_event_is_made() {
-    let mut stage = Stage::with_room().rules(|config| config.admission.room_opens_at = Some(super::stage::time("09:45:00")));
+    let mut stage =
+        Stage::with_room().rules(|config| config.admission.room_opens_at = Some(super::stage::time("09:45:00")));
     stage.at("09:44:59.999999").buyer(1).cannot_enter().because(Rejection::SaleNotOpen);
     stage.at("09:45:00").buyer(1).enters();
 }
@@ -180,7 +181,11 @@ fn a_block_that_is_used_up_is_followed_by_the_next() {
     for buyer in 1..=u128::from(ORDINAL_BLOCK) + 1 {
         let entering = stage.buyer(buyer);
         let id = entering.id;
-        let decision = entering.stage.sale.decide(&crate::sale::Command::Enter { buyer: id }, entering.stage.now, crate::id::Epoch(1));
+        let decision = entering.stage.sale.decide(
+            &crate::sale::Command::Enter { buyer: id },
+            entering.stage.now,
+            crate::id::Epoch(1),
+        );
         decision.unwrap().facts.into_iter().for_each(|fact| entering.stage.happens(fact));
     }
     let last = stage.sale.place(super::stage::buyer(u128::from(ORDINAL_BLOCK) + 1), stage.now).unwrap();

@@ -203,7 +203,15 @@ impl Stage {
         let (held, sold) = (self.sale.seats_held(), self.sale.seats_sold());
         let plan = self.sale.plan().unwrap();
         let row = plan.rows().iter().find(|candidate| &*candidate.label == row).expect("a row of that name");
-        let letter = |seat| if held.contains(&seat) { 'h' } else if sold.contains(&seat) { 's' } else { '.' };
+        let letter = |seat| {
+            if held.contains(&seat) {
+                'h'
+            } else if sold.contains(&seat) {
+                's'
+            } else {
+                '.'
+            }
+        };
         let drawn: String = row.seats.clone().map(|seat| letter(SeatIndex(seat))).collect();
         assert_eq!(drawn, expected, "row {}", row.label);
         self
