@@ -80,3 +80,6 @@ pub fn run(path: &Path, as_json: bool) -> ExitCode {
 fn print(report: &Report, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
     if as_json { writeln!(out, "{}", table::json(report)) } else { table::print(report, out) }
 }
+
+#[cfg(test)]
+mod tests;

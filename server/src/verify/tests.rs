@@ -1,0 +1,194 @@
+//! What `onsale verify` finds: nothing in a directory that a server left behind, and each kind of damage by name.
+#![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
+
+use super::{Fault, Report, VerifyError, print, verify};
+use crate::auth::{AccessTokens, Revoked};
+use crate::client::{Answered, Call, Client};
+use crate::config::Config;
+use crate::server::{Server, bind};
+use onsale_adapters::sqlite::{DataDir, SqlitePlans, SqliteReader};
+use onsale_engine::id::{BuyerId, Seq};
+use onsale_engine::ports::accounts::Role;
+use onsale_engine::ports::{JournalReader, Plans};
+use onsale_engine::sale::Sale;
+use onsale_engine::time::Timestamp;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const SECRET: &str = "an example secret of 32 bytes or more";
+
+/// A data directory in which two seats were sold and one is held.
+async fn data() -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    let env = [("ONSALE__STORAGE__PATH", temp.path().to_str().unwrap()), ("ONSALE__AUTH__JWT_SECRET", SECRET)];
+    let config = Config::load(None, env.map(|(name, value)| (name.into(), value.into()))).unwrap();
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut running = Server::start(config, socket).unwrap();
+    running.ready().await.unwrap();
+    sell(&Client::new(format!("http://{}", running.address()))).await;
+    running.stop().await;
+    wait_until_nobodys(temp.path());
+    temp
+}
+
+/// A stopped server's last threads close their files a moment later; then the lock is free.
+fn wait_until_nobodys(path: &Path) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = DataDir::open_existing(path) {
+        assert!(Instant::now() < until, "{error}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+fn copy_of(data: &Path) -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(data).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), temp.path().join(entry.file_name())).unwrap();
+    }
+    temp
+}
+
+fn token(role: Role) -> String {
+    let now = Timestamp(jiff::Timestamp::now().as_microsecond());
+    AccessTokens::new(SECRET.as_bytes(), Revoked::default()).mint(BuyerId(Uuid::new_v4()), role, now).unwrap().token
+}
+
+async fn sell(client: &Client) {
+    let (admin, buyer) = (token(Role::Admin), token(Role::User));
+    let post = async |path: &str, body: Value, bearer: &str| -> Value {
+        let answer: Answered = client.send(&Call::post(format!("/api/v1{path}"), &body).bearer(bearer)).await.unwrap();
+        assert!(answer.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    };
+    let venue = post("/venues", json!({ "name": "V", "address": "1 Main Street", "city": "Seoul" }), &admin).await;
+    let template = json!({ "rows": ["A"], "seatsPerRow": 6, "gradeMapping": { "A": "VIP" } });
+    let halls = format!("/venues/{}/halls", venue["id"].as_str().unwrap());
+    let hall = post(&halls, json!({ "name": "H", "seatTemplate": template }), &admin).await;
+    let event = json!({
+        "title": "T", "artist": "A", "hallId": hall["id"], "currency": "KRW", "prices": { "VIP": 1000 },
+        "startsAt": "2099-06-01T19:00:00Z", "endsAt": "2099-06-01T21:00:00Z",
+        "saleStartsAt": "2026-01-01T00:00:00Z", "saleEndsAt": "2099-05-01T00:00:00Z", "holdSeconds": 3600,
+        "admission": { "required": false },
+    });
+    let event = post("/events", event, &admin).await["id"].clone();
+    let hold = json!({ "eventId": event, "seatIds": ["A-1", "A-2"] });
+    let held = post("/reservations/hold", hold, &buyer).await;
+    let pay = json!({ "reservationId": held["reservationId"], "amount": 2000, "paymentMethod": "CARD" });
+    let mut pay = post("/payments", pay, &buyer).await;
+    pay["transactionId"] = "sim_ok".into();
+    post("/payments/confirm", pay, &buyer).await;
+    post("/reservations/hold", json!({ "eventId": event, "seatIds": ["A-4"] }), &buyer).await;
+}
+
+/// The same directory after a change to one of its files.
+fn changed(data: &Path, file: &str, sql: &str) -> Report {
+    let temp = copy_of(data);
+    let rows = Connection::open(temp.path().join(file)).unwrap().execute(sql, []).unwrap();
+    assert!(rows > 0, "{sql} changes nothing");
+    verify(temp.path()).unwrap()
+}
+
+fn only_fault(report: &Report) -> &Fault {
+    assert!(!report.is_good());
+    let [event] = &report.events[..] else { unreachable!("one event") };
+    let [fault] = &event.faults[..] else { unreachable!("one fault, not {:?}", event.faults) };
+    fault
+}
+
+fn text(report: &Report, as_json: bool) -> String {
+    let mut out = Vec::new();
+    print(report, as_json, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[tokio::test]
+async fn a_directory_that_a_server_left_is_good() {
+    let data = data().await;
+    let report = verify(data.path()).unwrap();
+    assert!(report.is_good(), "{report:?}");
+    let event = &report.events[0];
+    assert_eq!((event.seats.total, event.seats.held, event.seats.sold), (6, 1, 2));
+    assert_eq!((event.reservations, event.payments), (2, 1));
+    assert_eq!((event.rows, event.checkpoint), (event.last_seq.0, event.last_seq));
+    assert_eq!(event.chain_head.len(), 64);
+    let table = text(&report, false);
+    assert!(table.contains("verdict") && table.contains("everything is as it must be"), "{table}");
+    let told: Value = serde_json::from_str(&text(&report, true)).unwrap();
+    assert_eq!((&told["good"], &told["events"][0]["seats"]["sold"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test]
+async fn damage_is_named() {
+    let data = data().await;
+    let check = |file: &str, sql: &str, expected: &str| {
+        let report = changed(data.path(), file, sql);
+        assert!(!report.is_good(), "after {sql} nothing is wrong");
+        let table = text(&report, false);
+        assert!(table.contains("BAD") && table.contains(expected), "after {sql}: {table}");
+    };
+    let rows = verify(data.path()).unwrap().events[0].rows;
+    let journal = "journal.db";
+    check(journal, "UPDATE journal SET at = at + 1 WHERE seq = 3", "row 3: it does not fit its chain");
+    check(journal, "UPDATE journal SET body = zeroblob(3) WHERE seq = 1", "row 1: it does not fit its chain");
+    check(journal, "DELETE FROM journal WHERE seq = 2", "row 2: it is missing");
+    let cut = format!("DELETE FROM journal WHERE seq = {rows}");
+    check(journal, &cut, &format!("said to hold row {rows}, but the journal ends with {}", rows - 1));
+    let library = "library.db";
+    check(library, "UPDATE seats SET status = 'AVAILABLE' WHERE seat_id = 'A-1'", "seat A-1 is");
+    check(
+        library,
+        "INSERT INTO seats SELECT event_id, 'A-6', 'SOLD', NULL FROM seats LIMIT 1",
+        "seat A-6 is there without",
+    );
+    check(library, "DELETE FROM payments", "is missing");
+    check(library, "UPDATE reservations SET amount = 1 WHERE status = 'CONFIRMED'", "the tables differ: reservation");
+    check(library, "UPDATE projection_checkpoints SET seq = seq - 1", "the tables differ");
+}
+
+#[tokio::test]
+async fn a_damaged_row_hides_nothing_that_came_before_it() {
+    let data = data().await;
+    let report = changed(data.path(), "journal.db", "UPDATE journal SET kind = 200 WHERE seq = 3");
+    let Fault::Row { seq, .. } = only_fault(&report) else { unreachable!("{report:?}") };
+    assert_eq!((*seq, report.events[0].rows), (Seq(3), 2));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_leads_elsewhere_is_told() {
+    let data = data().await;
+    let dir = DataDir::open_existing(data.path()).unwrap();
+    let plans: Arc<dyn Plans> = SqlitePlans::open(&dir).unwrap();
+    let reader = SqliteReader::open(&dir, plans).unwrap();
+    let event = reader.events().unwrap()[0];
+    let mut sale = Sale::new();
+    reader.replay(event, Seq(0), &mut |entry| sale.apply(&entry)).unwrap();
+    reader.keep_snapshot(event, &sale.snapshot()).unwrap();
+    drop((dir, reader));
+    let good = verify(data.path()).unwrap();
+    assert!(good.is_good() && good.events[0].snapshot == Some(sale.seq()), "{good:?}");
+
+    let dir = DataDir::open_existing(data.path()).unwrap();
+    let plans: Arc<dyn Plans> = SqlitePlans::open(&dir).unwrap();
+    let reader = SqliteReader::open(&dir, plans).unwrap();
+    let mut wrong = sale.snapshot();
+    wrong.tickets += 1;
+    reader.keep_snapshot(event, &wrong).unwrap();
+    drop((dir, reader));
+    let told = only_fault(&verify(data.path()).unwrap()).to_string();
+    assert!(told.contains("the snapshot differs"), "{told}");
+}
+
+#[test]
+fn what_is_no_data_directory_or_is_in_use_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let told = |error: VerifyError| error.to_string();
+    assert!(told(verify(temp.path()).unwrap_err()).contains("no data directory"));
+    let path = temp.path().join("data");
+    let _owner = DataDir::open(&path).unwrap();
+    assert!(told(verify(&path).unwrap_err()).contains("in use"));
+}
