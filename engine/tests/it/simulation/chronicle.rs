@@ -1,0 +1,278 @@
+//! What is written in the journal, told plainly: who holds which seat, who stands where, what was paid. Every committed
+//! fact is checked against what was written before it, and whatever was answered must be found here.
+
+use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex};
+use onsale_engine::limits::KEY_REMEMBERED_FOR;
+use onsale_engine::sale::{Entry, Fact, PaymentStatus, PlaceStatus, RememberedAnswer, ReservationStatus, Sale};
+use onsale_engine::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub buyer: BuyerId,
+    pub status: ReservationStatus,
+    pub seats: Vec<SeatIndex>,
+    pub amount: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Paid {
+    pub reservation: Option<ReservationId>,
+    pub started: bool,
+    pub captured: Option<i64>,
+    pub failed: bool,
+    pub confirmed: bool,
+    pub refund_ordered: bool,
+    pub refunded: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stands {
+    Waiting(Ordinal),
+    Active,
+    Expired,
+}
+
+#[derive(Default)]
+pub struct Chronicle {
+    pub owners: BTreeMap<SeatIndex, ReservationId>,
+    pub reservations: BTreeMap<ReservationId, Held>,
+    pub payments: BTreeMap<PaymentId, Paid>,
+    pub places: BTreeMap<BuyerId, Stands>,
+    ordinals: BTreeSet<Ordinal>,
+    keys: BTreeMap<u128, Timestamp>,
+    tickets: BTreeSet<u64>,
+    pub dues: Vec<Timestamp>,
+    rate: usize,
+    limit: Option<u64>,
+    max_seats: usize,
+    last: Option<(u64, Timestamp, u64)>,
+    pub cancelled: bool,
+}
+
+impl Chronicle {
+    pub fn note(&mut self, entry: &Entry) {
+        if let Some((seq, at, epoch)) = self.last {
+            assert_eq!(entry.seq.0, seq + 1, "no gaps");
+            assert!(entry.at >= at && entry.epoch.0 >= epoch, "time and epoch never fall");
+        }
+        self.last = Some((entry.seq.0, entry.at, entry.epoch.0));
+        match &entry.fact {
+            Fact::Configured { config, .. } => {
+                (self.rate, self.limit) = (config.admission.rate_per_second as usize, config.admission.active_limit);
+                self.max_seats = usize::from(config.max_seats_per_buyer);
+            }
+            Fact::Steered { steering, .. } => {
+                (self.rate, self.limit) = (steering.rate_per_second as usize, steering.active_limit);
+            }
+            Fact::SaleCancelled { .. } => self.cancelled = true,
+            Fact::KeyRemembered { key, answer } => self.remember(key.scope, answer, entry.at),
+            Fact::OrdinalsReserved { first, .. } => {
+                assert!(self.ordinals.last().is_none_or(|last| last < first), "a block begins after the last");
+            }
+            Fact::Entered { .. }
+            | Fact::Left { .. }
+            | Fact::Admitted { .. }
+            | Fact::SlotExpired { .. }
+            | Fact::PlaceExpired { .. } => self.move_place(&entry.fact),
+            Fact::PaymentOpened { .. }
+            | Fact::PaymentStarted { .. }
+            | Fact::PaymentUnknown { .. }
+            | Fact::PaymentCaptured { .. }
+            | Fact::PaymentFailed { .. }
+            | Fact::RefundOrdered { .. }
+            | Fact::PaymentRefunded { .. } => self.move_money(&entry.fact),
+            fact => self.move_seats(fact),
+        }
+    }
+
+    fn remember(&mut self, scope: u128, answer: &RememberedAnswer, at: Timestamp) {
+        let before = self.keys.insert(scope, at);
+        if let (Some(before), RememberedAnswer::Held { .. }) = (before, answer) {
+            assert!(before + KEY_REMEMBERED_FOR <= at, "a key makes one reservation a day");
+        }
+    }
+
+    fn take(&mut self, id: ReservationId, seats: &[SeatIndex]) {
+        for seat in seats {
+            let owner = self.owners.insert(*seat, id);
+            assert_eq!(owner, None, "{seat:?} had an owner");
+        }
+        let buyer = self.reservations[&id].buyer;
+        let has = self.owners.values().filter(|owner| self.reservations[owner].buyer == buyer).count();
+        assert!(has <= self.max_seats, "{buyer} has {has} seats");
+    }
+
+    fn give_back(&mut self, id: ReservationId) {
+        self.owners.retain(|_, owner| *owner != id);
+    }
+
+    fn move_seats(&mut self, fact: &Fact) {
+        match fact {
+            Fact::SeatsHeld { reservation, buyer, seats, amount, .. } => {
+                let (status, seats) = (ReservationStatus::Pending, seats.to_vec());
+                let held = Held { buyer: *buyer, status, seats: seats.clone(), amount: amount.0 };
+                assert!(self.reservations.insert(*reservation, held).is_none(), "an id twice");
+                self.take(*reservation, &seats);
+            }
+            Fact::HoldChanged { reservation, seats, amount } => {
+                self.give_back(*reservation);
+                self.take(*reservation, seats);
+                let held = self.pending(*reservation);
+                (held.seats, held.amount) = (seats.to_vec(), amount.0);
+            }
+            Fact::HoldReleased { reservation } => self.end(*reservation, ReservationStatus::Cancelled),
+            Fact::HoldExpired { reservation } => self.end(*reservation, ReservationStatus::Expired),
+            Fact::ReservationConfirmed { reservation, payment, seats, ticket } => {
+                assert!(self.tickets.insert(ticket.0), "a ticket twice");
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(paid.captured.is_some() && !paid.confirmed, "paid once");
+                paid.confirmed = true;
+                self.give_back(*reservation);
+                self.take(*reservation, seats);
+                let held = self.reservations.get_mut(reservation).expect("a reservation");
+                assert!(matches!(held.status, ReservationStatus::Pending | ReservationStatus::Expired));
+                (held.status, held.seats) = (ReservationStatus::Confirmed, seats.to_vec());
+                let buyer = held.buyer;
+                if self.places.get(&buyer) == Some(&Stands::Active) {
+                    self.places.remove(&buyer);
+                }
+            }
+            Fact::ReservationCancelled { reservation, .. } => {
+                let held = self.reservations.get_mut(reservation).expect("a reservation");
+                assert_eq!(held.status, ReservationStatus::Confirmed);
+                held.status = ReservationStatus::Cancelled;
+                self.give_back(*reservation);
+            }
+            other => panic!("{other:?} moves no seats"),
+        }
+    }
+
+    fn pending(&mut self, id: ReservationId) -> &mut Held {
+        let held = self.reservations.get_mut(&id).expect("a reservation");
+        assert_eq!(held.status, ReservationStatus::Pending, "{id:?}");
+        held
+    }
+
+    fn end(&mut self, id: ReservationId, status: ReservationStatus) {
+        self.pending(id).status = status;
+        self.give_back(id);
+    }
+
+    fn move_money(&mut self, fact: &Fact) {
+        match fact {
+            Fact::PaymentOpened { payment, reservation, .. } => {
+                let paid = Paid { reservation: Some(*reservation), ..Paid::default() };
+                assert!(self.payments.insert(*payment, paid).is_none(), "an id twice");
+            }
+            Fact::PaymentStarted { payment, .. } => {
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(!std::mem::replace(&mut paid.started, true), "started once");
+            }
+            Fact::PaymentUnknown { .. } => {}
+            Fact::PaymentCaptured { payment, amount } => {
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(paid.captured.replace(amount.0).is_none(), "captured once");
+                paid.failed = false;
+            }
+            Fact::PaymentFailed { payment, .. } => {
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(paid.captured.is_none() && !paid.failed, "failed once, and not after money came");
+                paid.failed = true;
+            }
+            Fact::RefundOrdered { payment, .. } => {
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(paid.captured.is_some() && !paid.refund_ordered, "given back once");
+                paid.refund_ordered = true;
+            }
+            Fact::PaymentRefunded { payment } => {
+                let paid = self.payments.get_mut(payment).expect("a payment");
+                assert!(paid.refund_ordered && !std::mem::replace(&mut paid.refunded, true));
+            }
+            other => panic!("{other:?} moves no money"),
+        }
+    }
+
+    fn move_place(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Entered { buyer, ordinal } => {
+                assert!(self.ordinals.last().is_none_or(|last| last < ordinal), "an ordinal twice");
+                self.ordinals.insert(*ordinal);
+                assert!(!matches!(self.places.insert(*buyer, Stands::Waiting(*ordinal)), Some(Stands::Waiting(_))));
+            }
+            Fact::Left { buyer } => {
+                self.places.remove(buyer);
+            }
+            Fact::Admitted { buyer, slot, due, .. } => {
+                let first = self.waiting().first().copied();
+                assert_eq!(first, Some(*buyer), "the first in line is admitted, once");
+                let active = self.places.values().filter(|place| **place == Stands::Active).count() as u64;
+                assert!(self.limit.is_none_or(|limit| active < limit), "{active} of {:?}", self.limit);
+                assert_eq!(slot.0, self.dues.len() as u64 + 1);
+                let before = self.dues.len().checked_sub(self.rate).map(|at| self.dues[at]);
+                assert!(before.is_none_or(|before| due.since(before) >= Duration::from_secs(1)), "above the rate");
+                assert!(self.dues.last().is_none_or(|last| last <= due));
+                self.dues.push(*due);
+                self.places.insert(*buyer, Stands::Active);
+            }
+            Fact::SlotExpired { buyer } => {
+                assert_eq!(self.places.insert(*buyer, Stands::Expired), Some(Stands::Active));
+                let holds =
+                    self.reservations.values().any(|r| r.buyer == *buyer && r.status == ReservationStatus::Pending);
+                assert!(!holds, "a slot never ends while its buyer has a pending hold");
+            }
+            Fact::PlaceExpired { buyer } => {
+                assert!(matches!(self.places.insert(*buyer, Stands::Expired), Some(Stands::Waiting(_))));
+            }
+            other => panic!("{other:?} moves nobody"),
+        }
+    }
+
+    pub fn waiting(&self) -> Vec<BuyerId> {
+        let waiting = |(buyer, place): (&BuyerId, &Stands)| match place {
+            Stands::Waiting(ordinal) => Some((*ordinal, *buyer)),
+            Stands::Active | Stands::Expired => None,
+        };
+        let mut line: Vec<_> = self.places.iter().filter_map(waiting).collect();
+        line.sort_unstable();
+        line.into_iter().map(|(_, buyer)| buyer).collect()
+    }
+
+    /// A sale shows exactly what is written.
+    pub fn agrees_with(&self, sale: &Sale, now: Timestamp) {
+        for (id, held) in &self.reservations {
+            let view = sale.reservation(*id).unwrap_or_else(|| panic!("{id:?} is lost"));
+            assert_eq!((view.buyer, view.status), (held.buyer, held.status), "{id:?}");
+            assert_eq!((view.seats.as_slice(), view.amount.0), (&held.seats[..], held.amount), "{id:?}");
+        }
+        for (id, paid) in &self.payments {
+            let view = sale.payment(*id).unwrap_or_else(|| panic!("{id:?} is lost"));
+            let expected = match view.status {
+                PaymentStatus::Opened => !paid.started && !paid.failed && paid.captured.is_none(),
+                PaymentStatus::Charging => paid.started && !paid.failed && paid.captured.is_none(),
+                PaymentStatus::Captured => paid.captured.is_some() && !paid.refund_ordered,
+                PaymentStatus::Failed(_) => paid.failed,
+                PaymentStatus::Refunded { settled, .. } => paid.refund_ordered && settled == paid.refunded,
+            };
+            assert!(expected, "{:?} but {paid:?}", view.status);
+        }
+        let line = self.waiting();
+        assert!(sale.waiting().eq(line.iter().copied()), "the line");
+        if sale.steering().is_some_and(|view| view.steering.required) {
+            for (buyer, stands) in &self.places {
+                let status = sale.place(*buyer, now).map(|place| place.status);
+                let same = match (stands, status) {
+                    (
+                        Stands::Waiting(_),
+                        Some(PlaceStatus::PreQueue { rank: Some(rank) } | PlaceStatus::Waiting { rank }),
+                    ) => line[rank as usize - 1] == *buyer,
+                    (Stands::Active, Some(PlaceStatus::Active { .. } | PlaceStatus::Expired)) => true,
+                    (Stands::Expired, Some(PlaceStatus::Expired) | None) => true,
+                    (Stands::Waiting(_) | Stands::Active | Stands::Expired, _) => false,
+                };
+                assert!(same, "{buyer} {stands:?} but {status:?}");
+            }
+        }
+    }
+}
