@@ -71,7 +71,11 @@ async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let (sale, buyer) = (sale_of_query(&ctx, &request)?, ctx.buyer()?);
+    let mut mistakes = Mistakes::default();
+    let event = request.query().required_id(&mut mistakes, "eventId");
+    let Some(event) = event.map(EventId) else { return Err(mistakes.refuse()) };
+    // Also of an event that was deleted meanwhile, which would keep its buyers from every other one.
+    let (sale, buyer) = (ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?, ctx.buyer()?);
     sale.ask(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     Ok(response::no_content())
 }

@@ -96,13 +96,22 @@ async fn entering_has_its_refusals() {
     leave(&shop, &full, &buyer).await;
     enter(&shop, &elsewhere, &buyer).await.expect(200);
 
+    // Who waits for an event that is deleted can leave it, and go elsewhere.
+    shop.delete(&format!("/events/{elsewhere}")).by(&shop.admin).send().await.expect(204);
+    status(&shop, &elsewhere, &buyer).await.refused(404, "NOT_FOUND");
+    leave(&shop, &elsewhere, &buyer).await;
+    enter(&shop, &full, &buyer).await.expect(200);
+    let nowhere = format!("/queue/leave?eventId={}", Uuid::new_v4());
+    shop.delete(&nowhere).by(&buyer).send().await.refused(404, "NOT_FOUND");
+    assert_eq!(shop.delete("/queue/leave").by(&buyer).send().await.mistakes(), ["eventId"]);
+
     enter(&shop, &Uuid::new_v4().to_string(), &shop.buyer()).await.refused(404, "NOT_FOUND");
     assert_eq!(enter(&shop, "7", &buyer).await.mistakes(), ["eventId"]);
     assert_eq!(shop.get("/queue/status").by(&buyer).send().await.mistakes(), ["eventId"]);
     assert_eq!(shop.get("/queue/stream?eventId=x").by(&buyer).send().await.mistakes(), ["eventId"]);
     for path in ["status", "stream"] {
         let path = format!("/queue/{path}?eventId={full}");
-        shop.get(&path).by(&buyer).send().await.refused(404, "NOT_IN_QUEUE");
+        shop.get(&path).by(&shop.buyer()).send().await.refused(404, "NOT_IN_QUEUE");
         shop.get(&path).send().await.refused(401, "UNAUTHENTICATED");
     }
     server.stop().await;
