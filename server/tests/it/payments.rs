@@ -158,6 +158,7 @@ async fn a_hold_that_is_over_cannot_be_paid() {
     let event = shop.small_event(&json!({ "holdSeconds": 1 })).await;
     let buyer = shop.buyer();
     let (held, opened) = opened(&shop, &event, &buyer, "A-1").await;
+    // The one second of the hold has to pass.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     shop.confirm(&buyer, &opened, "sim_ok").await.refused(409, "HOLD_EXPIRED");
     shop.pay(&buyer, &held).await.refused(409, "RESERVATION_NOT_PENDING");

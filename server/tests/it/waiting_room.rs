@@ -215,6 +215,7 @@ async fn who_is_not_heard_of_loses_the_place_and_an_open_stream_is_heard() {
     // The silent one ahead goes, which the stream tells. Asking for the silent one's status would be a sign of life.
     assert_eq!(stream.next().await.unwrap().data["rank"], 1);
     assert_eq!(status(&shop, &event, &silent).await.expect(200)["status"], "EXPIRED");
+    // Longer than a silent buyer would be waited for.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(status(&shop, &event, &listening).await.expect(200)["status"], "PRE_QUEUE");
     server.stop().await;
@@ -268,6 +269,7 @@ async fn no_more_than_the_active_limit_are_let_in() {
     shop.admitted(&event, &first).await;
     let waiting = enter(&shop, &event, &second).await.expect(200);
     assert_eq!((&waiting["status"], &waiting["rank"]), (&json!("WAITING"), &json!(1)));
+    // Time for thirty admissions, if there were room.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(status(&shop, &event, &second).await.expect(200)["status"], "WAITING");
     leave(&shop, &event, &first).await;
