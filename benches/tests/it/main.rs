@@ -1,0 +1,12 @@
+//! What only shows from outside: the crash test in short, README's walk-through, and the tidiness of the sources.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may end on its first surprise"
+)]
+
+mod crash;
+mod onsale;
+mod tidy;
+mod walkthrough;
