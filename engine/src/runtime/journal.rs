@@ -237,9 +237,7 @@ impl JournalThread {
                 }
                 view.seq()
             };
-            if sale.committed.receiver_count() > 0 {
-                sale.committed.send_replace(seq);
-            }
+            sale.committed.send_replace(seq);
         }
         for (reply, answer) in answers {
             reply.send(Ok(answer));

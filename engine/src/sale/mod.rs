@@ -18,8 +18,6 @@ mod reservations;
 mod room;
 mod runs;
 mod snapshot;
-#[cfg(test)]
-mod tests;
 mod time_step;
 mod window;
 
@@ -312,3 +310,6 @@ impl Sale {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

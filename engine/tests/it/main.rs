@@ -8,4 +8,5 @@
     reason = "tests fail by panicking and look at what they care about"
 )]
 
+mod runtime;
 mod simulation;

@@ -1,0 +1,9 @@
+//! The real engine, its actors and threads, on fakes of its ports that fail when told. Nothing here sleeps and hopes:
+//! a test waits until something is so, or fails.
+
+mod failing_journal;
+mod house;
+mod load;
+mod money;
+mod places;
+mod recovery;
