@@ -37,7 +37,11 @@ fn sale(plan: &Arc<Plan>, change: impl FnOnce(&mut SaleConfig)) -> Sale {
     change(&mut config);
     let mut sale = Sale::new();
     let by = buyer(u64::MAX);
-    run(&mut sale, &Command::Configure { config: Box::new(config), plan: Arc::clone(plan), by }, START - Duration::from_secs(1));
+    run(
+        &mut sale,
+        &Command::Configure { config: Box::new(config), plan: Arc::clone(plan), by },
+        START - Duration::from_secs(1),
+    );
     sale
 }
 
@@ -223,7 +227,10 @@ fn replay(criterion: &mut Criterion) {
 }
 
 fn config() -> Criterion {
-    Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2))
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
 }
 
 criterion_group! { name = domain; config = config(); targets = holds, bare_array, best_seats, line, replay }

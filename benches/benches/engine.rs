@@ -1,8 +1,10 @@
 //! The whole engine in process: holds with 1,024 in flight, each answered after its commit, on a journal in memory
-//! (what the actor and the hand-offs cost) and, beside it, the bare channel that carries as many messages.
+//! (what the actor and the hand-offs cost), on the SQLite journal (each synced), and, beside them, the bare channel that
+//! carries as many messages.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench that goes wrong should stop")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use onsale_benches::in_process;
 use onsale_engine::fakes::{FakeJournal, FakePayments, FakeProjection, small_config, small_plan};
 use onsale_engine::id::{BuyerId, EventId, ReservationId, SeatIndex};
 use onsale_engine::ports::Clock;
@@ -12,6 +14,7 @@ use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -125,6 +128,28 @@ fn on_memory(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The whole engine on SQLite: every hold is synced before its answer, and the tables are written behind.
+fn on_sqlite(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine");
+    group.throughput(Throughput::Elements(1));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let plan = small_plan(ROWS, SEATS);
+    group.bench_function("1024 holds in flight, SQLite journal", |bencher| {
+        bencher.iter_custom(|rounds| {
+            // A fresh hall each time, so that none is sold out; only the holds are timed.
+            let temporary = TempDir::with_prefix_in("onsale-bench-", env!("CARGO_TARGET_TMPDIR")).unwrap();
+            runtime.block_on(async {
+                let ports = in_process::ports(temporary.path(), std::slice::from_ref(&plan)).unwrap();
+                let house = in_process::House::open(ports, &plan).await.unwrap();
+                let spent = house.holds(rounds, IN_FLIGHT, false).await.unwrap();
+                house.engine.stop().await;
+                spent
+            })
+        });
+    });
+    group.finish();
+}
+
 /// The floor: as many messages through a bounded channel to one task and back through a oneshot.
 fn bare_channel(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
@@ -168,8 +193,11 @@ fn bare_channel(criterion: &mut Criterion) {
 }
 
 fn config() -> Criterion {
-    Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2))
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
 }
 
-criterion_group! { name = engine; config = config(); targets = bare_channel, on_memory }
+criterion_group! { name = engine; config = config(); targets = bare_channel, on_memory, on_sqlite }
 criterion_main!(engine);

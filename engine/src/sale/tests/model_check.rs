@@ -135,7 +135,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8 * ProptestConfig::default().cases, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_sale_does_what_the_naive_model_does(config in sale_rules(), deeds in prop::collection::vec(deed(), 1..120)) {
