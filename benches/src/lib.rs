@@ -1,5 +1,12 @@
 //! Tools that drive a whole server from outside: `kill -9` under load, and the pieces that they share.
 //! Sees every other crate; must never be needed by one.
 
+pub mod built;
+pub mod compare;
 pub mod crash;
+pub mod growth;
+pub mod http1;
+pub mod in_process;
+pub mod machine;
 pub mod process;
+pub mod scene;
