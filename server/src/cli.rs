@@ -2,12 +2,12 @@
 //! configuration or the command line has mistakes.
 
 use crate::config::{Config, ConfigError};
+use crate::demo::{self, DemoArgs};
 use crate::logging;
 use crate::server::{Server, bind};
 use crate::verify;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
-use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Serve (also without any command): answers HTTP until SIGTERM or SIGINT, then drains.
     Serve,
+    /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
+    Demo(DemoArgs),
     /// Check a data directory offline: every journal's chain, the replayed state, snapshots and tables.
     #[command(long_about = VERIFY)]
     Verify {
@@ -50,7 +52,8 @@ const VERIFY: &str = "Checks a data directory that no server works on. Walks eve
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => with_config(cli.config, serve),
+        Command::Serve => with_config(cli.config, |_| {}, serve),
+        Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
         Command::Verify { path: Some(path), json } => verify::run(&path, json),
         Command::Verify { path: None, json } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
             Ok(config) => verify::run(&config.storage.path, json),
@@ -60,14 +63,16 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 /// Reads the configuration, starts log and runtime, and runs a command on them.
-fn with_config<F>(file: Option<PathBuf>, command: impl FnOnce(Config) -> F) -> ExitCode
-where
-    F: Future<Output = Result<(), Box<dyn std::error::Error>>>,
-{
-    let config = match Config::load(file.as_deref(), std::env::vars_os()) {
+fn with_config(
+    file: Option<PathBuf>,
+    change: impl FnOnce(&mut Config),
+    command: impl AsyncFnOnce(Config) -> Result<(), Box<dyn std::error::Error>>,
+) -> ExitCode {
+    let mut config = match Config::load(file.as_deref(), std::env::vars_os()) {
         Ok(config) => config,
         Err(error @ ConfigError(_)) => return failed(2, &error),
     };
+    change(&mut config);
     let _written_at_the_end = logging::start(&config.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("onsale-http").enable_all().build() {
         Ok(runtime) => runtime,

@@ -170,6 +170,18 @@ impl Call {
         Self { body: Some(body.into()), ..Self::new(Method::POST, path, None) }
     }
 
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path and query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// With `Authorization: Bearer …`.
     #[must_use]
     pub fn bearer(mut self, token: &str) -> Self {

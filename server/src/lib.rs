@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod demo;
 pub mod health;
 pub mod http;
 pub mod idempotency;

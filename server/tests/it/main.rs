@@ -6,6 +6,7 @@ mod accounts;
 mod catalogue;
 mod config;
 mod contention;
+mod demo;
 mod harness;
 mod lifecycle;
 mod operators;
