@@ -27,8 +27,8 @@ impl Sale {
     }
 
     fn next_step(&self) -> Option<(Timestamp, Step)> {
-        let sweep =
-            (self.phase == SalePhase::Cancelled && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
+        let is_over = matches!(self.phase, SalePhase::Cancelled | SalePhase::Retired);
+        let sweep = (is_over && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
         let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
         let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
         let admission = self.next_admission().map(|at| (at, Step::Admit));

@@ -129,6 +129,16 @@ fn an_event_without_reservations_can_be_retired() {
 }
 
 #[test]
+fn a_retired_event_lets_go_of_everyone_in_its_room() {
+    let mut stage = Stage::with_room();
+    stage.pauses(true).at("10:00:00").buyer(1).enters();
+    stage.buyer(2).enters();
+    retire(&mut stage).unwrap();
+    stage.timers_ring();
+    assert!(stage.sale.everyone_in_room().is_empty(), "they may wait elsewhere");
+}
+
+#[test]
 fn the_rules_change_until_the_sale_opens() {
     let mut stage = Stage::theatre();
     stage.at("09:59:59").reconfigures(|config| config.max_seats_per_buyer = 1).unwrap();
