@@ -119,7 +119,7 @@ impl Launch {
     /// When it cannot be run at all.
     pub fn verify(&self, data: &Path) -> Result<Output, ProcessError> {
         Command::new(&self.onsale)
-            .args(["verify", "--json", "--path"])
+            .args(["verify", "--json"])
             .arg(data)
             .stdin(Stdio::null())
             .output()

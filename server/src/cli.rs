@@ -35,11 +35,10 @@ enum Command {
     #[command(long_about = VERIFY)]
     Verify {
         /// The data directory; without it, the one of the configuration.
-        #[arg(long, value_name = "DIR")]
+        #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
-        /// Print one JSON object instead of a table.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: verify::Output,
     },
 }
 
@@ -54,9 +53,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => with_config(cli.config, |_| {}, serve),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
-        Command::Verify { path: Some(path), json } => verify::run(&path, json),
-        Command::Verify { path: None, json } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
-            Ok(config) => verify::run(&config.storage.path, json),
+        Command::Verify { path: Some(path), output } => verify::run(&path, &output),
+        Command::Verify { path: None, output } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+            Ok(config) => verify::run(&config.storage.path, &output),
             Err(error @ ConfigError(_)) => failed(2, &error),
         },
     }

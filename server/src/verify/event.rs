@@ -5,7 +5,7 @@ use onsale_engine::id::{EventId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::rows::{Before, Changes, PaymentRecord, SeatStatus};
 use onsale_engine::ports::{JournalReader, ReadError};
-use onsale_engine::sale::{ReservationView, Sale, SeatCounts};
+use onsale_engine::sale::{Entry, ReservationView, Sale, SeatCounts};
 use std::convert::Infallible;
 use std::fmt;
 
@@ -69,11 +69,16 @@ pub struct EventReport {
     pub faults: Vec<Fault>,
 }
 
-/// Checks one event.
-pub(super) fn check(dir: &DataDir, reader: &SqliteReader, event: EventId) -> EventReport {
+/// Checks one event; hands every good fact to `each`.
+pub(super) fn check(
+    dir: &DataDir,
+    reader: &SqliteReader,
+    event: EventId,
+    each: &mut dyn FnMut(EventId, &Entry),
+) -> EventReport {
     let mut replay = Replay::new(event);
     let tables = projected_rows(dir, event).map_err(|error| replay.faults.push(Fault::Unread(error.to_string()))).ok();
-    replay.run(reader, tables.as_ref());
+    replay.run(reader, tables.as_ref(), each);
     let mut snapshot = None;
     if replay.is_whole {
         replay.check_state();
@@ -126,7 +131,7 @@ impl Replay {
     }
 
     /// Replays, and stops by at the tables' checkpoint to compare them with the rows as they must be there.
-    fn run(&mut self, reader: &SqliteReader, tables: Option<&ProjectedRows>) {
+    fn run(&mut self, reader: &SqliteReader, tables: Option<&ProjectedRows>, each: &mut dyn FnMut(EventId, &Entry)) {
         let (sale, changes, mut differences) = (&mut self.sale, &mut self.changes, None);
         let event = self.event;
         let compare = |sale: &Sale, changes: &Changes| {
@@ -137,6 +142,7 @@ impl Replay {
         let read = reader.replay(event, Seq(0), &mut |entry| {
             let Ok(()) = changes.fold(event, &entry, &mut Nothing);
             changes.notices.clear();
+            each(event, &entry);
             sale.apply(&entry);
             differences = differences.take().or_else(|| compare(sale, changes));
         });

@@ -6,7 +6,10 @@ mod event;
 mod table;
 
 use onsale_adapters::sqlite::{DataDir, OpenError, SqlitePlans, SqliteReader};
+use onsale_adapters::stored::describe_entry;
+use onsale_engine::id::EventId;
 use onsale_engine::ports::{JournalReader, Plans, ReadError};
+use onsale_engine::sale::Entry;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,28 +48,36 @@ impl Report {
     }
 }
 
-/// Checks the data directory at `path`.
+/// Checks the data directory at `path`, and hands every fact that is good to `each`.
 ///
 /// # Errors
 /// See [`VerifyError`]. What is wrong with the data is no error but in the report.
-pub fn verify(path: &Path) -> Result<Report, VerifyError> {
+pub fn verify(path: &Path, each: &mut dyn FnMut(EventId, &Entry)) -> Result<Report, VerifyError> {
     let started = Instant::now();
     let dir = DataDir::open_existing(path)?;
     let plans: Arc<dyn Plans> = SqlitePlans::open(&dir)?;
     let reader = SqliteReader::open(&dir, plans)?;
     let events = reader.events()?;
-    let events = events.into_iter().map(|event| event::check(&dir, &reader, event)).collect();
+    let events = events.into_iter().map(|event| event::check(&dir, &reader, event, each)).collect();
     Ok(Report { path: path.to_owned(), events, took: started.elapsed() })
+}
+
+/// What is printed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Output {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Before it, print every fact, one JSON object a line.
+    #[arg(long)]
+    facts: bool,
 }
 
 /// Checks the data directory at `path` and prints a table, or one JSON object. Ends with 0 when nothing is wrong, 1
 /// when something is, 2 when the directory could not be looked at.
 #[must_use]
-pub fn run(path: &Path, as_json: bool) -> ExitCode {
-    let done = verify(path).map_err(|error| error.to_string()).and_then(|report| {
-        let printed = print(&report, as_json, &mut io::stdout().lock());
-        printed.map(|()| report.is_good()).map_err(|error| error.to_string())
-    });
+pub fn run(path: &Path, output: &Output) -> ExitCode {
+    let done = checked(path, output, &mut io::BufWriter::new(io::stdout().lock()));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -75,6 +86,19 @@ pub fn run(path: &Path, as_json: bool) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Whether everything is good, or why that is not known.
+fn checked(path: &Path, output: &Output, out: &mut dyn Write) -> Result<bool, String> {
+    let mut written = Ok(());
+    let report = verify(path, &mut |event, entry| {
+        if output.facts && written.is_ok() {
+            written = writeln!(out, "{}", describe_entry(event, entry));
+        }
+    });
+    let report = report.map_err(|error| error.to_string())?;
+    let printed = written.and_then(|()| print(&report, output.json, out)).and_then(|()| out.flush());
+    printed.map(|()| report.is_good()).map_err(|error| error.to_string())
 }
 
 fn print(report: &Report, as_json: bool, out: &mut dyn Write) -> io::Result<()> {

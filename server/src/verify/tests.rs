@@ -1,7 +1,7 @@
 //! What `onsale verify` finds: nothing in a directory that a server left behind, and each kind of damage by name.
 #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
 
-use super::{Fault, Report, VerifyError, print, verify};
+use super::{Fault, Output, Report, VerifyError, checked, print};
 use crate::auth::{AccessTokens, Revoked};
 use crate::client::{Answered, Call, Client};
 use crate::config::Config;
@@ -93,6 +93,10 @@ fn changed(data: &Path, file: &str, sql: &str) -> Report {
     verify(temp.path()).unwrap()
 }
 
+fn verify(path: &Path) -> Result<Report, VerifyError> {
+    super::verify(path, &mut |_, _| {})
+}
+
 fn only_fault(report: &Report) -> &Fault {
     assert!(!report.is_good());
     let [event] = &report.events[..] else { unreachable!("one event") };
@@ -120,6 +124,18 @@ async fn a_directory_that_a_server_left_is_good() {
     assert!(table.contains("verdict") && table.contains("everything is as it must be"), "{table}");
     let told: Value = serde_json::from_str(&text(&report, true)).unwrap();
     assert_eq!((&told["good"], &told["events"][0]["seats"]["sold"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test]
+async fn every_fact_can_be_read_by_a_human() {
+    let data = data().await;
+    let (mut out, output) = (Vec::new(), Output { json: true, facts: true });
+    assert_eq!(checked(data.path(), &output, &mut out), Ok(true));
+    let lines: Vec<Value> =
+        out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let (report, facts) = lines.split_last().unwrap();
+    assert_eq!(report["events"][0]["rows"], facts.len());
+    assert!(facts.iter().zip(1..).all(|(fact, seq)| fact["seq"] == seq), "{facts:?}");
 }
 
 #[tokio::test]

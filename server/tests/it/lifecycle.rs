@@ -106,7 +106,7 @@ async fn what_a_killed_server_leaves_behind_verifies() {
     let data = server.data_path();
     let verify = || {
         run(|command| {
-            command.args(["verify", "--json", "--path"]).arg(&data);
+            command.args(["verify", "--json"]).arg(&data);
         })
     };
     assert_eq!(verify().status.code(), Some(2), "a running server owns the directory");
