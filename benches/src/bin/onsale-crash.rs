@@ -2,6 +2,7 @@
 //! acknowledged is lost. Ends with 1 when something is.
 
 use clap::Parser;
+use onsale_benches::built::onsale_binary;
 use onsale_benches::crash::{CrashError, Settings, run};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ struct Args {
     /// The longest time under load, in milliseconds.
     #[arg(long, default_value_t = 1500)]
     longest_millis: u64,
-    /// The server's binary; without it, the one beside this.
+    /// The server's binary; without it, one is built beside this.
     #[arg(long)]
     onsale: Option<PathBuf>,
     /// Keep data and logs here; without it they are temporary, and kept only if something is wrong.
@@ -52,12 +53,13 @@ fn crash(args: &Args) -> Result<bool, CrashError> {
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&dir)?;
     let settings = Settings {
-        onsale: args.onsale.clone().map_or_else(beside_this, Ok)?,
+        onsale: onsale_binary(args.onsale.as_deref())?,
         dir,
         trials: args.trials,
         seed: args.seed,
         connections: args.connections.max(1),
         uptime_millis: (args.shortest_millis, args.longest_millis.max(args.shortest_millis)),
+        tamper: None,
     };
     let ran = runtime.block_on(run(&settings, &mut io::stdout()));
     let good = ran.as_ref().is_ok_and(onsale_benches::crash::Report::is_good);
@@ -66,9 +68,4 @@ fn crash(args: &Args) -> Result<bool, CrashError> {
         writeln!(io::stderr(), "data and logs are kept in {}", kept.display())?;
     }
     ran.map(|report| report.is_good())
-}
-
-/// The server's binary in the directory of this one.
-fn beside_this() -> io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(format!("onsale{}", std::env::consts::EXE_SUFFIX)))
 }

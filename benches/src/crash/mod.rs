@@ -45,6 +45,8 @@ pub struct Settings {
     pub connections: usize,
     /// The shortest and the longest time under load.
     pub uptime_millis: (u64, u64),
+    /// Done to the data of a killed server before it starts again: for the test that losses are noticed.
+    pub tamper: Option<fn(&Path)>,
 }
 
 /// Why the test could not be carried out.
@@ -133,6 +135,9 @@ impl Crash<'_> {
         self.notes = operator.await?;
         let stopped = self.settings.dir.join(format!("stopped-{number}"));
         copy_dir(&self.launch.data, &stopped)?;
+        if let Some(tamper) = self.settings.tamper {
+            tamper(&self.launch.data);
+        }
         let restarted = self.restart().await?;
         let verified = self.verify(&stopped);
         let unknown =
