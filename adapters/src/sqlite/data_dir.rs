@@ -135,6 +135,11 @@ impl DataDir {
         connect(&self.path().join(JOURNAL))
     }
 
+    /// Where SQLite keeps the journal's log while it is open.
+    pub(super) fn journal_log(&self) -> PathBuf {
+        self.path().join(format!("{JOURNAL}-wal"))
+    }
+
     pub(super) fn snapshots_connection(&self) -> Result<Connection, OpenError> {
         connect(&self.path().join(SNAPSHOTS))
     }

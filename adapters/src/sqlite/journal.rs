@@ -4,6 +4,7 @@
 use super::checkpoint::{Checkpointer, Limits};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
+use super::log_space::LogSpace;
 use crate::chain::{Chain, ChainKey, Row};
 use crate::stored::encode_fact_into;
 use hashbrown::HashMap;
@@ -44,6 +45,7 @@ struct Line {
 pub struct SqliteJournal {
     connection: Connection,
     checkpointer: Checkpointer,
+    log_space: LogSpace,
     linker: Linker,
     /// Committed heads; forgotten after any failure, so that the next batch finds out what is stored.
     heads: HashMap<EventId, Head>,
@@ -82,6 +84,7 @@ impl SqliteJournal {
         Ok(Self {
             connection,
             checkpointer,
+            log_space: LogSpace::new(dir.journal_log(), Limits::JOURNAL.usual_bytes()),
             linker: Linker { key: dir.chain_key().clone(), body: Vec::new(), scratch: Vec::new() },
             heads: HashMap::new(),
             _dir: dir.clone(),
@@ -242,6 +245,7 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
         self.checkpointer.make_room(&self.connection);
+        self.log_space.keep_ahead();
         let (lines, bytes) = self.transact(|journal| {
             let (mut lines, line_of) = journal.admit(batch)?;
             let bytes = journal.insert(batch, &mut lines, &line_of)?;

@@ -13,6 +13,7 @@ mod data_dir;
 mod failure;
 mod journal;
 mod library;
+mod log_space;
 mod plans;
 mod projection;
 mod reader;
