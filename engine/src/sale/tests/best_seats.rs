@@ -102,7 +102,9 @@ fn seats_given_back_are_given_again() {
     stage.buyer(1).changes(first, ["A-1"]);
     stage.buyer(2).gets_best("V", ["A-2", "A-3"]);
     stage.buyer(1).releases(first);
-    stage.buyer(3).gets_best("V", ["A-1"]);
+    let alone = stage.buyer(3).gets_best("V", ["A-1"]);
+    stage.buyer(3).releases(alone);
+    stage.at("10:05:00").buyer(3).gets_best("V", ["A-1", "A-2", "A-3", "A-4"]);
 }
 
 #[test]

@@ -209,6 +209,9 @@ fn another_amount_is_given_back_and_the_hold_stays() {
     stage.refunds(payment);
     let settled = PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, settled: true };
     assert_eq!(stage.payment(payment), settled);
+    let again = stage.buyer(1).starts_paying(hold);
+    stage.provider_says(again, ChargeOutcome::Captured { amount: Amount(201) }).shows("A", "hh........");
+    assert_eq!(stage.payment(again), PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, settled: false });
     stage.buyer(1).pays(hold);
     stage.shows("A", "ss........");
 }
