@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// By how much the log is made longer at a time: small enough that nobody waits long for it.
 const STEP_BYTES: u64 = 4 << 20;
 /// Zeros written at a time.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// See the module.
 pub(super) struct LogSpace {
