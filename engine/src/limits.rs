@@ -45,6 +45,8 @@ pub const COMMANDS_PER_TURN: usize = 512;
 pub const STEPS_PER_TURN: usize = 1024;
 /// Facts in one batch of the journal; more wait for the next.
 pub const FACTS_PER_BATCH: usize = 8192;
+/// Turns of actors that buyers' commands begin while a batch is being committed; further ones wait for its end.
+pub const TURNS_DURING_COMMIT: u32 = 2;
 /// Without an answer for this long, the journal counts as failed and nothing that writes is decided.
 pub const JOURNAL_SILENCE: Duration = Duration::from_millis(250);
 /// The first pause before a failed batch is tried again; it doubles up to [`JOURNAL_RETRY_MAX`].

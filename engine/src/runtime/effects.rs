@@ -42,6 +42,11 @@ impl Effects {
         Self { provider, tokio, timeout: timeout.min(CHARGE_TIMEOUT_MAX), stopped: Arc::default() }
     }
 
+    /// Where outside work is done, and answers are given.
+    pub(crate) fn tokio(&self) -> &tokio::runtime::Handle {
+        &self.tokio
+    }
+
     /// Notes the outside work that a committed fact orders; `view` is the state with the fact in it.
     pub(crate) fn ordered_by(&self, sale: &Arc<SaleHandle>, view: &Sale, fact: &Fact, effects: &mut Vec<Effect>) {
         if let Fact::PaymentStarted { payment, .. } = fact {

@@ -103,6 +103,8 @@ pub struct SaleHandle {
     pub(crate) lanes: Lanes,
     in_flight: AtomicUsize,
     scheduled: AtomicBool,
+    /// Whether the journal's thread will wake the actor after the running commit.
+    deferred: AtomicBool,
     post: RwLock<Option<Post>>,
     service: AtomicU8,
     heard: OnceLock<DashMap<BuyerId, Timestamp>>,
@@ -122,6 +124,7 @@ impl SaleHandle {
             lanes: Lanes::default(),
             in_flight: AtomicUsize::new(0),
             scheduled: AtomicBool::new(false),
+            deferred: AtomicBool::new(false),
             post: RwLock::new(None),
             service: AtomicU8::new(Service::Serving as u8),
             heard: OnceLock::new(),
@@ -208,10 +211,11 @@ impl SaleHandle {
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
         if for_operators {
             self.lanes.operators.push(envelope);
+            self.wake();
         } else {
             self.lanes.buyers.push(envelope);
+            self.wake_when_it_helps();
         }
-        self.wake();
         match tokio::time::timeout(deadline.since(now).max(Duration::from_millis(1)), receiver).await {
             Ok(Ok(answer)) => answer,
             // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
@@ -227,18 +231,30 @@ impl SaleHandle {
         self.wake();
     }
 
-    /// Makes sure that the actor has a turn.
+    /// Makes sure that the actor has a turn. What it shall find was put into a lane before: these flags are set and read
+    /// in one order with the lanes' own (`SeqCst`), so that either the running turn sees it or there is another.
     pub(crate) fn wake(&self) {
-        if !self.scheduled.swap(true, Ordering::AcqRel)
+        if !self.scheduled.swap(true, Ordering::SeqCst)
             && let Some(post) = &*self.post.read()
         {
             post.wake();
         }
     }
 
+    /// Makes sure that the actor has a turn, but not before a commit that is running has ended.
+    fn wake_when_it_helps(self: &Arc<Self>) {
+        if self.scheduled.load(Ordering::SeqCst) || self.deferred.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if !self.core.journal.wakes_later(self) {
+            self.wake();
+        }
+    }
+
     /// The actor begins its turn: from now on a wake counts for the next one.
     pub(crate) fn turn_begins(&self) {
-        self.scheduled.store(false, Ordering::Release);
+        self.deferred.store(false, Ordering::SeqCst);
+        self.scheduled.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn set_post(&self, post: Option<Post>) {

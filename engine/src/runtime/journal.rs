@@ -3,17 +3,19 @@
 //! read views, answers, effects, hand-offs. Must never decide.
 
 use crate::id::{Epoch, EventId};
-use crate::limits::{FACTS_PER_BATCH, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE};
+use crate::limits::{FACTS_PER_BATCH, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE, TURNS_DURING_COMMIT};
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
+use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
 use crate::runtime::health::JournalHealth;
 use crate::sale::{Entry, Fact, PaymentView, Sale};
 use crate::time::Timestamp;
+use crossbeam::queue::SegQueue;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -50,6 +52,11 @@ impl Open {
 pub(crate) struct JournalFront {
     open: Mutex<Open>,
     filled: Condvar,
+    /// Whether a batch is being committed, how many turns may still be taken meanwhile, and the sales whose turn waits
+    /// for the end of it.
+    committing: AtomicBool,
+    turns_meanwhile: AtomicU32,
+    after_commit: SegQueue<Arc<SaleHandle>>,
     /// When the running commit began, in microseconds; 0 when none is running.
     committing_since: AtomicI64,
     failing: AtomicBool,
@@ -63,6 +70,9 @@ impl JournalFront {
         Self {
             open: Mutex::new(Open::default()),
             filled: Condvar::new(),
+            committing: AtomicBool::new(false),
+            turns_meanwhile: AtomicU32::new(0),
+            after_commit: SegQueue::new(),
             committing_since: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
@@ -75,6 +85,41 @@ impl JournalFront {
     pub(crate) fn push(&self, turn: Turn) {
         self.open.lock().turns.push_back(turn);
         self.filled.notify_one();
+    }
+
+    /// Takes it upon itself to wake the sale when the running commit is done; false when none is running. What is
+    /// decided meanwhile could not be committed before, so one turn takes all who have come, instead of one for each.
+    /// A few turns are taken at once all the same: a refusal need not wait, also when a commit hangs.
+    pub(crate) fn wakes_later(&self, sale: &Arc<SaleHandle>) -> bool {
+        if !self.committing.load(Ordering::SeqCst) {
+            return false;
+        }
+        let left = self.turns_meanwhile.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return false;
+        }
+        self.after_commit.push(Arc::clone(sale));
+        // The commit may have ended in between, and its thread have looked before the sale was there.
+        if !self.committing.load(Ordering::SeqCst) {
+            self.wake_waiting();
+        }
+        true
+    }
+
+    fn commit_begins(&self) {
+        self.turns_meanwhile.store(TURNS_DURING_COMMIT, Ordering::Relaxed);
+        self.committing.store(true, Ordering::SeqCst);
+    }
+
+    fn commit_ends(&self) {
+        self.committing.store(false, Ordering::SeqCst);
+        self.wake_waiting();
+    }
+
+    fn wake_waiting(&self) {
+        while let Some(sale) = self.after_commit.pop() {
+            sale.wake();
+        }
     }
 
     /// Whether something that writes may be decided: no failed batch, and none without an answer for too long.
@@ -173,15 +218,25 @@ impl JournalThread {
         front.facts.fetch_add(rows.len() as u64, Ordering::Relaxed);
         front.batches.fetch_add(u64::from(!rows.is_empty()), Ordering::Relaxed);
         let mut rows = rows.into_iter();
-        let mut start = 0;
+        let (mut told, mut committed, mut start) = (Told::default(), Vec::with_capacity(turns.len()), 0);
         for (turn, end) in turns.into_iter().zip(ends) {
             let entries: Arc<[Entry]> = rows.by_ref().take(end - start).map(|row| row.entry).collect();
             start = end;
             if appended.fenced.contains(&turn.sale.event()) {
                 self.core.fenced(&turn.sale);
-            } else {
-                self.publish(turn, entries);
+                continue;
             }
+            self.show(&turn.sale, &entries, &mut told.effects);
+            told.answers.extend(turn.answers);
+            told.settled.extend(turn.settled);
+            if !entries.is_empty() {
+                committed.push((turn.sale, entries));
+            }
+        }
+        told.tell(&self.core);
+        for (sale, entries) in committed {
+            self.core.snapshots.consider(&sale, &entries);
+            self.core.projector.hand_over(Committed { event: sale.event(), entries });
         }
         true
     }
@@ -196,7 +251,10 @@ impl JournalThread {
         let mut pause = JOURNAL_RETRY_MIN;
         front.committing_since.store(core.clock.now().0.max(1), Ordering::Release);
         let appended = loop {
-            match self.storage.append(rows) {
+            front.commit_begins();
+            let appended = self.storage.append(rows);
+            front.commit_ends();
+            match appended {
                 Ok(appended) => break appended,
                 Err(JournalError::Fatal(reason)) => {
                     front.failing.store(true, Ordering::Release);
@@ -221,36 +279,58 @@ impl JournalThread {
         Some(appended)
     }
 
-    fn publish(&self, turn: Turn, entries: Arc<[Entry]>) {
-        let Turn { sale, rows: _, answers, settled } = turn;
-        let core = &self.core;
-        let mut effects = Vec::new();
-        if !entries.is_empty() {
-            let seq = {
-                let mut view = sale.view.write();
-                for entry in entries.iter() {
-                    view.apply(entry);
-                    core.effects.ordered_by(&sale, &view, &entry.fact, &mut effects);
-                }
-                for entry in entries.iter() {
-                    follow_place(core, &sale, &view, &entry.fact);
-                }
-                view.seq()
-            };
-            sale.committed.send_replace(seq);
+    /// Brings committed facts into the read view, and notes what they order.
+    fn show(&self, sale: &Arc<SaleHandle>, entries: &[Entry], effects: &mut Vec<Effect>) {
+        if entries.is_empty() {
+            return;
         }
-        for (reply, answer) in answers {
+        let core = &self.core;
+        let seq = {
+            let mut view = sale.view.write();
+            for entry in entries {
+                view.apply(entry);
+                core.effects.ordered_by(sale, &view, &entry.fact, effects);
+            }
+            for entry in entries {
+                follow_place(core, sale, &view, &entry.fact);
+            }
+            view.seq()
+        };
+        sale.committed.send_replace(seq);
+    }
+}
+
+/// What is told, and begun, once a batch is committed and seen.
+#[derive(Default)]
+struct Told {
+    answers: Vec<(ReplyTo, Answer)>,
+    settled: Vec<(oneshot::Sender<PaymentView>, PaymentView)>,
+    effects: Vec<Effect>,
+}
+
+impl Told {
+    /// Answers first, then effects; in one task, since waking those who wait one by one from outside the runtime would
+    /// rouse its threads, and let them rest again, for each of them.
+    fn tell(self, core: &Arc<Core>) {
+        match self.answers.len() + self.settled.len() + self.effects.len() {
+            0 => {}
+            1 => self.tell_here(core),
+            _ => {
+                let owned = Arc::clone(core);
+                core.effects.tokio().spawn(async move { self.tell_here(&owned) });
+            }
+        }
+    }
+
+    fn tell_here(self, core: &Core) {
+        for (reply, answer) in self.answers {
             reply.send(Ok(answer));
         }
-        for (waiter, payment) in settled {
+        for (waiter, payment) in self.settled {
             let _ = waiter.send(payment);
         }
-        for effect in effects {
+        for effect in self.effects {
             core.effects.order(effect);
-        }
-        if !entries.is_empty() {
-            core.snapshots.consider(&sale, &entries);
-            core.projector.hand_over(Committed { event: sale.event(), entries });
         }
     }
 }

@@ -14,7 +14,9 @@ use std::time::Duration;
 /// Facts read from the journal at a time when catching up.
 const CHUNK: usize = 2000;
 /// Hand-offs written together.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = PROJECTION_HANDOFF;
+/// How long the first of several hand-offs waits for others: a transaction for each would cost more than all of them.
+const GATHER: Duration = Duration::from_millis(5);
 /// How often a projector that was passed over looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -99,7 +101,12 @@ impl Projector {
     pub(crate) fn run(mut self, queue: &Receiver<Committed>, front: &ProjectorFront) {
         loop {
             let mut batch = match queue.recv_timeout(LOOK) {
-                Ok(first) => vec![first],
+                Ok(first) => {
+                    if queue.is_empty() {
+                        std::thread::sleep(GATHER);
+                    }
+                    vec![first]
+                }
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
