@@ -16,10 +16,13 @@ use uuid::Uuid;
 
 /// How long an access token lives, as `expiresIn` says.
 pub const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
-/// Verified tokens remembered; a power of two. A slot costs about 90 bytes.
-const REMEMBERED: usize = 1 << 16;
+/// Verified tokens are remembered in so many groups, a power of two, of [`GROUP`] each: some more than the crowd that
+/// polls a waiting room. A token costs 64 bytes.
+const GROUPS: usize = 1 << 15;
+/// Tokens of one group, the latest used first; the last one is forgotten for a new one.
+const GROUP: usize = 4;
 
-const _: () = assert!(REMEMBERED.is_power_of_two());
+const _: () = assert!(GROUPS.is_power_of_two() && GROUPS <= 1 << 16);
 
 /// Whoever a good access token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +94,14 @@ pub struct AccessTokens {
     verifying: DecodingKey,
     validation: Validation,
     header: Header,
-    remembered: Box<[Mutex<Option<Remembered>>]>,
+    remembered: Box<[Mutex<[Option<Remembered>; GROUP]>]>,
     revoked: Revoked,
 }
 
 #[derive(Clone, Copy)]
 struct Remembered {
-    digest: [u8; 32],
+    /// Half of the token's SHA-256: to find another token with the same half takes 2^128 tries.
+    digest: u128,
     caller: Caller,
 }
 
@@ -116,7 +120,7 @@ impl AccessTokens {
             verifying: DecodingKey::from_secret(secret),
             validation,
             header: Header::new(Algorithm::HS256),
-            remembered: (0..REMEMBERED).map(|_| Mutex::new(None)).collect(),
+            remembered: (0..GROUPS).map(|_| Mutex::new([None; GROUP])).collect(),
             revoked,
         }
     }
@@ -165,14 +169,16 @@ impl AccessTokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller, TokenFault> {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let slot = usize::from(u16::from_be_bytes([digest[0], digest[1]])) & (REMEMBERED - 1);
-        let known = (*self.remembered[slot].lock()).filter(|known| known.digest == digest);
+        let digest = half_digest(token);
+        let group = &self.remembered[digest as usize & (GROUPS - 1)];
+        let known = recall(&mut group.lock(), digest);
         let caller = match known {
-            Some(known) => known.caller,
+            Some(caller) => caller,
             None => {
                 let caller = self.decode(token)?;
-                *self.remembered[slot].lock() = Some(Remembered { digest, caller });
+                let mut group = group.lock();
+                group.rotate_right(1);
+                group[0] = Some(Remembered { digest, caller });
                 caller
             }
         };
@@ -200,6 +206,20 @@ impl AccessTokens {
         let access_id = named.unwrap_or_else(|| name_of(token));
         Ok(Caller { buyer, role, access_id, expires_at })
     }
+}
+
+/// The caller of a token that is remembered, which from now on is the latest used of its group.
+fn recall(group: &mut [Option<Remembered>; GROUP], digest: u128) -> Option<Caller> {
+    let at = group.iter().position(|known| known.is_some_and(|known| known.digest == digest))?;
+    group[..=at].rotate_right(1);
+    group[0].map(|known| known.caller)
+}
+
+fn half_digest(token: &str) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    u128::from_be_bytes(half)
 }
 
 /// A name for a token without a usable `jti`: a hash of what is signed.

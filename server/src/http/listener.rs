@@ -4,6 +4,7 @@
 use crate::http::front::{Front, HEADERS_LIMIT};
 use crate::http::mended::{Mended, written};
 use crate::http::problem::Problem;
+use crate::http::seldom::Seldom;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -99,8 +100,9 @@ impl Listener {
         let ending = self.ending.clone();
         self.connections.spawn(async move {
             tokio::select! {
+                biased;
                 () = connection.serve(stream) => {}
-                () = ending.cancelled() => {}
+                () = Seldom::new(ending.cancelled()) => {}
             }
             drop(permit);
         });
@@ -156,8 +158,9 @@ impl Connection {
         builder.timer(TokioTimer::new()).header_read_timeout(self.idle).max_buf_size(HEADERS_LIMIT);
         let mut connection = builder.serve_connection(io, service);
         let drained = tokio::select! {
+            biased;
             ended = &mut connection => Some(ended),
-            () = self.draining.cancelled() => None,
+            () = Seldom::new(self.draining.cancelled()) => None,
         };
         let ended = match drained {
             Some(ended) => ended,

@@ -44,6 +44,7 @@ mod request;
 mod request_id;
 pub mod response;
 mod router;
+mod seldom;
 pub mod stream;
 
 pub use context::Context;

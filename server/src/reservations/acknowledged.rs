@@ -6,6 +6,7 @@ use dashmap::DashMap;
 use onsale_engine::id::{BuyerId, EventId, Seq};
 use onsale_engine::ports::records::Records;
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,8 +14,10 @@ use tokio::time::Instant;
 pub const LIST_WAIT: Duration = Duration::from_millis(250);
 /// How often it looks meanwhile; the checkpoint is in memory.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
-/// Buyers remembered; beyond them those are let go whose facts are in the tables.
+/// Buyers remembered, about; beyond them those are let go whose facts are in the tables.
 const BUYERS: usize = 200_000;
+/// Notes after which it is looked whether there are too many; looking takes every part of the map.
+const LOOK_THROUGH_EVERY: u64 = 1 << 14;
 /// Events remembered for one buyer, the latest.
 const EVENTS_EACH: usize = 4;
 
@@ -22,12 +25,14 @@ const EVENTS_EACH: usize = 4;
 #[derive(Default)]
 pub struct Acknowledged {
     told: DashMap<BuyerId, SmallVec<[(EventId, Seq); 1]>>,
+    notes: AtomicU64,
 }
 
 impl Acknowledged {
     /// Notes that a buyer was told of a fact.
     pub fn note(&self, buyer: BuyerId, event: EventId, seq: Seq, records: &dyn Records) {
-        if self.told.len() >= BUYERS {
+        let notes = self.notes.fetch_add(1, Ordering::Relaxed) + 1;
+        if notes.is_multiple_of(LOOK_THROUGH_EVERY) && self.told.len() >= BUYERS {
             self.told.retain(|_, facts| facts.iter().any(|(event, seq)| records.checkpoint(*event) < *seq));
         }
         let mut facts = self.told.entry(buyer).or_default();
@@ -70,7 +75,6 @@ mod tests {
     use onsale_engine::ports::records::ReservationRecord;
     use onsale_engine::ports::{Later, StoreError};
     use onsale_engine::sale::PaymentView;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use uuid::Uuid;
 
     #[derive(Default)]
