@@ -184,9 +184,24 @@ fn start_engine(config: &Config, clock: Arc<dyn Clock>, tokio: tokio::runtime::H
         charge_timeout: config.payment.timeout,
         snapshot_every: config.engine.snapshot_every,
         on_fatal: Arc::new(crate::server::die),
+        behind: Arc::new(step_back),
     };
     let engine = Engine::start(ports, settings, tokio)?;
     Ok(Started { engine, stores: left, payments, secret })
+}
+
+/// How much work behind the answers steps back: beside threads that answer it gets about a tenth of a processor, and all
+/// of one that is idle.
+#[cfg(target_os = "linux")]
+const BEHIND_NICE: i32 = 10;
+
+/// Lets the calling thread step back behind the others. Refused, it competes with them, which is slower, not wrong.
+fn step_back() {
+    // Elsewhere this would concern the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(BEHIND_NICE) {
+        tracing::warn!(%error, "what is written behind competes with answers");
+    }
 }
 
 /// Makes the administrator unless the address has an account, whatever its role.

@@ -53,6 +53,9 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Called once when the journal has lost the right to be believed: the process must end without answering.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Called first on each thread that works behind the answers (tables, snapshots, checks of old rows), so that the
+    /// process may let it step back while there is more pressing work.
+    pub behind: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
             snapshot_every: FACTS_PER_SNAPSHOT,
             on_fatal: Arc::new(|_| std::process::abort()),
+            behind: Arc::new(|| {}),
         }
     }
 }
@@ -94,6 +98,7 @@ pub(crate) struct Core {
     rebuilt: AtomicU64,
     stopping: AtomicBool,
     on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    behind: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A running engine; clones are the same one.
@@ -138,6 +143,7 @@ impl Engine {
             rebuilt: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             on_fatal: settings.on_fatal,
+            behind: settings.behind,
         });
         let events = reader.events().map_err(|error| storage(&error))?;
         let mut projector = Projector { storage: projection, reader: Arc::clone(&reader), checkpoints: HashMap::new() };
@@ -184,7 +190,10 @@ impl Engine {
         let named = |name: &str| std::thread::Builder::new().name(name.into());
         *self.threads.journal.lock() = Some(named("onsale-journal").spawn(move || journal.run())?);
         let core = Arc::clone(&self.core);
-        let run = move || projector.run(&handed, &core.projector);
+        let run = move || {
+            (core.behind)();
+            projector.run(&handed, &core.projector);
+        };
         *self.threads.projector.lock() = Some(named("onsale-projector").spawn(run)?);
         let core = Arc::clone(&self.core);
         let run = move || {
@@ -195,8 +204,11 @@ impl Engine {
             });
         };
         *self.threads.timekeeper.lock() = Some(named("onsale-time").spawn(run)?);
-        let reader = Arc::clone(&self.core.reader);
-        let run = move || snapshots::run(&ordered, &*reader);
+        let (reader, behind) = (Arc::clone(&self.core.reader), Arc::clone(&self.core.behind));
+        let run = move || {
+            behind();
+            snapshots::run(&ordered, &*reader);
+        };
         *self.threads.snapshots.lock() = Some(named("onsale-snapshots").spawn(run)?);
         Ok(())
     }
@@ -431,6 +443,7 @@ impl Core {
         }
         let core = Arc::clone(self);
         let verify = move || {
+            (core.behind)();
             for handle in handles {
                 if core.is_stopping() {
                     return;
