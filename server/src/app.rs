@@ -4,6 +4,7 @@ use crate::accounts::Passwords;
 use crate::auth::{AccessTokens, Seals};
 use crate::health::Checks;
 use crate::idempotency::InFlight;
+use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
 use onsale_engine::ports::accounts::Accounts;
@@ -37,6 +38,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Queue tokens, payment keys, tickets.
     pub seals: Seals,
+    /// Rate limits.
+    pub limits: Limits,
     /// Requests with an idempotency key that are being handled.
     pub in_flight: InFlight,
     /// What reading handlers share.

@@ -62,6 +62,7 @@ async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
     write_single(&mut out, "gauge", "onsale_invariant_violations", help, violations);
     write_engine(&mut out, &ctx.app);
     write_sales(&mut out, &ctx.app.engine.sales());
+    ctx.app.limits.write(&mut out);
     ctx.app.http.write(&mut out);
     Ok(response::text("text/plain; version=0.0.4; charset=utf-8", out))
 }

@@ -91,7 +91,10 @@ where
                 let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
                 Ok(answer(status, stored.location.as_deref(), stored.json))
             }
-            None => work(ctx).await.map(Created::into_response),
+            None => {
+                ctx.count().await?;
+                work(ctx).await.map(Created::into_response)
+            }
         };
         drop(turn);
         outcome

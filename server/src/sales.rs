@@ -8,7 +8,7 @@ use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
 use onsale_engine::plan::Plan;
 use onsale_engine::runtime::{Refusal, SaleHandle};
-use onsale_engine::sale::{PlaceStatus, Rejection, SalePhase, Seats};
+use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, SalePhase, Seats};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 
@@ -43,6 +43,12 @@ fn stands(sale: &SaleHandle) -> bool {
 pub fn terms(sale: &SaleHandle) -> Option<Terms> {
     let view = sale.view();
     Some(Terms::new(sale.event(), view.plan()?, view.config()?))
+}
+
+/// Whether the sale remembers an answer for this key, which is then given before any limit is looked at.
+#[must_use]
+pub fn has_answered(sale: &SaleHandle, key: Option<RequestKey>) -> bool {
+    key.is_some_and(|key| sale.view().remembered(key.scope).is_some())
 }
 
 /// The slot that the request's queue token names, if its seal fits this event and buyer. Whether it lives is the

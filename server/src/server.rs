@@ -150,6 +150,7 @@ async fn tidy(app: Arc<App>) {
             () = tokio::time::sleep(TIDY_EVERY) => {}
         }
         app.tokens.revoked().prune(app.clock.now());
+        app.limits.tidy();
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
 use crate::health::Checks;
 use crate::http::Problem;
 use crate::idempotency::InFlight;
+use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
 use crate::secret;
@@ -134,6 +135,7 @@ pub async fn open(
         tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
         passwords: Passwords::start(limits)?,
         seals: Seals::new(&secret),
+        limits: Limits::new(&config.rate_limit, None),
         in_flight: InFlight::default(),
         readers: Readers::default(),
         checks: Checks::default(),

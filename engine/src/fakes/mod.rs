@@ -9,6 +9,7 @@ mod journal;
 mod payments;
 mod plans;
 mod projection;
+mod shared;
 
 pub use accounts::FakeAccounts;
 pub use catalogue::FakeCatalogue;
@@ -17,3 +18,4 @@ pub use journal::FakeJournal;
 pub use payments::FakePayments;
 pub use plans::{FakePlans, small_config, small_plan};
 pub use projection::FakeProjection;
+pub use shared::FakeShared;

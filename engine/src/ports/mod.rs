@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod catalogue;
 pub mod records;
 pub mod rows;
+pub mod shared;
 
 use crate::id::{BuyerId, Epoch, EventId, PaymentId, PlanHash, Seq};
 use crate::money::{Amount, Currency};

@@ -11,6 +11,7 @@ pub use passwords::{PasswordLimits, Passwords};
 
 use crate::http::{AUTH_BODY_LIMIT, Context, Mistakes, Object, Problem, Request, Response, Route};
 use crate::idempotency::{Created, idempotent};
+use crate::limits::Family;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, CreateAccountError, Role};
 use secrecy::SecretString;
@@ -30,14 +31,17 @@ const CAPTCHA_CHARS: std::ops::RangeInclusive<usize> = 0..=4096;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/auth/signup", signup).public().body_limit(AUTH_BODY_LIMIT).keyed(),
-        Route::post("/api/v1/auth/login", sessions::login).public().body_limit(AUTH_BODY_LIMIT),
-        Route::post("/api/v1/auth/refresh", sessions::refresh).public().body_limit(AUTH_BODY_LIMIT),
-        Route::post("/api/v1/auth/logout", sessions::logout).body_limit(AUTH_BODY_LIMIT),
-        Route::get("/api/v1/users/me", me::read),
-        Route::patch("/api/v1/users/me", me::change),
-        Route::delete("/api/v1/users/me", me::delete),
-        Route::put("/api/v1/users/me/password", me::change_password),
+        Route::post("/api/v1/auth/signup", signup).public().body_limit(AUTH_BODY_LIMIT).keyed().limited(Family::Signup),
+        Route::post("/api/v1/auth/login", sessions::login).public().body_limit(AUTH_BODY_LIMIT).limited(Family::Login),
+        Route::post("/api/v1/auth/refresh", sessions::refresh)
+            .public()
+            .body_limit(AUTH_BODY_LIMIT)
+            .limited(Family::Refresh),
+        Route::post("/api/v1/auth/logout", sessions::logout).body_limit(AUTH_BODY_LIMIT).limited(Family::Account),
+        Route::get("/api/v1/users/me", me::read).limited(Family::Read),
+        Route::patch("/api/v1/users/me", me::change).limited(Family::Account),
+        Route::delete("/api/v1/users/me", me::delete).limited(Family::Account),
+        Route::put("/api/v1/users/me/password", me::change_password).limited(Family::Account),
     ]
 }
 

@@ -9,7 +9,9 @@ mod tests;
 pub use reader::ConfigMistake;
 
 use crate::accounts::is_email;
+use crate::limits::{FAMILIES, Family};
 use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, FACTS_PER_SNAPSHOT};
+use onsale_engine::ports::shared::Quota;
 use reader::{PREFIX, Reader};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -102,8 +104,12 @@ pub enum PaymentProviderName {
 /// Limits of requests.
 #[derive(Clone, Debug)]
 pub struct RateLimitConfig {
-    /// Whether limits are kept. Default true. This build has none yet, so it changes nothing.
+    /// Whether limits are kept. Default true.
     pub enabled: bool,
+    /// Proxies in front of the server that add to `X-Forwarded-For`. Default 0: whoever connects is the client.
+    pub forwarded_hops: usize,
+    /// How much each family allows, by its number; as `"requests/seconds s"` in the file.
+    pub quotas: [Quota; FAMILIES],
 }
 
 /// The log, on standard error.
@@ -204,7 +210,7 @@ impl Config {
             storage: storage(reader),
             auth: auth(reader),
             payment: payment(reader),
-            rate_limit: RateLimitConfig { enabled: reader.value("rate_limit", "enabled", true, |_| Ok(())) },
+            rate_limit: rate_limit(reader),
             log: log(reader),
             engine: engine(reader),
             bootstrap_admin: bootstrap.filter(|text| !text.is_empty()).and_then(|text| bootstrap_admin(reader, text)),
@@ -253,6 +259,19 @@ fn payment(reader: &mut Reader) -> PaymentConfig {
     PaymentConfig {
         provider: reader.word("payment", "provider", simulated, &[("simulated", Ok(simulated))]),
         timeout: Duration::from_millis(reader.number("payment", "timeout_ms", 10_000, 100..=longest)),
+    }
+}
+
+fn rate_limit(reader: &mut Reader) -> RateLimitConfig {
+    RateLimitConfig {
+        enabled: reader.value("rate_limit", "enabled", true, |_| Ok(())),
+        forwarded_hops: size(reader.number("rate_limit", "forwarded_hops", 0, 0..=10)),
+        quotas: Family::ALL.map(|family| {
+            reader.value("rate_limit", family.name(), family.default_quota(), |quota: &Quota| {
+                let fits = quota.requests.get() <= 1_000_000 && (1..=86_400).contains(&quota.window.as_secs());
+                if fits { Ok(()) } else { Err("must allow 1 to 1000000 requests in 1 to 86400 seconds".to_owned()) }
+            })
+        }),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Reading settings from a TOML table and the environment, gathering every mistake: wrong types, values out of bounds,
 //! unknown keys, in either place. Must never stop at the first one.
 
+use onsale_engine::ports::shared::Quota;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::{Table, Value};
 
 /// What keys in the environment begin with; section and key follow, joined by two underscores.
@@ -72,6 +74,17 @@ impl Setting for SocketAddr {
     }
     fn of_text(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Setting for Quota {
+    const EXPECTED: &'static str = "requests per seconds, such as \"60/10s\"";
+    fn of_value(value: &Value) -> Option<Self> {
+        Self::of_text(value.as_str()?)
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        let (requests, seconds) = text.strip_suffix('s')?.split_once('/')?;
+        Some(Self { requests: requests.parse().ok()?, window: Duration::from_secs(seconds.parse().ok()?) })
     }
 }
 

@@ -51,8 +51,12 @@ fn every_mistake_is_told_in_one_run() {
         lisen = \"x\"
         [storage]
         kind = \"postgres\"
-        [cache]
+        [pantry]
         size = 1
+        [rate_limit]
+        hold = 60
+        login = \"0/60s\"
+        signup = \"10/0s\"
         [postgres]
         url = \"mysql://x\"
         [log]
@@ -76,10 +80,13 @@ fn every_mistake_is_told_in_one_run() {
             ("storage.kind", "this build has embedded storage only; postgres comes with a later version"),
             ("postgres.url", "must begin with postgres:// or postgresql://"),
             ("ONSALE__AUTH__JWT_SECRET", "must have at least 32 bytes, it has 5"),
+            ("rate_limit.hold", "must be requests per seconds, such as \"60/10s\""),
+            ("rate_limit.signup", "must allow 1 to 1000000 requests in 1 to 86400 seconds"),
+            ("rate_limit.login", "must be requests per seconds, such as \"60/10s\""),
             ("log.format", "must be one of json, text"),
             ("ONSALE_BOOTSTRAP_ADMIN", "what stands before the colon must be an e-mail address"),
             ("ONSALE_BOOTSTRAP_ADMIN", "the password must have 8 to 128 characters"),
-            ("cache", "unknown section"),
+            ("pantry", "unknown section"),
             ("server.lisen", "unknown key"),
             ("stray", "unknown key: every key stands in a section"),
             ("ONSALE__SERVER__PORT", "unknown key: it must be ONSALE__SECTION__KEY in upper case"),

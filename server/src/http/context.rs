@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
+use crate::limits::Due;
 use http::HeaderValue;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
@@ -18,6 +19,7 @@ pub struct Context {
     /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
+    pub(super) due: Option<Due>,
     pub(super) request_id: HeaderValue,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
@@ -69,6 +71,17 @@ impl Context {
         ]);
         let body = self.app.seals.request_digest(&[request.path().as_bytes(), body]);
         Ok(Some(RequestKey { scope, body }))
+    }
+
+    /// Counts a request that came with an idempotency key and has no stored answer; all others were counted before.
+    ///
+    /// # Errors
+    /// 429.
+    pub async fn count(&self) -> Result<(), Problem> {
+        match self.due {
+            Some(due) => self.app.limits.spend(due).await,
+            None => Ok(()),
+        }
     }
 
     /// Runs work that must not stop halfway when the caller goes away or the deadline passes: anything of more than

@@ -9,12 +9,14 @@ use crate::http::request_id::{self, X_REQUEST_ID};
 use crate::http::response::{Body, Response};
 use crate::http::router::{Access, Route, Router};
 use crate::http::{gzip, response};
+use crate::limits::{self, Due};
 use crate::metrics::HttpMetrics;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use hyper::body::Incoming;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -85,8 +87,8 @@ impl Front {
         self.clock.now()
     }
 
-    /// Answers one request; never fails.
-    pub async fn answer(&self, request: http::Request<Incoming>) -> Response {
+    /// Answers one request, which came from `peer`; never fails.
+    pub async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr) -> Response {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let id = request_id::request_id(&head.headers);
@@ -100,7 +102,7 @@ impl Front {
             Ok((number, spans)) => {
                 let route = self.router.route(number);
                 let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
-                self.handle(route, request, &id).await
+                self.handle(route, request, &id, peer).await
             }
             Err(problem) => check_headers(&head.headers).and(Err(problem)),
         };
@@ -127,7 +129,13 @@ impl Front {
         response
     }
 
-    async fn handle(&self, route: &Route, request: Request, id: &HeaderValue) -> Result<Response, Problem> {
+    async fn handle(
+        &self,
+        route: &Route,
+        request: Request,
+        id: &HeaderValue,
+        peer: IpAddr,
+    ) -> Result<Response, Problem> {
         check_headers(request.headers())?;
         let Some(app) = self.app.get() else { return self.before_open(route) };
         let now = self.clock.now();
@@ -142,14 +150,26 @@ impl Front {
                 Some(caller)
             }
         };
-        if route.keyed {
-            request.idempotency_key()?;
-        }
+        let has_key = route.keyed && request.idempotency_key()?.is_some();
+        let due = route.family.map(|family| {
+            let address = || limits::address(peer, request.headers(), app.limits.forwarded_hops());
+            let buyer = caller.as_ref().filter(|_| !family.is_by_address()).map(|caller| caller.buyer.0.as_u128());
+            Due { family, who: buyer.unwrap_or_else(address) }
+        });
+        // A stored answer is given before any limit is looked at, so with a key the handler counts.
+        let due = match due {
+            Some(due) if !has_key => {
+                app.limits.spend(due).await?;
+                None
+            }
+            due => due,
+        };
         let patience = self.request_timeout + route.extra_time;
         let context = Context {
             app: Arc::clone(app),
             deadline: now + patience,
             caller,
+            due,
             request_id: id.clone(),
             route: route.path,
         };

@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -76,7 +77,7 @@ impl Listener {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.take(stream),
+                Ok((stream, peer)) => self.take(stream, peer.ip()),
                 Err(error) if is_one_connections(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "connections cannot be accepted for now");
@@ -86,7 +87,7 @@ impl Listener {
         }
     }
 
-    fn take(&self, mut stream: TcpStream) {
+    fn take(&self, mut stream: TcpStream, peer: IpAddr) {
         let _ = stream.set_nodelay(true);
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             let refusal = written(&Problem::overloaded(), self.front.now());
@@ -95,8 +96,8 @@ impl Listener {
             });
             return;
         };
-        let connection =
-            Connection { front: Arc::clone(&self.front), idle: self.limits.idle, draining: self.draining.clone() };
+        let (front, draining) = (Arc::clone(&self.front), self.draining.clone());
+        let connection = Connection { front, idle: self.limits.idle, draining, peer };
         let ending = self.ending.clone();
         self.connections.spawn(async move {
             tokio::select! {
@@ -130,6 +131,7 @@ fn is_one_connections(error: &io::Error) -> bool {
 
 struct Connection {
     front: Arc<Front>,
+    peer: IpAddr,
     idle: Duration,
     draining: CancellationToken,
 }
@@ -149,10 +151,10 @@ impl Connection {
 
     async fn serve_http1(self, stream: TcpStream) {
         let io = TokioIo::new(Mended::new(stream, Arc::clone(&self.front)));
-        let front = &self.front;
+        let (front, peer) = (&self.front, self.peer);
         let service = service_fn(|request| {
             let front = Arc::clone(front);
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
+            async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.idle).max_buf_size(HEADERS_LIMIT);
@@ -177,11 +179,11 @@ impl Connection {
 
     async fn serve_http2(self, stream: TcpStream) {
         let activity = Arc::new(Activity::default());
-        let front = &self.front;
+        let (front, peer) = (&self.front, self.peer);
         let service = service_fn(|request| {
             let (front, busy) = (Arc::clone(front), Busy::new(&activity));
             async move {
-                let response = front.answer(request).await;
+                let response = front.answer(request, peer).await;
                 // A stream that is being sent is use, too.
                 Ok::<_, Infallible>(response.map(|body| body.holding(busy)))
             }

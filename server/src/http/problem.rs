@@ -3,7 +3,7 @@
 
 use crate::http::response::{Body, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use onsale_engine::time::Timestamp;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -24,6 +24,7 @@ struct More {
     members: Vec<(&'static str, Value)>,
     retry_after_seconds: Option<u32>,
     allow: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     close: bool,
     cause: Option<String>,
 }
@@ -148,6 +149,13 @@ impl Problem {
         self
     }
 
+    /// Adds a header of its own.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more().headers.push((name, value));
+        self
+    }
+
     /// Ends the connection after this answer (HTTP/1.1), because the rest of the request will not be read.
     #[must_use]
     pub fn close(mut self) -> Self {
@@ -213,6 +221,7 @@ impl Problem {
         if let Some(methods) = more.allow {
             headers.insert(header::ALLOW, methods);
         }
+        headers.extend(more.headers);
         if more.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

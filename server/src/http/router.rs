@@ -5,6 +5,7 @@ use crate::http::context::Context;
 use crate::http::problem::Problem;
 use crate::http::request::{Request, Spans};
 use crate::http::response::Response;
+use crate::limits::Family;
 use http::{HeaderValue, Method, StatusCode};
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +39,7 @@ pub struct Route {
     pub(super) access: Access,
     pub(super) body_limit: usize,
     pub(super) keyed: bool,
+    pub(super) family: Option<Family>,
     pub(super) extra_time: Duration,
     pub(super) handler: Handler,
     pub(super) names: &'static [&'static str],
@@ -55,6 +57,7 @@ impl Route {
             access: Access::Bearer,
             body_limit: BODY_LIMIT,
             keyed: false,
+            family: None,
             extra_time: Duration::ZERO,
             handler: Box::new(move |context, request| Box::pin(handler(context, request))),
             names: names_of(path),
@@ -131,6 +134,14 @@ impl Route {
     #[must_use]
     pub fn keyed(mut self) -> Self {
         self.keyed = true;
+        self
+    }
+
+    /// How often it may be called is limited, together with the other routes of the family. A request with an
+    /// idempotency key is counted by the handler ([`Context::count`]), after it has looked for a stored answer.
+    #[must_use]
+    pub fn limited(mut self, family: Family) -> Self {
+        self.family = Some(family);
         self
     }
 

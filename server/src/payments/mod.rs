@@ -7,6 +7,7 @@ mod view;
 pub use view::PaymentJson;
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::limits::Family;
 use crate::reservations::note;
 use crate::sales;
 use http::StatusCode;
@@ -34,10 +35,13 @@ const AMOUNTS: std::ops::RangeInclusive<i64> = 0..=i64::MAX / 2;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/payments", open).keyed(),
-        Route::post("/api/v1/payments/confirm", confirm).keyed().extra_time(CHARGE_TIMEOUT_MAX),
-        Route::get("/api/v1/payments", own::list),
-        Route::get("/api/v1/payments/{id}", own::read),
+        Route::post("/api/v1/payments", open).keyed().limited(Family::Payment),
+        Route::post("/api/v1/payments/confirm", confirm)
+            .keyed()
+            .extra_time(CHARGE_TIMEOUT_MAX)
+            .limited(Family::Payment),
+        Route::get("/api/v1/payments", own::list).limited(Family::Read),
+        Route::get("/api/v1/payments/{id}", own::read).limited(Family::Read),
     ]
 }
 
@@ -57,9 +61,11 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let buyer = ctx.buyer()?;
     let key = ctx.request_key(&request, &json.bytes)?;
     let sale = own::payable(&ctx, reservation).await?;
-    let stored = key.is_some_and(|key| sale.view().remembered(key.scope).is_some());
-    if !stored && sale.view().pending_payment(reservation).is_none() {
-        check_provider(&ctx)?;
+    if !sales::has_answered(&sale, key) {
+        ctx.count().await?;
+        if sale.view().pending_payment(reservation).is_none() {
+            check_provider(&ctx)?;
+        }
     }
     let payment = PaymentId::new(sale.event(), ctx.now().unix_millis(), rand::random());
     let command = Command::OpenPayment(OpenPayment { payment, buyer, reservation, amount, key });
@@ -124,6 +130,9 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         Own::Past(view, currency) if view.amount == asked.amount => return outcome(&view, &currency, false),
         Own::Past(..) => return Err(sales::refused(Refusal::Rejected(Rejection::AmountMismatch))),
     };
+    if !sales::has_answered(&sale, key) {
+        ctx.count().await?;
+    }
     if view.status == PaymentStatus::Opened {
         check_provider(&ctx)?;
     }

@@ -8,6 +8,7 @@ pub use hub::Hubs;
 pub use place::{PlaceJson, Room};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response, stream};
+use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId};
@@ -22,10 +23,10 @@ const RETRY_MILLIS: u32 = 2000;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/queue/enter", enter),
-        Route::get("/api/v1/queue/status", status),
-        Route::get("/api/v1/queue/stream", follow),
-        Route::delete("/api/v1/queue/leave", leave),
+        Route::post("/api/v1/queue/enter", enter).limited(Family::Enter),
+        Route::get("/api/v1/queue/status", status).limited(Family::Status),
+        Route::get("/api/v1/queue/stream", follow).limited(Family::Status),
+        Route::delete("/api/v1/queue/leave", leave).limited(Family::Enter),
     ]
 }
 

@@ -15,6 +15,7 @@ pub use own::{PageJson, note, past_terms};
 pub use view::{ReservationJson, Terms};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::{EventId, ReservationId};
@@ -34,14 +35,14 @@ const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/v1/reservations/seats/{eventId}", seats::now),
-        Route::get("/api/v1/events/{id}/seats/stream", seats::follow),
-        Route::post("/api/v1/reservations/hold", hold).keyed(),
-        Route::put("/api/v1/reservations/hold/{id}", change),
-        Route::delete("/api/v1/reservations/hold/{id}", release),
-        Route::get("/api/v1/reservations", own::list),
-        Route::get("/api/v1/reservations/{id}", own::read),
-        Route::delete("/api/v1/reservations/{id}", cancel),
+        Route::get("/api/v1/reservations/seats/{eventId}", seats::now).limited(Family::Read),
+        Route::get("/api/v1/events/{id}/seats/stream", seats::follow).limited(Family::Status),
+        Route::post("/api/v1/reservations/hold", hold).keyed().limited(Family::Hold),
+        Route::put("/api/v1/reservations/hold/{id}", change).limited(Family::Hold),
+        Route::delete("/api/v1/reservations/hold/{id}", release).limited(Family::Hold),
+        Route::get("/api/v1/reservations", own::list).limited(Family::Read),
+        Route::get("/api/v1/reservations/{id}", own::read).limited(Family::Read),
+        Route::delete("/api/v1/reservations/{id}", cancel).limited(Family::Hold),
     ]
 }
 
@@ -67,6 +68,9 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let selection = selection(&terms.plan, &wanted)?;
     let reservation = ReservationId::new(event, ctx.now().unix_millis(), rand::random());
     let slot = sales::slot(&ctx, &request, event, buyer);
+    if !sales::has_answered(&sale, key) {
+        ctx.count().await?;
+    }
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
     let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
     own::note(&ctx, event, answer.seq)?;

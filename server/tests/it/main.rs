@@ -9,6 +9,7 @@ mod contention;
 mod demo;
 mod harness;
 mod lifecycle;
+mod limits;
 mod operators;
 mod payments;
 mod port;

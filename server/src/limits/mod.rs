@@ -1,0 +1,199 @@
+//! Rate limits: how often a buyer (or, before there is one, an address) may ask, for each family of routes. This node
+//! counts by itself, and together with the others where they share something; without them its own count decides.
+//! Must never be asked before a stored answer was looked for, and never hold a read up.
+
+mod client;
+mod family;
+mod own;
+
+pub use client::address;
+pub use family::{FAMILIES, Family};
+pub use own::{OwnLimit, Who};
+
+use crate::config::RateLimitConfig;
+use crate::http::Problem;
+use http::{HeaderName, HeaderValue, StatusCode};
+use onsale_engine::ports::shared::{Quota, SharedLimits, Verdict};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A request that still has to be counted: it came with an idempotency key, and a stored answer comes first.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// What it is counted as.
+    pub family: Family,
+    /// Whose it is.
+    pub who: Who,
+}
+
+/// The limits of this node.
+pub struct Limits {
+    kept: Option<Box<Kept>>,
+    /// Proxies in front that add to `X-Forwarded-For`.
+    forwarded_hops: usize,
+}
+
+struct Kept {
+    families: [Limit; FAMILIES],
+    shared: Option<Arc<dyn SharedLimits>>,
+}
+
+struct Limit {
+    family: Family,
+    quota: Quota,
+    own: OwnLimit,
+    refused: AtomicU64,
+}
+
+impl Limits {
+    /// The limits of a configuration; `shared` is what all nodes count together.
+    #[must_use]
+    pub fn new(config: &RateLimitConfig, shared: Option<Arc<dyn SharedLimits>>) -> Self {
+        let limit = |family: Family| {
+            let quota = config.quotas[family.number()];
+            Limit { family, quota, own: OwnLimit::new(quota), refused: AtomicU64::new(0) }
+        };
+        let kept = config.enabled.then(|| Box::new(Kept { families: Family::ALL.map(limit), shared }));
+        Self { kept, forwarded_hops: config.forwarded_hops }
+    }
+
+    /// How many proxies in front are believed about a client's address.
+    #[must_use]
+    pub fn forwarded_hops(&self) -> usize {
+        self.forwarded_hops
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub async fn spend(&self, Due { family, who }: Due) -> Result<(), Problem> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let limit = &kept.families[family.number()];
+        // Whoever asks this node too often asks all of them too often.
+        limit.check(limit.own.spend(who))?;
+        let Some(shared) = kept.shared.as_ref().filter(|_| family.is_shared()) else { return Ok(()) };
+        let mut name = String::with_capacity(48);
+        let _ = write!(name, "{}:{who:032x}", family.name());
+        match shared.spend(&name, limit.quota).await {
+            Ok(verdict) => limit.check(verdict),
+            // The node's own count has decided.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Forgets who has not asked for long.
+    pub fn tidy(&self) {
+        for limit in self.kept.iter().flat_map(|kept| &kept.families) {
+            limit.own.forget_idle();
+        }
+    }
+
+    /// Writes what was refused, in Prometheus text.
+    pub fn write(&self, out: &mut String) {
+        let Some(kept) = &self.kept else { return };
+        out.push_str("# HELP onsale_rate_limited_total Requests refused with RATE_LIMITED, by family.\n");
+        out.push_str("# TYPE onsale_rate_limited_total counter\n");
+        for limit in &kept.families {
+            let (name, refused) = (limit.family.name(), limit.refused.load(Ordering::Relaxed));
+            let _ = writeln!(out, "onsale_rate_limited_total{{family=\"{name}\"}} {refused}");
+        }
+        let uncounted: u64 = kept.families.iter().map(|limit| limit.own.uncounted()).sum();
+        let help = "Requests let through uncounted because too many buyers or addresses were remembered.";
+        crate::metrics::write_single(out, "counter", "onsale_rate_uncounted_total", help, uncounted);
+    }
+}
+
+impl Limit {
+    fn check(&self, verdict: Verdict) -> Result<(), Problem> {
+        let Verdict::Refused { retry_after } = verdict else { return Ok(()) };
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(self.refusal(retry_after))
+    }
+
+    /// 429, with what the draft of the IETF's httpapi group asks for (draft-ietf-httpapi-ratelimit-headers-11).
+    fn refusal(&self, retry_after: Duration) -> Problem {
+        let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        let (name, requests, window) = (self.family.name(), self.quota.requests, self.quota.window.as_secs());
+        let value = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many requests; ask again after Retry-After")
+            .retry_after(seconds)
+            .header(HeaderName::from_static("ratelimit-policy"), value(format!("\"{name}\";q={requests};w={window}")))
+            .header(HeaderName::from_static("ratelimit"), value(format!("\"{name}\";r=0;t={seconds}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
+    use super::*;
+    use onsale_engine::fakes::FakeShared;
+
+    fn config(enabled: bool) -> RateLimitConfig {
+        let mut quotas = Family::ALL.map(Family::default_quota);
+        let two = Quota { requests: 2.try_into().unwrap(), window: Duration::from_secs(3600) };
+        quotas[Family::Hold.number()] = two;
+        quotas[Family::Status.number()] = two;
+        RateLimitConfig { enabled, forwarded_hops: 0, quotas }
+    }
+
+    async fn allowed(limits: &Limits, family: Family, times: usize) -> usize {
+        let mut allowed = 0;
+        for _ in 0..times {
+            allowed += usize::from(limits.spend(Due { family, who: 7 }).await.is_ok());
+        }
+        allowed
+    }
+
+    #[test]
+    fn every_family_stands_at_its_number_with_a_name_of_its_own() {
+        for (number, family) in Family::ALL.into_iter().enumerate() {
+            assert_eq!(family.number(), number);
+            assert_eq!(Family::ALL.iter().filter(|other| other.name() == family.name()).count(), 1);
+            assert!(family.default_quota().requests.get() > 1, "{family:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn families_are_counted_apart_and_nothing_is_when_it_is_off() {
+        let limits = Limits::new(&config(true), None);
+        assert_eq!(allowed(&limits, Family::Hold, 5).await, 2);
+        assert_eq!(allowed(&limits, Family::Status, 5).await, 2);
+        assert_eq!(allowed(&limits, Family::Read, 5).await, 5);
+        let mut out = String::new();
+        limits.write(&mut out);
+        assert!(out.contains("onsale_rate_limited_total{family=\"hold\"} 3\n"), "{out}");
+        assert_eq!(allowed(&Limits::new(&config(false), None), Family::Hold, 50).await, 50);
+    }
+
+    #[tokio::test]
+    async fn nodes_count_together_and_each_alone_when_what_they_share_is_gone() {
+        let shared = Arc::new(FakeShared::default());
+        let node = || Limits::new(&config(true), Some(Arc::clone(&shared) as Arc<dyn SharedLimits>));
+        let (one, other) = (node(), node());
+        assert_eq!(allowed(&one, Family::Hold, 1).await, 1);
+        assert_eq!(allowed(&other, Family::Hold, 3).await, 1, "two in all, whichever node is asked");
+        // Reads are counted by each node alone.
+        assert_eq!(allowed(&one, Family::Status, 3).await, 2);
+        assert_eq!(allowed(&other, Family::Status, 3).await, 2);
+
+        shared.go(true);
+        let (one, other) = (node(), node());
+        assert_eq!(allowed(&one, Family::Hold, 5).await, 2);
+        assert_eq!(allowed(&other, Family::Hold, 5).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_when_to_come_back() {
+        let limits = Limits::new(&config(true), None);
+        allowed(&limits, Family::Hold, 2).await;
+        let refused = limits.spend(Due { family: Family::Hold, who: 7 }).await.unwrap_err();
+        let response = refused.into_response("", Default::default());
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()["retry-after"], "1800");
+        assert_eq!(response.headers()["ratelimit-policy"], "\"hold\";q=2;w=3600");
+        assert_eq!(response.headers()["ratelimit"], "\"hold\";r=0;t=1800");
+    }
+}

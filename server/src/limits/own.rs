@@ -1,0 +1,209 @@
+//! A limit that this process keeps by itself: GCRA by the `governor` crate, over a bounded table of states. Must never
+//! wait, and never refuse somebody because the table is full.
+
+use dashmap::DashMap;
+use governor::clock::{Clock, MonotonicClock};
+use governor::nanos::Nanos;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{Quota as Rate, RateLimiter};
+use onsale_engine::ports::shared::{Quota, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Whose requests are counted together: a buyer, or an address.
+pub type Who = u128;
+
+/// Buyers or addresses remembered for one family, about 60 bytes each; beyond them newcomers are let through uncounted
+/// until others are forgotten.
+const MAX_REMEMBERED: usize = 1 << 20;
+
+/// A limit for each of many.
+pub struct OwnLimit<C: Clock = MonotonicClock> {
+    limiter: RateLimiter<Who, States, C, governor::middleware::NoOpMiddleware<C::Instant>>,
+    uncounted: Arc<AtomicU64>,
+}
+
+impl OwnLimit {
+    /// A limit in real time.
+    #[must_use]
+    pub fn new(quota: Quota) -> Self {
+        Self::with(quota, MonotonicClock, MAX_REMEMBERED)
+    }
+}
+
+impl<C: Clock> OwnLimit<C> {
+    fn with(quota: Quota, clock: C, room: usize) -> Self {
+        // A window is at least a second and a count at most a million, so the interval is never zero.
+        let rate = Rate::with_period(quota.interval()).unwrap_or(Rate::per_second(quota.requests));
+        let uncounted = Arc::new(AtomicU64::new(0));
+        let states =
+            States { by_who: DashMap::new(), kept: AtomicUsize::new(0), room, uncounted: Arc::clone(&uncounted) };
+        Self { limiter: RateLimiter::new(rate.allow_burst(quota.requests), states, clock), uncounted }
+    }
+
+    /// Takes one request out of what `who` may ask.
+    pub fn spend(&self, who: Who) -> Verdict {
+        match self.limiter.check_key(&who) {
+            Ok(()) => Verdict::Allowed,
+            Err(until) => Verdict::Refused { retry_after: until.wait_time_from(self.limiter.clock().now()) },
+        }
+    }
+
+    /// Forgets those who may ask for everything again; answers how many are left.
+    pub fn forget_idle(&self) -> usize {
+        self.limiter.retain_recent();
+        self.limiter.len()
+    }
+
+    /// Requests that were let through uncounted, because the table was full.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted.load(Ordering::Relaxed)
+    }
+}
+
+/// One GCRA state for each who has asked lately.
+struct States {
+    by_who: DashMap<Who, InMemoryState>,
+    kept: AtomicUsize,
+    room: usize,
+    uncounted: Arc<AtomicU64>,
+}
+
+impl StateStore for States {
+    type Key = Who;
+
+    fn measure_and_replace<T, F, E>(&self, who: &Who, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        if let Some(state) = self.by_who.get(who) {
+            return state.measure_and_replace(&NotKeyed::NonKey, decide);
+        }
+        if self.kept.load(Ordering::Relaxed) >= self.room {
+            self.uncounted.fetch_add(1, Ordering::Relaxed);
+            return decide(None).map(|(allowed, _)| allowed);
+        }
+        let state = self.by_who.entry(*who).or_insert_with(|| {
+            self.kept.fetch_add(1, Ordering::Relaxed);
+            InMemoryState::default()
+        });
+        state.measure_and_replace(&NotKeyed::NonKey, decide)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Who> for States {
+    fn retain_recent(&self, drop_below: Nanos) {
+        // Looking is deciding nothing: an `Err` leaves the state as it is and carries it out.
+        let arrival = |state: &InMemoryState| state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>);
+        self.by_who.retain(|_, state| matches!(arrival(state), Err(Some(at)) if at > drop_below));
+        self.by_who.shrink_to_fit();
+        self.kept.store(self.by_who.len(), Ordering::Relaxed);
+    }
+
+    fn len(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
+    use super::*;
+    use governor::clock::FakeRelativeClock;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    use std::collections::HashMap;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    fn quota(requests: u32, seconds: u64) -> Quota {
+        Quota { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(seconds) }
+    }
+
+    /// The naive form: a bucket of tokens for each, filled little by little.
+    #[derive(Default)]
+    struct Buckets(HashMap<Who, (f64, f64)>);
+
+    impl Buckets {
+        /// Whether it is allowed, and how far from the boundary that was, in tokens.
+        fn spend(&mut self, quota: Quota, who: Who, now: f64) -> (bool, f64) {
+            let full = f64::from(quota.requests.get());
+            let (tokens, at) = self.0.entry(who).or_insert((full, now));
+            *tokens = (*tokens + (now - *at) * full / quota.window.as_secs_f64()).min(full);
+            *at = now;
+            let allowed = *tokens >= 1.0 - 1e-6;
+            let margin = (*tokens - 1.0).abs();
+            if allowed {
+                *tokens -= 1.0;
+            }
+            (allowed, margin)
+        }
+    }
+
+    #[test]
+    fn it_decides_as_a_bucket_of_tokens_does() {
+        for seed in 0..50 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let quota = quota(random.random_range(1..20), random.random_range(1..30));
+            // Three together ask for somewhat more than each may.
+            let longest = u64::try_from(quota.interval().as_micros()).unwrap() / 2;
+            let clock = FakeRelativeClock::default();
+            let limit = OwnLimit::with(quota, clock.clone(), 100);
+            let (mut naive, mut now, mut refused) = (Buckets::default(), 0.0, 0);
+            for step in 0..2000 {
+                let pause = Duration::from_micros(random.random_range(0..=longest));
+                clock.advance(pause);
+                now += pause.as_secs_f64();
+                if random.random_ratio(1, 50) {
+                    limit.forget_idle();
+                }
+                let who = random.random_range(0..3);
+                let (expected, margin) = naive.spend(quota, who, now);
+                let told = limit.spend(who);
+                if margin > 1e-4 {
+                    assert_eq!(told == Verdict::Allowed, expected, "seed {seed} step {step} {quota:?}");
+                }
+                refused += u32::from(told != Verdict::Allowed);
+            }
+            assert!(refused > 0, "seed {seed} never refused {quota:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_waits_as_told_is_let_through_and_not_before() {
+        let clock = FakeRelativeClock::default();
+        let limit = OwnLimit::with(quota(3, 30), clock.clone(), 100);
+        for _ in 0..3 {
+            assert_eq!(limit.spend(7), Verdict::Allowed);
+        }
+        let Verdict::Refused { retry_after } = limit.spend(7) else { panic!("the fourth is too many") };
+        assert_eq!(retry_after, Duration::from_secs(10));
+        assert_eq!(limit.spend(8), Verdict::Allowed, "another one has a limit of their own");
+        clock.advance(retry_after - Duration::from_millis(1));
+        assert!(matches!(limit.spend(7), Verdict::Refused { .. }));
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(limit.spend(7), Verdict::Allowed);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_the_idle() {
+        let clock = FakeRelativeClock::default();
+        let limit = OwnLimit::with(quota(1, 10), clock.clone(), 2);
+        assert_eq!([limit.spend(1), limit.spend(2)], [Verdict::Allowed; 2]);
+        // A third finds no room: let through, however often, and counted as such.
+        assert_eq!([limit.spend(3), limit.spend(3)], [Verdict::Allowed; 2]);
+        assert_eq!(limit.uncounted(), 2);
+        assert!(matches!(limit.spend(1), Verdict::Refused { .. }), "whom it knows it still limits");
+        assert_eq!(limit.forget_idle(), 2);
+        clock.advance(Duration::from_secs(21));
+        assert_eq!(limit.forget_idle(), 0);
+        assert_eq!(limit.spend(3), Verdict::Allowed);
+        assert!(matches!(limit.spend(3), Verdict::Refused { .. }));
+    }
+}

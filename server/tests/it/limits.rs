@@ -1,0 +1,136 @@
+//! Rate limits over HTTP: who is refused and who is not, what a refusal says, and that a stored answer comes first.
+
+use crate::harness::Server;
+use crate::shop::{Person, Reply, Shop, confirmation};
+use serde_json::json;
+
+async fn sign_up(shop: &Shop, email: &str, key: &str, from: &str) -> Reply {
+    let body = json!({ "email": email, "password": "a long password", "name": "Somebody" });
+    shop.post("/auth/signup").header("x-forwarded-for", from).key(key).json(&body).send().await
+}
+
+async fn log_in(shop: &Shop, from: &str) -> Reply {
+    let body = json!({ "email": "nobody@example.org", "password": "a long password" });
+    shop.post("/auth/login").header("x-forwarded-for", from).json(&body).send().await
+}
+
+async fn hold(shop: &Shop, event: &str, buyer: &Person, seat: &str, key: &str) -> Reply {
+    let body = json!({ "eventId": event, "seatIds": [seat] });
+    shop.post("/reservations/hold").by(buyer).key(key).json(&body).send().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_who_asks_too_often_is_told_when_to_come_back_and_others_are_not() {
+    let server = Server::with().key("RATE_LIMIT__HOLD", "2/3600s").key("RATE_LIMIT__STATUS", "2/3600s").start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "admission": { "required": false } })).await;
+    let (buyer, other) = (shop.buyer(), shop.buyer());
+    // Without a bearer nobody is counted.
+    shop.post("/reservations/hold").json(&json!({})).send().await.refused(401, "UNAUTHENTICATED");
+    for seat in ["A-1", "A-2"] {
+        shop.hold(&event, &buyer, &[seat]).await.expect(201);
+    }
+    let refused = shop.hold(&event, &buyer, &["A-3"]).await;
+    refused.refused(429, "RATE_LIMITED");
+    let wait: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1700..=1800).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit-policy"), "\"hold\";q=2;w=3600");
+    assert_eq!(refused.header("ratelimit"), format!("\"hold\";r=0;t={wait}"));
+    assert_eq!(shop.seats(&event).await["held"], json!(["A-1", "A-2"]), "a refusal does nothing");
+    shop.hold(&event, &other, &["A-3"]).await.expect(201);
+
+    // Another family is counted apart, and a read as any other call.
+    let path = format!("/queue/status?eventId={event}");
+    for _ in 0..2 {
+        shop.get(&path).by(&buyer).send().await.expect(200);
+    }
+    shop.get(&path).by(&buyer).send().await.refused(429, "RATE_LIMITED");
+    let metrics = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    for line in ["onsale_rate_limited_total{family=\"hold\"} 1\n", "onsale_rate_limited_total{family=\"status\"} 1\n"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_comes_before_any_limit() {
+    let server = Server::with()
+        .key("RATE_LIMIT__HOLD", "1/3600s")
+        .key("RATE_LIMIT__PAYMENT", "2/3600s")
+        .key("RATE_LIMIT__SIGNUP", "1/3600s")
+        .start()
+        .await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let held = hold(&shop, &event, &buyer, "A-1", "k1").await;
+    let reservation = held.expect(201);
+    hold(&shop, &event, &buyer, "A-2", "k2").await.refused(429, "RATE_LIMITED");
+    for _ in 0..3 {
+        assert_eq!(hold(&shop, &event, &buyer, "A-1", "k1").await.body, held.body);
+    }
+    hold(&shop, &event, &buyer, "A-2", "k1").await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+
+    let amount = json!({
+        "reservationId": reservation["reservationId"], "amount": reservation["totalAmount"], "paymentMethod": "CARD",
+    });
+    let open = async |key: &str| shop.post("/payments").by(&buyer).key(key).json(&amount).send().await;
+    let opened = open("p1").await.expect(201);
+    let paying = confirmation(&opened, "sim_ok");
+    let confirm = async |key: &str| shop.post("/payments/confirm").by(&buyer).key(key).json(&paying).send().await;
+    let paid = confirm("c1").await;
+    assert_eq!(paid.expect(200)["status"], "SUCCESS");
+    open("p2").await.refused(429, "RATE_LIMITED");
+    confirm("c2").await.refused(429, "RATE_LIMITED");
+    assert_eq!(open("p1").await.expect(201)["paymentId"], opened["paymentId"]);
+    assert_eq!(confirm("c1").await.body, paid.body);
+
+    let made = sign_up(&shop, "one@example.org", "s1", "").await;
+    made.expect(201);
+    sign_up(&shop, "two@example.org", "s2", "").await.refused(429, "RATE_LIMITED");
+    assert_eq!(sign_up(&shop, "one@example.org", "s1", "").await.body, made.body);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_token_yet_is_limited_by_address_which_only_our_proxies_tell() {
+    let limited = || Server::with().key("RATE_LIMIT__LOGIN", "1/3600s");
+    let server = limited().start().await;
+    let shop = server.shop();
+    log_in(&shop, "203.0.113.1").await.refused(401, "INVALID_CREDENTIALS");
+    log_in(&shop, "203.0.113.2").await.refused(429, "RATE_LIMITED");
+    // Buyers are limited by who they are, though all come from this address.
+    shop.get("/users/me").by(&shop.buyer()).send().await.refused(404, "NOT_FOUND");
+    server.stop().await;
+
+    let server = limited().key("RATE_LIMIT__FORWARDED_HOPS", "1").start().await;
+    let shop = server.shop();
+    log_in(&shop, "203.0.113.1").await.refused(401, "INVALID_CREDENTIALS");
+    log_in(&shop, "203.0.113.2").await.refused(401, "INVALID_CREDENTIALS");
+    log_in(&shop, "198.51.100.7, 203.0.113.2").await.refused(429, "RATE_LIMITED");
+    server.stop().await;
+
+    let server = limited().key("RATE_LIMIT__ENABLED", "false").start().await;
+    let shop = server.shop();
+    for _ in 0..3 {
+        log_in(&shop, "203.0.113.1").await.refused(401, "INVALID_CREDENTIALS");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_behaves_meets_a_limit() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "admission": { "required": true, "ratePerSecond": 1 } })).await;
+    let buyer = shop.buyer();
+    shop.post("/queue/enter").by(&buyer).json(&json!({ "eventId": event })).send().await.expect(200);
+    // An impatient page: a minute of a poll each 100 ms, at once.
+    for _ in 0..600 {
+        shop.get(&format!("/queue/status?eventId={event}")).by(&buyer).send().await.expect(200);
+    }
+    for _ in 0..100 {
+        shop.get("/events").send().await.expect(200);
+    }
+    server.stop().await;
+}
