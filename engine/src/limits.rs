@@ -12,6 +12,19 @@ pub const MAX_CATEGORIES: usize = 256;
 pub const MAX_SEATS: usize = 10_000_000;
 /// Places reserved in the journal at a time, before any of them is used.
 pub const ORDINAL_BLOCK: u64 = 4096;
+/// Ordinals left unused before the first block of an epoch: as many entries may an older copy of a journal have lost, and
+/// still nobody's ordinal is issued again.
+pub const LOST_ORDINALS: u64 = 1 << 20;
+/// Reads of the waiting room that polling may cost in a second, all buyers of an event together.
+pub const POLLS_PER_SECOND: u64 = 10_000;
+/// The shortest pause between two polls, unless buyers have to be heard more often.
+pub const POLL_MIN: Duration = Duration::from_secs(2);
+/// The longest: beyond it people think that the page has died.
+pub const POLL_MAX: Duration = Duration::from_secs(15);
+/// A waiting buyer is asked to speak up this many times before silence counts as absence.
+pub const POLLS_BEFORE_ABSENT: u64 = 3;
+/// How many polls admission waits for the tickets of those whom an older journal has lost.
+pub const POLLS_WAITED_FOR_LOST: u32 = 2;
 /// The largest `capacity` of a waiting room.
 pub const MAX_CAPACITY: u64 = 10_000_000;
 /// The largest `ratePerSecond`.
@@ -67,4 +80,6 @@ const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);
 const _: () = assert!(JOURNAL_RETRY_MIN.as_millis() <= JOURNAL_RETRY_MAX.as_millis());
 const _: () = assert!(MAX_SEATS < u32::MAX as usize);
+const _: () = assert!(POLL_MIN.as_secs() <= POLL_MAX.as_secs());
+const _: () = assert!(ORDINAL_BLOCK <= LOST_ORDINALS);
 const _: () = assert!(MAX_CATEGORIES <= u16::MAX as usize);

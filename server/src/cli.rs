@@ -37,6 +37,9 @@ enum Command {
         /// The data directory; without it, the one of the configuration.
         #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
+        /// Check a buyer's proof of a draw instead, as `GET /queue/proof` answered it; needs no data directory.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "Output"])]
+        proof: Option<PathBuf>,
         #[command(flatten)]
         output: verify::Output,
     },
@@ -44,7 +47,7 @@ enum Command {
 
 const VERIFY: &str = "Checks a data directory that no server works on. Walks every event's journal from its first row \
     (chain, no gaps, every fact readable), replays it, and holds against it the invariants, the newest snapshot and the \
-    tables written behind. Ends with 0 when everything is as it must be, 1 when something is not (the row is named), 2 \
+    tables written behind; every draw is worked out again from its seed and its cohort. Ends with 0 when everything is as it must be, 1 when something is not (the row is named), 2 \
     when the directory cannot be looked at.";
 
 /// Does what the command line asks for.
@@ -53,8 +56,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => with_config(cli.config, |_| {}, serve),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
-        Command::Verify { path: Some(path), output } => verify::run(&path, &output),
-        Command::Verify { path: None, output } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+        Command::Verify { proof: Some(proof), .. } => verify::run_proof(&proof),
+        Command::Verify { path: Some(path), output, .. } => verify::run(&path, &output),
+        Command::Verify { path: None, output, .. } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
             Ok(config) => verify::run(&config.storage.path, &output),
             Err(error @ ConfigError(_)) => failed(2, &error),
         },

@@ -106,6 +106,7 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::SeatNotFound => not_found("SEAT_NOT_FOUND", "the hall has no such seat"),
         Rejection::CategoryNotFound => not_found("NOT_FOUND", "the hall has no such category"),
         Rejection::NoSlot => Problem::queue_token_invalid(),
+        Rejection::TicketSpent => not_found("NOT_IN_QUEUE", "the ticket's place was given up or used"),
         Rejection::SaleNotOpen => Problem::conflict("SALE_NOT_OPEN", "it has not opened yet"),
         Rejection::SaleClosed => Problem::conflict("SALE_CLOSED", "it is over"),
         Rejection::SaleStarted => {
@@ -121,7 +122,6 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::AmountMismatch => {
             Problem::new(StatusCode::BAD_REQUEST, "AMOUNT_MISMATCH", "the amount is not what the seats cost")
         }
-        Rejection::PaymentDeclined => payment_declined(),
         Rejection::NotCancellable => Problem::conflict("NOT_CANCELLABLE", "it is not confirmed"),
         Rejection::CancellationClosed => {
             Problem::conflict("CANCELLATION_CLOSED", "it is too late: the day of the event has begun")

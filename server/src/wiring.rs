@@ -181,11 +181,13 @@ fn start_engine(config: &Config, clock: Arc<dyn Clock>, tokio: tokio::runtime::H
         payments: Arc::clone(&payments),
         clock,
     };
+    let seals = Seals::new(&secret);
     let settings = Settings {
         arbiters: config.engine.arbiters,
         charge_timeout: config.payment.timeout,
         snapshot_every: config.engine.snapshot_every,
         on_fatal: Arc::new(crate::server::die),
+        draw_seed: Arc::new(move |event| seals.draw_seed(event)),
         behind: Arc::new(step_back),
     };
     let engine = Engine::start(ports, settings, tokio)?;

@@ -3,6 +3,7 @@
 
 mod events;
 mod halls;
+mod sale_form;
 mod venues;
 
 use super::answers;

@@ -8,8 +8,10 @@ use onsale_engine::ports::Plans;
 use onsale_engine::sale::{Entry, Fact};
 use serde_json::{Map, Value};
 
-/// The version that is written.
+/// The version that facts are written in, but for those below.
 const VERSION: u8 = 1;
+/// The version that [`Fact::Steered`] is written in: since it has a reason.
+const STEERED: u8 = 2;
 
 /// The list of all facts: number, name and members in stored order. Patterns name every member, so that a new
 /// member or a new fact does not compile until its stored form is decided.
@@ -127,10 +129,14 @@ facts! {
     18 Admitted "admitted" { buyer, slot, due, expires_at }
     19 SlotExpired "slot_expired" { buyer }
     20 PlaceExpired "place_expired" { buyer }
-    21 Steered "steered" { steering, by }
+    21 Steered "steered" { steering, by, reason }
     22 SaleCancelled "sale_cancelled" { by }
     23 SaleRetired "sale_retired" { by }
     24 KeyRemembered "key_remembered" { key, answer }
+    25 DrawCommitted "draw_committed" { seed, commitment }
+    26 CohortFrozen "cohort_frozen" { root, size }
+    27 Drawn "drawn" { seed }
+    28 Restored "restored" { buyer, ordinal, waits_until }
 }
 
 impl FactKind {
@@ -139,13 +145,18 @@ impl FactKind {
     pub fn number(self) -> u8 {
         self as u8
     }
+
+    fn version(self) -> u8 {
+        if self == Self::Steered { STEERED } else { VERSION }
+    }
 }
 
 /// Appends the body of a fact; for the hot path, where `out` is used again and again.
 pub fn encode_fact_into(fact: &Fact, out: &mut Vec<u8>) -> FactKind {
-    out.push(VERSION);
+    let kind = FactKind::of(fact);
+    out.push(kind.version());
     put_members(fact, out);
-    FactKind::of(fact)
+    kind
 }
 
 /// The stored form of a fact.
@@ -162,7 +173,12 @@ pub fn encode_fact(fact: &Fact) -> (FactKind, Vec<u8>) {
 pub fn decode_fact(kind: FactKind, body: &[u8], plans: &dyn Plans) -> Result<Fact, DecodeError> {
     let mut input = Input::new(body);
     match input.byte()? {
-        VERSION => take_members(kind, &mut input, plans),
+        version if version == kind.version() => take_members(kind, &mut input, plans),
+        VERSION if kind == FactKind::Steered => {
+            let (steering, by) = (Stored::take(&mut input)?, Stored::take(&mut input)?);
+            input.end()?;
+            Ok(Fact::Steered { steering, by, reason: None })
+        }
         other => Err(DecodeError::malformed(format!("a {} of version {other} is not known", kind.name()))),
     }
 }

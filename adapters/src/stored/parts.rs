@@ -8,10 +8,11 @@ use onsale_engine::id::{
     BuyerId, Epoch, EventId, Ordinal, PaymentId, PlanHash, ReservationId, SeatIndex, Seq, Slot, TicketSerial,
 };
 use onsale_engine::money::{Amount, Currency};
+use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
-    AdmissionConfig, KeyRow, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow, PlaceState,
-    RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView, RoomSnapshot,
-    SaleConfig, SalePhase, Seats, Steering,
+    AdmissionConfig, CohortRow, DrawRow, KeyRow, LostRow, PaymentFailure, PaymentRow, PaymentStatus, PaymentView,
+    PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus,
+    ReservationView, RoomSnapshot, SaleConfig, SalePhase, Seats, Steering,
 };
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
@@ -99,6 +100,45 @@ impl Stored for PlanHash {
     }
     fn tell(&self) -> Value {
         Value::from(self.to_string())
+    }
+}
+
+impl Stored for DrawHash {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(input.array()?))
+    }
+    fn tell(&self) -> Value {
+        Value::from(self.to_string())
+    }
+}
+
+impl Stored for DrawSeed {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(input.array()?))
+    }
+    /// A seed is a secret until it is drawn, and what is told here may be printed at any time: only its hash is told.
+    fn tell(&self) -> Value {
+        Value::from(format!("committed to by {}", self.commitment()))
+    }
+}
+
+/// Two of a kind.
+impl<A: Stored, B: Stored> Stored for (A, B) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok((A::take(input)?, B::take(input)?))
+    }
+    fn tell(&self) -> Value {
+        Value::from_iter([self.0.tell(), self.1.tell()])
     }
 }
 
@@ -211,7 +251,12 @@ structs! {
     ReservationRow { born, view }
     PaymentRow { born, view, transaction, charging_until, unknown, captured }
     KeyRow { key, at, answer }
-    RoomSnapshot { next, reserved, block_epoch, admitted_total, window, possible_since, places }
+    RoomSnapshot {
+        next, reserved, block_epoch, admitted_total, window, possible_since, places, used, lost_from, lost,
+    }
+    LostRow { top, heard, waits_until }
+    CohortRow { root, members }
+    DrawRow { seed, commitment, cohort, drawn }
     PlaceRow { buyer, ordinal, state }
 }
 
@@ -258,6 +303,27 @@ enums! {
         2 Active { slot, expires_at },
         3 Expired { at },
     }
+}
+
+/// A room as the first version of snapshots has it: whatever was issued counts as used.
+pub(super) fn take_first_room(input: &mut Input<'_>) -> Result<RoomSnapshot, DecodeError> {
+    let (next, reserved, block_epoch) = (u64::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    let (admitted_total, window) = (Stored::take(input)?, Stored::take(input)?);
+    let (possible_since, places): (_, Vec<PlaceRow>) = (Stored::take(input)?, Stored::take(input)?);
+    let used = if next > 1 { vec![(Ordinal(1), Ordinal(next - 1))] } else { Vec::new() };
+    let (lost_from, lost) = (0, None);
+    Ok(RoomSnapshot {
+        next,
+        reserved,
+        block_epoch,
+        admitted_total,
+        window,
+        possible_since,
+        places,
+        used,
+        lost_from,
+        lost,
+    })
 }
 
 /// Tells which event, for descriptions of whole entries.

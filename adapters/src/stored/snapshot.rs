@@ -1,19 +1,23 @@
 //! The stored form of a sale's snapshot. Its integrity is its keeper's matter; this only refuses what it cannot read.
 
 use super::wire::{Input, Stored};
-use super::{DecodeError, find_plan};
+use super::{DecodeError, find_plan, parts};
 use onsale_engine::id::PlanHash;
 use onsale_engine::ports::Plans;
 use onsale_engine::sale::SaleSnapshot;
+use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// The version that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The one before draws and tickets.
+const FIRST: u8 = 1;
 
 /// The stored form of a snapshot.
 #[must_use]
 pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
-    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room } = snapshot;
+    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, .. } = snapshot;
     let mut out = vec![VERSION];
     seq.put(&mut out);
     at.put(&mut out);
@@ -26,6 +30,8 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
     payments.put(&mut out);
     keys.put(&mut out);
     room.put(&mut out);
+    made_at.put(&mut out);
+    draw.put(&mut out);
     out
 }
 
@@ -35,25 +41,44 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
 /// [`DecodeError`]; any bytes are answered, none panic.
 pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, DecodeError> {
     let mut input = Input::new(bytes);
-    match input.byte()? {
-        VERSION => {}
+    let version = match input.byte()? {
+        known @ (FIRST | VERSION) => known,
         other => return Err(DecodeError::malformed(format!("a snapshot of version {other} is not known"))),
-    }
+    };
     let input = &mut input;
     let (seq, at, phase, config) =
         (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
     let hash: Option<PlanHash> = Stored::take(input)?;
     let (steering, tickets, reservations) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
-    let (payments, keys, room) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    let (payments, keys) = (Stored::take(input)?, Stored::take(input)?);
+    let (room, made_at, draw) = match version {
+        FIRST => (parts::take_first_room(input)?, Timestamp(0), None),
+        _ => (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?),
+    };
     input.end()?;
     let plan = hash.map(|hash| find_plan(plans, hash)).transpose()?;
-    Ok(SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room })
+    Ok(SaleSnapshot {
+        seq,
+        at,
+        phase,
+        config,
+        plan,
+        steering,
+        tickets,
+        reservations,
+        payments,
+        keys,
+        room,
+        made_at,
+        draw,
+    })
 }
 
 /// Tells a snapshot to a human, as JSON.
 #[must_use]
 pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
-    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, reservations, payments, keys, room } = snapshot;
+    let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, .. } = snapshot;
     let members = [
         ("seq", seq.tell()),
         ("at", at.tell()),
@@ -66,6 +91,8 @@ pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
         ("payments", payments.tell()),
         ("keys", keys.tell()),
         ("room", room.tell()),
+        ("made_at", made_at.tell()),
+        ("draw", draw.tell()),
     ];
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }

@@ -107,6 +107,7 @@ impl SaleActor {
         while let Some(envelope) = handle.lanes.operators.pop() {
             self.handle_command(envelope, now, &mut turn);
         }
+        self.bring_seed(now, &mut turn);
         for _ in 0..COMMANDS_PER_TURN {
             let Some(envelope) = handle.lanes.buyers.pop() else { break };
             self.handle_command(envelope, now, &mut turn);
@@ -171,7 +172,7 @@ impl SaleActor {
     /// What the actor itself keeps beside the sale: whose absence to watch, and who waits for a payment. Called when
     /// all facts of a decision are applied, so that a payment is told as it stands after them.
     fn follow(&mut self, row: usize, now: Timestamp, turn: &mut Turn) {
-        if let Fact::Entered { buyer, .. } = &turn.rows[row].entry.fact
+        if let Fact::Entered { buyer, .. } | Fact::Restored { buyer, .. } = &turn.rows[row].entry.fact
             && let Some(config) = self.sale.config()
         {
             self.absences.insert((now + config.admission.absent, *buyer));
@@ -179,6 +180,17 @@ impl SaleActor {
         if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact
         {
             self.settle_later(*payment, turn);
+        }
+    }
+
+    /// A draw is bound to its seed in the turn, and so in the commit, that ordered it: nobody comes in between.
+    fn bring_seed(&mut self, now: Timestamp, turn: &mut Turn) {
+        if !self.sale.wants_seed() {
+            return;
+        }
+        let seed = (self.handle.core.draw_seed)(self.handle.event());
+        if let Ok(decision) = self.sale.decide(&Command::CommitDraw { seed }, now, self.epoch) {
+            self.record(decision.facts, now, turn);
         }
     }
 

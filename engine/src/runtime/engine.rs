@@ -15,6 +15,7 @@ use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::timekeeper::Timekeeper;
 use crate::sale::Sale;
+use crate::sale::draw::DrawSeed;
 use crate::time::Timestamp;
 use dashmap::DashMap;
 use hashbrown::HashMap;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How long a stopping engine waits for commands in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -53,6 +55,8 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Called once when the journal has lost the right to be believed: the process must end without answering.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// The seed of an event's draw, asked for once: nobody may guess it.
+    pub draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     /// Called first on each thread that works behind the answers (tables, snapshots, checks of old rows), so that the
     /// process may let it step back while there is more pressing work.
     pub behind: Arc<dyn Fn() + Send + Sync>,
@@ -65,9 +69,18 @@ impl Default for Settings {
             charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
             snapshot_every: FACTS_PER_SNAPSHOT,
             on_fatal: Arc::new(|_| std::process::abort()),
+            draw_seed: Arc::new(|_| random_seed()),
             behind: Arc::new(|| {}),
         }
     }
+}
+
+/// Two random UUIDs: 244 bits of the operating system's generator.
+fn random_seed() -> DrawSeed {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    DrawSeed(seed)
 }
 
 /// Why the engine did not start.
@@ -90,6 +103,7 @@ pub(crate) struct Core {
     pub(crate) effects: Effects,
     pub(crate) timekeeper: Timekeeper,
     pub(crate) claims: Claims,
+    pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     routes: DashMap<EventId, Arc<SaleHandle>>,
     tags: DashMap<EventTag, EventId>,
     reader: Arc<dyn JournalReader>,
@@ -135,6 +149,7 @@ impl Engine {
             effects: Effects::new(payments, tokio, settings.charge_timeout),
             timekeeper: Timekeeper::default(),
             claims: Claims::default(),
+            draw_seed: settings.draw_seed,
             routes: DashMap::new(),
             tags: DashMap::new(),
             reader: Arc::clone(&reader),

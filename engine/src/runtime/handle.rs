@@ -178,7 +178,9 @@ impl SaleHandle {
     /// # Errors
     /// See [`Refusal`].
     pub async fn ask(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
-        let Command::Enter { buyer } = command else { return self.send(command, deadline).await };
+        let (Command::Enter { buyer } | Command::Restore { buyer, .. }) = command else {
+            return self.send(command, deadline).await;
+        };
         let required = self.read().steering().is_some_and(|view| view.steering.required);
         if required && !self.core.claims.claim(buyer, self.event) {
             return Err(Refusal::QueuedElsewhere);

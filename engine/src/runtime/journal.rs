@@ -338,7 +338,7 @@ impl Told {
 /// Keeps the claim of one event per buyer, and who was heard, in step with a committed fact.
 fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
     let gone = match fact {
-        Fact::Entered { buyer, .. } => {
+        Fact::Entered { buyer, .. } | Fact::Restored { buyer, .. } => {
             core.claims.confirm(*buyer, sale.event());
             return;
         }
@@ -362,6 +362,9 @@ fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
         | Fact::RefundOrdered { .. }
         | Fact::PaymentRefunded { .. }
         | Fact::OrdinalsReserved { .. }
+        | Fact::DrawCommitted { .. }
+        | Fact::CohortFrozen { .. }
+        | Fact::Drawn { .. }
         | Fact::Steered { .. }
         | Fact::SaleCancelled { .. }
         | Fact::SaleRetired { .. }

@@ -5,6 +5,7 @@ use crate::limits::CHARGE_KEEPS_HOLD_FOR;
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::Seats;
+use crate::sale::draw::Draw;
 use crate::sale::fact::{Entry, Fact, PaymentFailure};
 use crate::sale::ledger::{Ledger, SeatState};
 use crate::sale::reply::{PaymentStatus, PaymentView, ReservationStatus, ReservationView, SalePhase};
@@ -19,7 +20,7 @@ impl Sale {
         self.seq = entry.seq;
         self.at = entry.at;
         match &entry.fact {
-            Fact::Configured { config, plan, by: _ } => self.configure(config, plan),
+            Fact::Configured { config, plan, by: _ } => self.configure(config, plan, entry),
             Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at } => {
                 let view = ReservationView {
                     id: *reservation,
@@ -70,13 +71,29 @@ impl Sale {
             }),
             Fact::OrdinalsReserved { first, last, epoch } => self.room.reserve(*first, *last, *epoch),
             Fact::Entered { buyer, ordinal } => self.room.enter(*buyer, *ordinal, entry.at),
+            Fact::Restored { buyer, ordinal, waits_until } => {
+                self.room.restore(*buyer, *ordinal, *waits_until, entry.at);
+            }
+            Fact::DrawCommitted { seed, commitment } => {
+                self.draw = Some(Box::new(Draw::committed(*seed, *commitment)));
+            }
+            Fact::CohortFrozen { root, size: _ } => {
+                if let Some(draw) = &mut self.draw {
+                    draw.freeze(self.room.line.iter(), *root);
+                }
+            }
+            Fact::Drawn { seed } => {
+                if let Some(draw) = &mut self.draw {
+                    self.room.lay_out(&draw.draw(*seed));
+                }
+            }
             Fact::Left { buyer } => self.room.remove(*buyer),
             Fact::Admitted { buyer, slot, due, expires_at } => {
                 let holds = self.reservations.buyer(*buyer).holds > 0;
                 self.room.admit(*buyer, *slot, *due, *expires_at, holds);
             }
             Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => self.room.expire(*buyer, entry.at),
-            Fact::Steered { steering, by: _ } => self.steering = Some(Box::new(steering.clone())),
+            Fact::Steered { steering, by: _, reason: _ } => self.steering = Some(Box::new(steering.clone())),
             Fact::SaleCancelled { by: _ } => {
                 self.phase = SalePhase::Cancelled;
                 self.sweep = self.reservations.live_ones();
@@ -87,7 +104,11 @@ impl Sale {
         self.note_possibility(entry);
     }
 
-    fn configure(&mut self, config: &SaleConfig, plan: &Arc<Plan>) {
+    fn configure(&mut self, config: &SaleConfig, plan: &Arc<Plan>, entry: &Entry) {
+        if self.phase == SalePhase::Unconfigured {
+            self.made_at = entry.at;
+            self.room.made_in(entry.epoch);
+        }
         let initial = Steering::initial(&config.admission);
         self.steering = Some(Box::new(match self.steering.take() {
             Some(before) => {

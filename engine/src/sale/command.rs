@@ -1,9 +1,10 @@
 //! Wishes: what may be asked of a sale. Ids and random bits come with them; the sale makes none.
 
-use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::config::{SaleConfig, SteeringChange};
+use crate::sale::draw::DrawSeed;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -39,6 +40,18 @@ pub enum Command {
     Enter {
         /// Who asks.
         buyer: BuyerId,
+    },
+    /// Stand again where a ticket says, its signature, event, buyer and incarnation already checked.
+    Restore {
+        /// Whose ticket.
+        buyer: BuyerId,
+        /// What it says.
+        ordinal: Ordinal,
+    },
+    /// Bind the draw to a seed, where one is wanted ([`crate::sale::Sale::wants_seed`]).
+    CommitDraw {
+        /// Fresh random bits.
+        seed: DrawSeed,
     },
     /// Give the place or the slot up; also when there is none.
     Leave {

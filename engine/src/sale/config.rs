@@ -1,5 +1,6 @@
 //! What a sale is told when it is made, and what an operator may steer while it runs.
 
+use crate::limits::{POLL_MAX, POLL_MIN, POLLS_BEFORE_ABSENT, POLLS_PER_SECOND};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -48,6 +49,17 @@ pub struct AdmissionConfig {
     pub room_opens_at: Option<Timestamp>,
 }
 
+impl AdmissionConfig {
+    /// How long a buyer should wait before asking again, so that a line of that length stays within the budget of
+    /// reads. Whole seconds, at least one.
+    #[must_use]
+    pub fn poll_after(&self, total_in_queue: u64) -> Duration {
+        let fair = Duration::from_secs(total_in_queue.div_ceil(POLLS_PER_SECOND)).clamp(POLL_MIN, POLL_MAX);
+        let heard = Duration::from_secs(self.absent.as_secs() / POLLS_BEFORE_ABSENT);
+        fair.min(heard).max(Duration::from_secs(1))
+    }
+}
+
 /// What an operator steers: the whole of it after a change, so that a fact says what holds from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steering {
@@ -80,6 +92,8 @@ pub struct SteeringChange {
     pub closed: Option<bool>,
     /// `Some(None)` takes the message away.
     pub message: Option<Option<Box<str>>>,
+    /// Why, for the record; at most [`crate::limits::MAX_MESSAGE_BYTES`].
+    pub reason: Option<Box<str>>,
 }
 
 impl Steering {

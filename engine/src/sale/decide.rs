@@ -1,7 +1,8 @@
 //! Deciding: a command and the state give facts or a reason why not. Only reads; each refusal is checked in the
 //! order of [`Rejection`], and past the last check a command must succeed.
 
-use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::id::{BuyerId, CategoryIndex, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::limits::POLLS_WAITED_FOR_LOST;
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::Sale;
@@ -69,6 +70,11 @@ impl Sale {
             Command::OpenPayment(open) => self.decide_open_payment(open, now),
             Command::ConfirmPayment(confirm) => self.decide_confirm_payment(confirm, now),
             Command::Enter { buyer } => self.enter(*buyer, now, epoch),
+            Command::Restore { buyer, ordinal } => self.restore(*buyer, *ordinal, now, epoch),
+            Command::CommitDraw { seed } => {
+                let fact = || Fact::DrawCommitted { seed: *seed, commitment: seed.commitment() };
+                Ok(Decision::done(self.wants_seed().then(fact).into_iter().collect()))
+            }
             Command::Leave { buyer } => {
                 let left = self.room.place(*buyer).map(|_| Fact::Left { buyer: *buyer });
                 Ok(Decision::done(left.into_iter().collect()))
@@ -278,12 +284,7 @@ impl Sale {
         let (config, _) = self.on_sale()?;
         let outcome = Outcome::Place(buyer);
         let Some(steering) = &self.steering else { return Err(Rejection::NoSale) };
-        let stands = self.room.place(buyer).is_some_and(|place| match place.state {
-            PlaceState::Waiting => true,
-            PlaceState::Active { expires_at, .. } => !self.slot_is_over(buyer, expires_at, now),
-            PlaceState::Expired { .. } => false,
-        });
-        if stands && self.phase == SalePhase::Scheduled {
+        if self.stands(buyer, now) && self.phase == SalePhase::Scheduled {
             return Ok(Decision::nothing(outcome));
         }
         if config.admission.room_opens_at.is_some_and(|opens| now < opens) {
@@ -299,11 +300,48 @@ impl Sale {
             return Err(Rejection::QueueFull);
         }
         let (mut facts, mut ordinal) = (Facts::new(), self.room.next_ordinal());
+        facts.extend(self.freeze_due(now));
         if let Some((first, last)) = self.room.missing_block(epoch) {
             facts.push(Fact::OrdinalsReserved { first, last, epoch });
             ordinal = first;
         }
         facts.push(Fact::Entered { buyer, ordinal });
+        Ok(Decision { facts, outcome })
+    }
+
+    /// Whether the buyer's place is there and not over.
+    fn stands(&self, buyer: BuyerId, now: Timestamp) -> bool {
+        self.room.place(buyer).is_some_and(|place| match place.state {
+            PlaceState::Waiting => true,
+            PlaceState::Active { expires_at, .. } => !self.slot_is_over(buyer, expires_at, now),
+            PlaceState::Expired { .. } => false,
+        })
+    }
+
+    /// A ticket whose ordinal is known is either beside the place that stands, or spent. One that is not known was
+    /// issued by a journal that this one is an older copy of: it stood where it says.
+    fn restore(&self, buyer: BuyerId, ordinal: Ordinal, now: Timestamp, epoch: Epoch) -> Result<Decision, Rejection> {
+        let (config, _) = self.on_sale()?;
+        let outcome = Outcome::Place(buyer);
+        let required = self.steering.as_ref().is_some_and(|steering| steering.required);
+        if self.phase == SalePhase::Scheduled && (self.stands(buyer, now) || !required) {
+            return Ok(Decision::nothing(outcome));
+        }
+        if !self.restores(ordinal) {
+            return Err(Rejection::TicketSpent);
+        }
+        if self.phase == SalePhase::Cancelled || now >= config.sale_ends_at {
+            return Err(Rejection::SaleClosed);
+        }
+        let mut facts = Facts::new();
+        let block = self.room.missing_block_past(ordinal, epoch);
+        let starts_anew = block.is_some() && self.room.block_epoch() != epoch;
+        let waits_until = self.room.lost_waits_until().filter(|_| !starts_anew).unwrap_or_else(|| {
+            let lost = self.room.lost_up_to(ordinal, starts_anew);
+            now + config.admission.poll_after(self.room.line.len() + lost) * POLLS_WAITED_FOR_LOST
+        });
+        facts.extend(block.map(|(first, last)| Fact::OrdinalsReserved { first, last, epoch }));
+        facts.push(Fact::Restored { buyer, ordinal, waits_until });
         Ok(Decision { facts, outcome })
     }
 
@@ -331,7 +369,11 @@ impl Sale {
         }
         let before = self.steering.as_ref().ok_or(Rejection::NoSale)?;
         let steering = before.after(change);
-        let facts = if steering == **before { Facts::new() } else { smallvec![Fact::Steered { steering, by }] };
+        let facts = if steering == **before {
+            Facts::new()
+        } else {
+            smallvec![Fact::Steered { steering, by, reason: change.reason.clone() }]
+        };
         Ok(Decision { facts, outcome: Outcome::Steering })
     }
 

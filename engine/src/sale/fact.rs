@@ -6,6 +6,7 @@ use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::{RequestKey, Seats};
 use crate::sale::config::{SaleConfig, Steering};
+use crate::sale::draw::{DrawHash, DrawSeed};
 use crate::time::Timestamp;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -153,6 +154,34 @@ pub enum Fact {
         /// Where.
         ordinal: Ordinal,
     },
+    /// A buyer's ticket put them back where they had stood before the journal lost it.
+    Restored {
+        /// Who.
+        buyer: BuyerId,
+        /// Where.
+        ordinal: Ordinal,
+        /// Until when admission waits for others who may have stood before them.
+        waits_until: Timestamp,
+    },
+    /// The seed of the draw is bound to its hash, which is published. The seed itself is told with [`Fact::Drawn`].
+    DrawCommitted {
+        /// The seed.
+        seed: DrawSeed,
+        /// Its hash.
+        commitment: DrawHash,
+    },
+    /// The sale has opened: whoever waits is the cohort of the draw, in the order of arrival.
+    CohortFrozen {
+        /// The root over it.
+        root: DrawHash,
+        /// How many they are.
+        size: u64,
+    },
+    /// The cohort was put in the order that seed and root give it.
+    Drawn {
+        /// The seed that was committed to.
+        seed: DrawSeed,
+    },
     /// A buyer gave the place or the slot up.
     Left {
         /// Who.
@@ -185,6 +214,8 @@ pub enum Fact {
         steering: Steering,
         /// The administrator.
         by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Option<Box<str>>,
     },
     /// The sale was cancelled: everyone is refunded, in steps.
     SaleCancelled {

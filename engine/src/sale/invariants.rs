@@ -94,6 +94,22 @@ impl Sale {
         }
     }
 
+    /// The seed is the one that was committed to, and who was drawn and still waits stands in the drawn order.
+    fn check_draw(&self, broken: &mut Vec<String>) {
+        let Some(draw) = &self.draw else { return };
+        if draw.seed().commitment() != draw.view().commitment {
+            broken.push("the seed of the draw is not the one that was committed to".into());
+        }
+        let waits = |buyer: BuyerId| {
+            let place = self.room.place(buyer).filter(|place| place.state == PlaceState::Waiting)?;
+            draw.is_of_cohort(place.ordinal).then_some(place.ordinal)
+        };
+        let drawn: Vec<_> = draw.drawn().filter_map(waits).collect();
+        if drawn.windows(2).any(|pair| pair[0] >= pair[1]) {
+            broken.push("the line is not in the drawn order".into());
+        }
+    }
+
     /// Active ≤ limit is checked where somebody is admitted (an operator may lower the limit below who is in);
     /// here: the line, the slots and the admission window agree with the places.
     fn check_room(&self, broken: &mut Vec<String>) {
@@ -119,6 +135,7 @@ impl Sale {
         if snapshot.window.windows(2).any(|pair| pair[1] < pair[0]) {
             broken.push("admissions are due out of order".into());
         }
+        self.check_draw(broken);
         let spread = snapshot.window.first().zip(snapshot.window.last());
         if spread.is_some_and(|(first, last)| last.since(*first) >= Duration::from_secs(1)) {
             broken.push("the admission window is wider than a second".into());

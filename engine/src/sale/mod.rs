@@ -6,11 +6,13 @@ mod bits;
 mod command;
 mod config;
 mod decide;
+pub mod draw;
 mod fact;
 pub mod invariants;
 mod keys;
 mod ledger;
 mod line;
+pub mod merkle;
 mod payment;
 mod rejection;
 mod reply;
@@ -31,11 +33,14 @@ pub use reply::{
     PaymentStatus, PaymentView, PlaceStatus, PlaceView, Reply, ReservationStatus, ReservationView, SalePhase,
     SeatCounts, SteeringView, Version,
 };
-pub use snapshot::{KeyRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot};
+pub use snapshot::{
+    CohortRow, DrawRow, KeyRow, LostRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot,
+};
 
-use crate::id::{BuyerId, PaymentId, ReservationId, SeatIndex, Seq};
+use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq};
 use crate::plan::Plan;
 use crate::time::Timestamp;
+use draw::Draw;
 use keys::Keys;
 use ledger::Ledger;
 use reservations::Reservations;
@@ -58,6 +63,9 @@ pub struct Sale {
     keys: Keys,
     tickets: u64,
     room: Room,
+    /// When the sale was made.
+    made_at: Timestamp,
+    draw: Option<Box<Draw>>,
     /// Live reservations of a cancelled sale, in the order of their making: all are still to be ended.
     sweep: BTreeSet<(Seq, ReservationId)>,
 }
@@ -83,6 +91,8 @@ impl Sale {
             keys: Keys::default(),
             tickets: 0,
             room: Room::default(),
+            made_at: Timestamp(0),
+            draw: None,
             sweep: BTreeSet::new(),
         }
     }
@@ -216,6 +226,33 @@ impl Sale {
         self.room.place(buyer).is_some_and(|place| !matches!(place.state, PlaceState::Expired { .. }))
     }
 
+    /// When the sale was made, in microseconds: it tells its lines apart from those of another journal of the event.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.made_at.0.cast_unsigned()
+    }
+
+    /// Whether an ordinal that a ticket names was issued by a journal that this one is an older copy of: it has neither
+    /// a place here nor had one.
+    #[must_use]
+    pub fn restores(&self, ordinal: Ordinal) -> bool {
+        ordinal.0 > 0 && !self.room.line.was_used(ordinal)
+    }
+
+    /// The draw, once its seed is committed to.
+    #[must_use]
+    pub fn draw(&self) -> Option<&Draw> {
+        self.draw.as_deref()
+    }
+
+    /// Whether a draw is wanted that nobody has brought a seed for yet. There is one seed for good, whatever the rules
+    /// are changed to.
+    #[must_use]
+    pub fn wants_seed(&self) -> bool {
+        let wanted = self.config.as_ref().is_some_and(|config| config.admission.draw);
+        wanted && self.phase == SalePhase::Scheduled && self.draw.is_none()
+    }
+
     /// Everyone waiting, in order; walks the line, for starts and checks.
     pub fn waiting(&self) -> impl Iterator<Item = BuyerId> + '_ {
         self.room.line.iter().map(|(_, buyer)| buyer)
@@ -243,7 +280,7 @@ impl Sale {
         let place = place?;
         let rank = || self.room.line.rank(place.ordinal);
         let status = match place.state {
-            PlaceState::Waiting if now < config.sale_starts_at => {
+            PlaceState::Waiting if now < config.sale_starts_at || self.draw_is_pending() => {
                 PlaceStatus::PreQueue { rank: (!config.admission.draw).then(rank) }
             }
             PlaceState::Waiting => PlaceStatus::Waiting { rank: rank() },
@@ -252,7 +289,8 @@ impl Sale {
             PlaceState::Expired { at } if at + crate::limits::EXPIRED_TOLD_FOR <= now => return None,
             PlaceState::Expired { .. } => PlaceStatus::Expired,
         };
-        Some(PlaceView { buyer, ordinal: Some(place.ordinal), status, total_in_queue })
+        let ordinal = Some(self.draw.as_ref().map_or(place.ordinal, |draw| draw.arrival(place.ordinal)));
+        Some(PlaceView { buyer, ordinal, status, total_in_queue })
     }
 
     /// A slot ends by time, though never while its buyer has a pending hold.
@@ -275,6 +313,8 @@ impl Sale {
             payments: self.reservations.payment_rows(),
             keys: self.keys.rows(),
             room: self.room.snapshot(),
+            made_at: self.made_at,
+            draw: self.draw.as_ref().map(|draw| draw.row()),
         }
     }
 
@@ -306,6 +346,8 @@ impl Sale {
             keys: Keys::from_rows(snapshot.keys),
             tickets: snapshot.tickets,
             room,
+            made_at: snapshot.made_at,
+            draw: snapshot.draw.map(|row| Box::new(Draw::from_row(row))),
             sweep,
         }
     }

@@ -19,6 +19,8 @@ pub enum Rejection {
     CategoryNotFound,
     /// No slot, another's, or one that has ended.
     NoSlot,
+    /// The ticket's place was given up, or went to its buyer already.
+    TicketSpent,
     /// The sale, or its waiting room, has not opened.
     SaleNotOpen,
     /// The sale is over, closed or cancelled.
@@ -37,8 +39,6 @@ pub enum Rejection {
     PaymentInProgress,
     /// The amount is not what the seats cost.
     AmountMismatch,
-    /// Another payment of the reservation is pending with another state, or this one has failed.
-    PaymentDeclined,
     /// The reservation is not confirmed.
     NotCancellable,
     /// It is too late to cancel.

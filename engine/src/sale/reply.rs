@@ -128,7 +128,7 @@ pub enum PlaceStatus {
 pub struct PlaceView {
     /// Whose.
     pub buyer: BuyerId,
-    /// Where in the line; `None` where admission is not required.
+    /// Where they arrived, also after a draw: what their ticket names; `None` where admission is not required.
     pub ordinal: Option<Ordinal>,
     /// Where the buyer stands.
     pub status: PlaceStatus,

@@ -2,9 +2,9 @@
 //! what was decided.
 
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
-use crate::limits::{EXPIRED_TOLD_FOR, ORDINAL_BLOCK};
+use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
 use crate::sale::line::Line;
-use crate::sale::snapshot::{PlaceRow, PlaceState, RoomSnapshot};
+use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
@@ -22,6 +22,10 @@ pub(crate) struct Room {
     next: u64,
     reserved: u64,
     block_epoch: Epoch,
+    /// The first ordinal that an older journal may have lost: where the block before the last start was left.
+    lost_from: u64,
+    /// What tickets have shown to be lost since that start.
+    lost: Option<LostRow>,
     admitted_total: u64,
     pub(crate) window: Window,
     pub(crate) possible_since: Option<Timestamp>,
@@ -45,10 +49,37 @@ impl Room {
         self.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
     }
 
+    pub(crate) fn block_epoch(&self) -> Epoch {
+        self.block_epoch
+    }
+
     /// The block that must be reserved before an ordinal can be used in this epoch, if one must.
+    ///
+    /// The first block of an epoch leaves room before it: should the journal have been restored from an older copy, the
+    /// ordinals that are lost with the rest of it fit there, and none is issued again.
     pub(crate) fn missing_block(&self, epoch: Epoch) -> Option<(Ordinal, Ordinal)> {
         let usable = self.block_epoch == epoch && self.next != 0 && self.next <= self.reserved;
-        (!usable).then(|| (Ordinal(self.reserved + 1), Ordinal(self.reserved + ORDINAL_BLOCK)))
+        (!usable).then(|| self.block_after(Ordinal(self.reserved), epoch))
+    }
+
+    /// The block that must be reserved before this ordinal, which a ticket shows to have been issued, can be used.
+    pub(crate) fn missing_block_past(&self, ordinal: Ordinal, epoch: Epoch) -> Option<(Ordinal, Ordinal)> {
+        let past = Ordinal(ordinal.0.max(self.reserved));
+        match self.missing_block(epoch) {
+            Some((first, _)) if ordinal < first => self.missing_block(epoch),
+            None if ordinal < self.next_ordinal() => None,
+            Some(_) | None => Some(self.block_after(past, epoch)),
+        }
+    }
+
+    fn block_after(&self, past: Ordinal, epoch: Epoch) -> (Ordinal, Ordinal) {
+        let room = if self.block_epoch == epoch { 0 } else { LOST_ORDINALS };
+        (Ordinal(past.0 + room + 1), Ordinal(past.0 + room + ORDINAL_BLOCK))
+    }
+
+    /// The sale was made in this epoch: its first block needs no room for what may be lost.
+    pub(crate) fn made_in(&mut self, epoch: Epoch) {
+        self.block_epoch = epoch;
     }
 
     /// The ordinal that the next to enter gets, a reserved block provided.
@@ -57,6 +88,9 @@ impl Room {
     }
 
     pub(crate) fn reserve(&mut self, first: Ordinal, last: Ordinal, epoch: Epoch) {
+        if self.block_epoch != epoch {
+            (self.lost_from, self.lost) = (self.next.max(1), None);
+        }
         (self.next, self.reserved, self.block_epoch) = (first.0, last.0, epoch);
     }
 
@@ -66,6 +100,54 @@ impl Room {
         self.places.insert(buyer, PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
         self.next = self.next.max(ordinal.0 + 1);
         self.forget_expired(at);
+    }
+
+    /// A ticket has put a buyer back; until `waits_until` nobody behind what is lost is let in, unless all of it was
+    /// heard of.
+    pub(crate) fn restore(&mut self, buyer: BuyerId, ordinal: Ordinal, waits_until: Timestamp, at: Timestamp) {
+        self.enter(buyer, ordinal, at);
+        if ordinal.0 >= self.lost_from {
+            let lost = self.lost.get_or_insert(LostRow { top: ordinal, heard: 0, waits_until });
+            (lost.top, lost.heard) = (lost.top.max(ordinal), lost.heard + 1);
+        }
+    }
+
+    /// Until when admission waits for what tickets have shown to be lost, if they have.
+    pub(crate) fn lost_waits_until(&self) -> Option<Timestamp> {
+        self.lost.map(|lost| lost.waits_until)
+    }
+
+    /// How many ordinals before this one may be lost; `starts_anew` if it is the first that is heard of since a start.
+    pub(crate) fn lost_up_to(&self, ordinal: Ordinal, starts_anew: bool) -> u64 {
+        ordinal.0.saturating_sub(if starts_anew { self.next } else { self.lost_from })
+    }
+
+    /// How many ordinals up to the last one that a ticket has shown are still unheard of.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.heard))
+    }
+
+    /// Until when the head of the line has to wait because somebody who is lost may stand before it.
+    pub(crate) fn head_waits_until(&self) -> Option<Timestamp> {
+        let lost = self.lost.filter(|_| self.unheard() > 0)?;
+        self.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
+    }
+
+    /// Whoever was drawn moves to their place: buyer, where they stand, where they shall stand.
+    pub(crate) fn lay_out(&mut self, moves: &[(BuyerId, Ordinal, Ordinal)]) {
+        let stands = |room: &Self, buyer: &BuyerId, at: Ordinal| {
+            room.places.get(buyer).is_some_and(|place| place.state == PlaceState::Waiting && place.ordinal == at)
+        };
+        let moves: Vec<_> = moves.iter().filter(|(buyer, from, _)| stands(self, buyer, *from)).collect();
+        for (_, from, _) in &moves {
+            self.line.remove(*from);
+        }
+        for (buyer, _, to) in moves {
+            self.line.insert(*to, *buyer);
+            if let Some(place) = self.places.get_mut(buyer) {
+                place.ordinal = *to;
+            }
+        }
     }
 
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
@@ -152,6 +234,9 @@ impl Room {
             next: self.next,
             reserved: self.reserved,
             block_epoch: self.block_epoch,
+            used: self.line.used(),
+            lost_from: self.lost_from,
+            lost: self.lost,
             admitted_total: self.admitted_total,
             window: self.window.rows(),
             possible_since: self.possible_since,
@@ -165,11 +250,16 @@ impl Room {
             next: snapshot.next,
             reserved: snapshot.reserved,
             block_epoch: snapshot.block_epoch,
+            lost_from: snapshot.lost_from,
+            lost: snapshot.lost,
             admitted_total: snapshot.admitted_total,
             window: Window::from_rows(snapshot.window),
             possible_since: snapshot.possible_since,
             ..Self::default()
         };
+        for ordinal in snapshot.used.into_iter().flat_map(|(first, last)| first.0..=last.0) {
+            room.line.spend(Ordinal(ordinal));
+        }
         for place in snapshot.places {
             match place.state {
                 PlaceState::Waiting => room.line.insert(place.ordinal, place.buyer),

@@ -6,6 +6,7 @@ use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::RequestKey;
 use crate::sale::config::{SaleConfig, Steering};
+use crate::sale::draw::{DrawHash, DrawSeed};
 use crate::sale::fact::RememberedAnswer;
 use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
 use crate::time::Timestamp;
@@ -36,6 +37,32 @@ pub struct SaleSnapshot {
     pub keys: Vec<KeyRow>,
     /// The waiting room.
     pub room: RoomSnapshot,
+    /// When the sale was made: what tells its lines from those of another journal.
+    pub made_at: Timestamp,
+    /// The draw, once its seed is committed to.
+    pub draw: Option<DrawRow>,
+}
+
+/// The draw in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrawRow {
+    /// The seed.
+    pub seed: DrawSeed,
+    /// Its hash, as it was published.
+    pub commitment: DrawHash,
+    /// Who came before the opening, from then on.
+    pub cohort: Option<CohortRow>,
+    /// Whether the order was drawn.
+    pub drawn: bool,
+}
+
+/// A frozen cohort in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CohortRow {
+    /// The root over it.
+    pub root: DrawHash,
+    /// Everyone, in the order of arrival.
+    pub members: Vec<(Ordinal, BuyerId)>,
 }
 
 /// A reservation in a snapshot.
@@ -84,6 +111,12 @@ pub struct RoomSnapshot {
     pub reserved: u64,
     /// Whose block it is.
     pub block_epoch: Epoch,
+    /// Every ordinal that was ever used, as runs from first to last.
+    pub used: Vec<(Ordinal, Ordinal)>,
+    /// The first ordinal that an older journal may have lost.
+    pub lost_from: u64,
+    /// What tickets have shown to be lost since the last start.
+    pub lost: Option<LostRow>,
     /// Everyone ever let in.
     pub admitted_total: u64,
     /// When the admissions of the last second before the newest were due, oldest first.
@@ -92,6 +125,17 @@ pub struct RoomSnapshot {
     pub possible_since: Option<Timestamp>,
     /// Everyone in the line by ordinal, then everyone active by slot, then the expired in the order of expiry.
     pub places: Vec<PlaceRow>,
+}
+
+/// Ordinals that tickets have shown to be issued and not known, in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRow {
+    /// The last of them that a ticket has shown.
+    pub top: Ordinal,
+    /// How many were heard of.
+    pub heard: u64,
+    /// Until when admission waits for the others.
+    pub waits_until: Timestamp,
 }
 
 /// A place in a snapshot.
@@ -135,5 +179,7 @@ impl PartialEq for SaleSnapshot {
             && self.payments == other.payments
             && self.keys == other.keys
             && self.room == other.room
+            && self.made_at == other.made_at
+            && self.draw == other.draw
     }
 }

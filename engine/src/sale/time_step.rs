@@ -4,6 +4,7 @@
 use crate::id::Slot;
 use crate::sale::Sale;
 use crate::sale::decide::Decision;
+use crate::sale::draw::cohort_root;
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason};
 use crate::sale::reply::{ReservationStatus, SalePhase};
 use crate::sale::window::Window;
@@ -12,6 +13,8 @@ use smallvec::smallvec;
 
 /// What time does next.
 enum Step {
+    Freeze,
+    Draw,
     ExpireHold,
     ExpireSlot,
     Admit,
@@ -31,15 +34,42 @@ impl Sale {
         let sweep = (is_over && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
         let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
         let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
+        let draw = self.next_of_draw();
         let admission = self.next_admission().map(|at| (at, Step::Admit));
         let end = self.line_ends_at().map(|at| (at, Step::EndLine));
-        [sweep, hold, slot, admission, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [sweep, hold, slot, draw, admission, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The opening freezes the cohort, and then its order is drawn at once.
+    fn next_of_draw(&self) -> Option<(Timestamp, Step)> {
+        let config = self.config.as_deref().filter(|_| self.draw_is_pending())?;
+        let frozen = self.draw.as_ref().is_some_and(|draw| draw.is_frozen());
+        Some(if frozen { (self.at, Step::Draw) } else { (config.sale_starts_at, Step::Freeze) })
+    }
+
+    /// Whether the order is still to be drawn: until then nobody has a rank, and nobody is admitted.
+    pub(crate) fn draw_is_pending(&self) -> bool {
+        let wanted = self.config.as_ref().is_some_and(|config| config.admission.draw);
+        wanted && self.phase == SalePhase::Scheduled && self.draw.as_ref().is_some_and(|draw| !draw.is_drawn())
+    }
+
+    /// The fact that freezes the cohort, if that is due at `now`: whoever enters then is not of it.
+    pub(crate) fn freeze_due(&self, now: Timestamp) -> Option<Fact> {
+        let due = matches!(self.next_of_draw(), Some((at, Step::Freeze)) if at <= now);
+        due.then(|| {
+            let root = cohort_root(self.room.line.iter().map(|(_, buyer)| buyer));
+            Fact::CohortFrozen { root, size: self.room.line.len() }
+        })
     }
 
     /// When the next buyer may be let in, if one may.
     fn next_admission(&self) -> Option<Timestamp> {
+        if self.draw_is_pending() {
+            return None;
+        }
         let (config, steering) = (self.config.as_deref()?, self.steering.as_deref()?);
         let due = self.room.window.next_due(steering.rate_per_second, self.room.possible_since?);
+        let due = self.room.head_waits_until().map_or(due, |until| due.max(until));
         (due < config.sale_ends_at).then_some(due)
     }
 
@@ -60,6 +90,8 @@ impl Sale {
                 Step::Admit => self.admit(at, now),
                 Step::EndLine => self.end_line(),
                 Step::Sweep => self.sweep_one(),
+                Step::Freeze => self.freeze_due(now).map(|frozen| smallvec![frozen]),
+                Step::Draw => self.draw.as_ref().map(|draw| smallvec![Fact::Drawn { seed: draw.seed() }]),
             },
             Some(_) | None => None,
         };

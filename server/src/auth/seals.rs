@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use onsale_engine::id::{BuyerId, EventId, Ordinal, PaymentId, ReservationId, Slot, TicketSerial};
+use onsale_engine::sale::draw::DrawSeed;
 use onsale_engine::time::Timestamp;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -25,6 +26,7 @@ pub struct Seals {
     payment: Sealing,
     ticket: Sealing,
     request: Sealing,
+    draw: Sealing,
 }
 
 impl Seals {
@@ -37,6 +39,7 @@ impl Seals {
             payment: derived(secret, "onsale payment key 1"),
             ticket: derived(secret, "onsale ticket 1"),
             request: derived(secret, "onsale request 1"),
+            draw: derived(secret, "onsale draw seed 1"),
         }
     }
 
@@ -87,6 +90,30 @@ impl Seals {
         let seal = seal(&self.place, &[event.0.as_bytes(), buyer.0.as_bytes(), &bytes[..16]]);
         bytes[16..].copy_from_slice(&seal);
         format!("pt_{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The ordinal and the incarnation that a place's ticket names; `None` when it was not sealed for this event and
+    /// buyer. Whether it restores anything is the sale's to say.
+    #[must_use]
+    pub fn read_place_ticket(&self, ticket: &str, event: EventId, buyer: BuyerId) -> Option<(Ordinal, u64)> {
+        let mut bytes = [0; PLACE_TICKET];
+        let read = URL_SAFE_NO_PAD.decode_slice(ticket.strip_prefix("pt_")?, &mut bytes).ok()?;
+        if read != PLACE_TICKET {
+            return None;
+        }
+        let seal = seal(&self.place, &[event.0.as_bytes(), buyer.0.as_bytes(), &bytes[..16]]);
+        if !bool::from(seal.ct_eq(&bytes[16..])) {
+            return None;
+        }
+        let ordinal = u64::from_be_bytes(bytes[..8].try_into().ok()?);
+        Some((Ordinal(ordinal), u64::from_be_bytes(bytes[8..16].try_into().ok()?)))
+    }
+
+    /// The seed of an event's draw: nobody without the secret can guess it, and whoever asks again, as after a crash
+    /// between an event and its sale, gets the same.
+    #[must_use]
+    pub fn draw_seed(&self, event: EventId) -> DrawSeed {
+        DrawSeed(mac(&self.draw, &[event.0.as_bytes()]))
     }
 
     /// 128 bits over the parts of a request, each with its length before it: what idempotency keys are remembered
@@ -214,6 +241,23 @@ mod tests {
             seals().place_ticket(event, buyer, Ordinal(9), 1),
         ];
         assert!(!others.contains(&ticket));
+        assert_eq!(seals().read_place_ticket(&ticket, event, buyer), Some((Ordinal(9), 0)));
+        for other in &others[..2] {
+            assert_eq!(seals().read_place_ticket(other, event, buyer), None, "a foreign one");
+        }
+        let another = Seals::new(b"another example secret of 32 bytes..");
+        assert_eq!(another.read_place_ticket(&ticket, event, buyer), None);
+        let bytes = URL_SAFE_NO_PAD.decode(&ticket[3..]).unwrap_or_default();
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let forged = format!("pt_{}", URL_SAFE_NO_PAD.encode(changed));
+            assert_eq!(seals().read_place_ticket(&forged, event, buyer), None, "bit {bit}");
+        }
+        let token = seals().queue_token(event, buyer, Slot(9), Timestamp(0));
+        for junk in ["", "pt_", "pt_AAAA", &ticket[3..], &format!("{ticket}AAAA"), &token.replace("qr_", "pt_")] {
+            assert_eq!(seals().read_place_ticket(junk, event, buyer), None);
+        }
     }
 
     #[test]

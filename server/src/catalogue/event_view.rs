@@ -7,6 +7,7 @@ use onsale_engine::id::SeatIndex;
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{Event, EventStatus};
+use onsale_engine::sale::draw::{Draw, DrawSeed, DrawView};
 use onsale_engine::sale::{Sale, SaleConfig, SalePhase, SeatCounts, Steering, SteeringView};
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
@@ -24,6 +25,7 @@ pub struct Live {
     counts: SeatCounts,
     categories: Vec<SeatCounts>,
     steering: SteeringView,
+    draw: Option<DrawView>,
 }
 
 impl Live {
@@ -37,12 +39,14 @@ impl Live {
             counts: sale.counts(),
             categories: sale.category_counts(),
             steering: sale.steering()?,
+            draw: sale.draw().map(Draw::view),
         })
     }
 
-    /// The live part of an event that is being made: nobody has come yet.
+    /// The live part of an event that is being made: nobody has come yet, and a draw will have this seed.
     #[must_use]
-    pub fn of_new(plan: &Arc<Plan>, config: &SaleConfig) -> Self {
+    pub fn of_new(plan: &Arc<Plan>, config: &SaleConfig, seed: DrawSeed) -> Self {
+        let draw = DrawView { commitment: seed.commitment(), cohort: None, seed: None };
         let free = |total: u32| SeatCounts { total, available: total, held: 0, sold: 0 };
         let mut totals = vec![0_u32; plan.categories().len()];
         for seat in 0..plan.capacity() {
@@ -58,6 +62,7 @@ impl Live {
             counts: free(plan.capacity() as u32),
             categories: totals.into_iter().map(free).collect(),
             steering: SteeringView { steering, waiting: 0, active: 0, admitted_total: 0 },
+            draw: config.admission.draw.then_some(draw),
         }
     }
 
@@ -181,6 +186,9 @@ pub struct AdmissionJson<'a> {
     token_seconds: u64,
     absent_seconds: u64,
     draw: bool,
+    /// The hash of the draw's seed, where there is a draw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draw_commitment: Option<String>,
     room_opens_at: Option<String>,
     paused: bool,
     closed: bool,
@@ -193,7 +201,7 @@ pub struct AdmissionJson<'a> {
 impl<'a> AdmissionJson<'a> {
     /// Writes the waiting room down.
     #[must_use]
-    pub fn new(config: &SaleConfig, view: &'a SteeringView) -> Self {
+    pub fn new(config: &SaleConfig, view: &'a SteeringView, draw: Option<DrawView>) -> Self {
         let (rules, steering) = (&config.admission, &view.steering);
         Self {
             required: steering.required,
@@ -203,6 +211,7 @@ impl<'a> AdmissionJson<'a> {
             token_seconds: rules.token.as_secs(),
             absent_seconds: rules.absent.as_secs(),
             draw: rules.draw,
+            draw_commitment: draw.map(|draw| draw.commitment.to_string()),
             room_opens_at: rules.room_opens_at.map(rfc3339),
             paused: steering.paused,
             closed: steering.closed,
@@ -252,7 +261,7 @@ impl<'a> EventJson<'a> {
                     available: counts.available,
                 })
                 .collect(),
-            admission: AdmissionJson::new(config, &live.steering),
+            admission: AdmissionJson::new(config, &live.steering, live.draw),
             created_at: rfc3339(event.created_at),
         }
     }

@@ -7,6 +7,7 @@ use crate::sales;
 use onsale_engine::id::EventId;
 use onsale_engine::limits::{MAX_CAPACITY, MAX_MESSAGE_BYTES, MAX_RATE_PER_SECOND};
 use onsale_engine::runtime::{Refusal, SaleHandle};
+use onsale_engine::sale::draw::Draw;
 use onsale_engine::sale::{Command, Rejection, Reply, SalePhase, SteeringChange, SteeringView};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -65,8 +66,11 @@ async fn steer(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     let event = EventId(request.path_id("id")?);
     let sale = sales::of(&ctx.app, event)?;
     let after = if dry_run { would_be(&sale, &change)? } else { steered(&ctx, &sale, change).await? };
-    let config = sale.view().config().cloned().ok_or_else(Problem::not_found)?;
-    response::ok(&SteeredJson { event_id: event.to_string(), admission: AdmissionJson::new(&config, &after) })
+    let (config, draw) = {
+        let view = sale.view();
+        (view.config().cloned().ok_or_else(Problem::not_found)?, view.draw().map(Draw::view))
+    };
+    response::ok(&SteeredJson { event_id: event.to_string(), admission: AdmissionJson::new(&config, &after, draw) })
 }
 
 async fn steered(
@@ -100,6 +104,10 @@ fn steering_change(body: &Object<'_>, mistakes: &mut Mistakes) -> SteeringChange
     if message.is_some_and(|text| text.len() > MAX_MESSAGE_BYTES) {
         mistakes.add("message", format!("at most {MAX_MESSAGE_BYTES} bytes"));
     }
+    let reason = body.optional_text(mistakes, "reason", 1..=MAX_MESSAGE_BYTES);
+    if reason.is_some_and(|text| text.len() > MAX_MESSAGE_BYTES) {
+        mistakes.add("reason", format!("at most {MAX_MESSAGE_BYTES} bytes"));
+    }
     SteeringChange {
         rate_per_second: rate.and_then(|rate| u32::try_from(rate).ok()),
         // Absent is "as it is", null is "none".
@@ -107,6 +115,7 @@ fn steering_change(body: &Object<'_>, mistakes: &mut Mistakes) -> SteeringChange
         required: body.optional_boolean(mistakes, "required"),
         paused: body.optional_boolean(mistakes, "paused"),
         closed: body.optional_boolean(mistakes, "closed"),
+        reason: reason.map(Box::from),
         message: body.has("message").then(|| message.filter(|text| !text.is_empty()).map(Box::from)),
     }
 }

@@ -222,7 +222,7 @@ fn look(listeners: &mut [Listener], around: &Around) -> bool {
             gone = true;
             continue;
         };
-        if now.since(listener.heard_at) >= HEARD_EVERY.min(room.absent / 3) {
+        if now.since(listener.heard_at) >= HEARD_EVERY.min(room.rules.absent / 3) {
             crate::queue::hear(&around.sale, &place);
             listener.heard_at = now;
         }
@@ -294,7 +294,8 @@ mod tests {
             rate_per_second: 10,
             held_up: false,
             message: None,
-            absent: Duration::from_secs(300),
+            rules: crate::queue::place::tests::rules(),
+            incarnation: 0,
         };
         let told_at = NOW - Duration::from_secs(seconds);
         let line = Arc::new(Line::default());

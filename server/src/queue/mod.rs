@@ -1,9 +1,11 @@
 //! The waiting room over HTTP: enter, status, stream, leave. Reads come from the committed view and take no hop into
 //! the sale. Must never decide who is let in.
 
+mod draw;
 mod hub;
 mod place;
 
+pub use draw::{DrawJson, ProofJson, StepJson};
 pub use hub::Hubs;
 pub use place::{PlaceJson, Room};
 
@@ -12,7 +14,7 @@ use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId};
-use onsale_engine::runtime::SaleHandle;
+use onsale_engine::runtime::{Answer, Refusal, SaleHandle};
 use onsale_engine::sale::{Command, PlaceStatus, PlaceView, Reply};
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/queue/status", status).limited(Family::Status),
         Route::get("/api/v1/queue/stream", follow).limited(Family::Status),
         Route::delete("/api/v1/queue/leave", leave).limited(Family::Enter),
+        Route::get("/api/v1/queue/proof", draw::proof).limited(Family::Read),
+        Route::get("/api/v1/events/{id}/draw", draw::published).public(),
     ]
 }
 
@@ -37,6 +41,10 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
         return Err(mistakes.refuse());
     };
     let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event)?);
+    if let Some(place) = restored(&ctx, &sale, &request, buyer).await? {
+        let room = Room::of(event, &sale.view()).ok_or_else(Problem::not_found)?;
+        return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
+    }
     let answer = sale.ask(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     hear(&sale, &place);
@@ -45,8 +53,14 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
 }
 
 async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let sale = sale_of_query(&ctx, &request)?;
-    let (place, room) = look_up(&ctx, &sale, ctx.buyer()?)?;
+    let (sale, buyer) = (sale_of_query(&ctx, &request)?, ctx.buyer()?);
+    let (place, room) = match look_up(&ctx, &sale, buyer) {
+        Ok(found) => found,
+        Err(lost) => {
+            restored(&ctx, &sale, &request, buyer).await?.ok_or(lost)?;
+            look_up(&ctx, &sale, buyer)?
+        }
+    };
     hear(&sale, &place);
     response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
 }
@@ -79,6 +93,34 @@ async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (sale, buyer) = (ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?, ctx.buyer()?);
     sale.ask(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     Ok(response::no_content())
+}
+
+/// The place that the request's ticket puts its buyer back into, if they have none and the engine has lost it. A ticket
+/// that is forged, foreign, spent or of no use is as if there were none.
+///
+/// # Errors
+/// Those of a sale that takes no commands now: the ticket may be shown again.
+async fn restored(
+    ctx: &Context,
+    sale: &Arc<SaleHandle>,
+    request: &Request,
+    buyer: BuyerId,
+) -> Result<Option<PlaceView>, Problem> {
+    let Some(ticket) = request.header("x-queue-ticket") else { return Ok(None) };
+    let read = ctx.app.seals.read_place_ticket(ticket, sale.event(), buyer);
+    let fits = |(_, incarnation): &(_, u64)| *incarnation == sale.view().incarnation();
+    let Some((ordinal, _)) = read.filter(fits) else { return Ok(None) };
+    if !sale.view().restores(ordinal) || sale.view().is_in_room(buyer) {
+        return Ok(None);
+    }
+    match sale.ask(Command::Restore { buyer, ordinal }, ctx.deadline).await {
+        Ok(Answer { reply: Reply::Place(place), .. }) => {
+            hear(sale, &place);
+            Ok(Some(place))
+        }
+        Ok(_) | Err(Refusal::Rejected(_) | Refusal::QueuedElsewhere) => Ok(None),
+        Err(refusal) => Err(sales::refused(refusal)),
+    }
 }
 
 fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandle>, Problem> {

@@ -4,21 +4,9 @@
 use crate::auth::Seals;
 use crate::time::rfc3339;
 use onsale_engine::id::{EventId, Slot};
-use onsale_engine::sale::{PlaceStatus, PlaceView, Sale};
+use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale};
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
-use std::time::Duration;
-
-/// Reads of the waiting room that polling may cost in a second, all buyers of an event together.
-const POLLS_PER_SECOND: u64 = 10_000;
-/// The shortest pause between two polls, unless buyers have to be heard more often.
-const POLL_MIN_SECONDS: u64 = 2;
-/// The longest: beyond it people think that the page has died.
-const POLL_MAX_SECONDS: u64 = 15;
-/// A waiting buyer is asked to speak up this many times before silence counts as absence.
-const POLLS_BEFORE_ABSENT: u64 = 3;
-
-const _: () = assert!(POLL_MIN_SECONDS <= POLL_MAX_SECONDS);
 
 /// What everyone in one waiting room has in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +21,10 @@ pub struct Room {
     pub held_up: bool,
     /// What an operator, or the state of the seats, has to say.
     pub message: Option<Box<str>>,
-    /// How long a waiting buyer may be silent.
-    pub absent: Duration,
+    /// The room's rules.
+    pub rules: AdmissionConfig,
+    /// What tells this line from one of another journal: tickets name it.
+    pub incarnation: u64,
 }
 
 impl Room {
@@ -53,15 +43,15 @@ impl Room {
             rate_per_second: steering.rate_per_second,
             held_up: steering.paused || steering.closed || sold_out.is_some(),
             message: steering.message.or(sold_out),
-            absent: config.admission.absent,
+            rules: config.admission.clone(),
+            incarnation: sale.incarnation(),
         })
     }
 
     /// How soon a buyer should ask again, so that all of them together stay within the budget of reads.
     #[must_use]
     pub fn poll_after_seconds(&self, total_in_queue: u64) -> u64 {
-        let fair = total_in_queue.div_ceil(POLLS_PER_SECOND).clamp(POLL_MIN_SECONDS, POLL_MAX_SECONDS);
-        fair.min(self.absent.as_secs() / POLLS_BEFORE_ABSENT).max(1)
+        self.rules.poll_after(total_in_queue).as_secs()
     }
 }
 
@@ -106,7 +96,7 @@ impl<'a> PlaceJson<'a> {
             total_in_queue: total,
             token: until.map(|(slot, ends)| seals.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
             token_expires_at: until.map(|(_, ends)| rfc3339(ends)),
-            ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, 0)),
+            ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
             poll_after_seconds: room.poll_after_seconds(total),
             message: room.message.as_deref().filter(|_| in_line),
         }
@@ -121,14 +111,28 @@ fn estimate(room: &Room, rank: u64, now: Timestamp) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::queue) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
     use onsale_engine::id::{BuyerId, Ordinal};
     use serde_json::{Value, json};
+    use std::time::Duration;
     use uuid::Uuid;
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_308_000);
+
+    pub(in crate::queue) fn rules() -> AdmissionConfig {
+        AdmissionConfig {
+            required: true,
+            rate_per_second: 10,
+            capacity: 50_000,
+            active_limit: None,
+            token: Duration::from_secs(600),
+            absent: Duration::from_secs(300),
+            draw: false,
+            room_opens_at: None,
+        }
+    }
 
     fn room() -> Room {
         Room {
@@ -137,7 +141,8 @@ mod tests {
             rate_per_second: 10,
             held_up: false,
             message: None,
-            absent: Duration::from_secs(300),
+            rules: rules(),
+            incarnation: 0,
         }
     }
 
@@ -179,7 +184,8 @@ mod tests {
     #[test]
     fn polling_stays_within_its_budget_and_within_the_silence_allowed() {
         let check = |total: u64, absent: u64, expected: u64| {
-            let room = Room { absent: Duration::from_secs(absent), ..room() };
+            let rules = AdmissionConfig { absent: Duration::from_secs(absent), ..rules() };
+            let room = Room { rules, ..room() };
             assert_eq!(room.poll_after_seconds(total), expected, "{total} waiting, {absent} s of silence");
         };
         check(0, 300, 2);

@@ -1,10 +1,12 @@
 //! One event: its journal replayed from genesis, and everything else that is stored of it held against that.
 
+use super::draw::DrawCheck;
 use onsale_adapters::sqlite::{DataDir, ProjectedRows, SqliteReader, projected_rows};
 use onsale_engine::id::{EventId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::rows::{Before, Changes, PaymentRecord, SeatStatus};
 use onsale_engine::ports::{JournalReader, ReadError};
+use onsale_engine::sale::draw::{Draw, DrawView};
 use onsale_engine::sale::{Entry, ReservationView, Sale, SeatCounts};
 use std::convert::Infallible;
 use std::fmt;
@@ -28,6 +30,8 @@ pub enum Fault {
     Snapshot(String),
     /// A table does not hold what the facts up to its checkpoint say.
     Table(String),
+    /// The draw is not what its seed, its cohort and its commitment make it.
+    Draw(String),
     /// Something could not be read, so that nothing is known of it.
     Unread(String),
 }
@@ -39,6 +43,7 @@ impl fmt::Display for Fault {
             Self::Invariant(what) => write!(f, "an invariant is broken: {what}"),
             Self::Snapshot(what) => write!(f, "the snapshot differs: {what}"),
             Self::Table(what) => write!(f, "the tables differ: {what}"),
+            Self::Draw(what) => write!(f, "the draw does not hold: {what}"),
             Self::Unread(what) => write!(f, "it could not be read: {what}"),
         }
     }
@@ -65,6 +70,8 @@ pub struct EventReport {
     pub reservations: usize,
     /// Payments that were ever opened.
     pub payments: usize,
+    /// The draw as far as it is, where there is one.
+    pub draw: Option<DrawView>,
     /// What is wrong.
     pub faults: Vec<Fault>,
 }
@@ -96,6 +103,7 @@ pub(super) fn check(
         seats: replay.sale.counts(),
         reservations: replay.changes.reservations.len(),
         payments: replay.changes.payments.len(),
+        draw: replay.sale.draw().map(Draw::view),
         faults: replay.faults,
     }
 }
@@ -120,6 +128,7 @@ struct Replay {
     event: EventId,
     sale: Sale,
     changes: Changes,
+    draw: DrawCheck,
     /// Whether the journal was read to its end.
     is_whole: bool,
     faults: Vec<Fault>,
@@ -127,12 +136,14 @@ struct Replay {
 
 impl Replay {
     fn new(event: EventId) -> Self {
-        Self { event, sale: Sale::new(), changes: Changes::default(), is_whole: false, faults: Vec::new() }
+        let (changes, draw) = (Changes::default(), DrawCheck::default());
+        Self { event, sale: Sale::new(), changes, draw, is_whole: false, faults: Vec::new() }
     }
 
     /// Replays, and stops by at the tables' checkpoint to compare them with the rows as they must be there.
     fn run(&mut self, reader: &SqliteReader, tables: Option<&ProjectedRows>, each: &mut dyn FnMut(EventId, &Entry)) {
-        let (sale, changes, mut differences) = (&mut self.sale, &mut self.changes, None);
+        let (sale, changes, draw) = (&mut self.sale, &mut self.changes, &mut self.draw);
+        let mut differences = None;
         let event = self.event;
         let compare = |sale: &Sale, changes: &Changes| {
             let tables = tables.filter(|tables| tables.checkpoint == sale.seq())?;
@@ -143,10 +154,13 @@ impl Replay {
             let Ok(()) = changes.fold(event, &entry, &mut Nothing);
             changes.notices.clear();
             each(event, &entry);
+            draw.before(sale, &entry);
             sale.apply(&entry);
+            draw.after(sale, &entry);
             differences = differences.take().or_else(|| compare(sale, changes));
         });
         self.is_whole = read.is_ok();
+        self.faults.extend(std::mem::take(&mut self.draw.faults).into_iter().map(Fault::Draw));
         match read {
             Ok(()) => {}
             Err(ReadError::Damaged { seq, reason, .. }) => self.faults.push(Fault::Row { seq, reason }),

@@ -2,6 +2,7 @@
 //! fact readable), replays it, and holds against it the invariants, the snapshots, and the tables written behind.
 //! Takes the directory's lock, so never beside a running server; must never mend anything.
 
+mod draw;
 mod event;
 mod table;
 
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
+pub use draw::check_proof;
 pub use event::{EventReport, Fault};
 
 /// What was found in a data directory.
@@ -71,6 +74,34 @@ pub struct Output {
     /// Before it, print every fact, one JSON object a line.
     #[arg(long)]
     facts: bool,
+    /// Tell what each draw has published, and fail if the event that is named has none.
+    #[arg(long, value_name = "EVENT", num_args = 0..=1, require_equals = true)]
+    draw: Option<Option<Uuid>>,
+}
+
+/// Checks a buyer's proof, as `GET /queue/proof` answers it, against nothing but itself. Ends with 0 when it holds, 1
+/// when it does not, 2 when there is none in the file.
+#[must_use]
+pub fn run_proof(path: &Path) -> ExitCode {
+    let (mut out, mut trouble) = (io::stdout().lock(), io::stderr());
+    match check_proof(path) {
+        Ok((proof, wrong)) if wrong.is_empty() => {
+            let rank = proof.drawn_rank.map_or_else(|| "not drawn yet".to_owned(), |rank| format!("drawn {rank}."));
+            let (buyer, index, draw) = (&proof.buyer_id, proof.index + 1, &proof.draw);
+            let (cohort, root) = (draw.cohort.unwrap_or_default(), draw.root.as_deref().unwrap_or_default());
+            let _ = writeln!(out, "{buyer} came {index}. of {cohort}, {rank} The proof holds for the root {root}");
+            ExitCode::SUCCESS
+        }
+        Ok((_, wrong)) => {
+            wrong.iter().for_each(|what| drop(writeln!(out, "{what}")));
+            let _ = writeln!(out, "the proof does NOT hold");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            let _ = writeln!(trouble, "onsale verify: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// Checks the data directory at `path` and prints a table, or one JSON object. Ends with 0 when nothing is wrong, 1
@@ -97,12 +128,19 @@ fn checked(path: &Path, output: &Output, out: &mut dyn Write) -> Result<bool, St
         }
     });
     let report = report.map_err(|error| error.to_string())?;
-    let printed = written.and_then(|()| print(&report, output.json, out)).and_then(|()| out.flush());
-    printed.map(|()| report.is_good()).map_err(|error| error.to_string())
+    let draws = output.draw.is_some();
+    let printed = written.and_then(|()| print(&report, output.json, draws, out)).and_then(|()| out.flush());
+    printed.map_err(|error| error.to_string())?;
+    if let Some(event) = output.draw.flatten()
+        && !report.events.iter().any(|one| one.event == EventId(event) && one.draw.is_some())
+    {
+        return Err(format!("there is no draw of event {event}"));
+    }
+    Ok(report.is_good())
 }
 
-fn print(report: &Report, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
-    if as_json { writeln!(out, "{}", table::json(report)) } else { table::print(report, out) }
+fn print(report: &Report, as_json: bool, draws: bool, out: &mut dyn Write) -> io::Result<()> {
+    if as_json { writeln!(out, "{}", table::json(report)) } else { table::print(report, draws, out) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What `onsale verify` prints: a table for people, one JSON object for machines.
 
-use super::{EventReport, Report};
+use super::{EventReport, Report, draw};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -21,7 +21,7 @@ const HEADS: [&str; 12] = [
 /// Characters of the chain's head in the table; the JSON has all of them.
 const HEAD_CHARS: usize = 16;
 
-pub(super) fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn print(report: &Report, draws: bool, out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<[String; HEADS.len()]> = report.events.iter().map(cells).collect();
     let widths: Vec<usize> = (0..HEADS.len())
         .map(|column| rows.iter().map(|row| row[column].len()).chain([HEADS[column].len()]).max().unwrap_or(0))
@@ -39,6 +39,11 @@ pub(super) fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", line(HEADS.to_vec()))?;
     for row in &rows {
         writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
+    }
+    for event in report.events.iter().filter(|_| draws) {
+        if let Some(view) = &event.draw {
+            writeln!(out, "draw of event {}: {}", event.event, draw::told(view))?;
+        }
     }
     for event in &report.events {
         for fault in &event.faults {
@@ -87,6 +92,7 @@ pub(super) fn json(report: &Report) -> Value {
             },
             "reservations": event.reservations,
             "payments": event.payments,
+            "draw": event.draw.map(|view| draw::json(event.event, view)),
             "good": event.faults.is_empty(),
             "faults": event.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })

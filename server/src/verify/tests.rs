@@ -106,7 +106,7 @@ fn only_fault(report: &Report) -> &Fault {
 
 fn text(report: &Report, as_json: bool) -> String {
     let mut out = Vec::new();
-    print(report, as_json, &mut out).unwrap();
+    print(report, as_json, true, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -129,7 +129,7 @@ async fn a_directory_that_a_server_left_is_good() {
 #[tokio::test]
 async fn every_fact_can_be_read_by_a_human() {
     let data = data().await;
-    let (mut out, output) = (Vec::new(), Output { json: true, facts: true });
+    let (mut out, output) = (Vec::new(), Output { json: true, facts: true, draw: None });
     assert_eq!(checked(data.path(), &output, &mut out), Ok(true));
     let lines: Vec<Value> =
         out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();

@@ -7,6 +7,7 @@ mod catalogue;
 mod config;
 mod contention;
 mod demo;
+mod draw;
 mod harness;
 mod lifecycle;
 mod limits;

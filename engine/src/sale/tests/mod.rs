@@ -6,6 +6,7 @@ mod admission;
 mod best_seats;
 mod buyer;
 mod cancelling;
+mod draw;
 mod keys;
 mod late_money;
 
@@ -18,3 +19,4 @@ mod room;
 mod seats;
 mod slots;
 mod stage;
+mod tickets;

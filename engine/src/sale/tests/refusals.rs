@@ -14,16 +14,16 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::SeatNotFound => 4,
         Rejection::CategoryNotFound => 5,
         Rejection::NoSlot => 6,
-        Rejection::SaleNotOpen => 7,
-        Rejection::SaleClosed => 8,
-        Rejection::SaleStarted => 9,
-        Rejection::HasReservations => 10,
-        Rejection::QueueFull => 11,
-        Rejection::NotPending => 12,
-        Rejection::HoldExpired => 13,
-        Rejection::PaymentInProgress => 14,
-        Rejection::AmountMismatch => 15,
-        Rejection::PaymentDeclined => 16,
+        Rejection::TicketSpent => 7,
+        Rejection::SaleNotOpen => 8,
+        Rejection::SaleClosed => 9,
+        Rejection::SaleStarted => 10,
+        Rejection::HasReservations => 11,
+        Rejection::QueueFull => 12,
+        Rejection::NotPending => 13,
+        Rejection::HoldExpired => 14,
+        Rejection::PaymentInProgress => 15,
+        Rejection::AmountMismatch => 16,
         Rejection::NotCancellable => 17,
         Rejection::CancellationClosed => 18,
         Rejection::SeatLimitExceeded { .. } => 19,
@@ -52,6 +52,7 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::SeatNotFound,
         Rejection::CategoryNotFound,
         Rejection::NoSlot,
+        Rejection::TicketSpent,
         Rejection::SaleNotOpen,
         Rejection::SaleClosed,
         Rejection::SaleStarted,
@@ -61,7 +62,6 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::HoldExpired,
         Rejection::PaymentInProgress,
         Rejection::AmountMismatch,
-        Rejection::PaymentDeclined,
         Rejection::NotCancellable,
         Rejection::CancellationClosed,
         Rejection::SeatLimitExceeded { limit: 1, has: 1 },
@@ -95,7 +95,7 @@ fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [0, 4, 6, 8, 19, 20, 21], "{told:?}");
+    assert_eq!(order, [0, 4, 6, 9, 19, 20, 21], "{told:?}");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn so_is_a_change() {
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 4, 13, 14, 19, 20, 21], "{told:?}");
+    assert_eq!(order, [2, 4, 14, 15, 19, 20, 21], "{told:?}");
 }
 
 #[test]
@@ -131,5 +131,5 @@ fn and_a_confirmation() {
     stage.unattended_at("10:01:00");
     told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 3, 13, 15], "{told:?}");
+    assert_eq!(order, [2, 3, 14, 16], "{told:?}");
 }

@@ -6,6 +6,7 @@ use super::buyer::Buyer;
 use crate::id::{BuyerId, Epoch, PaymentId, PlanHash, ReservationId, SeatIndex};
 use crate::money::Amount;
 use crate::plan::{Category, Plan, PlanDraft, RowDraft, SeatDraft, SectionDraft};
+use crate::sale::draw::DrawSeed;
 use crate::sale::{
     AdmissionConfig, ChargeOutcome, Command, Entry, Fact, PaymentStatus, Rejection, Reply, ReservationStatus,
     ReservationView, Sale, SaleConfig, Seats, Steering, SteeringChange,
@@ -158,6 +159,10 @@ impl Stage {
         let decision = self.sale.decide(command, self.now, self.epoch)?;
         for fact in decision.facts {
             self.happens(fact);
+        }
+        if self.sale.wants_seed() {
+            let seed = DrawSeed([self.next().into_bytes(), self.next().into_bytes()].concat().try_into().unwrap());
+            self.tell(&Command::CommitDraw { seed })?;
         }
         assert_eq!(self.sale.check_invariants(), Vec::<String>::new(), "after {command:?}");
         let snapshot = self.sale.snapshot();

@@ -2,6 +2,7 @@
 
 use super::house::{House, buyer, event, reservation, until};
 use onsale_engine::id::{Ordinal, SeatIndex, Seq};
+use onsale_engine::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
 use onsale_engine::ports::records::Records;
 use onsale_engine::runtime::Refusal;
 use onsale_engine::sale::{Command, Fact, PaymentStatus, PlaceStatus, ReservationStatus};
@@ -40,7 +41,7 @@ fn ordinals_are_not_issued_twice_across_a_crash() {
         _ => None,
     };
     let issued: Vec<Ordinal> = house.entries().iter().filter_map(ordinal).collect();
-    assert_eq!(issued, [Ordinal(1), Ordinal(4097)]);
+    assert_eq!(issued, [Ordinal(1), Ordinal(ORDINAL_BLOCK + LOST_ORDINALS + 1)]);
 }
 
 #[test]

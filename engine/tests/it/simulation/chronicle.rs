@@ -3,6 +3,7 @@
 
 use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex};
 use onsale_engine::limits::KEY_REMEMBERED_FOR;
+use onsale_engine::sale::draw::{DrawHash, DrawSeed, cohort_root};
 use onsale_engine::sale::{Entry, Fact, PaymentStatus, PlaceStatus, RememberedAnswer, ReservationStatus, Sale};
 use onsale_engine::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,9 @@ pub enum Stands {
     Expired,
 }
 
+/// A cohort in the order of its arrival, and its root.
+type Frozen = (DrawHash, Vec<(Ordinal, BuyerId)>);
+
 #[derive(Default)]
 pub struct Chronicle {
     pub owners: BTreeMap<SeatIndex, ReservationId>,
@@ -43,6 +47,9 @@ pub struct Chronicle {
     ordinals: BTreeSet<Ordinal>,
     keys: BTreeMap<u128, Timestamp>,
     tickets: BTreeSet<u64>,
+    /// The seed, and the cohort with its root once it is frozen.
+    draw: Option<(DrawSeed, Option<Frozen>)>,
+    drawn: bool,
     pub dues: Vec<Timestamp>,
     rate: usize,
     limit: Option<u64>,
@@ -71,6 +78,14 @@ impl Chronicle {
             Fact::OrdinalsReserved { first, .. } => {
                 assert!(self.ordinals.last().is_none_or(|last| last < first), "a block begins after the last");
             }
+            Fact::DrawCommitted { seed, commitment } => {
+                assert!(self.draw.is_none(), "a second seed");
+                assert_eq!(seed.commitment(), *commitment);
+                self.draw = Some((*seed, None));
+            }
+            Fact::CohortFrozen { root, size } => self.freeze(*root, *size),
+            Fact::Drawn { seed } => self.draw_order(*seed),
+            Fact::Restored { .. } => panic!("no journal was put back, so no ticket restores anything"),
             Fact::Entered { .. }
             | Fact::Left { .. }
             | Fact::Admitted { .. }
@@ -84,6 +99,29 @@ impl Chronicle {
             | Fact::RefundOrdered { .. }
             | Fact::PaymentRefunded { .. } => self.move_money(&entry.fact),
             fact => self.move_seats(fact),
+        }
+    }
+
+    fn freeze(&mut self, root: DrawHash, size: u64) {
+        let cohort: Vec<(Ordinal, BuyerId)> = self.line();
+        let Some((_, frozen @ None)) = &mut self.draw else { panic!("frozen twice, or without a seed") };
+        assert_eq!((root, size), (cohort_root(cohort.iter().map(|(_, buyer)| *buyer)), cohort.len() as u64));
+        *frozen = Some((root, cohort));
+    }
+
+    /// Whoever still waits of the cohort stands in the order of the lots, where the cohort stood.
+    fn draw_order(&mut self, seed: DrawSeed) {
+        assert!(!std::mem::replace(&mut self.drawn, true), "drawn twice");
+        let Some((committed, Some((root, cohort)))) = &self.draw else { panic!("drawn before it was frozen") };
+        assert_eq!(seed, *committed);
+        let mut order: Vec<_> = cohort.iter().map(|(_, buyer)| (seed.lot(*root, *buyer), *buyer)).collect();
+        order.sort_unstable();
+        let moves: Vec<_> = cohort.iter().map(|(place, _)| *place).zip(order).collect();
+        let arrived: BTreeMap<BuyerId, Ordinal> = cohort.iter().map(|(place, buyer)| (*buyer, *place)).collect();
+        for (place, (_, buyer)) in moves {
+            if self.places.get(&buyer) == Some(&Stands::Waiting(arrived[&buyer])) {
+                self.places.insert(buyer, Stands::Waiting(place));
+            }
         }
     }
 
@@ -205,6 +243,7 @@ impl Chronicle {
                 self.places.remove(buyer);
             }
             Fact::Admitted { buyer, slot, due, .. } => {
+                assert!(self.draw.is_none() || self.drawn, "nobody is admitted before the draw");
                 let first = self.waiting().first().copied();
                 assert_eq!(first, Some(*buyer), "the first in line is admitted, once");
                 let active = self.places.values().filter(|place| **place == Stands::Active).count() as u64;
@@ -229,14 +268,22 @@ impl Chronicle {
         }
     }
 
+    pub fn is_drawn(&self) -> bool {
+        self.drawn
+    }
+
     pub fn waiting(&self) -> Vec<BuyerId> {
+        self.line().into_iter().map(|(_, buyer)| buyer).collect()
+    }
+
+    fn line(&self) -> Vec<(Ordinal, BuyerId)> {
         let waiting = |(buyer, place): (&BuyerId, &Stands)| match place {
             Stands::Waiting(ordinal) => Some((*ordinal, *buyer)),
             Stands::Active | Stands::Expired => None,
         };
         let mut line: Vec<_> = self.places.iter().filter_map(waiting).collect();
         line.sort_unstable();
-        line.into_iter().map(|(_, buyer)| buyer).collect()
+        line
     }
 
     /// A sale shows exactly what is written.
@@ -267,6 +314,9 @@ impl Chronicle {
                         Stands::Waiting(_),
                         Some(PlaceStatus::PreQueue { rank: Some(rank) } | PlaceStatus::Waiting { rank }),
                     ) => line[rank as usize - 1] == *buyer,
+                    (Stands::Waiting(_), Some(PlaceStatus::PreQueue { rank: None })) => {
+                        self.draw.is_some() && !self.drawn
+                    }
                     (Stands::Active, Some(PlaceStatus::Active { .. } | PlaceStatus::Expired)) => true,
                     (Stands::Expired, Some(PlaceStatus::Expired) | None) => true,
                     (Stands::Waiting(_) | Stands::Active | Stands::Expired, _) => false,

@@ -8,6 +8,7 @@ use super::journal::{Append, Journal};
 use super::provider::Provider;
 use onsale_engine::fakes::{small_config, small_plan};
 use onsale_engine::id::{BuyerId, Epoch, PaymentId, ReservationId};
+use onsale_engine::sale::draw::DrawSeed;
 use onsale_engine::sale::{
     ChargeOutcome, Command, Decision, Entry, Fact, PlaceStatus, Reply, ReservationStatus, Sale, SaleConfig,
 };
@@ -35,6 +36,8 @@ pub struct Told {
     pub refunded: u64,
     pub late_money: u64,
     pub cancelled_sales: u64,
+    pub draws: u64,
+    pub drawn_buyers: u64,
 }
 
 impl Told {
@@ -53,6 +56,8 @@ impl Told {
         self.refunded += other.refunded;
         self.late_money += other.late_money;
         self.cancelled_sales += other.cancelled_sales;
+        self.draws += other.draws;
+        self.drawn_buyers += other.drawn_buyers;
     }
 
     /// Everything that can go wrong went wrong somewhere, and most things went well.
@@ -69,6 +74,8 @@ impl Told {
             self.refunded,
             self.late_money,
             self.cancelled_sales,
+            self.draws,
+            self.drawn_buyers,
         ]
         .into_iter()
         .all(|count| count > 100)
@@ -119,6 +126,7 @@ fn rules(chance: &mut Chance, now: Timestamp) -> SaleConfig {
     config.admission.active_limit = chance.percent(50).then(|| chance.within(1..5));
     config.admission.token = Duration::from_secs(chance.within(10..600));
     config.admission.capacity = chance.within(3..10);
+    config.admission.draw = chance.percent(40);
     config
 }
 
@@ -148,6 +156,12 @@ impl World {
             told: Told::default(),
         };
         world.handle(&Command::Configure { config, plan: small_plan(3, 8), by: admin() });
+        if world.sale.wants_seed() {
+            let bits: [u64; 4] = std::array::from_fn(|_| world.chance.next());
+            let mut seed = [0; 32];
+            seed.chunks_mut(8).zip(bits).for_each(|(bytes, bits)| bytes.copy_from_slice(&bits.to_be_bytes()));
+            world.handle(&Command::CommitDraw { seed: DrawSeed(seed) });
+        }
         assert!(world.journal.write(&world.batch));
         world.publish();
         world.answer();
@@ -273,6 +287,8 @@ impl World {
                 Fact::ReservationConfirmed { .. } => self.told.confirmed += 1,
                 Fact::PaymentRefunded { .. } => self.told.refunded += 1,
                 Fact::SaleCancelled { .. } => self.told.cancelled_sales += 1,
+                Fact::CohortFrozen { size, .. } => self.told.drawn_buyers += size,
+                Fact::Drawn { .. } => self.told.draws += 1,
                 _ => {}
             }
         }
@@ -304,6 +320,7 @@ impl World {
             }
             Reply::Payment(view) => assert!(written.payments.contains_key(&view.id), "an answered payment is written"),
             Reply::Place(place) => match (place.ordinal, written.places.get(&place.buyer)) {
+                (Some(_), Some(Stands::Waiting(_))) if written.is_drawn() => {}
                 (Some(ordinal), Some(Stands::Waiting(stands))) => {
                     assert!(ordinal <= *stands, "the place or a later one")
                 }

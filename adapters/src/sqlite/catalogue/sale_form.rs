@@ -1,6 +1,7 @@
 //! The stored form of a sale's rules beside its event: one versioned JSON document. It changes only with its
 //! version, and every earlier version stays readable; samples are kept in the tests.
 
+use super::super::library::Failure;
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
 use onsale_engine::time::Timestamp;
@@ -9,11 +10,6 @@ use std::time::Duration;
 
 /// The version that is written.
 const VERSION: u32 = 1;
-
-/// Why a stored form cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-#[error("the rules of a sale cannot be kept or read: {0}")]
-pub(crate) struct SaleFormError(String);
 
 /// Times and durations in microseconds, amounts in minor units.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +40,7 @@ struct StoredAdmission {
     room_opens_at: Option<i64>,
 }
 
-pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
+pub(super) fn write(sale: &SaleConfig) -> Result<String, Failure> {
     let stored = StoredSale {
         version: VERSION,
         sale_starts_at: sale.sale_starts_at.0,
@@ -66,11 +62,11 @@ pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
             room_opens_at: sale.admission.room_opens_at.map(|at| at.0),
         },
     };
-    serde_json::to_string(&stored).map_err(|error| SaleFormError(error.to_string()))
+    serde_json::to_string(&stored).map_err(|error| Failure::new(error.to_string()))
 }
 
-pub(crate) fn read(text: &str) -> Result<SaleConfig, SaleFormError> {
-    let damaged = |reason: &str| SaleFormError(reason.to_owned());
+pub(super) fn read(text: &str) -> Result<SaleConfig, Failure> {
+    let damaged = |reason: &str| Failure::new(format!("the rules of a sale cannot be read: {reason}"));
     let stored: StoredSale = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
     if stored.version != VERSION {
         return Err(damaged("they are of a later version"));
