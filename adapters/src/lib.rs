@@ -8,12 +8,18 @@ pub mod chain;
 pub mod clock;
 mod document;
 mod outbox_form;
+mod plan_cache;
 mod plan_form;
+pub mod postgres;
 pub mod pretix;
+#[cfg(feature = "private-postgres")]
+pub mod private_postgres;
+mod sale_form;
 pub mod simulated;
 pub mod sqlite;
 pub mod stored;
 pub mod template;
+mod walk;
 mod words;
 
 pub use document::FieldMistake;

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Bytes read at a time at the least.
 const READ_BYTES: usize = 4096;
@@ -44,9 +44,29 @@ impl Connection {
     /// # Errors
     /// As the operating system says.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::open_from(None, address).await
+    }
+
+    /// Connects from an address of this machine, or from whichever it likes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub async fn open_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<Self> {
+        let stream = match source {
+            Some(source) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                socket.bind(SocketAddr::new(source, 0))?;
+                socket.connect(address).await?
+            }
+            None => TcpStream::connect(address).await?,
+        };
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(READ_BYTES) })
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Lets go of the memory of the last answer: for a socket that is not used for a while.
+    pub fn shrink(&mut self) {
+        self.buffer = Vec::new();
     }
 
     /// Sends a whole request and reads the whole answer. Not cancel safe: throw the connection away then.

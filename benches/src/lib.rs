@@ -1,4 +1,4 @@
-//! Tools that drive a whole server from outside: `kill -9` under load, and the pieces that they share.
+//! Tools that drive a whole server from outside: load, `kill -9` under load, comparisons, and the pieces that they share.
 //! Sees every other crate; must never be needed by one.
 
 pub mod built;
@@ -7,6 +7,7 @@ pub mod crash;
 pub mod growth;
 pub mod http1;
 pub mod in_process;
+pub mod load;
 pub mod machine;
 pub mod process;
 pub mod scene;

@@ -60,15 +60,35 @@ pub fn processor_time(process: u32) -> io::Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
+/// Bytes of a process that lie in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At the most so far.
+    pub peak: u64,
+}
+
+/// Bytes of a process that lie in memory, now and at the most.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn memory(process: u32) -> io::Result<Memory> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc tells no {name}")))
+    };
+    Ok(Memory { resident: bytes("VmRSS")?, peak: bytes("VmHWM")? })
+}
+
 /// Bytes of this process that lie in memory.
 ///
 /// # Errors
 /// When `/proc` does not tell.
 pub fn resident_bytes() -> io::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("/proc/self/status has no VmRSS"))
+    Ok(memory(std::process::id())?.resident)
 }
 
 #[cfg(test)]
@@ -81,6 +101,7 @@ mod tests {
         let (name, cores) = processor();
         assert!(!name.is_empty() && cores > 0);
         assert!(resident_bytes().unwrap() > 100_000);
+        assert!(memory(std::process::id()).unwrap().peak > 100_000);
         assert!(processor_time(std::process::id()).unwrap() < Duration::from_secs(3600));
         let dir = tempfile::tempdir().unwrap();
         let latency = sync_latency(dir.path(), 5).unwrap();

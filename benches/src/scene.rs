@@ -90,7 +90,13 @@ impl Scene {
     /// A stage on the server behind `client`, which must sign with [`JWT_SECRET`].
     #[must_use]
     pub fn new(client: Client) -> Self {
-        let tokens = AccessTokens::new(JWT_SECRET.as_bytes(), Revoked::default());
+        Self::signed(client, JWT_SECRET.as_bytes())
+    }
+
+    /// A stage on the server behind `client`, which signs with `secret`.
+    #[must_use]
+    pub fn signed(client: Client, secret: &[u8]) -> Self {
+        let tokens = AccessTokens::new(secret, Revoked::default());
         let admin = mint(&tokens, buyer(u64::MAX), Role::Admin);
         Self { client, tokens, admin }
     }
@@ -125,7 +131,7 @@ impl Scene {
     /// # Errors
     /// [`SceneError`].
     pub async fn open_event(&self, hall: &Hall) -> Result<String, SceneError> {
-        self.event(hall, json!({ "required": false })).await
+        self.event(hall, opened(), json!({ "required": false })).await
     }
 
     /// An event that is on sale now, with a line that hardly moves.
@@ -134,14 +140,18 @@ impl Scene {
     /// [`SceneError`].
     pub async fn queued_event(&self, hall: &Hall) -> Result<String, SceneError> {
         let slow = json!({ "required": true, "ratePerSecond": 1, "capacity": 10_000_000, "tokenSeconds": 86_400, "absentSeconds": 86_400 });
-        self.event(hall, slow).await
+        self.event(hall, opened(), slow).await
     }
 
-    async fn event(&self, hall: &Hall, admission: Value) -> Result<String, SceneError> {
+    /// An event whose sale opens then, with these rules of admission.
+    ///
+    /// # Errors
+    /// [`SceneError`].
+    pub async fn event(&self, hall: &Hall, opens: jiff::Timestamp, admission: Value) -> Result<String, SceneError> {
         let at = |hours: i64| (jiff::Timestamp::now() + hours.hours()).to_string();
         let event = json!({
             "title": "Load", "artist": "The Loaders", "hallId": hall.id, "currency": "KRW",
-            "startsAt": at(24 * 30), "endsAt": at(24 * 30 + 3), "saleStartsAt": at(-1), "saleEndsAt": at(24 * 20),
+            "startsAt": at(24 * 30), "endsAt": at(24 * 30 + 3), "saleStartsAt": opens.to_string(), "saleEndsAt": at(24 * 20),
             "prices": if hall.rows > 1 { json!({ "VIP": 150_000, "S": 66_000 }) } else { json!({ "VIP": 150_000 }) },
             "maxSeatsPerBuyer": SEATS_PER_BUYER, "holdSeconds": 3600, "admission": admission,
         });
@@ -157,13 +167,26 @@ impl Scene {
         Err(SceneError(format!("{path}: {}: {}", answer.status, String::from_utf8_lossy(&answer.body))))
     }
 
+    /// An event, as anybody may read it.
+    ///
+    /// # Errors
+    /// [`SceneError`], also when there is no such event.
+    pub async fn read_event(&self, event: &str) -> Result<Value, SceneError> {
+        let answer = self.client.send(&Call::get(format!("/api/v1/events/{event}"))).await;
+        let answer = answer.map_err(|error| SceneError(format!("event {event}: {error}")))?;
+        if answer.status == 200 {
+            Ok(answer.json())
+        } else {
+            Err(SceneError(format!("event {event}: {}", answer.code())))
+        }
+    }
+
     /// Seats of an event that are held, as anybody may read.
     ///
     /// # Errors
     /// [`SceneError`].
     pub async fn held(&self, event: &str) -> Result<u64, SceneError> {
-        let answer = self.client.send(&Call::get(format!("/api/v1/events/{event}"))).await;
-        let json = answer.map_err(|error| SceneError(format!("event {event}: {error}")))?.json();
+        let json = self.read_event(event).await?;
         json["seats"]["held"].as_u64().ok_or_else(|| SceneError(format!("event {event} tells no seats: {json}")))
     }
 
@@ -183,6 +206,11 @@ impl Scene {
 fn mint(tokens: &AccessTokens, buyer: BuyerId, role: Role) -> String {
     let now = Timestamp(jiff::Timestamp::now().as_microsecond());
     tokens.mint(buyer, role, now).map(|minted| minted.token).unwrap_or_default()
+}
+
+/// When a sale has opened that is on now.
+fn opened() -> jiff::Timestamp {
+    jiff::Timestamp::now() - 1.hour()
 }
 
 fn id(made: &Value) -> String {

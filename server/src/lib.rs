@@ -15,7 +15,7 @@ pub mod idempotency;
 pub mod limits;
 mod logging;
 pub mod metrics;
-mod open_files;
+pub mod open_files;
 pub mod operators;
 pub mod payments;
 pub mod queue;

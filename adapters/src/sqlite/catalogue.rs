@@ -3,7 +3,6 @@
 
 mod events;
 mod halls;
-mod sale_form;
 mod venues;
 
 use super::answers;

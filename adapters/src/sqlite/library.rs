@@ -3,6 +3,7 @@
 //! but SQL is done.
 
 use super::data_dir::{DataDir, OpenError};
+use crate::sale_form::SaleFormError;
 use onsale_engine::ports::StoreError;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -42,6 +43,12 @@ impl Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<SaleFormError> for Failure {
+    fn from(error: SaleFormError) -> Self {
         Self(error.to_string())
     }
 }

@@ -1,30 +1,20 @@
-//! Port `Plans` on SQLite: compiled plans by their hash, each compiled once and shared. Keeps the few latest alive;
-//! all others live as long as a sale uses them.
+//! Port `Plans` on SQLite: compiled plans by their hash, each compiled once and shared.
 
 use super::data_dir::{DataDir, OpenError};
+use crate::plan_cache::PlanCache;
 use crate::plan_form;
 use onsale_engine::id::PlanHash;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::{Plans, ReadError};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
-
-/// Plans kept alive though no sale uses them: a large one takes some megabytes.
-const KEPT_ALIVE: usize = 4;
+use std::sync::Arc;
 
 /// The plans of a data directory. Its calls block.
 pub struct SqlitePlans {
     connection: Mutex<Connection>,
-    cache: Mutex<Cache>,
+    cache: Mutex<PlanCache>,
     _dir: DataDir,
-}
-
-#[derive(Default)]
-struct Cache {
-    known: HashMap<PlanHash, Weak<Plan>>,
-    latest: VecDeque<Arc<Plan>>,
 }
 
 impl SqlitePlans {
@@ -60,24 +50,5 @@ impl Plans for SqlitePlans {
             .map_err(|error| ReadError::Unavailable(format!("plan {hash}: {error}")))?;
         // Another thread may have been quicker: then its plan is the shared one.
         Ok(Some(self.share(&Arc::new(plan))))
-    }
-}
-
-impl Cache {
-    fn find(&self, hash: PlanHash) -> Option<Arc<Plan>> {
-        self.known.get(&hash).and_then(Weak::upgrade)
-    }
-
-    fn share(&mut self, plan: &Arc<Plan>) -> Arc<Plan> {
-        if let Some(known) = self.find(plan.hash()) {
-            return known;
-        }
-        self.known.retain(|_, plan| plan.strong_count() > 0);
-        self.known.insert(plan.hash(), Arc::downgrade(plan));
-        self.latest.push_back(plan.clone());
-        if self.latest.len() > KEPT_ALIVE {
-            self.latest.pop_front();
-        }
-        plan.clone()
     }
 }

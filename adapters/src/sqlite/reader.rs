@@ -2,12 +2,12 @@
 //! the chain; must never hold a read open for long, because the log cannot begin anew meanwhile.
 
 use super::data_dir::{DataDir, OpenError};
-use crate::chain::{Chain, Row};
-use crate::stored::{DecodeError, FactKind, decode_fact, decode_snapshot, encode_snapshot};
-use onsale_engine::id::{Epoch, EventId, Seq};
+use crate::chain::Chain;
+use crate::stored::encode_snapshot;
+use crate::walk::{Kept, StoredRow, Walk};
+use onsale_engine::id::{EventId, Seq};
 use onsale_engine::ports::{JournalReader, Plans, ReadError};
 use onsale_engine::sale::{Entry, SaleSnapshot};
-use onsale_engine::time::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::sync::Arc;
@@ -42,33 +42,11 @@ pub struct SqliteReader {
     snapshots: Mutex<Connection>,
 }
 
-/// A snapshot whose checksum is right.
-struct Kept {
-    seq: Seq,
-    chain: Chain,
-    body: Vec<u8>,
-}
-
-/// How far a walk over the journal has come.
-struct Walk {
-    event: EventId,
-    seq: Seq,
-    chain: Chain,
-    rows: u64,
-}
-
-impl Walk {
-    fn damaged(&self, reason: impl Into<String>) -> ReadError {
-        ReadError::Damaged { event: self.event, seq: self.seq.next(), reason: reason.into() }
-    }
-
-    /// What an error of SQLite means where the walk is: bytes that make no sense, or a storage that does not answer.
-    fn failed(&self, error: &rusqlite::Error) -> ReadError {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => self.damaged(error.to_string()),
-            Some(_) => unavailable(error),
-            None => self.damaged(error.to_string()),
-        }
+/// What an error of SQLite means where the walk is: bytes that make no sense, or a storage that does not answer.
+fn failed(walk: &Walk, error: &rusqlite::Error) -> ReadError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => walk.damaged(error.to_string()),
+        Some(_) => unavailable(error),
     }
 }
 
@@ -108,12 +86,7 @@ impl SqliteReader {
             while let Some(row) = rows.next()? {
                 let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
                 let (chain, checksum, body): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                let good = Chain::from_slice(&chain)
-                    .filter(|chain| self.dir.chain_key().snapshot(event, seq, chain, &body)[..] == checksum[..]);
-                match good {
-                    Some(chain) => kept.push(Kept { seq, chain, body }),
-                    None => tracing::warn!(%event, seq = seq.0, "a snapshot is damaged and passed over"),
-                }
+                kept.extend(Kept::check(self.dir.chain_key(), event, seq, (&chain, &checksum, body)));
             }
             Ok(kept)
         };
@@ -149,8 +122,8 @@ impl SqliteReader {
                 let mut statement = connection.prepare_cached(CHAIN)?;
                 statement.query_row((event.0.as_bytes(), seq.0.cast_signed()), |row| row.get(0)).optional()
             };
-            let walk = Walk { event, seq: Seq(seq.0.saturating_sub(1)), chain: Chain([0; 32]), rows: 0 };
-            let stored = read().map_err(|error| walk.failed(&error))?;
+            let walk = Walk::before(event, Seq(seq.0.saturating_sub(1)));
+            let stored = read().map_err(|error| failed(&walk, &error))?;
             stored
                 .map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| walk.damaged("its chain has no length")))
                 .transpose()
@@ -160,19 +133,9 @@ impl SqliteReader {
     /// Checks every row after `after` and hands it to `each`; answers how many there were.
     fn walk(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
         let anchors = self.kept(event)?;
-        let before = Walk { event, seq: Seq(after.0.saturating_sub(1)), chain: Chain([0; 32]), rows: 0 };
-        let chain = self.stored_chain(event, after)?.ok_or_else(|| before.damaged("it is missing"))?;
-        if anchors.iter().any(|anchor| anchor.seq == after && anchor.chain != chain) {
-            return Err(before.damaged("its chain is not the one that a snapshot was taken at"));
-        }
-        let mut walk = Walk { event, seq: after, chain, rows: 0 };
+        let mut walk = Walk::start(event, after, self.stored_chain(event, after)?, &anchors)?;
         while self.chunk(&mut walk, &anchors, each)? {}
-        match anchors.iter().map(|anchor| anchor.seq).max() {
-            Some(newest) if newest > walk.seq => {
-                Err(walk.damaged(format!("it is missing, though a snapshot was taken after {}", newest.0)))
-            }
-            Some(_) | None => Ok(walk.rows),
-        }
+        walk.finish(&anchors)
     }
 
     /// Takes the next rows; false when there are no more.
@@ -182,17 +145,8 @@ impl SqliteReader {
             let of = (walk.event.0.as_bytes(), walk.seq.0.cast_signed(), CHUNK);
             let mut rows = statement.query(of).map_err(|error| unavailable(&error))?;
             let mut taken = 0;
-            let mut scratch = Vec::with_capacity(512);
-            while let Some(row) = rows.next().map_err(|error| walk.failed(&error))? {
-                let entry = self.row(walk, row, &mut scratch)?;
-                if anchors.iter().any(|anchor| anchor.seq == entry.seq && anchor.chain != walk.chain) {
-                    return Err(ReadError::Damaged {
-                        event: walk.event,
-                        seq: entry.seq,
-                        reason: "its chain is not the one that a snapshot was taken at".to_owned(),
-                    });
-                }
-                each(entry);
+            while let Some(row) = rows.next().map_err(|error| failed(walk, &error))? {
+                each(self.row(walk, row, anchors)?);
                 taken += 1;
             }
             Ok(taken == CHUNK)
@@ -200,35 +154,15 @@ impl SqliteReader {
     }
 
     /// Checks and decodes the row that must follow.
-    fn row(&self, walk: &mut Walk, row: &rusqlite::Row<'_>, scratch: &mut Vec<u8>) -> Result<Entry, ReadError> {
-        let number = |column: usize| row.get::<_, i64>(column).map_err(|error| walk.failed(&error));
+    fn row(&self, walk: &mut Walk, row: &rusqlite::Row<'_>, anchors: &[Kept]) -> Result<Entry, ReadError> {
+        let number = |column: usize| row.get::<_, i64>(column).map_err(|error| failed(walk, &error));
         let blob = |column: usize| {
-            let value = row.get_ref(column).map_err(|error| walk.failed(&error))?;
+            let value = row.get_ref(column).map_err(|error| failed(walk, &error))?;
             value.as_blob().map_err(|error| walk.damaged(error.to_string()))
         };
-        let seq = Seq(number(0)?.cast_unsigned());
-        if seq != walk.seq.next() {
-            return Err(walk.damaged("it is missing"));
-        }
-        let (epoch, at) = (Epoch(number(1)?.cast_unsigned()), Timestamp(number(2)?));
-        let kind = number(3)?;
-        let (body, chain) = (blob(4)?, blob(5)?);
-        let kind_byte = u8::try_from(kind).map_err(|_| walk.damaged(format!("no fact has the kind {kind}")))?;
-        let covered = Row { event: walk.event, seq, epoch, at, kind: kind_byte, body };
-        let expected = self.dir.chain_key().next(&walk.chain, &covered, scratch);
-        if expected.0[..] != *chain {
-            return Err(walk.damaged("it does not fit its chain"));
-        }
-        let kind =
-            FactKind::from_number(kind_byte).ok_or_else(|| walk.damaged(format!("no fact has the kind {kind}")))?;
-        let fact = decode_fact(kind, body, &*self.plans).map_err(|error| match error {
-            DecodeError::Plans(error) => error,
-            DecodeError::Malformed(_) | DecodeError::PlanMissing(_) => walk.damaged(error.to_string()),
-        })?;
-        walk.seq = seq;
-        walk.chain = expected;
-        walk.rows += 1;
-        Ok(Entry { seq, epoch, at, fact })
+        let (seq, epoch, at, kind) = (number(0)?, number(1)?, number(2)?, number(3)?);
+        let stored = StoredRow { seq, epoch, at, kind, body: blob(4)?, chain: blob(5)? };
+        walk.take(&stored, self.dir.chain_key(), &*self.plans, anchors)
     }
 }
 
@@ -256,13 +190,8 @@ impl JournalReader for SqliteReader {
                 tracing::warn!(%event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
                 continue;
             }
-            match decode_snapshot(&kept.body, &*self.plans) {
-                Ok(snapshot) if snapshot.seq == kept.seq => return Ok(Some(snapshot)),
-                Ok(_) => tracing::warn!(%event, seq = kept.seq.0, "a snapshot is of another position and passed over"),
-                Err(DecodeError::Plans(error)) => return Err(error),
-                Err(error @ (DecodeError::Malformed(_) | DecodeError::PlanMissing(_))) => {
-                    tracing::warn!(%event, seq = kept.seq.0, %error, "a snapshot cannot be read and is passed over");
-                }
+            if let Some(snapshot) = kept.snapshot(event, &*self.plans)? {
+                return Ok(Some(snapshot));
             }
         }
         Ok(None)

@@ -1,5 +1,7 @@
-//! What every port `Accounts` must do, run on SQLite and on the fake.
+//! What every port `Accounts` must do, run on SQLite, on Postgres and on the fake.
 
+use crate::support::Database;
+use onsale_adapters::postgres::{PostgresAccounts, PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteAccounts, SqliteCatalogue, SqlitePlans};
 use onsale_engine::fakes::{FakeAccounts, FakeCatalogue};
 use onsale_engine::id::BuyerId;
@@ -72,6 +74,12 @@ fn sqlite(path: &Path) -> (SqliteAccounts, SqliteCatalogue) {
     (SqliteAccounts::new(library), catalogue)
 }
 
+fn postgres(database: &Database) -> (PostgresAccounts, PostgresCatalogue) {
+    let database = database.open();
+    let catalogue = PostgresCatalogue::new(&database, PostgresPlans::new(&database));
+    (PostgresAccounts::new(&database), catalogue)
+}
+
 macro_rules! conformance {
     ($($name:ident),+ $(,)?) => {
         mod sqlite_accounts {
@@ -79,6 +87,14 @@ macro_rules! conformance {
             async fn $name() {
                 let temp = tempfile::tempdir().unwrap();
                 let (accounts, catalogue) = super::sqlite(temp.path());
+                super::$name(std::sync::Arc::new(accounts), &catalogue).await;
+            })+
+        }
+        mod postgres_accounts {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let database = crate::support::Database::new();
+                let (accounts, catalogue) = super::postgres(&database);
                 super::$name(std::sync::Arc::new(accounts), &catalogue).await;
             })+
         }
@@ -287,16 +303,26 @@ async fn revocations_matter_until_the_token_would_have_ended(accounts: Arc<impl 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_is_there_after_reopening() {
+async fn what_sqlite_answered_is_there_after_reopening() {
     let temp = tempfile::tempdir().unwrap();
+    what_was_answered_is_there_after_reopening(|| sqlite(temp.path())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_postgres_answered_is_there_after_reopening() {
+    let database = Database::new();
+    what_was_answered_is_there_after_reopening(|| postgres(&database)).await;
+}
+
+async fn what_was_answered_is_there_after_reopening<A: Accounts, C: Catalogue>(open: impl Fn() -> (A, C)) {
     {
-        let (accounts, _catalogue) = sqlite(temp.path());
+        let (accounts, _catalogue) = open();
         accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
         accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
         accounts.rotate(hash(1), &tokens(1, 10, 2, 60), after(60)).await.unwrap();
         accounts.log_out(revocation(200, 0), after(60)).await.unwrap();
     }
-    let (accounts, catalogue) = sqlite(temp.path());
+    let (accounts, catalogue) = open();
     assert!(accounts.by_email("A@EXAMPLE.COM").await.unwrap() == Some(account(1, "a@example.com")));
     assert_eq!(catalogue.recall(1, after(60)).await.unwrap(), Some(answer(1)));
     assert_eq!(accounts.revocations(after(61)).await.unwrap(), [revocation(200, 0)]);

@@ -1,5 +1,7 @@
-//! What every port `Catalogue` must do, run on SQLite and on the fake; and how SQLite keeps plans.
+//! What every port `Catalogue` must do, run on SQLite, on Postgres and on the fake; and how plans are kept.
 
+use crate::support::Database;
+use onsale_adapters::postgres::{PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
 use onsale_adapters::{compile, draft_of, pretix};
 use onsale_engine::fakes::{FakeCatalogue, small_config, small_plan};
@@ -153,6 +155,36 @@ impl Backend for OnSqlite {
     }
 }
 
+struct OnPostgres {
+    catalogue: PostgresCatalogue,
+    database: Database,
+}
+
+impl std::ops::Deref for OnPostgres {
+    type Target = PostgresCatalogue;
+    fn deref(&self) -> &PostgresCatalogue {
+        &self.catalogue
+    }
+}
+
+impl Backend for OnPostgres {
+    /// Writes what the projector would.
+    fn sell_out(&self, event: EventId) {
+        let sql = format!(
+            "INSERT INTO seats (event_id, seat_id, status) SELECT '{event}', 'seat ' || n, 'SOLD' \
+             FROM generate_series(1, {}) AS n",
+            plan().capacity()
+        );
+        self.database.sql(&sql);
+    }
+}
+
+fn postgres(database: Database) -> (OnPostgres, Arc<PostgresPlans>) {
+    let opened = database.open();
+    let plans = PostgresPlans::new(&opened);
+    (OnPostgres { catalogue: PostgresCatalogue::new(&opened, plans.clone()), database }, plans)
+}
+
 fn sqlite(path: &Path) -> (OnSqlite, Arc<SqlitePlans>) {
     let dir = DataDir::open(path).unwrap();
     let plans = SqlitePlans::open(&dir).unwrap();
@@ -167,6 +199,12 @@ macro_rules! conformance {
             async fn $name() {
                 let temp = tempfile::tempdir().unwrap();
                 super::$name(&super::sqlite(temp.path()).0).await;
+            })+
+        }
+        mod postgres_catalogue {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&super::postgres(crate::support::Database::new()).0).await;
             })+
         }
         mod fake_catalogue {

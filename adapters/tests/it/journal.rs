@@ -1,4 +1,4 @@
-//! What every journal must do: both sides of it, run on SQLite and on the fake. A journal that is opened again stands
+//! What every journal must do: both sides of it, run on SQLite, on Postgres and on the fake. A journal that is opened again stands
 //! for a process that was killed and has started.
 
 use crate::support::{Opened, Storage, entry, event, held, journal_entry, read};
@@ -56,6 +56,7 @@ macro_rules! journal_suite {
 }
 
 journal_suite!(sqlite, crate::support::Directory::new());
+journal_suite!(postgres, crate::support::Database::new());
 journal_suite!(fake, super::InMemory(onsale_engine::fakes::FakeJournal::default()));
 
 fn fenced(events: &[EventId]) -> Appended {
@@ -186,12 +187,21 @@ fn snapshots_are_kept_two_at_a_time(storage: &dyn Storage) {
     assert!(reader.snapshot(event(2)).unwrap().is_none());
 }
 
-/// Random batches, good and bad ones, on SQLite and on the fake: the same answers and the same rows.
 #[test]
 fn sqlite_and_the_fake_answer_alike() {
-    for seed in 0..10 {
+    answer_alike(0..10, crate::support::Directory::new);
+}
+
+#[test]
+fn postgres_and_the_fake_answer_alike() {
+    answer_alike(10..16, crate::support::Database::new);
+}
+
+/// Random batches, good and bad ones, on a real journal and on the fake: the same answers and the same rows.
+fn answer_alike<S: Storage>(seeds: std::ops::Range<u64>, make: impl Fn() -> S) {
+    for seed in seeds {
         let mut random = StdRng::seed_from_u64(seed);
-        let directory = crate::support::Directory::new();
+        let directory = make();
         let fake = FakeJournal::default();
         let (mut real, mut faked) = (directory.open(), InMemory(fake).open());
         let events = [event(1), event(2), event(3)];

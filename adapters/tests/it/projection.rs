@@ -1,8 +1,10 @@
-//! What every projection must do, its reading side included, run on SQLite and on the fake. Tables are compared with
+//! What every projection must do, its reading side included, run on SQLite, on Postgres and on the fake.
+//! Tables are compared with
 //! the sale that lived through the same facts.
 
 use crate::story::{Story, buyer, buyers};
-use crate::support::{Directory, event, plans};
+use crate::support::{Database, Directory, event, plans};
+use onsale_adapters::postgres::PostgresProjection;
 use onsale_adapters::sqlite::{Library, SqliteProjection};
 use onsale_adapters::stored::FactKind;
 use onsale_engine::fakes::FakeProjection;
@@ -36,6 +38,13 @@ impl Tables for Directory {
     }
 }
 
+impl Tables for Database {
+    fn open(&self) -> Opened {
+        let (projection, records) = PostgresProjection::open(&self.open(), plans()).unwrap();
+        Opened { projection: Box::new(projection), records: Arc::new(records) }
+    }
+}
+
 struct InMemory(FakeProjection);
 
 impl Tables for InMemory {
@@ -65,6 +74,7 @@ macro_rules! projection_suite {
 }
 
 projection_suite!(sqlite, crate::support::Directory::new());
+projection_suite!(postgres, crate::support::Database::new());
 projection_suite!(fake, super::InMemory(onsale_engine::fakes::FakeProjection::default()));
 
 pub fn committed(event: EventId, entries: &[Entry]) -> Committed {

@@ -1,14 +1,16 @@
 //! What the journal's and the projections' suites share: a storage that can be opened again, and entries to put in.
 
+use onsale_adapters::postgres::{NodeLease, Postgres, PostgresJournal, PostgresReader, Settings};
+use onsale_adapters::private_postgres::TestDatabase;
 use onsale_adapters::sqlite::{DataDir, SqliteJournal, SqliteReader};
 use onsale_engine::fakes::{FakePlans, small_config, small_plan};
 use onsale_engine::id::{BuyerId, Epoch, EventId, ReservationId, SeatIndex, Seq};
 use onsale_engine::money::Amount;
-use onsale_engine::ports::{Journal, JournalEntry, JournalReader};
+use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError, JournalReader};
 use onsale_engine::sale::{Entry, Fact};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -52,6 +54,66 @@ impl Storage for Directory {
         let dir = self.data();
         let reader = SqliteReader::open(&dir, plans()).unwrap();
         Opened { journal: Box::new(SqliteJournal::open(&dir).unwrap()), reader: Arc::new(reader) }
+    }
+}
+
+/// A database that goes away with the test.
+pub struct Database(TestDatabase);
+
+impl Database {
+    pub fn new() -> Self {
+        Self(TestDatabase::create())
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings::new(self.0.database_url())
+    }
+
+    pub fn open(&self) -> Postgres {
+        Postgres::open(self.settings()).unwrap()
+    }
+
+    /// Runs statements; rows of columns as text.
+    pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        let told = self.0.sql(sql);
+        told.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+    }
+}
+
+/// A node that is active once whoever was before is gone.
+pub fn active(database: &Postgres) -> NodeLease {
+    let lease = NodeLease::register(database).unwrap();
+    let started = Instant::now();
+    lease.become_active(&|| started.elapsed() > PATIENCE).unwrap();
+    lease
+}
+
+/// How long anything may take that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A journal, and that its node lives as long as it.
+struct OfActiveNode {
+    journal: PostgresJournal,
+    _lease: NodeLease,
+}
+
+impl Journal for OfActiveNode {
+    fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
+        self.journal.append(batch)
+    }
+
+    fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
+        self.journal.raise_epoch(event)
+    }
+}
+
+impl Storage for Database {
+    fn open(&self) -> Opened {
+        let database = self.open();
+        let lease = active(&database);
+        let reader = PostgresReader::open(&database, plans()).unwrap();
+        let journal = OfActiveNode { journal: PostgresJournal::open(&database).unwrap(), _lease: lease };
+        Opened { journal: Box::new(journal), reader: Arc::new(reader) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What only shows from outside: the crash test in short, README's walk-through, and the tidiness of the sources.
+//! What only shows from outside: crash test and load in short, README's walk-through, and the tidiness of the sources.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +7,8 @@
 )]
 
 mod crash;
+mod load;
+mod load_fake;
 mod onsale;
 mod tidy;
 mod walkthrough;

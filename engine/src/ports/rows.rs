@@ -155,6 +155,37 @@ impl Changes {
     }
 }
 
+/// Which rows folding a fact in may ask [`Before`] for, so that a storage can read them for a whole batch at once.
+#[must_use]
+pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
+    match fact {
+        Fact::HoldChanged { reservation, .. }
+        | Fact::HoldReleased { reservation }
+        | Fact::HoldExpired { reservation }
+        | Fact::ReservationConfirmed { reservation, .. }
+        | Fact::ReservationCancelled { reservation, .. }
+        | Fact::PaymentOpened { reservation, .. } => (Some(*reservation), None),
+        Fact::PaymentStarted { payment, .. }
+        | Fact::PaymentUnknown { payment }
+        | Fact::PaymentCaptured { payment, .. }
+        | Fact::PaymentFailed { payment, .. }
+        | Fact::RefundOrdered { payment, .. }
+        | Fact::PaymentRefunded { payment } => (None, Some(*payment)),
+        Fact::Configured { .. }
+        | Fact::SeatsHeld { .. }
+        | Fact::OrdinalsReserved { .. }
+        | Fact::Entered { .. }
+        | Fact::Left { .. }
+        | Fact::Admitted { .. }
+        | Fact::SlotExpired { .. }
+        | Fact::PlaceExpired { .. }
+        | Fact::Steered { .. }
+        | Fact::SaleCancelled { .. }
+        | Fact::SaleRetired { .. }
+        | Fact::KeyRemembered { .. } => (None, None),
+    }
+}
+
 struct Folding<'a, B> {
     changes: &'a mut Changes,
     event: EventId,

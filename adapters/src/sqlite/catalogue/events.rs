@@ -1,8 +1,8 @@
 //! Events in SQLite, and their lists. Every function is one step inside the caller's transaction.
 
 use super::super::library::{Failure, uuid_at};
-use super::sale_form;
 use super::{Done, Listing, halls};
+use crate::sale_form;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::money::Amount;
 use onsale_engine::ports::catalogue::{Event, EventOrder, EventQuery, EventStatus, Listed};

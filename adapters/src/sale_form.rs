@@ -1,7 +1,6 @@
 //! The stored form of a sale's rules beside its event: one versioned JSON document. It changes only with its
 //! version, and every earlier version stays readable; samples are kept in the tests.
 
-use super::super::library::Failure;
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
 use onsale_engine::time::Timestamp;
@@ -10,6 +9,11 @@ use std::time::Duration;
 
 /// The version that is written.
 const VERSION: u32 = 1;
+
+/// Why a stored form cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("the rules of a sale cannot be kept or read: {0}")]
+pub(crate) struct SaleFormError(String);
 
 /// Times and durations in microseconds, amounts in minor units.
 #[derive(Serialize, Deserialize)]
@@ -40,7 +44,7 @@ struct StoredAdmission {
     room_opens_at: Option<i64>,
 }
 
-pub(super) fn write(sale: &SaleConfig) -> Result<String, Failure> {
+pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
     let stored = StoredSale {
         version: VERSION,
         sale_starts_at: sale.sale_starts_at.0,
@@ -62,11 +66,11 @@ pub(super) fn write(sale: &SaleConfig) -> Result<String, Failure> {
             room_opens_at: sale.admission.room_opens_at.map(|at| at.0),
         },
     };
-    serde_json::to_string(&stored).map_err(|error| Failure::new(error.to_string()))
+    serde_json::to_string(&stored).map_err(|error| SaleFormError(error.to_string()))
 }
 
-pub(super) fn read(text: &str) -> Result<SaleConfig, Failure> {
-    let damaged = |reason: &str| Failure::new(format!("the rules of a sale cannot be read: {reason}"));
+pub(crate) fn read(text: &str) -> Result<SaleConfig, SaleFormError> {
+    let damaged = |reason: &str| SaleFormError(reason.to_owned());
     let stored: StoredSale = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
     if stored.version != VERSION {
         return Err(damaged("they are of a later version"));
