@@ -175,6 +175,10 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::SeatsHeld { .. }
         | Fact::OrdinalsReserved { .. }
         | Fact::Entered { .. }
+        | Fact::Restored { .. }
+        | Fact::DrawCommitted { .. }
+        | Fact::CohortFrozen { .. }
+        | Fact::Drawn { .. }
         | Fact::Left { .. }
         | Fact::Admitted { .. }
         | Fact::SlotExpired { .. }
