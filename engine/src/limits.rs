@@ -60,6 +60,13 @@ pub const STEPS_PER_TURN: usize = 1024;
 pub const FACTS_PER_BATCH: usize = 8192;
 /// Turns of actors that buyers' commands begin while a batch is being committed; further ones wait for its end.
 pub const TURNS_DURING_COMMIT: u32 = 2;
+/// While at least [`COMMIT_SIBLINGS`] commands are answered by one commit, commits begin at least this far apart: a sync
+/// costs the same for many, and under such a load everyone waits for processors, not for this.
+pub const COMMIT_DELAY: Duration = Duration::from_millis(1);
+/// See [`COMMIT_DELAY`]. From a commit of so many on the journal counts as busy for [`JOURNAL_BUSY_FOR`].
+pub const COMMIT_SIBLINGS: usize = 16;
+/// See [`COMMIT_SIBLINGS`].
+pub const JOURNAL_BUSY_FOR: Duration = Duration::from_millis(100);
 /// Without an answer for this long, the journal counts as failed and nothing that writes is decided.
 pub const JOURNAL_SILENCE: Duration = Duration::from_millis(250);
 /// The first pause before a failed batch is tried again; it doubles up to [`JOURNAL_RETRY_MAX`].
@@ -72,9 +79,15 @@ pub const REBUILDS_BEFORE_QUARANTINE: usize = 3;
 pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
 /// Facts after which a snapshot of an event is taken.
 pub const FACTS_PER_SNAPSHOT: u64 = 200_000;
+/// Facts written behind in one transaction: others who write to the same tables wait for no more than this.
+pub const FACTS_PER_PROJECTION: usize = 4096;
+/// Facts that may be committed and not yet written behind before the projector takes no rest any more: what three
+/// sold-out arenas write.
+pub const PROJECTION_LAG_MAX: u64 = 500_000;
 /// Batches between the journal and the projector; when full, the projector reads the journal instead.
 pub const PROJECTION_HANDOFF: usize = 1024;
 
+const _: () = assert!(COMMIT_DELAY.as_millis() * 10 <= JOURNAL_SILENCE.as_millis());
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);

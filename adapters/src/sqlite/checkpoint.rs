@@ -133,7 +133,8 @@ impl Checkpointer {
         let done = writer.busy_timeout(patience).and_then(|()| checkpoint(writer, mode));
         match (done, writer.busy_timeout(BUSY_TIMEOUT)) {
             (Ok(Checkpointed { busy: false, .. }), Ok(())) => (self.log_bytes, self.since_asked) = (0, 0),
-            // A reader is in the way.
+            // A reader is in the way. Those who wait for it must not wait again soon.
+            (Ok(_), Ok(())) if cut => self.respite_bytes = self.limits.restart_bytes,
             (Ok(_), Ok(())) => self.respite_bytes = self.limits.copy_after_bytes,
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, "the journal's log could not be shortened");

@@ -138,18 +138,24 @@ impl SqliteReader {
         walk.finish(&anchors)
     }
 
-    /// Takes the next rows; false when there are no more.
+    /// Takes the next rows; false when there are no more. What is done with them begins when the read is over: a
+    /// projection takes its time, and as long as a read is open the log only grows.
     fn chunk(&self, walk: &mut Walk, anchors: &[Kept], each: &mut dyn FnMut(Entry)) -> Result<bool, ReadError> {
+        let mut entries = Vec::new();
+        let read = self.read_chunk(walk, anchors, &mut entries);
+        entries.into_iter().for_each(each);
+        read
+    }
+
+    fn read_chunk(&self, walk: &mut Walk, anchors: &[Kept], entries: &mut Vec<Entry>) -> Result<bool, ReadError> {
         self.with_journal(|connection| {
             let mut statement = connection.prepare_cached(ROWS).map_err(|error| unavailable(&error))?;
             let of = (walk.event.0.as_bytes(), walk.seq.0.cast_signed(), CHUNK);
             let mut rows = statement.query(of).map_err(|error| unavailable(&error))?;
-            let mut taken = 0;
             while let Some(row) = rows.next().map_err(|error| failed(walk, &error))? {
-                each(self.row(walk, row, anchors)?);
-                taken += 1;
+                entries.push(self.row(walk, row, anchors)?);
             }
-            Ok(taken == CHUNK)
+            Ok(entries.len() == CHUNK as usize)
         })
     }
 

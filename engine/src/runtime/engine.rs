@@ -161,7 +161,9 @@ impl Engine {
             behind: settings.behind,
         });
         let events = reader.events().map_err(|error| storage(&error))?;
-        let mut projector = Projector { storage: projection, reader: Arc::clone(&reader), checkpoints: HashMap::new() };
+        let others = Arc::clone(&core);
+        let may_rest = move || others.projector.may_rest(others.journal.is_busy(others.clock.now()));
+        let mut projector = Projector::new(projection, Arc::clone(&reader), &core.projector, Box::new(may_rest));
         let mut recovered = Vec::with_capacity(events.len());
         for event in events {
             match recover(&*reader, event) {

@@ -3,7 +3,10 @@
 //! read views, answers, effects, hand-offs. Must never decide.
 
 use crate::id::{Epoch, EventId};
-use crate::limits::{FACTS_PER_BATCH, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE, TURNS_DURING_COMMIT};
+use crate::limits::{
+    COMMIT_DELAY, COMMIT_SIBLINGS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN,
+    JOURNAL_SILENCE, TURNS_DURING_COMMIT,
+};
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
 use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
@@ -17,6 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The facts of one turn of an actor, and who waits for their commit.
@@ -59,6 +63,8 @@ pub(crate) struct JournalFront {
     after_commit: SegQueue<Arc<SaleHandle>>,
     /// When the running commit began, in microseconds; 0 when none is running.
     committing_since: AtomicI64,
+    /// Until when it counts as busy, in microseconds.
+    busy_until: AtomicI64,
     failing: AtomicBool,
     fatal: AtomicBool,
     pub(crate) facts: AtomicU64,
@@ -74,6 +80,7 @@ impl JournalFront {
             turns_meanwhile: AtomicU32::new(0),
             after_commit: SegQueue::new(),
             committing_since: AtomicI64::new(0),
+            busy_until: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
             facts: AtomicU64::new(0),
@@ -131,6 +138,11 @@ impl JournalFront {
             0 => true,
             since => now.since(Timestamp(since)) < JOURNAL_SILENCE,
         }
+    }
+
+    /// Whether many are being answered, so that what is written behind should step back.
+    pub(crate) fn is_busy(&self, now: Timestamp) -> bool {
+        now.0 < self.busy_until.load(Ordering::Relaxed)
     }
 
     pub(crate) fn health(&self, now: Timestamp) -> JournalHealth {
@@ -213,8 +225,14 @@ impl JournalThread {
             rows.append(&mut turn.rows);
             ends.push(rows.len());
         }
+        let began = Instant::now();
         let Some(appended) = self.append(&rows) else { return false };
         let front = &self.core.journal;
+        let siblings = turns.iter().map(|turn| turn.answers.len()).sum::<usize>();
+        let gathers = siblings >= COMMIT_SIBLINGS && !rows.is_empty();
+        if !gathers {
+            front.commit_ends();
+        }
         front.facts.fetch_add(rows.len() as u64, Ordering::Relaxed);
         front.batches.fetch_add(u64::from(!rows.is_empty()), Ordering::Relaxed);
         let mut rows = rows.into_iter();
@@ -238,6 +256,11 @@ impl JournalThread {
             self.core.snapshots.consider(&sale, &entries);
             self.core.projector.hand_over(Committed { event: sale.event(), entries });
         }
+        if gathers {
+            self.core.journal.busy_until.store((self.core.clock.now() + JOURNAL_BUSY_FOR).0, Ordering::Relaxed);
+            std::thread::sleep(COMMIT_DELAY.saturating_sub(began.elapsed()));
+            front.commit_ends();
+        }
         true
     }
 
@@ -252,17 +275,17 @@ impl JournalThread {
         front.committing_since.store(core.clock.now().0.max(1), Ordering::Release);
         let appended = loop {
             front.commit_begins();
-            let appended = self.storage.append(rows);
-            front.commit_ends();
-            match appended {
+            match self.storage.append(rows) {
                 Ok(appended) => break appended,
                 Err(JournalError::Fatal(reason)) => {
+                    front.commit_ends();
                     front.failing.store(true, Ordering::Release);
                     front.fatal.store(true, Ordering::Release);
                     core.fatal(&reason);
                     return None;
                 }
                 Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_))) => {
+                    front.commit_ends();
                     if !front.failing.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, facts = rows.len(), "the journal failed; the batch is tried again");
                     }

@@ -2,30 +2,34 @@
 //! reads from the journal, so it may fall behind but never skip. Must never hold up the journal.
 
 use crate::id::{EventId, Seq};
-use crate::limits::{JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF};
+use crate::limits::{
+    FACTS_PER_PROJECTION, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF, PROJECTION_LAG_MAX,
+};
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Facts read from the journal at a time when catching up.
-const CHUNK: usize = 2000;
-/// Hand-offs written together.
-const TOGETHER: usize = PROJECTION_HANDOFF;
 /// How long the first of several hand-offs waits for others: a transaction for each would cost more than all of them.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often a projector that was passed over looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
+/// While the journal is busy the projector rests so many times as long as it wrote: tables come behind answers.
+const REST_FACTOR: u32 = 4;
+/// And no longer than this, so that what is handed over meanwhile finds room.
+const REST_MAX: Duration = Duration::from_millis(500);
+/// How often a resting projector looks whether it still may.
+const REST_STEP: Duration = Duration::from_millis(10);
 
 /// The front of the projector, for the journal's thread.
 pub(crate) struct ProjectorFront {
     queue: parking_lot::Mutex<Option<Sender<Committed>>>,
     passed_over: AtomicBool,
     handed: AtomicU64,
-    written: AtomicU64,
+    written: Arc<AtomicU64>,
 }
 
 impl ProjectorFront {
@@ -33,7 +37,7 @@ impl ProjectorFront {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = parking_lot::Mutex::new(Some(queue));
         let front =
-            Self { queue, passed_over: AtomicBool::new(false), handed: AtomicU64::new(0), written: AtomicU64::new(0) };
+            Self { queue, passed_over: AtomicBool::new(false), handed: AtomicU64::new(0), written: Arc::default() };
         (front, receiver)
     }
 
@@ -52,6 +56,11 @@ impl ProjectorFront {
         self.handed.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))
     }
 
+    /// Whether the projector may rest: others are pressed, tables are not too far behind, and the end is not near.
+    pub(crate) fn may_rest(&self, journal_is_busy: bool) -> bool {
+        journal_is_busy && self.lag() < PROJECTION_LAG_MAX && self.queue.lock().is_some()
+    }
+
     /// Nothing more is handed over: the projector writes what it has and ends.
     pub(crate) fn close(&self) {
         self.queue.lock().take();
@@ -62,19 +71,32 @@ impl ProjectorFront {
 pub(crate) struct Projector {
     pub(crate) storage: Box<dyn Projection>,
     pub(crate) reader: Arc<dyn JournalReader>,
-    pub(crate) checkpoints: HashMap<EventId, Seq>,
+    checkpoints: HashMap<EventId, Seq>,
+    /// Facts written, for the front.
+    written: Arc<AtomicU64>,
+    may_rest: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Projector {
+    /// A projector that rests between two transactions while `may_rest` says so.
+    pub(crate) fn new(
+        storage: Box<dyn Projection>,
+        reader: Arc<dyn JournalReader>,
+        front: &ProjectorFront,
+        may_rest: Box<dyn Fn() -> bool + Send>,
+    ) -> Self {
+        Self { storage, reader, checkpoints: HashMap::new(), written: Arc::clone(&front.written), may_rest }
+    }
+
     /// Brings an event's tables up to date from the journal.
     pub(crate) fn catch_up(&mut self, event: EventId) -> Result<(), ProjectError> {
         let after = self.storage.checkpoint(event)?;
         self.checkpoints.insert(event, after);
-        let (mut chunk, mut failed) = (Vec::with_capacity(CHUNK), None);
+        let (mut chunk, mut failed) = (Vec::new(), None);
         let reader = Arc::clone(&self.reader);
         reader.replay(event, after, &mut |entry| {
             chunk.push(entry);
-            if chunk.len() == CHUNK && failed.is_none() {
+            if chunk.len() == FACTS_PER_PROJECTION && failed.is_none() {
                 failed = self.write_chunk(event, &mut chunk).err();
             } else if failed.is_some() {
                 chunk.clear();
@@ -92,13 +114,33 @@ impl Projector {
         }
         let last = chunk.last().map(|entry| entry.seq).unwrap_or_default();
         let entries: Arc<[Entry]> = std::mem::take(chunk).into();
+        let began = Instant::now();
         self.storage.project(&[Committed { event, entries }])?;
-        self.checkpoints.insert(event, last);
+        self.advance(event, last);
+        self.rest(began.elapsed());
         Ok(())
+    }
+
+    fn advance(&mut self, event: EventId, last: Seq) {
+        let known = self.checkpoints.entry(event).or_default();
+        self.written.fetch_add(last.0.saturating_sub(known.0), Ordering::Relaxed);
+        *known = last.max(*known);
+    }
+
+    /// Rests after having written for some time, as long as it may.
+    fn rest(&self, wrote: Duration) {
+        let mut left = (wrote * REST_FACTOR).min(REST_MAX);
+        while !left.is_zero() && (self.may_rest)() {
+            let step = left.min(REST_STEP);
+            std::thread::sleep(step);
+            left -= step;
+        }
     }
 
     /// Writes what is handed over until the front is closed.
     pub(crate) fn run(mut self, queue: &Receiver<Committed>, front: &ProjectorFront) {
+        // What was caught up before was never handed over.
+        self.written.store(0, Ordering::Relaxed);
         loop {
             let mut batch = match queue.recv_timeout(LOOK) {
                 Ok(first) => {
@@ -110,7 +152,12 @@ impl Projector {
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            batch.extend(queue.try_iter().take(TOGETHER));
+            let mut facts = batch.first().map_or(0, |first| first.entries.len());
+            batch.extend(std::iter::from_fn(|| {
+                let more = (facts < FACTS_PER_PROJECTION).then(|| queue.try_recv().ok()).flatten()?;
+                facts += more.entries.len();
+                Some(more)
+            }));
             let all = batch.is_empty() && front.passed_over.swap(false, Ordering::AcqRel);
             if all {
                 let events: Vec<EventId> = self.checkpoints.keys().copied().collect();
@@ -120,29 +167,26 @@ impl Projector {
                 self.write_surely(&batch);
             }
             if queue.is_empty() && !front.passed_over.load(Ordering::Acquire) {
-                front.written.store(front.handed.load(Ordering::Relaxed), Ordering::Relaxed);
-            } else {
-                let written: usize = batch.iter().map(|committed| committed.entries.len()).sum();
-                front.written.fetch_add(written as u64, Ordering::Relaxed);
+                self.written.store(front.handed.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
     }
 
     /// Writes a batch, however often it takes; gaps are filled from the journal first.
     fn write_surely(&mut self, batch: &[Committed]) {
-        for committed in batch {
-            let known = self.checkpoints.get(&committed.event).copied();
-            let first = committed.entries.first().map(|entry| entry.seq).unwrap_or_default();
+        for Committed { event, entries } in batch {
+            let known = self.checkpoints.get(event).copied();
+            let first = entries.first().map(|entry| entry.seq).unwrap_or_default();
             if known.is_none_or(|known| first > known.next()) {
-                self.catch_up_surely(committed.event);
+                self.catch_up_surely(*event);
             } else {
                 // Entries of one event follow each other within the batch.
-                let last = committed.entries.last().map(|entry| entry.seq).unwrap_or_default();
-                let newest = self.checkpoints.entry(committed.event).or_default();
-                *newest = last.max(*newest);
+                self.advance(*event, entries.last().map(|entry| entry.seq).unwrap_or_default());
             }
         }
+        let began = Instant::now();
         retried("projections", || self.storage.project(batch).map_err(ProjectError::from));
+        self.rest(began.elapsed());
     }
 
     fn catch_up_surely(&mut self, event: EventId) {

@@ -6,7 +6,7 @@ use dashmap::DashMap;
 use onsale_engine::id::{BuyerId, EventId, Seq};
 use onsale_engine::ports::records::Records;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,14 +26,20 @@ const EVENTS_EACH: usize = 4;
 pub struct Acknowledged {
     told: DashMap<BuyerId, SmallVec<[(EventId, Seq); 1]>>,
     notes: AtomicU64,
+    /// How many may be remembered before it is looked through again.
+    patience: AtomicUsize,
 }
 
 impl Acknowledged {
     /// Notes that a buyer was told of a fact.
     pub fn note(&self, buyer: BuyerId, event: EventId, seq: Seq, records: &dyn Records) {
         let notes = self.notes.fetch_add(1, Ordering::Relaxed) + 1;
-        if notes.is_multiple_of(LOOK_THROUGH_EVERY) && self.told.len() >= BUYERS {
+        if notes.is_multiple_of(LOOK_THROUGH_EVERY)
+            && self.told.len() >= self.patience.load(Ordering::Relaxed).max(BUYERS)
+        {
             self.told.retain(|_, facts| facts.iter().any(|(event, seq)| records.checkpoint(*event) < *seq));
+            // While the tables are behind little is let go, and looking again soon would only cost time.
+            self.patience.store(self.told.len() * 2, Ordering::Relaxed);
         }
         let mut facts = self.told.entry(buyer).or_default();
         match facts.iter_mut().find(|(known, _)| *known == event) {
