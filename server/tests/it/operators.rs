@@ -73,8 +73,11 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
     let over = shop.reservation(&paid, &bought).await;
     assert_eq!((&over["status"], &over["refundAmount"]), (&json!("CANCELLED"), &json!(300_000)));
     assert_eq!(shop.reservation(&holding, &held).await["status"], "CANCELLED");
-    let payments = shop.get("/payments").by(&paid).send().await.expect(200);
-    assert_eq!(payments["items"][0]["status"], "REFUNDED");
+    // The provider is asked after the seats are free.
+    while shop.get("/payments").by(&paid).send().await.expect(200)["items"][0]["status"] != "REFUNDED" {
+        assert!(began.elapsed() < PATIENCE, "the refund is not written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(texts(&shop.seats(&event).await["sold"]), [""; 0]);
 
     shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(409, "SALE_CLOSED");
