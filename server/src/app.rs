@@ -48,6 +48,8 @@ pub struct App {
     pub checks: Checks,
     /// Counters of requests.
     pub http: Arc<HttpMetrics>,
+    /// How many connections to the databases are open now.
+    pub database_connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Cancelled when the server drains: streams end, long waits give up.
     pub draining: CancellationToken,
     /// How long the payment provider may take.

@@ -1,15 +1,17 @@
 //! The command line: what can be asked of the binary, and how each command ends. Exit codes: 0 done, 1 failed, 2 the
 //! configuration or the command line has mistakes.
 
-use crate::config::{Config, ConfigError};
+use crate::backup::{self, BackupArgs, RestoreArgs};
+use crate::check;
+use crate::config::{self, Change, Config, ConfigError, Told};
 use crate::demo::{self, DemoArgs};
-use crate::logging;
+use crate::logging::{self, IMPORTANT};
 use crate::server::{Server, bind};
 use crate::verify;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,10 +29,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve (also without any command): answers HTTP until SIGTERM or SIGINT, then drains.
+    /// Serve (also without any command): answers HTTP until SIGTERM or SIGINT, then drains. SIGHUP reads the
+    /// configuration again.
     Serve,
+    /// Check the configuration and what it names, and start nothing: exit code 0, or every problem by name.
+    Check,
     /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
     Demo(DemoArgs),
+    /// Copy the data directory, also while a server works on it; `onsale restore` brings it back.
+    Backup(BackupArgs),
+    /// Make a data directory of a backup, and verify it. No server may work on it.
+    Restore(RestoreArgs),
     /// Check a data directory offline: every journal's chain, the replayed state, snapshots and tables.
     #[command(long_about = VERIFY)]
     Verify {
@@ -54,14 +63,27 @@ const VERIFY: &str = "Checks a data directory that no server works on. Walks eve
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => with_config(cli.config, |_| {}, serve),
+        Command::Serve => {
+            let file = cli.config.clone();
+            with_config(cli.config, |_| {}, async |config| serve(config, file.as_deref()).await)
+        }
+        Command::Check => check::run(cli.config.as_deref()),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
+        Command::Backup(args) => on_data(args.from.clone(), cli.config, |path| backup::run(path, &args)),
+        Command::Restore(args) => on_data(args.to.clone(), cli.config, |path| backup::run_restore(path, &args)),
         Command::Verify { proof: Some(proof), .. } => verify::run_proof(&proof),
-        Command::Verify { path: Some(path), output, .. } => verify::run(&path, &output),
-        Command::Verify { path: None, output, .. } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
-            Ok(config) => verify::run(&config.storage.path, &output),
-            Err(error @ ConfigError(_)) => failed(2, &error),
-        },
+        Command::Verify { path, output, .. } => on_data(path, cli.config, |path| verify::run(path, &output)),
+    }
+}
+
+/// Runs a command on a data directory: the one that is named, or the one of the configuration.
+fn on_data(named: Option<PathBuf>, file: Option<PathBuf>, command: impl FnOnce(&Path) -> ExitCode) -> ExitCode {
+    if let Some(path) = named {
+        return command(&path);
+    }
+    match Config::load(file.as_deref(), std::env::vars_os()) {
+        Ok(config) => command(&config.storage.path),
+        Err(error @ ConfigError(_)) => failed(2, &error),
     }
 }
 
@@ -76,7 +98,10 @@ fn with_config(
         Err(error @ ConfigError(_)) => return failed(2, &error),
     };
     change(&mut config);
-    let _written_at_the_end = logging::start(&config.log);
+    let _written_at_the_end = match logging::start(&config.log) {
+        Ok(log) => log,
+        Err(error) => return failed(1, &format!("log.directory cannot be used: {error}")),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("onsale-http").enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(1, &error),
@@ -87,35 +112,77 @@ fn with_config(
     }
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
     let listen = config.server.listen;
     let socket = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let mut leave = config.server.leave;
+    let mut told = config.told.clone();
     let mut running = Server::start(config, socket)?;
-    tracing::info!(address = %running.address(), "listening; recovering");
+    tracing::info!(target: IMPORTANT, address = %running.address(), "listening; recovering");
     let told_to_stop = tokio::select! {
         started = running.ready() => {
             started?;
-            tracing::info!(address = %running.address(), "ready");
+            tracing::info!(target: IMPORTANT, address = %running.address(), "ready");
             false
         }
-        () = told(&mut terminate, &mut interrupt) => true,
+        () = told_to_end(&mut terminate, &mut interrupt) => true,
     };
-    if !told_to_stop {
-        told(&mut terminate, &mut interrupt).await;
+    while !told_to_stop {
+        tokio::select! {
+            () = told_to_end(&mut terminate, &mut interrupt) => break,
+            _ = hang_up.recv() => {
+                if let Some(config) = read_again(file, &mut told) {
+                    leave = config.server.leave;
+                    running.tune(&config);
+                }
+            }
+        }
     }
-    tracing::info!("draining");
+    if !told_to_stop && !leave.is_zero() {
+        tracing::info!(target: IMPORTANT, leave_ms = leave.as_millis(), "not ready any more; still answering");
+        running.leave();
+        tokio::select! {
+            () = tokio::time::sleep(leave) => {}
+            () = told_to_end(&mut terminate, &mut interrupt) => {}
+        }
+    }
+    tracing::info!(target: IMPORTANT, "draining");
     tokio::select! {
         () = running.stop() => {
-            tracing::info!("stopped");
+            tracing::info!(target: IMPORTANT, "stopped");
             Ok(())
         }
-        () = told(&mut terminate, &mut interrupt) => Err("told again to stop: not drained".into()),
+        () = told_to_end(&mut terminate, &mut interrupt) => Err("told again to stop: not drained".into()),
     }
 }
 
+/// SIGHUP: reads the configuration again and says what has changed. With mistakes, all stays as it is.
+fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
+    let config = match Config::load(file, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(ConfigError(mistakes)) => {
+            for mistake in mistakes {
+                tracing::error!(%mistake, "the configuration was read again and has a mistake; nothing is changed");
+            }
+            return None;
+        }
+    };
+    let changes = config::changes(told, &config);
+    if changes.is_empty() {
+        tracing::info!(target: IMPORTANT, "the configuration was read again; nothing has changed");
+    }
+    for Change { key, from, to, is_live } in changes {
+        let words = if is_live { "changed, and in force" } else { "changed, and waits for a restart" };
+        tracing::info!(target: IMPORTANT, key, from, to, restart_needed = !is_live, "{words}");
+    }
+    told.take_live(&config.told);
+    Some(config)
+}
+
 /// Waits for SIGTERM or SIGINT.
-async fn told(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn told_to_end(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::http::{Context, Problem, Request, Response, Route, response};
 use crate::logging;
-use crate::metrics::write_single;
+use crate::metrics::{write_head, write_single};
 use onsale_engine::id::{EventId, Seq};
 use onsale_engine::runtime::{JournalHealth, SaleHandle};
 use onsale_engine::sale::{Sale, SalePhase};
@@ -58,8 +58,7 @@ async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
 async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
     let mut out = String::with_capacity(16 * 1024);
     let violations = ctx.app.checks.violations(&ctx.app).await;
-    let help = "Invariants of seats, places and money that do not hold; must read 0.";
-    write_single(&mut out, "gauge", "onsale_invariant_violations", help, violations);
+    write_single(&mut out, "onsale_invariant_violations", violations);
     write_engine(&mut out, &ctx.app);
     write_sales(&mut out, &ctx.app.engine.sales());
     ctx.app.limits.write(&mut out);
@@ -70,24 +69,20 @@ async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
 fn write_engine(out: &mut String, app: &App) {
     let health = app.engine.health();
     let (failing, fatal) = (health.journal == JournalHealth::Failing, health.journal == JournalHealth::Fatal);
-    let is_up = u8::from(!failing && !fatal);
-    write_single(out, "gauge", "onsale_journal_up", "1 while the journal takes facts.", is_up);
-    write_single(out, "counter", "onsale_facts_total", "Facts committed since the start.", health.facts);
-    write_single(out, "counter", "onsale_batches_total", "Batches committed since the start.", health.batches);
-    let help = "Committed facts that are not in the projections yet.";
-    write_single(out, "gauge", "onsale_projection_lag_facts", help, health.projection_lag);
-    write_single(out, "counter", "onsale_actor_rebuilds_total", "Actors rebuilt since the start.", health.rebuilds);
-    let unserved = health.damaged.len() + health.quarantined.len();
-    write_single(out, "gauge", "onsale_events_unserved", "Events that are damaged or quarantined.", unserved);
-    let help = "Log lines dropped because the log was not read fast enough.";
-    write_single(out, "counter", "onsale_log_lines_dropped_total", help, logging::dropped_lines());
-    write_single(
-        out,
-        "gauge",
-        "onsale_revoked_tokens",
-        "Revoked access tokens remembered.",
-        app.tokens.revoked().len(),
-    );
+    write_single(out, "onsale_journal_up", u8::from(!failing && !fatal));
+    write_single(out, "onsale_facts_total", health.facts);
+    write_single(out, "onsale_batches_total", health.batches);
+    write_single(out, "onsale_projection_lag_facts", health.projection_lag);
+    write_single(out, "onsale_actor_rebuilds_total", health.rebuilds);
+    write_single(out, "onsale_events_unserved", health.damaged.len() + health.quarantined.len());
+    write_single(out, "onsale_log_lines_dropped_total", logging::dropped_lines());
+    write_single(out, "onsale_log_bytes_total", logging::bytes_written());
+    write_single(out, "onsale_revoked_tokens", app.tokens.revoked().len());
+    write_single(out, "onsale_database_connections", (app.database_connections)());
+    let (hits, misses) = app.readers.shelf.reads();
+    write_head(out, "onsale_cache_reads_total");
+    let _ = writeln!(out, "onsale_cache_reads_total{{outcome=\"hit\"}} {hits}");
+    let _ = writeln!(out, "onsale_cache_reads_total{{outcome=\"miss\"}} {misses}");
 }
 
 fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
@@ -107,11 +102,10 @@ fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
             let _ = writeln!(rooms, "onsale_buyers{{event=\"{event}\",state=\"{state}\"}} {count}");
         }
     }
-    let _ = write!(out, "# HELP onsale_seats Seats of an event by state.\n# TYPE onsale_seats gauge\n{seats}");
-    let _ = write!(
-        out,
-        "# HELP onsale_buyers Buyers of an event by where they stand.\n# TYPE onsale_buyers gauge\n{rooms}"
-    );
+    write_head(out, "onsale_seats");
+    out.push_str(&seats);
+    write_head(out, "onsale_buyers");
+    out.push_str(&rooms);
 }
 
 /// The last check of every sale's invariants.

@@ -4,7 +4,9 @@
 pub mod accounts;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod catalogue;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod config;

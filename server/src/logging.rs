@@ -1,35 +1,150 @@
-//! The log: JSON lines (or text) on standard error, written behind so that a slow reader holds nobody up. What does not
-//! fit is dropped and counted. Must never carry personal data: ids of things, patterns of paths, no bodies.
+//! The log: JSON lines (or text), written behind so that a slow reader holds nobody up. What does not fit is dropped and
+//! counted. On standard error, or in two files a day: `all`, and `important` (warnings, errors, and what operators did).
+//! Must never carry personal data: ids of things, patterns of paths, no bodies.
 
 use crate::config::{LogConfig, LogFormat};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::OnceLock;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+/// The target of lines that are important whatever their level.
+pub const IMPORTANT: &str = "onsale::important";
 /// Lines that may wait to be written.
 const WAITING_LINES: usize = 16_384;
+/// Files kept of `all`: today's and yesterday's. The agent has shipped the rest.
+const ALL_FILES: usize = 2;
+/// Files kept of `important`.
+const IMPORTANT_FILES: usize = 8;
 
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static STARTED: OnceLock<Started> = OnceLock::new();
+static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the log; what is left is written when the guard is dropped. A second start in one process does nothing.
-pub fn start(config: &LogConfig) -> WorkerGuard {
-    let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true);
-    let (writer, guard) = builder.finish(std::io::stderr());
-    let _ = DROPPED.set(writer.error_counter());
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let started = match config.format {
-        LogFormat::Json => tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish()),
-        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.with_ansi(false).finish()),
+struct Started {
+    dropped: ErrorCounter,
+    level: reload::Handle<EnvFilter, Registry>,
+    all: NonBlocking,
+}
+
+/// What is left to write is written when this is dropped.
+pub struct Log(#[expect(dead_code, reason = "they work when they are dropped")] Vec<WorkerGuard>);
+
+/// Starts the log. A second start in one process does nothing.
+///
+/// # Errors
+/// When the directory of the files cannot be used.
+pub fn start(config: &LogConfig) -> Result<Log, InitError> {
+    let mut guards = Vec::new();
+    let mut behind = |writer: Box<dyn Write + Send>| {
+        let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true);
+        let (writer, guard) = builder.finish(Counted(writer));
+        guards.push(guard);
+        writer
     };
-    if started.is_ok() {
+    let standard_error = behind(Box::new(io::stderr()));
+    let files = match &config.directory {
+        Some(directory) => Some((
+            behind(Box::new(daily(directory, "all", ALL_FILES)?)),
+            behind(Box::new(daily(directory, "important", IMPORTANT_FILES)?)),
+        )),
+        None => None,
+    };
+    let (all, important) = match files {
+        // Standard error has the important ones too, for whoever looks there first.
+        Some((all, important)) => (all, vec![important, standard_error]),
+        None => (standard_error, Vec::new()),
+    };
+    let (filter, level) = reload::Layer::new(filter(&config.level));
+    let dropped = all.error_counter();
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
+    layers.push(form(config.format, all.clone()).with_filter(filter).boxed());
+    layers.extend(important.into_iter().map(|writer| form(config.format, writer).with_filter(importance()).boxed()));
+    if tracing_subscriber::registry().with(layers).try_init().is_ok() {
+        let _ = STARTED.set(Started { dropped, level, all });
         std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
     }
-    guard
+    Ok(Log(guards))
+}
+
+/// Lines from now on are of this level, or as these directives say.
+pub fn set_level(level: &str) {
+    if let Some(Err(error)) = STARTED.get().map(|started| started.level.reload(filter(level))) {
+        tracing::error!(%error, "the level of the log is not changed");
+    }
+}
+
+/// Writes a line that is whole already, among all the others.
+pub fn write_raw(line: &str) {
+    if let Some(started) = STARTED.get() {
+        let _ = started.all.clone().write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 /// Lines dropped since the start.
 #[must_use]
 pub fn dropped_lines() -> usize {
-    DROPPED.get().map_or(0, ErrorCounter::dropped_lines)
+    STARTED.get().map_or(0, |started| started.dropped.dropped_lines())
+}
+
+/// Bytes written since the start, all files together.
+#[must_use]
+pub fn bytes_written() -> u64 {
+    BYTES.load(Ordering::Relaxed)
+}
+
+/// Important lines are written at any level.
+fn filter(level: &str) -> EnvFilter {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    match format!("{IMPORTANT}=info").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
+}
+
+fn form<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+    }
+}
+
+/// Without the hint every disabled line would be asked about.
+fn importance() -> FilterFn {
+    filter_fn(is_important as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
+}
+
+fn is_important(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
+}
+
+fn daily(directory: &Path, name: &str, files: usize) -> Result<RollingFileAppender, InitError> {
+    let builder = RollingFileAppender::builder().rotation(Rotation::DAILY).max_log_files(files);
+    builder.filename_prefix(name).filename_suffix("log").build(directory)
+}
+
+/// Counts what goes through.
+struct Counted(Box<dyn Write + Send>);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        BYTES.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

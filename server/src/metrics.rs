@@ -1,7 +1,15 @@
-//! Counters and histograms in Prometheus text. Fixed series only (routes are patterns), so that what a scrape returns
-//! is bounded; counting is a few relaxed atomic additions.
+//! What is counted: requests by route and class of status, and their latency; in Prometheus text, and summed up for
+//! CloudWatch. Fixed series only (routes are patterns), so that what a scrape returns is bounded; counting is a few
+//! relaxed atomic additions.
+
+pub mod catalogue;
+mod emf;
+pub mod profile;
+pub mod reporter;
+mod statsd;
 
 use crate::http::Router;
+use catalogue::{Family, PROMETHEUS};
 use http::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +19,9 @@ use std::time::Duration;
 const BUCKETS_MICROS: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
 ];
+
+/// The bucket of what took longer than the last bound stands for this long, in microseconds.
+const BEYOND_MICROS: u64 = 20_000_000;
 
 /// A latency histogram.
 #[derive(Default)]
@@ -32,6 +43,18 @@ impl Histogram {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// How many fell into each bucket; the last one is beyond every bound.
+    fn add_to(&self, counts: &mut Latencies) {
+        let mut within = 0;
+        for (bucket, sum) in self.buckets.iter().zip(&mut counts.0) {
+            let count = bucket.load(Ordering::Relaxed);
+            within += count;
+            *sum += count;
+        }
+        // Counted after its bucket by whoever is counting now, so never fewer than nothing.
+        counts.0[BUCKETS_MICROS.len()] += self.count.load(Ordering::Relaxed).saturating_sub(within);
+    }
+
     fn write(&self, out: &mut String, name: &str, labels: &str) {
         let mut running = 0;
         for (bucket, bound) in self.buckets.iter().zip(BUCKETS_MICROS) {
@@ -47,6 +70,70 @@ impl Histogram {
     }
 }
 
+/// Requests by how long they took: one count for each bucket, and one beyond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latencies([u64; BUCKETS_MICROS.len() + 1]);
+
+impl Latencies {
+    /// What came since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut left = *self;
+        left.0.iter_mut().zip(before.0).for_each(|(now, before)| *now = now.saturating_sub(before));
+        left
+    }
+
+    /// Every bucket that has any: its upper bound in milliseconds, and how many.
+    pub fn millis(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        let bounds = BUCKETS_MICROS.into_iter().chain([BEYOND_MICROS]);
+        bounds.zip(self.0).filter(|(_, count)| *count > 0).map(|(bound, count)| (bound as f64 / 1e3, count))
+    }
+}
+
+/// What every route together has counted since the start; probes and scrapes are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests answered.
+    pub requests: u64,
+    /// Of them, with 5xx.
+    pub failed: u64,
+    /// How long they took.
+    pub latency: Latencies,
+    /// How long entering the waiting room took.
+    pub entering: Latencies,
+    /// Holds that were won.
+    pub holds_won: u64,
+    /// Holds that were refused, whatever the reason.
+    pub holds_refused: u64,
+    /// Confirmations of payments that were answered with success.
+    pub payments_made: u64,
+    /// Those that were declined, failed or refused; what is still pending counts as neither.
+    pub payments_failed: u64,
+}
+
+/// What a route means to the totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Meaning {
+    Probe,
+    #[default]
+    Other,
+    Entering,
+    Hold,
+    Payment,
+}
+
+impl Meaning {
+    fn of(method: &http::Method, path: &str) -> Self {
+        match (method.as_str(), path) {
+            (_, "/health/live" | "/health/ready" | "/metrics") => Self::Probe,
+            ("POST", "/api/v1/queue/enter") => Self::Entering,
+            ("POST", "/api/v1/reservations/hold") => Self::Hold,
+            ("POST", "/api/v1/payments/confirm") => Self::Payment,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Requests by route and class of status.
 pub struct HttpMetrics {
     routes: Vec<RouteMetrics>,
@@ -55,6 +142,9 @@ pub struct HttpMetrics {
 #[derive(Default)]
 struct RouteMetrics {
     labels: String,
+    meaning: Meaning,
+    /// Answered with 202: not decided yet.
+    accepted: AtomicU64,
     classes: [AtomicU64; 5],
     latency: Histogram,
 }
@@ -63,9 +153,13 @@ impl HttpMetrics {
     /// Series for every route, and one for requests that match none.
     #[must_use]
     pub fn new(router: &Router) -> Self {
-        let labels = router.patterns().map(|(method, path)| format!("method=\"{method}\",route=\"{path}\""));
-        let labels = labels.chain(["method=\"\",route=\"unmatched\"".to_owned()]);
-        Self { routes: labels.map(|labels| RouteMetrics { labels, ..RouteMetrics::default() }).collect() }
+        let routes = router.patterns().map(|(method, path)| {
+            let labels = format!("method=\"{method}\",route=\"{path}\"");
+            RouteMetrics { labels, meaning: Meaning::of(method, path), ..RouteMetrics::default() }
+        });
+        let unmatched =
+            RouteMetrics { labels: "method=\"\",route=\"unmatched\"".to_owned(), ..RouteMetrics::default() };
+        Self { routes: routes.chain([unmatched]).collect() }
     }
 
     /// Counts an answer; `None` is no route.
@@ -73,13 +167,38 @@ impl HttpMetrics {
         let Some(route) = self.routes.get(route.unwrap_or(self.routes.len() - 1)) else { return };
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         route.classes[class].fetch_add(1, Ordering::Relaxed);
+        if status == StatusCode::ACCEPTED {
+            route.accepted.fetch_add(1, Ordering::Relaxed);
+        }
         route.latency.record(elapsed);
+    }
+
+    /// What all routes have counted together.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for route in self.routes.iter().filter(|route| route.meaning != Meaning::Probe) {
+            let accepted = route.accepted.load(Ordering::Relaxed);
+            let classes: Vec<u64> = route.classes.iter().map(|class| class.load(Ordering::Relaxed)).collect();
+            let all: u64 = classes.iter().sum();
+            let done = classes[1].saturating_sub(accepted);
+            let not_done = classes[3] + classes[4];
+            totals.requests += all;
+            totals.failed += classes[4];
+            route.latency.add_to(&mut totals.latency);
+            match route.meaning {
+                Meaning::Entering => route.latency.add_to(&mut totals.entering),
+                Meaning::Hold => (totals.holds_won, totals.holds_refused) = (done, not_done),
+                Meaning::Payment => (totals.payments_made, totals.payments_failed) = (done, not_done),
+                Meaning::Probe | Meaning::Other => {}
+            }
+        }
+        totals
     }
 
     /// Writes what was counted; series that never counted are left out.
     pub fn write(&self, out: &mut String) {
-        out.push_str("# HELP onsale_http_requests_total Requests answered, by route and class of status.\n");
-        out.push_str("# TYPE onsale_http_requests_total counter\n");
+        write_head(out, "onsale_http_requests_total");
         for route in &self.routes {
             for (class, count) in route.classes.iter().enumerate() {
                 let (labels, class, count) = (&route.labels, class + 1, count.load(Ordering::Relaxed));
@@ -88,17 +207,24 @@ impl HttpMetrics {
                 }
             }
         }
-        out.push_str("# HELP onsale_http_request_seconds Time to the first byte of an answer.\n");
-        out.push_str("# TYPE onsale_http_request_seconds histogram\n");
+        write_head(out, "onsale_http_request_seconds");
         for route in self.routes.iter().filter(|route| route.latency.count.load(Ordering::Relaxed) > 0) {
             route.latency.write(out, "onsale_http_request_seconds", &route.labels);
         }
     }
 }
 
-/// Writes one gauge or counter without labels.
-pub fn write_single(out: &mut String, kind: &str, name: &str, help: &str, value: impl std::fmt::Display) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+/// Writes what the catalogue says of a family: its series follow.
+pub fn write_head(out: &mut String, name: &str) {
+    if let Some(Family { name, kind, meaning, .. }) = PROMETHEUS.iter().find(|family| family.name == name) {
+        let _ = writeln!(out, "# HELP {name} {meaning}\n# TYPE {name} {}", kind.word());
+    }
+}
+
+/// Writes a family of the catalogue that has one series.
+pub fn write_single(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    write_head(out, name);
+    let _ = writeln!(out, "{name} {value}");
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! the words of the HTTP contract. Must never decide what only the sale may decide.
 
 use crate::app::App;
-use crate::http::{Context, Problem, Request};
+use crate::http::{Context, Problem, Request, note_event};
 use crate::reservations::Terms;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// # Errors
 /// 404; 503 for an event whose journal is damaged, of which nothing is known.
 pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
+    note_event(event);
     let sale = app.engine.sale(event).ok_or_else(Problem::not_found)?;
     if stands(&sale) {
         return Ok(sale);
@@ -28,7 +29,11 @@ pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
 /// The sale that a reservation or payment of ours names by its tag; none for an id that is not ours.
 #[must_use]
 pub fn by_tag(app: &App, tag: EventTag) -> Option<Arc<SaleHandle>> {
-    app.engine.sale_by_tag(tag)
+    let sale = app.engine.sale_by_tag(tag);
+    if let Some(sale) = &sale {
+        note_event(sale.event());
+    }
+    sale
 }
 
 fn stands(sale: &SaleHandle) -> bool {

@@ -3,7 +3,9 @@
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router};
+use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router, Tuning};
+use crate::logging;
+use crate::metrics::reporter;
 use crate::wiring::{self, StartError};
 use crate::{accounts, catalogue, health, open_files, operators, payments, queue, reservations};
 use onsale_adapters::clock::SystemClock;
@@ -32,6 +34,9 @@ pub struct Running {
     address: SocketAddr,
     drain_timeout: Duration,
     draining: CancellationToken,
+    /// Cancelled when the last request has been answered.
+    answered: CancellationToken,
+    front: Arc<Front>,
     listener: Arc<Listener>,
     accepting: JoinHandle<()>,
     starting: JoinHandle<Result<Arc<App>, StartError>>,
@@ -76,8 +81,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let draining = CancellationToken::new();
         let router = Router::new(routes())?;
-        let front = Front::new(router, Arc::clone(&clock), config.server.request_timeout, draining.clone());
-        let front = Arc::new(front);
+        let front = Arc::new(Front::new(router, Arc::clone(&clock), tuning(&config), draining.clone()));
         let connections = open_files::room_for_connections(config.server.max_connections);
         let limits = Limits { connections, idle: config.server.idle_timeout };
         let listener = Arc::new(Listener::new(Arc::clone(&front), limits, draining.clone()));
@@ -87,18 +91,35 @@ impl Server {
             async move { listener.run(socket).await }
         });
         let drain_timeout = config.server.drain_timeout;
-        let tasks = TaskTracker::new();
+        let (tasks, answered) = (TaskTracker::new(), CancellationToken::new());
         let starting = tokio::spawn({
-            let (draining, tasks) = (draining.clone(), tasks.clone());
+            let (draining, tasks, front) = (draining.clone(), tasks.clone(), Arc::clone(&front));
+            let answered = answered.clone();
             async move {
                 let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
                 front.open(Arc::clone(&app));
                 tasks.spawn(tidy(Arc::clone(&app)));
+                tasks.spawn(reporter::run(Arc::clone(&app), config.metrics, answered));
                 Ok(app)
             }
         });
-        Ok(Running { address, drain_timeout, draining, listener, accepting, starting, tasks, app: None })
+        Ok(Running {
+            address,
+            drain_timeout,
+            draining,
+            answered,
+            front,
+            listener,
+            accepting,
+            starting,
+            tasks,
+            app: None,
+        })
     }
+}
+
+fn tuning(config: &Config) -> Tuning {
+    Tuning { request_timeout: config.server.request_timeout, log_one_in: config.log.access_one_in }
 }
 
 impl Running {
@@ -122,6 +143,18 @@ impl Running {
         Ok(app)
     }
 
+    /// Puts into force what of a new configuration may change while it serves: see [`crate::config::LIVE`].
+    pub fn tune(&mut self, config: &Config) {
+        self.front.tune(tuning(config));
+        self.drain_timeout = config.server.drain_timeout;
+        logging::set_level(&config.log.level);
+    }
+
+    /// The readiness check says no from now on; everything is still answered.
+    pub fn leave(&self) {
+        self.front.leave();
+    }
+
     /// Takes no more connections, ends streams, lets open requests finish, stops the engine, writes everything out.
     pub async fn stop(mut self) {
         self.draining.cancel();
@@ -130,6 +163,7 @@ impl Running {
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "connections were cut off");
         }
+        self.answered.cancel();
         if self.app.is_none() {
             // A start that is under way ends first, so that its files are closed properly.
             self.app = (&mut self.starting).await.ok().and_then(Result::ok);

@@ -11,6 +11,7 @@ use crate::http::Problem;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
+use crate::metrics::reporter::open_databases;
 use crate::readers::Readers;
 use crate::secret;
 use onsale_adapters::breaker::guarded;
@@ -140,6 +141,10 @@ pub async fn open(
         readers: Readers::default(),
         checks: Checks::default(),
         http,
+        database_connections: {
+            let path = std::path::absolute(&config.storage.path)?;
+            Box::new(move || open_databases(&path))
+        },
         draining,
         charge_timeout: config.payment.timeout,
     });

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-const LOCK: &str = "onsale.lock";
+pub(super) const LOCK: &str = "onsale.lock";
 /// What the journal's chain is keyed with. Keep a copy apart from the directory: who has both can forge a journal.
-const KEY: &str = "journal.key";
-const JOURNAL: &str = "journal.db";
-const SNAPSHOTS: &str = "snapshots.db";
-const LIBRARY: &str = "library.db";
+pub(super) const KEY: &str = "journal.key";
+pub(super) const JOURNAL: &str = "journal.db";
+pub(super) const SNAPSHOTS: &str = "snapshots.db";
+pub(super) const LIBRARY: &str = "library.db";
 /// How long a statement waits for another connection's lock before it fails as busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -159,7 +159,7 @@ impl DataDir {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let failed = |source| OpenError::File { path: at.clone(), source };
     let lock = File::options().create(true).truncate(false).write(true).open(&at).map_err(failed)?;
@@ -211,13 +211,13 @@ fn connect(file: &Path) -> Result<Connection, OpenError> {
 }
 
 #[cfg(unix)]
-fn make_private(path: &Path) -> io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(not(unix))]
-fn make_private(path: &Path) -> io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 

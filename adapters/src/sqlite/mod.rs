@@ -2,11 +2,12 @@
 //!
 //! `journal.db` is the truth and has one writer; `snapshots.db` shortens starts; `library.db` holds the projections,
 //! the accounts and the catalogue. They are separate files, so that they do not share a writer. Must never be opened
-//! but through [`DataDir`], which holds the lock.
+//! but through [`DataDir`], which holds the lock; `backup` alone reads beside it.
 
 mod accounts;
 mod answers;
 mod audit;
+mod backup;
 mod catalogue;
 mod checkpoint;
 mod data_dir;
@@ -21,6 +22,7 @@ mod tables;
 
 pub use accounts::SqliteAccounts;
 pub use audit::{ProjectedRows, projected_rows};
+pub use backup::{BackupError, FileNote, Looked, Manifest, back_up, look, read_manifest, restore};
 pub use catalogue::SqliteCatalogue;
 pub use data_dir::{DataDir, OpenError};
 pub use journal::SqliteJournal;

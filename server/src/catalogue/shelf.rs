@@ -8,6 +8,7 @@ use onsale_engine::ports::catalogue::{Catalogue, Event};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Events kept; beyond them all are let go and read again.
 const EVENTS: usize = 10_000;
@@ -16,6 +17,8 @@ const EVENTS: usize = 10_000;
 #[derive(Default)]
 pub struct Shelf {
     kept: Mutex<Kept>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 #[derive(Default)]
@@ -26,6 +29,12 @@ struct Kept {
 }
 
 impl Shelf {
+    /// Reads so far: those that memory answered, and those that it did not.
+    #[must_use]
+    pub fn reads(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+
     /// An event, from memory or from the catalogue; none if there is none.
     ///
     /// # Errors
@@ -34,10 +43,12 @@ impl Shelf {
         let changes = {
             let kept = self.kept.lock();
             if let Some(event) = kept.events.get(&id) {
+                self.hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(Some(Arc::clone(event)));
             }
             kept.changes
         };
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let Some(event) = catalogue.event(id).await?.map(Arc::new) else { return Ok(None) };
         let mut kept = self.kept.lock();
         if kept.changes == changes {

@@ -1,11 +1,13 @@
 //! The configuration: every key with meaning, unit, default and what raising it costs. `config.toml` in the project's
 //! root says the same, and a test holds the two together. Must never start anything, and never print a secret.
 
+mod changes;
 mod reader;
 
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, LIVE, Told, changes};
 pub use reader::ConfigMistake;
 
 use crate::accounts::is_email;
@@ -42,10 +44,14 @@ pub struct Config {
     pub rate_limit: RateLimitConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
     /// `[engine]`
     pub engine: EngineConfig,
     /// The administrator to make before ready, unless the e-mail address has an account.
     pub bootstrap_admin: Option<BootstrapAdmin>,
+    /// Every key as it was told, to be compared when the file is read again.
+    pub told: Told,
 }
 
 /// The port.
@@ -58,6 +64,9 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// How long a stopping server waits for open requests. Milliseconds, default 10000. Raising it delays restarts.
     pub drain_timeout: Duration,
+    /// How long a server that was told to stop goes on answering while its readiness check already says no, so that
+    /// load balancers send nobody any more. Milliseconds, default 0. Raising it delays restarts.
+    pub leave: Duration,
     /// Connections at the same time; more are answered 503. Default 16384. Each costs a file descriptor and about
     /// 10 KiB; the process' limit of open files is raised for it, and where it may not be, fewer are taken.
     pub max_connections: usize,
@@ -112,7 +121,7 @@ pub struct RateLimitConfig {
     pub quotas: [Quota; FAMILIES],
 }
 
-/// The log, on standard error.
+/// The log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `info,onsale::access=debug`. Default
@@ -120,6 +129,36 @@ pub struct LogConfig {
     pub level: String,
     /// `json` (default), a line for each record, or `text`.
     pub format: LogFormat,
+    /// Where the files `all.DATE.log` and `important.DATE.log` are written. Default none: everything goes to standard
+    /// error. With it, standard error has the important lines only.
+    pub directory: Option<PathBuf>,
+    /// Of how many buyers one has all requests logged at `info`; 0 is none. Default 100. Lowering it costs log volume.
+    /// Failures, and changes to reservations and payments, are logged whoever made them, up to a number a second.
+    pub access_one_in: u32,
+}
+
+/// Metrics for CloudWatch; Prometheus' are always at `/metrics`.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// In which form they are told. Default `none`.
+    pub cloudwatch: CloudWatchForm,
+    /// Where StatsD datagrams go. Default 127.0.0.1:8125, the CloudWatch agent's.
+    pub statsd_address: SocketAddr,
+    /// How often. Seconds, default 60. Lowering it costs log volume.
+    pub interval: Duration,
+    /// The value of the one dimension. Default `onsale`. Every other value is ten metrics more on the bill.
+    pub service: String,
+}
+
+/// See [`MetricsConfig::cloudwatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloudWatchForm {
+    /// Not at all.
+    None,
+    /// As embedded-metric lines of the log.
+    Emf,
+    /// As StatsD datagrams.
+    Statsd,
 }
 
 /// How a log record is written.
@@ -212,8 +251,10 @@ impl Config {
             payment: payment(reader),
             rate_limit: rate_limit(reader),
             log: log(reader),
+            metrics: metrics(reader),
             engine: engine(reader),
             bootstrap_admin: bootstrap.filter(|text| !text.is_empty()).and_then(|text| bootstrap_admin(reader, text)),
+            told: reader.told(),
         }
     }
 }
@@ -225,6 +266,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
         listen: reader.value("server", "listen", default, |_| Ok(())),
         request_timeout: millis(reader.number("server", "request_timeout_ms", 5000, 100..=120_000)),
         drain_timeout: millis(reader.number("server", "drain_timeout_ms", 10_000, 0..=600_000)),
+        leave: millis(reader.number("server", "leave_ms", 0, 0..=600_000)),
         max_connections: size(reader.number("server", "max_connections", 16_384, 1..=1_000_000)),
         idle_timeout: Duration::from_secs(reader.number("server", "idle_timeout_s", 80, 75..=3600)),
     }
@@ -233,7 +275,6 @@ fn server(reader: &mut Reader) -> ServerConfig {
 fn storage(reader: &mut Reader) -> StorageConfig {
     let later = "this build has embedded storage only; postgres comes with a later version";
     reader.word("storage", "kind", (), &[("embedded", Ok(())), ("postgres", Err(later))]);
-    let not_empty = |path: &String| if path.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) };
     let path = reader.value("storage", "path", "data".to_owned(), not_empty);
     // Of what is not chosen only the form is checked.
     reader.optional("postgres", "url", |url: &String| begins(url, &["postgres://", "postgresql://"]));
@@ -288,6 +329,23 @@ fn log(reader: &mut Reader) -> LogConfig {
             LogFormat::Json,
             &[("json", Ok(LogFormat::Json)), ("text", Ok(LogFormat::Text))],
         ),
+        directory: reader.optional("log", "directory", not_empty).map(PathBuf::from),
+        access_one_in: u32::try_from(reader.number("log", "access_one_in", 100, 0..=1_000_000)).unwrap_or(u32::MAX),
+    }
+}
+
+fn metrics(reader: &mut Reader) -> MetricsConfig {
+    let forms =
+        [("none", Ok(CloudWatchForm::None)), ("emf", Ok(CloudWatchForm::Emf)), ("statsd", Ok(CloudWatchForm::Statsd))];
+    let fits = |name: &String| match name.len() {
+        1..=255 if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) => Ok(()),
+        _ => Err("must be 1 to 255 letters, digits, hyphens, underscores or dots".to_owned()),
+    };
+    MetricsConfig {
+        cloudwatch: reader.word("metrics", "cloudwatch", CloudWatchForm::None, &forms),
+        statsd_address: reader.value("metrics", "statsd_address", SocketAddr::from(([127, 0, 0, 1], 8125)), |_| Ok(())),
+        interval: Duration::from_secs(reader.number("metrics", "interval_s", 60, 1..=300)),
+        service: reader.value("metrics", "service", "onsale".to_owned(), fits),
     }
 }
 
@@ -313,6 +371,10 @@ fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {
         fits = false;
     }
     fits.then(|| BootstrapAdmin { email: email.to_owned(), password: SecretString::from(password) })
+}
+
+fn not_empty(path: &String) -> Result<(), String> {
+    if path.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) }
 }
 
 fn begins(url: &str, schemes: &[&str]) -> Result<(), String> {

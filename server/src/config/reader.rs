@@ -2,6 +2,7 @@
 //! unknown keys, in either place. Must never stop at the first one.
 
 use onsale_engine::ports::shared::Quota;
+use super::changes::Told;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ impl fmt::Display for ConfigMistake {
 }
 
 /// A value that a key may have.
-pub(super) trait Setting: Sized {
+pub(super) trait Setting: Sized + fmt::Debug {
     /// What is expected, for mistakes.
     const EXPECTED: &'static str;
     /// From the file.
@@ -93,6 +94,7 @@ pub(super) struct Reader {
     file: Table,
     env: BTreeMap<String, String>,
     known: Vec<(&'static str, &'static str)>,
+    told: Told,
     mistakes: Vec<ConfigMistake>,
 }
 
@@ -106,7 +108,7 @@ impl Reader {
             mistakes.push(ConfigMistake { place: "the file".to_owned(), reason });
             Table::new()
         });
-        Self { file, env, known: Vec::new(), mistakes }
+        Self { file, env, known: Vec::new(), told: Told::default(), mistakes }
     }
 
     /// A key that is left out by default.
@@ -127,7 +129,10 @@ impl Reader {
         };
         let (read, place) = found?;
         let outcome = match read {
-            Some(value) => check(&value).map(|()| value),
+            Some(value) => {
+                self.told.note(section, key, &value);
+                check(&value).map(|()| value)
+            }
             None => Err(format!("must be {}", T::EXPECTED)),
         };
         outcome.map_err(|reason| self.mistakes.push(ConfigMistake { place, reason })).ok()
@@ -141,7 +146,10 @@ impl Reader {
         default: T,
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> T {
-        self.optional(section, key, check).unwrap_or(default)
+        self.optional(section, key, check).unwrap_or_else(|| {
+            self.told.note(section, key, &default);
+            default
+        })
     }
 
     /// A whole number within bounds.
@@ -184,6 +192,11 @@ impl Reader {
     /// Adds a mistake that was found elsewhere.
     pub(super) fn mistake(&mut self, place: impl Into<String>, reason: impl Into<String>) {
         self.mistakes.push(ConfigMistake { place: place.into(), reason: reason.into() });
+    }
+
+    /// Every key that has a value, with it.
+    pub(super) fn told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
     }
 
     /// Every key that was asked for, in order.

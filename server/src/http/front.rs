@@ -1,6 +1,8 @@
 //! The pipeline around every handler: request id, route, bearer, role, deadline, panics, problems, compression, access
 //! log, metrics. The one place where a `Result` becomes a response.
 
+use super::about::{self, About};
+use super::access_log::{AccessLog, Line, Refusal};
 use crate::app::App;
 use crate::http::context::Context;
 use crate::http::problem::Problem;
@@ -19,7 +21,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -27,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes of all headers together at the most.
 pub(super) const HEADERS_LIMIT: usize = 16 * 1024;
-/// Failed requests logged in any one second; more are only counted.
-const LOGGED_FAILURES_PER_SECOND: u32 = 100;
+
+/// The readiness check, which says no before anything else does.
+const READY: &str = "/health/ready";
 
 /// How far the server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Stage {
     Starting,
     /// Everything is answered.
     Serving,
+    /// The same, but the readiness check says no: load balancers shall go elsewhere.
+    Leaving,
     /// No new connections; what is open is being finished.
     Draining,
 }
@@ -46,18 +51,50 @@ pub struct Front {
     router: Router,
     app: OnceLock<Arc<App>>,
     clock: Arc<dyn Clock>,
-    request_timeout: Duration,
+    request_timeout_millis: AtomicU64,
+    leaving: AtomicBool,
     draining: CancellationToken,
     metrics: Arc<HttpMetrics>,
-    logged: LogBudget,
+    access: AccessLog,
+}
+
+/// What of a front end may change while it serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// How long a request may take before it is answered 504.
+    pub request_timeout: Duration,
+    /// Of how many buyers one has all requests logged; 0 is none.
+    pub log_one_in: u32,
 }
 
 impl Front {
     /// A front end that answers 503 until [`Front::open`].
     #[must_use]
-    pub fn new(router: Router, clock: Arc<dyn Clock>, request_timeout: Duration, draining: CancellationToken) -> Self {
-        let metrics = Arc::new(HttpMetrics::new(&router));
-        Self { router, app: OnceLock::new(), clock, request_timeout, draining, metrics, logged: LogBudget::default() }
+    pub fn new(router: Router, clock: Arc<dyn Clock>, tuning: Tuning, draining: CancellationToken) -> Self {
+        let front = Self {
+            metrics: Arc::new(HttpMetrics::new(&router)),
+            router,
+            app: OnceLock::new(),
+            clock,
+            request_timeout_millis: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            draining,
+            access: AccessLog::new(0),
+        };
+        front.tune(tuning);
+        front
+    }
+
+    /// In force for every request that comes from now on.
+    pub fn tune(&self, Tuning { request_timeout, log_one_in }: Tuning) {
+        let millis = u64::try_from(request_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.request_timeout_millis.store(millis, Ordering::Relaxed);
+        self.access.set_one_in(log_one_in);
+    }
+
+    /// From now on the readiness check says no, while everything is still answered.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// From now on requests are handled. Once only; a second application is ignored.
@@ -70,10 +107,12 @@ impl Front {
     pub fn stage(&self) -> Stage {
         if self.draining.is_cancelled() {
             Stage::Draining
-        } else if self.app.get().is_some() {
-            Stage::Serving
-        } else {
+        } else if self.app.get().is_none() {
             Stage::Starting
+        } else if self.leaving.load(Ordering::Relaxed) {
+            Stage::Leaving
+        } else {
+            Stage::Serving
         }
     }
 
@@ -98,19 +137,19 @@ impl Front {
 
         let found = self.router.find(&head.method, head.uri.path());
         let number = found.as_ref().ok().map(|(number, _)| *number);
-        let outcome = match found {
+        let (outcome, about) = match found {
             Ok((number, spans)) => {
                 let route = self.router.route(number);
                 let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
-                self.handle(route, request, &id, peer).await
+                about::noting(self.handle(route, request, &id, peer)).await
             }
-            Err(problem) => check_headers(&head.headers).and(Err(problem)),
+            Err(problem) => (check_headers(&head.headers).and(Err(problem)), About::default()),
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => (response, None),
             Err(problem) => {
                 let refusal = Refusal::of(&problem);
-                (problem.into_response(id.to_str().unwrap_or(""), self.clock.now()), refusal)
+                (problem.into_response(id.to_str().unwrap_or(""), self.clock.now()), Some(refusal))
             }
         };
         if gzip::concerns(&response) {
@@ -124,7 +163,16 @@ impl Front {
         }
         let elapsed = started.elapsed();
         self.metrics.count(number, response.status(), elapsed);
-        self.log(number, &response, refusal, &id, trace.as_deref(), elapsed);
+        self.access.log(&Line {
+            route: number.map(|number| self.router.route(number)),
+            status: response.status(),
+            refusal,
+            about,
+            trace_id: id.to_str().unwrap_or(""),
+            trace: trace.as_deref(),
+            elapsed,
+            second: self.clock.now().0.div_euclid(1_000_000),
+        });
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }
@@ -150,6 +198,12 @@ impl Front {
                 Some(caller)
             }
         };
+        if let Some(caller) = &caller {
+            about::note_buyer(caller.buyer);
+        }
+        if route.path == READY && self.stage() == Stage::Leaving {
+            return Err(Problem::unavailable("DRAINING", "the server is about to stop", 5));
+        }
         let has_key = route.keyed && request.idempotency_key()?.is_some();
         let due = route.family.map(|family| {
             let address = || limits::address(peer, request.headers(), app.limits.forwarded_hops());
@@ -164,7 +218,7 @@ impl Front {
             }
             due => due,
         };
-        let patience = self.request_timeout + route.extra_time;
+        let patience = Duration::from_millis(self.request_timeout_millis.load(Ordering::Relaxed)) + route.extra_time;
         let context = Context {
             app: Arc::clone(app),
             deadline: now + patience,
@@ -185,76 +239,9 @@ impl Front {
     fn before_open(&self, route: &Route) -> Result<Response, Problem> {
         match route.path {
             "/health/live" => response::ok(&serde_json::json!({ "status": "UP" })),
-            "/health/ready" => Err(Problem::unavailable("STARTING", "the server is starting", 1)),
+            READY => Err(Problem::unavailable("STARTING", "the server is starting", 1)),
             _ => Err(Problem::unavailable("OVERLOADED", "the server is starting; nothing was done", 1)),
         }
-    }
-
-    /// One line for each request at `debug`; failures of ours at `warn`, a bounded number in a second. Paths are logged
-    /// as patterns, so that no id and no query gets into the log.
-    fn log(
-        &self,
-        route: Option<usize>,
-        response: &Response,
-        refusal: Option<Refusal>,
-        id: &HeaderValue,
-        trace: Option<&str>,
-        elapsed: Duration,
-    ) {
-        let status = response.status();
-        // A readiness check that says no is an answer, not a failure.
-        let is_probe = refusal.as_ref().is_some_and(|refusal| matches!(refusal.code, "STARTING" | "DRAINING"));
-        let failed = status.is_server_error() && !is_probe;
-        if !failed && !tracing::enabled!(target: "onsale::access", tracing::Level::DEBUG) {
-            return;
-        }
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let trace_id = id.to_str().unwrap_or("");
-        let (method, path) = match route.map(|number| self.router.route(number)) {
-            Some(route) => (route.method.as_str(), route.path),
-            None => ("", "unmatched"),
-        };
-        let (code, cause) = refusal.map_or(("", None), |refusal| (refusal.code, refusal.cause));
-        let (status, cause) = (status.as_u16(), cause.as_deref());
-        if !failed {
-            tracing::debug!(target: "onsale::access", method, path, status, micros, trace_id, trace, code, "request");
-        } else if let Some(unlogged) = self.logged.take(self.clock.now().0.div_euclid(1_000_000)) {
-            tracing::warn!(
-                target: "onsale::access", method, path, status, micros, trace_id, trace, code, cause, unlogged,
-                "request failed"
-            );
-        }
-    }
-}
-
-/// What the log says of a problem.
-struct Refusal {
-    code: &'static str,
-    cause: Option<String>,
-}
-
-impl Refusal {
-    fn of(problem: &Problem) -> Option<Self> {
-        Some(Self { code: problem.code(), cause: problem.cause().map(str::to_owned) })
-    }
-}
-
-/// Failures that may still be logged in this second. Approximate under contention, which only bounds less sharply.
-#[derive(Default)]
-struct LogBudget {
-    second: AtomicI64,
-    used: AtomicU32,
-}
-
-impl LogBudget {
-    /// `Some` when a line may be written: how many of the last second were not.
-    fn take(&self, second: i64) -> Option<u32> {
-        if self.second.swap(second, Ordering::Relaxed) != second {
-            let before = self.used.swap(1, Ordering::Relaxed);
-            return Some(before.saturating_sub(LOGGED_FAILURES_PER_SECOND));
-        }
-        let used = self.used.fetch_add(1, Ordering::Relaxed);
-        (used < LOGGED_FAILURES_PER_SECOND).then_some(0)
     }
 }
 
@@ -314,13 +301,5 @@ mod tests {
         .await;
         assert_eq!(outcome, Err("panic: no 1".to_owned()));
         assert_eq!(Unwinding(Box::pin(async { 7 })).await, Ok(7));
-    }
-
-    #[test]
-    fn failures_are_logged_within_a_budget_that_tells_what_it_dropped() {
-        let budget = LogBudget::default();
-        let logged = (0..150).filter_map(|_| budget.take(5)).count();
-        assert_eq!(logged, LOGGED_FAILURES_PER_SECOND as usize);
-        assert_eq!(budget.take(6), Some(50));
     }
 }

@@ -32,6 +32,8 @@
 //! `POST` that creates something in the catalogue or the accounts goes through [`crate::idempotency`]; keys of calls
 //! that a sale answers go along with the command as `ctx.request_key(…)`.
 
+mod about;
+mod access_log;
 mod context;
 mod fields;
 mod front;
@@ -47,9 +49,10 @@ mod router;
 mod seldom;
 pub mod stream;
 
+pub use about::note_event;
 pub use context::Context;
 pub use fields::{Mistakes, Object, read_id};
-pub use front::{Front, Stage};
+pub use front::{Front, Stage, Tuning};
 pub use listener::{Limits, Listener};
 pub use problem::{FieldMistake, Problem};
 pub use query::Query;

@@ -49,6 +49,14 @@ impl Setup {
         self
     }
 
+    /// Gives it a configuration file.
+    pub fn file(mut self, text: &str) -> Self {
+        let data = self.data.take().unwrap_or_else(|| tempfile::tempdir().unwrap());
+        write(data.path(), "config.toml", text);
+        self.data = Some(data);
+        self
+    }
+
     /// Takes a key away again: the server has its default.
     pub fn without(mut self, key: &str) -> Self {
         let name = format!("ONSALE__{key}");
@@ -163,6 +171,11 @@ impl Server {
         format!("http://{}", self.address())
     }
 
+    /// Where it runs: its file, its logs and its data are below.
+    pub fn directory(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Its data directory.
     pub fn data_path(&self) -> PathBuf {
         self.data.path().join("data")
@@ -198,8 +211,26 @@ impl Server {
 
     /// Sends SIGTERM, without waiting for what comes of it.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until something is true of its log; answers the log.
+    pub async fn log_when(&self, is_so: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if is_so(&log) {
+                return log;
+            }
+            assert!(Instant::now() < until, "it does not log that:\n{log}");
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     /// Waits for its end.

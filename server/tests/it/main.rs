@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod accounts;
+mod backup;
 mod catalogue;
 mod config;
 mod contention;
@@ -11,6 +12,7 @@ mod draw;
 mod harness;
 mod lifecycle;
 mod limits;
+mod operating;
 mod operators;
 mod payments;
 mod port;
@@ -20,4 +22,5 @@ mod repeats;
 mod reservations;
 mod shop;
 mod storage_trouble;
+mod telling;
 mod waiting_room;

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use onsale_adapters::clock::SystemClock;
-use onsale_server::http::{Front, Limits, Listener, Router, Stage};
+use onsale_server::http::{Front, Limits, Listener, Router, Stage, Tuning};
 use onsale_server::server::{bind, routes};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ fn open(limits: Limits) -> Port {
     let draining = CancellationToken::new();
     let router = Router::new(routes()).unwrap();
     let clock = Arc::new(SystemClock::start());
-    let front = Arc::new(Front::new(router, clock, Duration::from_secs(5), draining.clone()));
+    let tuning = Tuning { request_timeout: Duration::from_secs(5), log_one_in: 0 };
+    let front = Arc::new(Front::new(router, clock, tuning, draining.clone()));
     let listener = Arc::new(Listener::new(Arc::clone(&front), limits, draining.clone()));
     let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = socket.local_addr().unwrap();

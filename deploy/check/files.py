@@ -1,0 +1,138 @@
+"""The files of deploy/ as their own tools read them: templates, units, images, plans. Starts nothing.
+
+Usage: files.py [AGENT_SCHEMA]    the JSON schema of the CloudWatch agent's configuration, where there is a copy of it
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+DEPLOY = Path(__file__).resolve().parent.parent
+ROOT = DEPLOY.parent
+FREE_METRICS, FREE_ALARMS, FREE_DASHBOARDS = 10, 10, 3
+# Where the template is checked: where bills are told, and at home.
+REGIONS = ["us-east-1", "ap-northeast-2"]
+# What the agent and CloudFormation both keep: days that CloudWatch Logs knows.
+GROUPS = {"/onsale/all": 1, "/onsale/important": 7}
+
+mistakes = []
+
+
+def expect(holds, words):
+    if not holds:
+        mistakes.append(words)
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    expect(done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
+
+
+def template():
+    path = DEPLOY / "cloudwatch" / "template.json"
+    run(Path(sys.executable).with_name("cfn-lint"), "--regions", *REGIONS, "--template", path)
+    resources = json.loads(path.read_text())["Resources"]
+    of = lambda kind: [resource["Properties"] for resource in resources.values() if resource["Type"] == kind]
+    alarms = of("AWS::CloudWatch::Alarm")
+    expect(len(alarms) <= FREE_ALARMS, f"{len(alarms)} alarms are more than are free")
+    expect(len(of("AWS::CloudWatch::Dashboard")) <= FREE_DASHBOARDS, "more dashboards than are free")
+    for alarm in alarms:
+        page = ROOT / re.search(r"docs/runbook/[a-z-]+\.md", alarm["AlarmDescription"]).group()
+        expect(page.is_file(), f"{page} is missing")
+    told = {group["LogGroupName"]["Fn::Sub"].replace("${Service}", "onsale"): group["RetentionInDays"] for group in of("AWS::Logs::LogGroup")}
+    expect(told == GROUPS, f"log groups: {told}")
+    # What is asked for is in the catalogue.
+    catalogue = (ROOT / "docs" / "metrics.md").read_text()
+    named = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "Onsale"}
+    widgets = of("AWS::CloudWatch::Dashboard")[0]["DashboardBody"]["Fn::ToJsonString"]["widgets"]
+    lines = [metric for widget in widgets for metric in widget["properties"]["metrics"]]
+    named |= {metric[1] for metric in lines if metric[0] == "Onsale"}
+    for name in sorted(named):
+        expect(f"| `{name}` |" in catalogue, f"{name} is not in docs/metrics.md")
+    return alarms
+
+
+def agent(schema):
+    for name in ["agent.json", "agent-free.json"]:
+        config = json.loads((DEPLOY / "cloudwatch" / name).read_text())
+        if schema:
+            for error in jsonschema.Draft4Validator(json.loads(Path(schema).read_text())).iter_errors(config):
+                mistakes.append(f"{name}: {'.'.join(map(str, error.absolute_path))}: {error.message}")
+        files = config["logs"]["logs_collected"]["files"]["collect_list"]
+        told = {file["log_group_name"]: file["retention_in_days"] for file in files}
+        expect(told == GROUPS, f"{name}: log groups: {told}")
+    # The free one ships logs alone: each measurement of the agent would be a custom metric.
+    expect("metrics" not in config, "agent-free.json must not have metrics")
+    print("the agent's configuration:", "as its schema says" if schema else "no schema is here, so only its log groups were looked at")
+
+
+def units():
+    folder = DEPLOY / "systemd"
+    if not shutil.which("systemd-analyze"):
+        return print("systemd-analyze is not here: the units were not looked at")
+    with tempfile.TemporaryDirectory() as scratch:
+        for unit in folder.iterdir():
+            text = unit.read_text().replace("/usr/local/bin/onsale", "/bin/true")
+            Path(scratch, unit.name).write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", *sorted(Path(scratch).iterdir())], capture_output=True, text=True, check=False
+        )
+        # Warnings count, but for what this machine's own units say.
+        told = [line for line in done.stderr.splitlines() if "onsale" in line]
+        expect(done.returncode == 0 and not told, f"systemd-analyze verify: {done.stderr}")
+        done = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--threshold=20", Path(scratch, "onsale.service")],
+            capture_output=True, text=True, check=False,
+        )
+        expect(done.returncode == 0, f"onsale.service is not hardened any more: {done.stdout.splitlines()[-1:]}{done.stderr}")
+
+
+def containers():
+    compose = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
+    services = compose["services"]
+    expect(set(services) == {"server", "postgres", "redis"}, f"services: {sorted(services)}")
+    expect(set(services["server"]["depends_on"]) == {"postgres", "redis"}, "the server waits for both")
+    known = set(re.findall(r"^# ?([a-z_]+) = |^([a-z_]+) = ", (ROOT / "config.toml").read_text(), re.M))
+    known = {a or b for a, b in known}
+    image = (DEPLOY / "docker" / "Dockerfile").read_text()
+    keys = [key for key in services["server"]["environment"] if key.startswith("ONSALE__")]
+    keys += re.findall(r"ONSALE__\w+", image)
+    for key in keys:
+        expect(key.split("__")[-1].lower() in known, f"{key} is no key of config.toml")
+    expect("\nUSER onsale" in image, "the image must not run as root")
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+        run("docker", "compose", "--file", DEPLOY / "docker" / "compose.yaml", "config", "--quiet", env={"POSTGRES_PASSWORD": "x", "ONSALE_SECRET": "x", "PATH": "/usr/bin:/bin:/usr/local/bin"})
+
+
+def plans():
+    for plan in (DEPLOY / "jmeter").glob("*.jmx"):
+        document = xml.dom.minidom.parse(str(plan))
+        expect(document.documentElement.tagName == "jmeterTestPlan", f"{plan.name} is no JMeter plan")
+        paths = [node.firstChild.data for node in document.getElementsByTagName("stringProp") if node.getAttribute("name") == "HTTPSampler.path"]
+        expect(len(paths) >= 5 and all(path.startswith("/") for path in paths), f"{plan.name}: {paths}")
+
+
+def main():
+    template()
+    agent(sys.argv[1] if len(sys.argv) > 1 else None)
+    units()
+    containers()
+    plans()
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    print(f"deploy/: {len(mistakes)} mistakes")
+    sys.exit(1 if mistakes else 0)
+
+
+if __name__ == "__main__":
+    if shutil.which("docker") is None:
+        print("docker is not here: the Compose file was only read as YAML")
+    main()

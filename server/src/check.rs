@@ -1,0 +1,126 @@
+//! `onsale check`: whether a server would start here, as far as that can be told without starting one. Reads the
+//! configuration and tries what it names; every finding has a line. Must never change data.
+
+use crate::config::{Config, ConfigError};
+use crate::open_files;
+use onsale_adapters::sqlite;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Less room than this on the disk of the data is a problem: a journal that cannot grow stops the sale.
+const FREE_BYTES: u64 = 1 << 30;
+
+/// What was found out about one thing.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Good(String),
+    Note(String),
+    Bad(String),
+}
+
+/// Checks, prints a line for each finding, and ends with 0 when nothing is wrong, 1 when something is, 2 when the
+/// configuration has mistakes.
+#[must_use]
+pub fn run(file: Option<&Path>) -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let config = match Config::load(file, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(error @ ConfigError(_)) => {
+            let _ = writeln!(err, "onsale: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let findings = findings(&config);
+    for finding in &findings {
+        let (word, told) = match finding {
+            Finding::Good(told) => ("good", told),
+            Finding::Note(told) => ("note", told),
+            Finding::Bad(told) => ("BAD ", told),
+        };
+        let _ = writeln!(out, "{word}  {told}");
+    }
+    if findings.iter().any(|finding| matches!(finding, Finding::Bad(_))) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn findings(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![Finding::Good("the configuration has no mistakes".to_owned()), port(config)];
+    let wanted = config.server.max_connections;
+    let room = open_files::room_for_connections(wanted);
+    if room < wanted {
+        let told = format!("server.max_connections is {wanted}, the limit of open files leaves room for {room}");
+        findings.push(Finding::Note(told));
+    }
+    findings.extend(storage(config));
+    if config.auth.jwt_secret.is_none() {
+        let told = "auth.jwt_secret is left out: one is kept in the data directory, for one machine alone";
+        findings.push(Finding::Note(told.to_owned()));
+    }
+    if let Some(directory) = &config.log.directory {
+        findings.push(writable("log.directory", directory));
+    }
+    findings
+}
+
+fn port(config: &Config) -> Finding {
+    let listen = config.server.listen;
+    match TcpListener::bind(listen) {
+        Ok(_) => Finding::Good(format!("server.listen: {listen} is free")),
+        Err(error) => Finding::Bad(format!("server.listen: cannot listen on {listen}: {error}")),
+    }
+}
+
+fn storage(config: &Config) -> Vec<Finding> {
+    let path = &config.storage.path;
+    let mut findings = vec![writable("storage.path", path)];
+    match sqlite::look(path) {
+        Ok(None) => findings.push(Finding::Note(format!("storage.path: {} has no data yet", path.display()))),
+        Ok(Some(looked)) => {
+            let told = format!("storage.path: {} has the journals of {} events", path.display(), looked.events);
+            findings.push(Finding::Good(told));
+            if looked.is_in_use {
+                let told = format!("storage.path: {} is in use by another process", path.display());
+                findings.push(Finding::Bad(told));
+            }
+        }
+        Err(error) => findings.push(Finding::Bad(format!("storage.path: {error}"))),
+    }
+    match free_bytes(path) {
+        Some(free) if free < FREE_BYTES => {
+            let told = format!(
+                "storage.path: {} MiB are free on its disk, it needs {} at least",
+                free >> 20,
+                FREE_BYTES >> 20
+            );
+            findings.push(Finding::Bad(told));
+        }
+        Some(free) => findings.push(Finding::Good(format!("storage.path: {} MiB are free on its disk", free >> 20))),
+        None => {}
+    }
+    findings
+}
+
+/// Whether files can be made in a directory, or where it would be made.
+fn writable(key: &str, path: &Path) -> Finding {
+    let there = existing(path);
+    match tempfile::tempfile_in(there) {
+        Ok(_) => Finding::Good(format!("{key}: {} can be written", path.display())),
+        Err(error) => Finding::Bad(format!("{key}: {} cannot be written: {error}", there.display())),
+    }
+}
+
+/// The directory itself, or the nearest one above it that is there.
+fn existing(path: &Path) -> &Path {
+    let mut above = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+    above.find(|path| path.exists()).unwrap_or(Path::new("."))
+}
+
+fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(existing(path)).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}

@@ -1,0 +1,94 @@
+//! What differs between two readings of the configuration, and which of it may change while the server runs. Must never
+//! keep or show a secret.
+
+use super::Config;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
+/// Keys that are in force as soon as they are read again; everything else waits for a restart.
+pub const LIVE: &[&str] =
+    &["log.access_one_in", "log.level", "server.drain_timeout_ms", "server.leave_ms", "server.request_timeout_ms"];
+
+/// Keys with what was told of them; secrets as something that only tells whether they changed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Told(BTreeMap<String, Value>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Value {
+    Shown(String),
+    Secret(u64),
+}
+
+impl Told {
+    pub(super) fn note(&mut self, section: &str, key: &str, value: &impl fmt::Debug) {
+        let value = format!("{value:?}");
+        let told = if is_secret(key) { Value::Secret(digest(&value)) } else { Value::Shown(value) };
+        self.0.insert(format!("{section}.{key}"), told);
+    }
+
+    /// Values of live keys as in `new`, all others as they are.
+    pub fn take_live(&mut self, new: &Self) {
+        for &key in LIVE {
+            match new.0.get(key) {
+                Some(value) => drop(self.0.insert(key.to_owned(), value.clone())),
+                None => drop(self.0.remove(key)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told(..)")
+    }
+}
+
+/// Addresses of databases carry passwords.
+fn is_secret(key: &str) -> bool {
+    ["secret", "password", "url", "token", "_key"].iter().any(|part| key.contains(part))
+}
+
+/// Another number in every process.
+fn digest(secret: &str) -> u64 {
+    static STATE: OnceLock<RandomState> = OnceLock::new();
+    STATE.get_or_init(RandomState::new).hash_one(secret)
+}
+
+/// One key that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// As `section.key`.
+    pub key: String,
+    /// What it was.
+    pub from: String,
+    /// What it is.
+    pub to: String,
+    /// Whether it is in force now; otherwise it waits for a restart.
+    pub is_live: bool,
+}
+
+/// What of `new` is not as in `old`.
+#[must_use]
+pub fn changes(old: &Told, new: &Config) -> Vec<Change> {
+    let mut keys: Vec<&String> = old.0.keys().chain(new.told.0.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let differing = keys.into_iter().filter(|key| old.0.get(*key) != new.told.0.get(*key));
+    let change = |key: &String| Change {
+        key: key.clone(),
+        from: shown(old.0.get(key)),
+        to: shown(new.told.0.get(key)),
+        is_live: LIVE.contains(&key.as_str()),
+    };
+    differing.map(change).collect()
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None => "(left out)".to_owned(),
+        Some(Value::Secret(_)) => "(secret)".to_owned(),
+        Some(Value::Shown(value)) => value.clone(),
+    }
+}

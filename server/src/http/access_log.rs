@@ -1,0 +1,178 @@
+//! Which requests are logged, and how: every failure of ours and every change that somebody made, up to a number a
+//! second; of everything else all requests of one buyer in so many, so that what is left is whole ways and not crumbs.
+//! Must never log a path as it was asked for, a query, or anything of a body.
+
+use super::about::About;
+use crate::http::problem::Problem;
+use crate::http::router::{Access, Route};
+use crate::logging::IMPORTANT;
+use http::{Method, StatusCode};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Failed requests logged in any one second; more are only counted.
+const FAILURES_PER_SECOND: u32 = 100;
+/// Changes logged in any one second; of more than that, one buyer's in so many, as of everything else.
+const CHANGES_PER_SECOND: u32 = 50;
+
+/// What is said of a request.
+pub(super) struct Line<'a> {
+    pub route: Option<&'a Route>,
+    pub status: StatusCode,
+    pub refusal: Option<Refusal>,
+    pub about: About,
+    pub trace_id: &'a str,
+    pub trace: Option<&'a str>,
+    pub elapsed: Duration,
+    /// Unix time in seconds.
+    pub second: i64,
+}
+
+/// What the log says of a problem.
+pub(super) struct Refusal {
+    code: &'static str,
+    cause: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn of(problem: &Problem) -> Self {
+        Self { code: problem.code(), cause: problem.cause().map(str::to_owned) }
+    }
+}
+
+/// See the module.
+pub(super) struct AccessLog {
+    one_in: AtomicU32,
+    anonymous: AtomicU64,
+    failures: Budget<FAILURES_PER_SECOND>,
+    changes: Budget<CHANGES_PER_SECOND>,
+}
+
+/// Why a request is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Failure {
+        unlogged: u32,
+    },
+    /// An administrator's.
+    Order,
+    Change,
+    Sample,
+    Debugging,
+}
+
+impl AccessLog {
+    /// Everything of one buyer in `one_in` is logged; 0 is none.
+    pub(super) fn new(one_in: u32) -> Self {
+        let (failures, changes) = (Budget::default(), Budget::default());
+        Self { one_in: AtomicU32::new(one_in), anonymous: AtomicU64::new(0), failures, changes }
+    }
+
+    pub(super) fn set_one_in(&self, one_in: u32) {
+        self.one_in.store(one_in, Ordering::Relaxed);
+    }
+
+    pub(super) fn log(&self, line: &Line<'_>) {
+        let Some(reason) = self.reason(line) else { return };
+        let (method, path) = line.route.map_or(("", "unmatched"), |route| (route.method.as_str(), route.path));
+        let micros = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX);
+        let Line { trace_id, trace, .. } = *line;
+        let (code, cause) =
+            line.refusal.as_ref().map_or((None, None), |refusal| (Some(refusal.code), refusal.cause.as_deref()));
+        let status = line.status.as_u16();
+        let event_id = line.about.event.map(|event| tracing::field::display(event));
+        let buyer_id = line.about.buyer.map(|buyer| tracing::field::display(buyer));
+        // The target and the level of a line are fixed where it stands.
+        macro_rules! told {
+            ($level:expr, $target:expr, $words:literal $(, $more:ident)*) => {
+                tracing::event!(
+                    target: $target, $level,
+                    method, path, status, micros, trace_id, trace, event_id, buyer_id, code, cause, $($more,)* $words
+                )
+            };
+        }
+        match reason {
+            Reason::Failure { unlogged } => {
+                told!(tracing::Level::WARN, "onsale::access", "request failed", unlogged);
+            }
+            Reason::Order => told!(tracing::Level::INFO, IMPORTANT, "an administrator's request"),
+            Reason::Change | Reason::Sample => told!(tracing::Level::INFO, "onsale::access", "request"),
+            Reason::Debugging => told!(tracing::Level::DEBUG, "onsale::access", "request"),
+        }
+    }
+
+    fn reason(&self, line: &Line<'_>) -> Option<Reason> {
+        // A readiness check that says no is an answer, not a failure.
+        let is_probe = line.refusal.as_ref().is_some_and(|refusal| matches!(refusal.code, "STARTING" | "DRAINING"));
+        if line.status.is_server_error() && !is_probe {
+            return self.failures.take(line.second).map(|unlogged| Reason::Failure { unlogged });
+        }
+        let is_change = line.route.is_some_and(|route| route.method != Method::GET && route.access != Access::Public);
+        if is_change && line.route.is_some_and(|route| route.access == Access::Admin) {
+            return Some(Reason::Order);
+        }
+        if tracing::enabled!(target: "onsale::access", tracing::Level::DEBUG) {
+            return Some(Reason::Debugging);
+        }
+        if !tracing::enabled!(target: "onsale::access", tracing::Level::INFO) {
+            return None;
+        }
+        if is_change && !is_frequent(line.route) && self.changes.take(line.second).is_some() {
+            return Some(Reason::Change);
+        }
+        self.is_sampled(line).then_some(Reason::Sample)
+    }
+
+    fn is_sampled(&self, line: &Line<'_>) -> bool {
+        let one_in = u64::from(self.one_in.load(Ordering::Relaxed));
+        if one_in == 0 || line.route.is_some_and(|route| is_probe(route.path)) {
+            return false;
+        }
+        let number = match line.about.buyer {
+            // The last bits of an id are random, whatever its version.
+            Some(buyer) => buyer.0.as_u64_pair().1,
+            None => self.anonymous.fetch_add(1, Ordering::Relaxed),
+        };
+        number % one_in == 0
+    }
+}
+
+/// Changes that a whole crowd makes at once.
+fn is_frequent(route: Option<&Route>) -> bool {
+    route.is_some_and(|route| route.path.starts_with("/api/v1/queue/"))
+}
+
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/health/live" | "/health/ready" | "/metrics")
+}
+
+/// Lines that may still be logged in this second. Approximate under contention, which only bounds less sharply.
+#[derive(Default)]
+struct Budget<const PER_SECOND: u32> {
+    second: AtomicI64,
+    used: AtomicU32,
+}
+
+impl<const PER_SECOND: u32> Budget<PER_SECOND> {
+    /// `Some` when a line may be written: how many of the last second were not.
+    fn take(&self, second: i64) -> Option<u32> {
+        if self.second.load(Ordering::Relaxed) != second && self.second.swap(second, Ordering::Relaxed) != second {
+            let before = self.used.swap(1, Ordering::Relaxed);
+            return Some(before.saturating_sub(PER_SECOND));
+        }
+        let used = self.used.fetch_add(1, Ordering::Relaxed);
+        (used < PER_SECOND).then_some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_logged_within_a_budget_that_tells_what_it_dropped() {
+        let budget = Budget::<100>::default();
+        assert_eq!((0..150).filter_map(|_| budget.take(5)).count(), 100);
+        assert_eq!(budget.take(6), Some(50));
+    }
+}

@@ -1,0 +1,56 @@
+//! A profile as one line of CloudWatch's embedded metric format: the agent ships it like any log line, CloudWatch makes
+//! metrics of it. Our own fifty lines, because the counts are there already: a library with a recorder of its own would
+//! count every request a second time, or drop samples when they come fast.
+
+use crate::metrics::catalogue::{DIMENSION, NAMESPACE};
+use crate::metrics::profile::Profile;
+use serde_json::{Map, Value, json};
+
+/// The line, without its end. `at_millis` is Unix time; `properties` can be searched for but are no metrics.
+#[must_use]
+pub fn line(profile: &Profile, service: &str, at_millis: i64, properties: Map<String, Value>) -> String {
+    let mut object = properties;
+    let mut metrics = Vec::new();
+    for (metric, samples) in profile.metrics() {
+        metrics.push(json!({ "Name": metric.name, "Unit": metric.unit }));
+        let value = match samples.as_slice() {
+            [(value, 1)] => json!(value),
+            _ => {
+                let (values, counts): (Vec<f64>, Vec<u64>) = samples.iter().copied().unzip();
+                json!({ "Values": values, "Counts": counts })
+            }
+        };
+        object.insert(metric.name.to_owned(), value);
+    }
+    object.insert(DIMENSION.to_owned(), json!(service));
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": metrics });
+    object.insert("_aws".to_owned(), json!({ "Timestamp": at_millis, "CloudWatchMetrics": [directive] }));
+    Value::Object(object).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::metrics::Totals;
+    use crate::metrics::profile::Reading;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_names_its_metrics_with_units_and_one_dimension() {
+        let http = Totals { requests: 10, failed: 1, ..Totals::default() };
+        let now = Reading { http, waiting: 3, ..Reading::default() };
+        let profile = Profile::between(&Reading::default(), &now, Duration::from_secs(1));
+        let properties = Map::from_iter([("node".to_owned(), json!("a"))]);
+        let line: Value = serde_json::from_str(&line(&profile, "onsale", 5, properties)).unwrap();
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Dimensions"], json!([["Service"]]));
+        assert_eq!(line["Service"], "onsale");
+        assert_eq!(line["ErrorRate"], json!({ "Values": [100.0, 0.0], "Counts": [1, 9] }));
+        assert_eq!(line["PeopleWaiting"], 3.0);
+        let named: Vec<&str> =
+            directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap()).collect();
+        assert!(named.iter().all(|name| !line[name].is_null()) && !named.contains(&"node"), "{named:?}");
+        assert!(line.get("CacheHitRate").is_none(), "nothing was read, so there is no rate");
+    }
+}

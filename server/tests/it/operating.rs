@@ -1,0 +1,129 @@
+//! What operators do to a running server, and before they start one: leaving a load balancer, a changed configuration,
+//! the check of everything that it names.
+
+use crate::harness::{SECRET, Server, run, write};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn lines(log: &str) -> Vec<Value> {
+    log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[tokio::test]
+async fn readiness_goes_first_while_everything_is_still_answered() {
+    let mut server = Server::with().key("SERVER__LEAVE_MS", "60000").start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    server.terminate();
+    server.log_when(|log| log.contains("still answering")).await;
+    assert_eq!(server.status("/health/ready"), Some(503));
+    assert_eq!(server.status("/health/live"), Some(200));
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.expect(201);
+    // Told again, it does not wait any longer.
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits() {
+    let before = "[log]\nlevel = \"error\"\naccess_one_in = 1\n[engine]\narbiters = 1\n";
+    let server = Server::with().without("LOG__LEVEL").file(before).start().await;
+    let shop = server.shop();
+    shop.get("/events").header("x-request-id", "too-early").send().await.expect(200);
+    let after = "[log]\nlevel = \"info\"\naccess_one_in = 1\n[server]\nrequest_timeout_ms = 4000\n[engine]\narbiters = 2\n\
+        [postgres]\nurl = \"postgres://user:hidden@localhost/onsale\"\n";
+    write(server.directory(), "config.toml", after);
+    server.signal("HUP");
+    let told = |log: &str| {
+        let lines = lines(log).into_iter().filter(|line| line["key"].is_string());
+        lines.map(|line| (line["key"].clone(), line["restart_needed"].clone())).collect::<Vec<_>>()
+    };
+    let log = server.log_when(|log| told(log).len() == 4).await;
+    let expected = [
+        (json!("engine.arbiters"), json!(true)),
+        (json!("log.level"), json!(false)),
+        (json!("postgres.url"), json!(true)),
+        (json!("server.request_timeout_ms"), json!(false)),
+    ];
+    assert_eq!(told(&log), expected);
+    assert!(!log.contains("hidden"), "no secret is told");
+    shop.get("/events").header("x-request-id", "now-logged").send().await.expect(200);
+    let log = server.log_when(|log| log.contains("now-logged")).await;
+    assert!(!log.contains("too-early"));
+
+    // A mistake changes nothing, and is told whole.
+    write(server.directory(), "config.toml", "[log]\nlevel = \"error\"\nlevels = 1\n[engine]\narbiters = 0\n");
+    server.signal("HUP");
+    let log = server.log_when(|log| log.contains("arbiters: must be") && log.contains("log.levels")).await;
+    assert_eq!(told(&log).len(), 4, "{log}");
+    shop.get("/events").header("x-request-id", "still-logged").send().await.expect(200);
+    server.log_when(|log| log.contains("still-logged")).await;
+
+    // What waits for a restart is told again, what is in force is not.
+    write(server.directory(), "config.toml", after);
+    server.signal("HUP");
+    let log = server.log_when(|log| told(log).len() >= 6).await;
+    assert_eq!(told(&log)[4..], [expected[0].clone(), expected[2].clone()]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_timeout_that_is_read_again_is_in_force() {
+    let server = Server::with().file("[server]\nrequest_timeout_ms = 60000\n").start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    write(server.directory(), "config.toml", "[server]\nrequest_timeout_ms = 200\n");
+    server.signal("HUP");
+    server.log_when(|log| log.contains("request_timeout_ms")).await;
+    let stranger = rusqlite::Connection::open(server.data_path().join("journal.db")).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The harness would wait for 20 seconds only: with the old timeout this ends badly.
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(504, "DEADLINE_EXCEEDED");
+    stranger.execute_batch("ROLLBACK").unwrap();
+    server.stop().await;
+}
+
+/// Runs `onsale check` in a directory with this file.
+fn check(directory: &Path, file: &str, expected: i32) -> String {
+    let path = write(directory, "check.toml", file);
+    let output = run(|command| {
+        command.current_dir(directory).args(["check", "--config"]).arg(&path);
+    });
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert_eq!(output.status.code(), Some(expected), "{told}");
+    told
+}
+
+#[tokio::test]
+async fn the_check_names_every_problem_and_changes_nothing() {
+    let empty = tempfile::tempdir().unwrap();
+    let told = check(empty.path(), "[server]\nlisten = \"127.0.0.1:0\"\n", 0);
+    assert!(told.contains("has no data yet") && told.contains("MiB are free"), "{told}");
+    assert!(!empty.path().join("data").exists());
+    let told = check(empty.path(), "[server]\nlisten = 1\nlissen = 2\n", 2);
+    assert!(told.contains("server.listen: must be") && told.contains("server.lissen: unknown key"), "{told}");
+
+    // A server works here: its port and its data are taken; and the logs cannot be where they are told to be.
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    shop.small_event(&json!({})).await;
+    write(server.directory(), "a-file", "");
+    let file = format!(
+        "[server]\nlisten = \"{}\"\n[log]\ndirectory = \"a-file\"\n[auth]\njwt_secret = \"{SECRET}\"\n",
+        server.address()
+    );
+    let told = check(server.directory(), &file, 1);
+    let bad: Vec<&str> = told.lines().filter(|line| line.starts_with("BAD")).collect();
+    assert_eq!(bad.len(), 3, "{told}");
+    for part in ["cannot listen on", "in use by another process", "log.directory: a-file cannot be written"] {
+        assert!(bad.iter().any(|line| line.contains(part)), "{part:?} is not in {told}");
+    }
+    assert_eq!(server.status("/health/ready"), Some(200));
+    server.kill();
+
+    // A journal without its key is no data directory.
+    std::fs::remove_file(server.data_path().join("journal.key")).unwrap();
+    let told = check(server.directory(), "[server]\nlisten = \"127.0.0.1:0\"\n", 1);
+    assert!(told.contains("journal.key is missing"), "{told}");
+}
