@@ -2,17 +2,19 @@
 //! configuration or the command line has mistakes.
 
 use crate::backup::{self, BackupArgs, RestoreArgs};
+use crate::capacity::{self, PlanArgs};
 use crate::check;
 use crate::config::{self, Change, Config, ConfigError, Told};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, IMPORTANT};
-use crate::server::{Server, bind};
+use crate::server::{Running, Server, bind};
 use crate::verify;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs on-sales: a waiting room, seats, payments and tickets over HTTP, durable from one command.
@@ -34,6 +36,8 @@ enum Command {
     Serve,
     /// Check the configuration and what it names, and start nothing: exit code 0, or every problem by name.
     Check,
+    /// Run an on-sale in virtual time: how long it takes, whom it refuses, what it asks of the machine.
+    Plan(PlanArgs),
     /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
     Demo(DemoArgs),
     /// Copy the data directory, also while a server works on it; `onsale restore` brings it back.
@@ -67,6 +71,10 @@ pub fn run(cli: Cli) -> ExitCode {
             let file = cli.config.clone();
             with_config(cli.config, |_| {}, async |config| serve(config, file.as_deref()).await)
         }
+        Command::Plan(args) => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+            Ok(config) => capacity::run(&args, &config),
+            Err(error @ ConfigError(_)) => failed(2, &error),
+        },
         Command::Check => check::run(cli.config.as_deref()),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
         Command::Backup(args) => on_data(args.from.clone(), cli.config, |path| backup::run(path, &args)),
@@ -113,40 +121,23 @@ fn with_config(
 }
 
 async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut signals = Signals::listen()?;
     let listen = config.server.listen;
     let socket = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let mut leave = config.server.leave;
-    let mut told = config.told.clone();
+    let (leave, told) = (config.server.leave, config.told.clone());
     let mut running = Server::start(config, socket)?;
     tracing::info!(target: IMPORTANT, address = %running.address(), "listening; recovering");
-    let told_to_stop = tokio::select! {
+    let is_ready = tokio::select! {
         started = running.ready() => {
             started?;
             tracing::info!(target: IMPORTANT, address = %running.address(), "ready");
-            false
+            true
         }
-        () = told_to_end(&mut terminate, &mut interrupt) => true,
+        () = signals.end() => false,
     };
-    while !told_to_stop {
-        tokio::select! {
-            () = told_to_end(&mut terminate, &mut interrupt) => break,
-            _ = hang_up.recv() => {
-                if let Some(config) = read_again(file, &mut told) {
-                    leave = config.server.leave;
-                    running.tune(&config);
-                }
-            }
-        }
-    }
-    if !told_to_stop && !leave.is_zero() {
-        tracing::info!(target: IMPORTANT, leave_ms = leave.as_millis(), "not ready any more; still answering");
-        running.leave();
-        tokio::select! {
-            () = tokio::time::sleep(leave) => {}
-            () = told_to_end(&mut terminate, &mut interrupt) => {}
-        }
+    if is_ready {
+        let leave = until_told(&mut running, &mut signals, file, told, leave).await;
+        leave_first(&running, &mut signals, leave).await;
     }
     tracing::info!(target: IMPORTANT, "draining");
     tokio::select! {
@@ -154,7 +145,39 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
             tracing::info!(target: IMPORTANT, "stopped");
             Ok(())
         }
-        () = told_to_end(&mut terminate, &mut interrupt) => Err("told again to stop: not drained".into()),
+        () = signals.end() => Err("told again to stop: not drained".into()),
+    }
+}
+
+/// Reads the configuration again whenever it is told to, until it is told to end; answers how long to leave for then.
+async fn until_told(
+    running: &mut Running,
+    signals: &mut Signals,
+    file: Option<&Path>,
+    mut told: Told,
+    mut leave: Duration,
+) -> Duration {
+    loop {
+        if !signals.read_again_or_end().await {
+            return leave;
+        }
+        if let Some(config) = read_again(file, &mut told) {
+            leave = config.server.leave;
+            running.tune(&config);
+        }
+    }
+}
+
+/// Not ready any more, but still answering, so that load balancers go elsewhere; told again, it waits no longer.
+async fn leave_first(running: &Running, signals: &mut Signals, leave: Duration) {
+    if leave.is_zero() {
+        return;
+    }
+    tracing::info!(target: IMPORTANT, leave_ms = leave.as_millis(), "not ready any more; still answering");
+    running.leave();
+    tokio::select! {
+        () = tokio::time::sleep(leave) => {}
+        () = signals.end() => {}
     }
 }
 
@@ -181,11 +204,34 @@ fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
     Some(config)
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_end(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What an operator tells a server by.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, hang_up: signal(SignalKind::hangup())? })
+    }
+
+    /// Waits for SIGHUP; false when it is SIGTERM or SIGINT that came.
+    async fn read_again_or_end(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hang_up.recv() => true,
+        }
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

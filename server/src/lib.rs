@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod app;
 pub mod auth;
 pub mod backup;
+pub mod capacity;
 pub mod catalogue;
 pub mod check;
 pub mod cli;

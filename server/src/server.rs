@@ -146,6 +146,9 @@ impl Running {
     /// Puts into force what of a new configuration may change while it serves: see [`crate::config::LIVE`].
     pub fn tune(&mut self, config: &Config) {
         self.front.tune(tuning(config));
+        if let Some(app) = &self.app {
+            app.limits.renew(&config.rate_limit);
+        }
         self.drain_timeout = config.server.drain_timeout;
         logging::set_level(&config.log.level);
     }

@@ -7,7 +7,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
-/// Keys that are in force as soon as they are read again; everything else waits for a restart.
+/// Keys that are in force as soon as they are read again, beside those of `[rate_limit]`; everything else waits for a
+/// restart.
 pub const LIVE: &[&str] =
     &["log.access_one_in", "log.level", "server.drain_timeout_ms", "server.leave_ms", "server.request_timeout_ms"];
 
@@ -30,12 +31,8 @@ impl Told {
 
     /// Values of live keys as in `new`, all others as they are.
     pub fn take_live(&mut self, new: &Self) {
-        for &key in LIVE {
-            match new.0.get(key) {
-                Some(value) => drop(self.0.insert(key.to_owned(), value.clone())),
-                None => drop(self.0.remove(key)),
-            }
-        }
+        self.0.retain(|key, _| !is_live(key));
+        self.0.extend(new.0.iter().filter(|(key, _)| is_live(key)).map(|(key, value)| (key.clone(), value.clone())));
     }
 }
 
@@ -43,6 +40,10 @@ impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Told(..)")
     }
+}
+
+fn is_live(key: &str) -> bool {
+    LIVE.contains(&key) || (key.starts_with("rate_limit.") && key != "rate_limit.forwarded_hops")
 }
 
 /// Addresses of databases carry passwords.
@@ -80,7 +81,7 @@ pub fn changes(old: &Told, new: &Config) -> Vec<Change> {
         key: key.clone(),
         from: shown(old.0.get(key)),
         to: shown(new.told.0.get(key)),
-        is_live: LIVE.contains(&key.as_str()),
+        is_live: is_live(key),
     };
     differing.map(change).collect()
 }

@@ -373,6 +373,7 @@ fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {
     fits.then(|| BootstrapAdmin { email: email.to_owned(), password: SecretString::from(password) })
 }
 
+#[allow(clippy::ptr_arg, reason = "as settings are checked")]
 fn not_empty(path: &String) -> Result<(), String> {
     if path.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) }
 }

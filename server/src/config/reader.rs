@@ -1,8 +1,8 @@
 //! Reading settings from a TOML table and the environment, gathering every mistake: wrong types, values out of bounds,
 //! unknown keys, in either place. Must never stop at the first one.
 
-use onsale_engine::ports::shared::Quota;
 use super::changes::Told;
+use onsale_engine::ports::shared::Quota;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;

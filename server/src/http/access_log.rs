@@ -80,8 +80,8 @@ impl AccessLog {
         let (code, cause) =
             line.refusal.as_ref().map_or((None, None), |refusal| (Some(refusal.code), refusal.cause.as_deref()));
         let status = line.status.as_u16();
-        let event_id = line.about.event.map(|event| tracing::field::display(event));
-        let buyer_id = line.about.buyer.map(|buyer| tracing::field::display(buyer));
+        let event_id = line.about.event.map(tracing::field::display);
+        let buyer_id = line.about.buyer.map(tracing::field::display);
         // The target and the level of a line are fixed where it stands.
         macro_rules! told {
             ($level:expr, $target:expr, $words:literal $(, $more:ident)*) => {

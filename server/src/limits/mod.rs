@@ -12,6 +12,8 @@ pub use own::{OwnLimit, Who};
 
 use crate::config::RateLimitConfig;
 use crate::http::Problem;
+use crate::metrics::{write_head, write_single};
+use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue, StatusCode};
 use onsale_engine::ports::shared::{Quota, SharedLimits, Verdict};
 use std::fmt::Write;
@@ -30,14 +32,15 @@ pub struct Due {
 
 /// The limits of this node.
 pub struct Limits {
-    kept: Option<Box<Kept>>,
+    /// None while no limits are kept.
+    kept: ArcSwapOption<Kept>,
+    shared: Option<Arc<dyn SharedLimits>>,
     /// Proxies in front that add to `X-Forwarded-For`.
     forwarded_hops: usize,
 }
 
 struct Kept {
-    families: [Limit; FAMILIES],
-    shared: Option<Arc<dyn SharedLimits>>,
+    families: [Arc<Limit>; FAMILIES],
 }
 
 struct Limit {
@@ -51,12 +54,23 @@ impl Limits {
     /// The limits of a configuration; `shared` is what all nodes count together.
     #[must_use]
     pub fn new(config: &RateLimitConfig, shared: Option<Arc<dyn SharedLimits>>) -> Self {
+        let limits = Self { kept: ArcSwapOption::empty(), shared, forwarded_hops: config.forwarded_hops };
+        limits.renew(config);
+        limits
+    }
+
+    /// Keeps the limits of another configuration from now on. A family whose limit is the same goes on counting; any
+    /// other begins anew. The proxies in front stay as they were.
+    pub fn renew(&self, config: &RateLimitConfig) {
+        let before = self.kept.load_full();
         let limit = |family: Family| {
             let quota = config.quotas[family.number()];
-            Limit { family, quota, own: OwnLimit::new(quota), refused: AtomicU64::new(0) }
+            let same = before.as_ref().map(|kept| &kept.families[family.number()]).filter(|limit| limit.quota == quota);
+            same.cloned().unwrap_or_else(|| {
+                Arc::new(Limit { family, quota, own: OwnLimit::new(quota), refused: AtomicU64::new(0) })
+            })
         };
-        let kept = config.enabled.then(|| Box::new(Kept { families: Family::ALL.map(limit), shared }));
-        Self { kept, forwarded_hops: config.forwarded_hops }
+        self.kept.store(config.enabled.then(|| Arc::new(Kept { families: Family::ALL.map(limit) })));
     }
 
     /// How many proxies in front are believed about a client's address.
@@ -70,11 +84,12 @@ impl Limits {
     /// # Errors
     /// 429 when it is one too many.
     pub async fn spend(&self, Due { family, who }: Due) -> Result<(), Problem> {
-        let Some(kept) = &self.kept else { return Ok(()) };
-        let limit = &kept.families[family.number()];
+        let Some(limit) = self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()])) else {
+            return Ok(());
+        };
         // Whoever asks this node too often asks all of them too often.
         limit.check(limit.own.spend(who))?;
-        let Some(shared) = kept.shared.as_ref().filter(|_| family.is_shared()) else { return Ok(()) };
+        let Some(shared) = self.shared.as_ref().filter(|_| family.is_shared()) else { return Ok(()) };
         let mut name = String::with_capacity(48);
         let _ = write!(name, "{}:{who:032x}", family.name());
         match shared.spend(&name, limit.quota).await {
@@ -86,23 +101,21 @@ impl Limits {
 
     /// Forgets who has not asked for long.
     pub fn tidy(&self) {
-        for limit in self.kept.iter().flat_map(|kept| &kept.families) {
+        for limit in self.kept.load().iter().flat_map(|kept| &kept.families) {
             limit.own.forget_idle();
         }
     }
 
     /// Writes what was refused, in Prometheus text.
     pub fn write(&self, out: &mut String) {
-        let Some(kept) = &self.kept else { return };
-        out.push_str("# HELP onsale_rate_limited_total Requests refused with RATE_LIMITED, by family.\n");
-        out.push_str("# TYPE onsale_rate_limited_total counter\n");
+        let Some(kept) = self.kept.load_full() else { return };
+        write_head(out, "onsale_rate_limited_total");
         for limit in &kept.families {
             let (name, refused) = (limit.family.name(), limit.refused.load(Ordering::Relaxed));
             let _ = writeln!(out, "onsale_rate_limited_total{{family=\"{name}\"}} {refused}");
         }
         let uncounted: u64 = kept.families.iter().map(|limit| limit.own.uncounted()).sum();
-        let help = "Requests let through uncounted because too many buyers or addresses were remembered.";
-        crate::metrics::write_single(out, "counter", "onsale_rate_uncounted_total", help, uncounted);
+        write_single(out, "onsale_rate_uncounted_total", uncounted);
     }
 }
 
@@ -166,6 +179,20 @@ mod tests {
         limits.write(&mut out);
         assert!(out.contains("onsale_rate_limited_total{family=\"hold\"} 3\n"), "{out}");
         assert_eq!(allowed(&Limits::new(&config(false), None), Family::Hold, 50).await, 50);
+    }
+
+    #[tokio::test]
+    async fn a_changed_limit_is_in_force_and_an_unchanged_one_goes_on_counting() {
+        let limits = Limits::new(&config(true), None);
+        assert_eq!(allowed(&limits, Family::Hold, 1).await, 1);
+        assert_eq!(allowed(&limits, Family::Status, 1).await, 1);
+        let mut other = config(true);
+        other.quotas[Family::Hold.number()].requests = 5.try_into().unwrap();
+        limits.renew(&other);
+        assert_eq!(allowed(&limits, Family::Hold, 9).await, 5);
+        assert_eq!(allowed(&limits, Family::Status, 9).await, 1);
+        limits.renew(&config(false));
+        assert_eq!(allowed(&limits, Family::Hold, 9).await, 9);
     }
 
     #[tokio::test]

@@ -74,6 +74,13 @@ pub const PROMETHEUS: &[Family] = &[
     family("onsale_cache_reads_total", Kind::Counter, "outcome", "Reads of the catalogue's cache: `hit` or `miss`."),
     family("onsale_seats", Kind::Gauge, "event, state", "Seats: `available`, `held`, `sold`; the first 100 events."),
     family("onsale_buyers", Kind::Gauge, "event, state", "Buyers: `waiting`, `active`, and `admitted` so far."),
+    family("onsale_rate_limited_total", Kind::Counter, "family", "Requests refused with RATE_LIMITED."),
+    family(
+        "onsale_rate_uncounted_total",
+        Kind::Counter,
+        "",
+        "Requests let through uncounted because too many buyers or addresses were remembered.",
+    ),
     family("onsale_http_requests_total", Kind::Counter, "method, route, status", "Requests by class of status."),
     family("onsale_http_request_seconds", Kind::Histogram, "method, route", "Time to the first byte of an answer."),
 ];

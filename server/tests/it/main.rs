@@ -4,6 +4,7 @@
 
 mod accounts;
 mod backup;
+mod capacity;
 mod catalogue;
 mod config;
 mod contention;
@@ -12,6 +13,7 @@ mod draw;
 mod harness;
 mod lifecycle;
 mod limits;
+mod log_volume;
 mod operating;
 mod operators;
 mod payments;

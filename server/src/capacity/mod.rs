@@ -1,0 +1,211 @@
+//! `onsale plan`: what an on-sale will ask of people and machines, before it happens. Runs the real engine in virtual
+//! time on a hall, a crowd and the rules of an event; must never open a port or touch data.
+
+mod crowd;
+mod outcome;
+mod page;
+mod simulation;
+mod text;
+
+pub use crowd::Crowd;
+pub use outcome::{LOG_LINE_BYTES, METRICS_LINE_BYTES, Outcome, Second};
+
+use crate::config::Config;
+use onsale_adapters::{FieldMistake, compile, pretix, template};
+use onsale_engine::money::{Amount, Currency};
+use onsale_engine::plan::Plan;
+use onsale_engine::sale::{AdmissionConfig, Sale, SaleConfig};
+use serde_json::json;
+use simulation::{OPENS, Simulation};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The hall of a plan for which none is named.
+const ARENA: &str = include_str!("../../../halls/arena.json");
+/// Rows of a hall that is given by its number of seats.
+const SEATS_IN_A_ROW: u32 = 50;
+
+/// What is planned.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The hall: a pretix seating plan or a seat template, JSON. Without it, the arena of 16,254 seats.
+    #[arg(long, value_name = "FILE", conflicts_with = "seats")]
+    hall: Option<PathBuf>,
+    /// A plain hall of so many seats instead, in rows of fifty.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    seats: Option<u32>,
+    #[command(flatten)]
+    crowd: Crowd,
+    #[command(flatten)]
+    rules: Rules,
+    /// Other rates to compare with; without it, half, twice and five times the rate.
+    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rates: Vec<u32>,
+    /// Also write a page with the plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// The rules of the event, as `POST /events` takes them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Rules {
+    /// `admission.ratePerSecond`
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// `admission.capacity`
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub capacity: u64,
+    /// `admission.activeLimit`
+    #[arg(long)]
+    pub active_limit: Option<u64>,
+    /// `admission.tokenSeconds`
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub token_seconds: u64,
+    /// `holdSeconds`
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub hold_seconds: u64,
+}
+
+/// Plans, and prints.
+#[must_use]
+pub fn run(args: &PlanArgs, config: &Config) -> ExitCode {
+    match planned(args, config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "onsale plan: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn planned(args: &PlanArgs, config: &Config, out: &mut dyn Write) -> Result<(), String> {
+    let plan = hall(args)?;
+    let Crowd { buyers, within, .. } = args.crowd;
+    let seats = plan.capacity();
+    let title = format!("{buyers} people within {within} s, {seats} seats, {} let in a second", args.rules.rate);
+    let said = |error: io::Error| error.to_string();
+    writeln!(out, "{title}\n").map_err(said)?;
+    let mut first = simulate(&plan, &args.rules, &args.crowd, true);
+    out.write_all(text::plan(&first, config).as_bytes()).map_err(said)?;
+    if !first.violations.is_empty() {
+        return Err(format!("the engine broke its own rules: {}", first.violations.join("; ")));
+    }
+    let rate = args.rules.rate;
+    let others = if args.rates.is_empty() { vec![(rate / 2).max(1), rate * 2, rate * 5] } else { args.rates.clone() };
+    let others = others.into_iter().filter(|other| *other != rate);
+    let others = others.map(|rate| simulate(&plan, &Rules { rate, ..args.rules.clone() }, &args.crowd, false));
+    let mut outcomes: Vec<Outcome> = others.collect();
+    first.violations.clear();
+    outcomes.insert(0, first);
+    write!(out, "\nwhat another rate would do\n{}", text::rates(&outcomes)).map_err(said)?;
+    if let Some(file) = &args.html {
+        let written = std::fs::write(file, page::page(&title, &outcomes, config));
+        written.map_err(|error| format!("{}: {error}", file.display()))?;
+        writeln!(out, "\nplots: {}", file.display()).map_err(said)?;
+    }
+    Ok(())
+}
+
+/// Runs one on-sale in virtual time. Measuring asks the operating system for the memory that a copy of the sale takes.
+#[must_use]
+pub fn simulate(plan: &Arc<Plan>, rules: &Rules, crowd: &Crowd, is_measured: bool) -> Outcome {
+    let mut bytes = None;
+    // No money moves: any currency does.
+    let Ok(currency) = "KRW".parse() else { return Outcome::new(0, rules.rate) };
+    let mut outcome = Simulation::new(&sale_config(plan, rules, currency), plan, crowd).run(|sale| {
+        if is_measured {
+            bytes = size_of_a_copy(sale);
+        }
+    });
+    outcome.sale_bytes = bytes;
+    outcome
+}
+
+fn sale_config(plan: &Plan, rules: &Rules, currency: Currency) -> SaleConfig {
+    let day = Duration::from_secs(24 * 3600);
+    SaleConfig {
+        sale_starts_at: OPENS,
+        sale_ends_at: OPENS + 30 * day,
+        cancellation_closes_at: OPENS + 60 * day,
+        currency,
+        prices: vec![Amount(100_000); plan.categories().len()],
+        max_seats_per_buyer: 4,
+        hold: Duration::from_secs(rules.hold_seconds),
+        no_orphans: false,
+        admission: AdmissionConfig {
+            required: true,
+            rate_per_second: rules.rate,
+            capacity: rules.capacity,
+            active_limit: rules.active_limit,
+            token: Duration::from_secs(rules.token_seconds),
+            absent: Duration::from_secs(300),
+            draw: false,
+            room_opens_at: None,
+        },
+    }
+}
+
+/// What the process grows by when a sale is copied.
+fn size_of_a_copy(sale: &Sale) -> Option<u64> {
+    let before = resident_bytes()?;
+    // Several, so that what the allocator had left over does not matter.
+    let copies: Vec<Sale> = (0..4).map(|_| sale.clone()).collect();
+    let grown = resident_bytes()?.saturating_sub(before);
+    Some(grown / copies.len() as u64)
+}
+
+/// What the process has in memory; none where the operating system does not say.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn hall(args: &PlanArgs) -> Result<Arc<Plan>, String> {
+    if let Some(seats) = args.seats {
+        return plain_hall(seats);
+    }
+    match &args.hall {
+        None => read_hall(ARENA, Path::new("arena.json")),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            read_hall(&text, file)
+        }
+    }
+}
+
+/// A hall of one category in rows of fifty, the last one shorter.
+///
+/// # Errors
+/// When it has more rows than a template may have.
+pub fn plain_hall(seats: u32) -> Result<Arc<Plan>, String> {
+    let (rows, per_row) = (seats.div_ceil(SEATS_IN_A_ROW), SEATS_IN_A_ROW.min(seats));
+    let names: Vec<String> = (1..=rows).map(|row| format!("R{row}")).collect();
+    let grades: serde_json::Map<String, serde_json::Value> =
+        names.iter().map(|name| (name.clone(), json!("S"))).collect();
+    let text = json!({ "rows": names, "seatsPerRow": per_row, "gradeMapping": grades }).to_string();
+    read_hall(&text, Path::new("--seats"))
+}
+
+fn read_hall(text: &str, file: &Path) -> Result<Arc<Plan>, String> {
+    let told = |found: Vec<FieldMistake>| {
+        let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.field, mistake.message));
+        format!("{} is no hall:{}", file.display(), found.collect::<String>())
+    };
+    let is_template = serde_json::from_str::<serde_json::Value>(text).is_ok_and(|json| json.get("rows").is_some());
+    if !is_template {
+        return pretix::import_plan(text.as_bytes()).map_err(told);
+    }
+    let draft = template::import(text.as_bytes()).map_err(told)?;
+    compile(&draft).map_err(|found| {
+        let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.member, mistake.message));
+        format!("{} is no hall:{}", file.display(), found.collect::<String>())
+    })
+}
+
+#[cfg(test)]
+mod tests;
