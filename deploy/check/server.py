@@ -38,8 +38,8 @@ def until(is_so, words):
 class Server:
     """`onsale` with embedded storage, its logs in files, embedded metrics every second."""
 
-    def __init__(self, binary, **settings):
-        self.folder = Path(tempfile.mkdtemp(prefix="onsale-check-"))
+    def __init__(self, binary, folder=None, **settings):
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="onsale-check-"))
         self.base = f"http://127.0.0.1:{free_port()}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ONSALE")}
         environment |= {
