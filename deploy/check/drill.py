@@ -7,6 +7,7 @@ was acknowledged, what of it was lost. Ends with 1 when anything is lost that wa
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from postgres import Postgres  # noqa: E402
 from server import Server  # noqa: E402
 
 SELLERS = 4
@@ -135,8 +137,61 @@ def disk(binary, seconds):
     }
 
 
+def database(binary, seconds):
+    """The database is gone; there is a dump of it, made while the server sold."""
+    first, scripts = Postgres(), Path(__file__).resolve().parent.parent / "postgres"
+    settings = lambda postgres: {"ONSALE__STORAGE__KIND": "postgres", "ONSALE__POSTGRES__URL": postgres.url("onsale")}
+    server = Server(binary, **settings(first))
+    event = server.event(100, 100)
+    backups = Path(tempfile.mkdtemp(prefix="onsale-dumps-"))
+    sold, threads = selling(server, event)
+    time.sleep(seconds / 2)
+    taken_at = datetime.now(timezone.utc)
+    run(scripts / "backup", backups, "automatic", env=first.environment | {"PGDATABASE": "onsale"})
+    time.sleep(seconds / 2)
+    disaster, at = time.monotonic(), datetime.now(timezone.utc)
+    server.child.kill()
+    server.child.wait()
+    first.stop()
+
+    # 1: the newest dump. 2: restore it into a new instance. 3: start on its endpoint. 4: let clients find it.
+    second = Postgres()
+    backup = max(backups.iterdir(), key=lambda path: path.name)
+    run(scripts / "restore", backup, env=second.environment | {"PGDATABASE": "onsale"})
+    again = Server(binary, folder=server.folder, **settings(second))
+    first_purchase(again, event)
+    recovered = time.monotonic() - disaster
+    answers = ended(sold, threads)
+    gone = lost(again, answers)
+    again.stop()
+    second.stop()
+    shutil.rmtree(server.folder)
+    shutil.rmtree(backups)
+    return {
+        "disaster": "database lost, newest dump restored", "recovered": recovered, "acknowledged": len(answers),
+        "before": [answer for answer in gone if answer[0] < taken_at],
+        "after": [answer for answer in gone if answer[0] >= taken_at], "window": (at - taken_at).total_seconds(),
+    }
+
+
+def run(*command, env):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    print(done.stdout.strip())
+
+
+def knows_postgres(binary):
+    """Whether this build can be told to keep its data there."""
+    settings = {"ONSALE__STORAGE__KIND": "postgres", "ONSALE__POSTGRES__URL": "postgres://127.0.0.1/none"}
+    return subprocess.run([binary, "check"], env=os.environ | settings, capture_output=True, check=False, cwd="/").returncode != 2
+
+
 def main(binary, seconds):
     rows = [crash(binary, seconds), disk(binary, seconds)]
+    if knows_postgres(binary):
+        rows.append(database(binary, seconds))
+    else:
+        print("this build keeps its data on embedded storage only: no drill of Postgres")
     print("\n| disaster | until the first purchase again | acknowledged | lost of what was acknowledged before the backup | lost after it, in a window of |")
     print("|---|---|---|---|---|")
     for row in rows:

@@ -3,7 +3,6 @@
 
 use super::crowd::{Crowd, Ways};
 use super::outcome::{Outcome, Second};
-use crate::queue::Room;
 use onsale_engine::id::{BuyerId, CategoryIndex, Epoch, EventId, PaymentId, ReservationId, Slot};
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{
@@ -155,7 +154,7 @@ impl Simulation {
     }
 
     fn poll_after(&self) -> u64 {
-        Room::of(EVENT, &self.sale).map_or(1, |room| room.poll_after_seconds(self.waiting()))
+        self.sale.config().map_or(1, |config| config.admission.poll_after(self.waiting()).as_secs())
     }
 
     fn plan_step(&mut self, after: Duration, number: u32, step: Step) {

@@ -18,6 +18,7 @@ fn crowd() -> Crowd {
 
 /// One of the crowd, as `onsale plan` thinks of them: polls as told, chooses two seats, pays, or goes when all is sold.
 async fn somebody(shop: Shop, event: String, comes_after: Duration, opened: Instant) -> Option<Duration> {
+    // Part of what is measured: when they come, how long they choose and pay.
     tokio::time::sleep(comes_after).await;
     let buyer = shop.buyer();
     let mut place = shop.post("/queue/enter").by(&buyer).json(&json!({ "eventId": event })).send().await.expect(200);
@@ -30,11 +31,13 @@ async fn somebody(shop: Shop, event: String, comes_after: Duration, opened: Inst
         place = told.json();
     }
     let token = place["token"].as_str().unwrap().to_owned();
+    // They choose.
     tokio::time::sleep(Duration::from_secs_f64(crowd().choose)).await;
     let Some(held) = best_two(&shop, &event, &buyer, &token).await else {
         shop.delete(&format!("/queue/leave?eventId={event}")).by(&buyer).send().await.expect(204);
         return None;
     };
+    // They pay.
     tokio::time::sleep(Duration::from_secs_f64(crowd().pay)).await;
     let payment = shop.pay(&buyer, &held).await.expect(201);
     shop.confirm(&buyer, &payment, "sim_ok").await.expect(200);
@@ -54,6 +57,7 @@ async fn best_two(shop: &Shop, event: &str, buyer: &Person, token: &str) -> Opti
 
 /// Until nobody waits, as an operator sees it.
 async fn drained(shop: Shop, event: String, opened: Instant) -> Duration {
+    // Before that, not everybody has come.
     tokio::time::sleep(Duration::from_secs(2)).await;
     loop {
         let stats = shop.get("/queue/admin/stats").by(&shop.admin).send().await.expect(200);
