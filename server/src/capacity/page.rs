@@ -60,5 +60,5 @@ fn curve(out: &mut String, name: &str, seconds: &[Second], value: fn(&Second) ->
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

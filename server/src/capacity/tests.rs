@@ -39,7 +39,7 @@ fn the_last_seat_is_sold_when_as_many_as_want_all_of_them_were_let_in() {
 
 #[test]
 fn holds_that_are_never_paid_come_back_and_are_sold_later() {
-    let half = Crowd { abandon: 50, ..crowd(1_000) };
+    let half = Crowd { abandon: 50, ..crowd(5_000) };
     let outcome = simulate(&plain_hall(200).unwrap(), &rules(10), &half, false);
     assert_eq!(outcome.sold, 200);
     assert!(outcome.holds_expired > 40, "{}", outcome.holds_expired);
