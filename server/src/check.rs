@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Less room than this on the disk of the data is a problem: a journal that cannot grow stops the sale.
+/// Less room than this on the disk of the data is worth a word; a tenth of it is a problem: a journal that cannot grow
+/// stops the sale.
 const FREE_BYTES: u64 = 1 << 30;
 
 /// What was found out about one thing.
@@ -92,12 +93,8 @@ fn storage(config: &Config) -> Vec<Finding> {
     }
     match free_bytes(path) {
         Some(free) if free < FREE_BYTES => {
-            let told = format!(
-                "storage.path: {} MiB are free on its disk, it needs {} at least",
-                free >> 20,
-                FREE_BYTES >> 20
-            );
-            findings.push(Finding::Bad(told));
+            let told = format!("storage.path: only {} MiB are free on its disk", free >> 20);
+            findings.push(if free < FREE_BYTES / 10 { Finding::Bad(told) } else { Finding::Note(told) });
         }
         Some(free) => findings.push(Finding::Good(format!("storage.path: {} MiB are free on its disk", free >> 20))),
         None => {}
