@@ -15,10 +15,7 @@ pub fn line(profile: &Profile, service: &str, at_millis: i64, properties: Map<St
         metrics.push(json!({ "Name": metric.name, "Unit": metric.unit }));
         let value = match samples.as_slice() {
             [(value, 1)] => json!(value),
-            _ => {
-                let (values, counts): (Vec<f64>, Vec<u64>) = samples.iter().copied().unzip();
-                json!({ "Values": values, "Counts": counts })
-            }
+            _ => histogram(samples),
         };
         object.insert(metric.name.to_owned(), value);
     }
@@ -26,6 +23,16 @@ pub fn line(profile: &Profile, service: &str, at_millis: i64, properties: Map<St
     let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": metrics });
     object.insert("_aws".to_owned(), json!({ "Timestamp": at_millis, "CloudWatchMetrics": [directive] }));
     Value::Object(object).to_string()
+}
+
+/// Values with how often each came, and their summary, as AWS' own libraries write a histogram.
+fn histogram(samples: &[(f64, u64)]) -> Value {
+    let (values, counts): (Vec<f64>, Vec<u64>) = samples.iter().copied().unzip();
+    let (least, most) =
+        values.iter().fold((f64::MAX, f64::MIN), |(least, most), &value| (least.min(value), most.max(value)));
+    let count: u64 = counts.iter().sum();
+    let sum: f64 = samples.iter().map(|&(value, count)| value * count as f64).sum();
+    json!({ "Values": values, "Counts": counts, "Min": least, "Max": most, "Count": count, "Sum": sum })
 }
 
 #[cfg(test)]
@@ -46,7 +53,9 @@ mod tests {
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Dimensions"], json!([["Service"]]));
         assert_eq!(line["Service"], "onsale");
-        assert_eq!(line["ErrorRate"], json!({ "Values": [100.0, 0.0], "Counts": [1, 9] }));
+        let summary =
+            json!({ "Values": [100.0, 0.0], "Counts": [1, 9], "Min": 0.0, "Max": 100.0, "Count": 10, "Sum": 100.0 });
+        assert_eq!(line["ErrorRate"], summary);
         assert_eq!(line["PeopleWaiting"], 3.0);
         let named: Vec<&str> =
             directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap()).collect();
