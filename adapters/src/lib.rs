@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod chain;
 pub mod clock;
+pub mod described;
 mod document;
 mod outbox_form;
 mod plan_cache;
@@ -14,6 +15,9 @@ pub mod postgres;
 pub mod pretix;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;
+#[cfg(feature = "private-redis")]
+pub mod private_redis;
+pub mod redis;
 mod sale_form;
 pub mod simulated;
 pub mod sqlite;

@@ -86,12 +86,21 @@ pub const FACTS_PER_PROJECTION: usize = 4096;
 pub const PROJECTION_LAG_MAX: u64 = 500_000;
 /// Batches between the journal and the projector; when full, the projector reads the journal instead.
 pub const PROJECTION_HANDOFF: usize = 1024;
+/// Batches between the journal and the copier; when full, every copy is written anew.
+pub const COPY_HANDOFF: usize = 4096;
+/// Buyers and holds of one event that are noted for the next write of its copy; with more it is written whole.
+pub const COPY_NOTES: usize = 20_000;
+/// Copies are written anew this often though nothing seems lost, and so are the claims of everyone with a place.
+pub const COPIED_AGAIN_AFTER: Duration = Duration::from_secs(20 * 60);
+/// How long a claim or a copy that nobody writes anew lives.
+pub const COPIES_LIVE: Duration = Duration::from_secs(3600);
 
 const _: () = assert!(COMMIT_DELAY.as_millis() * 10 <= JOURNAL_SILENCE.as_millis());
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);
 const _: () = assert!(JOURNAL_RETRY_MIN.as_millis() <= JOURNAL_RETRY_MAX.as_millis());
+const _: () = assert!(2 * COPIED_AGAIN_AFTER.as_secs() < COPIES_LIVE.as_secs());
 const _: () = assert!(MAX_SEATS < u32::MAX as usize);
 const _: () = assert!(POLL_MIN.as_secs() <= POLL_MAX.as_secs());
 const _: () = assert!(ORDINAL_BLOCK <= LOST_ORDINALS);

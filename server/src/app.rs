@@ -7,6 +7,7 @@ use crate::idempotency::InFlight;
 use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
+use crate::sharing::Sharing;
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
@@ -44,6 +45,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// What reading handlers share.
     pub readers: Readers,
+    /// What this node shares with others, if anything.
+    pub sharing: Option<Sharing>,
     /// The last check of the invariants.
     pub checks: Checks,
     /// Counters of requests.

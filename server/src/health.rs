@@ -49,6 +49,9 @@ async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
     if ctx.app.payments.is_unavailable() {
         degraded.push("PAYMENT_PROVIDER".to_owned());
     }
+    if ctx.app.sharing.as_ref().is_some_and(|sharing| !sharing.is_up()) {
+        degraded.push("redis".to_owned());
+    }
     degraded.extend(health.damaged.iter().map(|(event, _)| format!("EVENT_DAMAGED {event}")));
     degraded.extend(health.quarantined.iter().map(|event| format!("EVENT_QUARANTINED {event}")));
     let status = if degraded.is_empty() { "UP" } else { "DEGRADED" };
@@ -62,6 +65,9 @@ async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
     write_engine(&mut out, &ctx.app);
     write_sales(&mut out, &ctx.app.engine.sales());
     ctx.app.limits.write(&mut out);
+    if let Some(sharing) = &ctx.app.sharing {
+        sharing.write(&ctx.app, &mut out);
+    }
     ctx.app.http.write(&mut out);
     Ok(response::text("text/plain; version=0.0.4; charset=utf-8", out))
 }

@@ -84,7 +84,7 @@ where
     };
     // The task holds the lock, so a repeat still waits when the first caller has gone.
     let running = tokio::spawn(async move {
-        let turn = Turn::take(&ctx.app.in_flight, key.scope).await;
+        let turn = ctx.app.in_flight.take(key.scope).await;
         let outcome = match ctx.app.catalogue.recall(key.scope, ctx.now()).await? {
             Some(stored) if stored.body != key.body => Err(Problem::key_reused()),
             Some(stored) => {
@@ -107,18 +107,19 @@ fn finished<T>(outcome: Result<Result<T, Problem>, tokio::task::JoinError>) -> R
 }
 
 /// The right to handle requests of one scope.
-struct Turn {
+pub(crate) struct Turn {
     all: InFlight,
     scope: u128,
     lock: Arc<Mutex<()>>,
     guard: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
-impl Turn {
-    async fn take(all: &InFlight, scope: u128) -> Self {
-        let lock = Arc::clone(&all.0.entry(scope).or_default());
+impl InFlight {
+    /// Waits until nobody else is at this scope.
+    pub(crate) async fn take(&self, scope: u128) -> Turn {
+        let lock = Arc::clone(&self.0.entry(scope).or_default());
         let guard = Some(Arc::clone(&lock).lock_owned().await);
-        Self { all: all.clone(), scope, lock, guard }
+        Turn { all: self.clone(), scope, lock, guard }
     }
 }
 
@@ -137,11 +138,11 @@ mod tests {
     #[tokio::test]
     async fn requests_of_one_scope_take_turns_and_leave_nothing_behind() {
         let all = InFlight::default();
-        let first = Turn::take(&all, 7).await;
-        let other = Turn::take(&all, 8).await;
+        let first = all.take(7).await;
+        let other = all.take(8).await;
         let waiting = tokio::spawn({
             let all = all.clone();
-            async move { drop(Turn::take(&all, 7).await) }
+            async move { drop(all.take(7).await) }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());

@@ -27,6 +27,7 @@ pub mod reservations;
 pub mod sales;
 mod secret;
 pub mod server;
+pub mod sharing;
 pub mod time;
 pub mod verify;
 pub mod wiring;

@@ -9,7 +9,7 @@ pub mod reporter;
 mod statsd;
 
 use crate::http::Router;
-use catalogue::{Family, PROMETHEUS};
+use catalogue::{Family, PROMETHEUS, REDIS};
 use http::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,7 +216,8 @@ impl HttpMetrics {
 
 /// Writes what the catalogue says of a family: its series follow.
 pub fn write_head(out: &mut String, name: &str) {
-    if let Some(Family { name, kind, meaning, .. }) = PROMETHEUS.iter().find(|family| family.name == name) {
+    if let Some(Family { name, kind, meaning, .. }) = PROMETHEUS.iter().chain(REDIS).find(|family| family.name == name)
+    {
         let _ = writeln!(out, "# HELP {name} {meaning}\n# TYPE {name} {}", kind.word());
     }
 }

@@ -7,11 +7,10 @@ use crate::reservations::{Acknowledged, Feeds, LiveSeats};
 use std::sync::Arc;
 
 /// See the file's head.
-#[derive(Default)]
 pub struct Readers {
     /// Seat maps, serialised.
     pub seat_maps: SeatMaps,
-    /// The descriptive part of events.
+    /// The descriptive part of events, venues and halls.
     pub shelf: Shelf,
     /// Which seats are held and sold, serialised.
     pub live_seats: LiveSeats,
@@ -21,4 +20,19 @@ pub struct Readers {
     pub hubs: Arc<Hubs>,
     /// The last facts that buyers were told of.
     pub acknowledged: Acknowledged,
+}
+
+impl Readers {
+    /// With this shelf, and nothing else yet.
+    #[must_use]
+    pub fn new(shelf: Shelf) -> Self {
+        Self {
+            seat_maps: SeatMaps::default(),
+            shelf,
+            live_seats: LiveSeats::default(),
+            feeds: Arc::default(),
+            hubs: Arc::default(),
+            acknowledged: Acknowledged::default(),
+        }
+    }
 }

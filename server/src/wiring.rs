@@ -4,7 +4,9 @@
 use crate::accounts::{PasswordLimits, Passwords};
 use crate::app::App;
 use crate::auth::{AccessTokens, Revoked, Seals};
+use crate::catalogue::Shelf;
 use crate::catalogue::open_sale;
+use crate::config::RedisConfig;
 use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
 use crate::health::Checks;
 use crate::http::Problem;
@@ -14,7 +16,9 @@ use crate::metrics::HttpMetrics;
 use crate::metrics::reporter::open_databases;
 use crate::readers::Readers;
 use crate::secret;
+use crate::sharing::Sharing;
 use onsale_adapters::breaker::guarded;
+use onsale_adapters::redis::{Redis, RedisSettings, UrlMistake};
 use onsale_adapters::simulated::Simulated;
 use onsale_adapters::sqlite::{
     DataDir, Library, OpenError, SqliteAccounts, SqliteCatalogue, SqliteJournal, SqlitePlans, SqliteProjection,
@@ -22,8 +26,11 @@ use onsale_adapters::sqlite::{
 };
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Role};
+use onsale_engine::ports::catalogue::Catalogue;
+use onsale_engine::ports::shared::{SharedCache, SharedLimits};
 use onsale_engine::ports::{Clock, PaymentProvider, Plans, StoreError};
 use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError};
+use secrecy::ExposeSecret;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +39,8 @@ use uuid::Uuid;
 
 /// How long a locked data directory is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long Redis is waited for at the start.
+const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is tried meanwhile.
 const LOCK_ASK_EVERY: Duration = Duration::from_millis(20);
 
@@ -55,6 +64,9 @@ pub enum StartError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// Redis' address or certificate cannot be used; that nobody answers there is no error.
+    #[error("redis: {0}")]
+    Redis(#[from] UrlMistake),
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -125,9 +137,14 @@ pub async fn open(
     let now = clock.now();
     let revocations = stores.accounts.revocations(now).await?;
     let limits = PasswordLimits { threads: config.auth.hash_threads, queue: config.auth.hash_queue };
+    let redis = open_redis(config.redis.as_ref()).await?;
+    let shared = || redis.clone().map(Arc::new);
+    let catalogue: Arc<dyn Catalogue> = Arc::new(stores.catalogue);
+    let cache = shared().map(|redis| redis as Arc<dyn SharedCache>);
+    let shelf = Shelf::new(Arc::clone(&catalogue), Arc::clone(&clock), cache, &config.cache);
     let app = Arc::new(App {
         engine,
-        catalogue: Arc::new(stores.catalogue),
+        catalogue,
         accounts: Arc::new(stores.accounts),
         records: Arc::new(stores.records),
         plans: stores.plans,
@@ -136,9 +153,10 @@ pub async fn open(
         tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
         passwords: Passwords::start(limits)?,
         seals: Seals::new(&secret),
-        limits: Limits::new(&config.rate_limit, None),
+        limits: Limits::new(&config.rate_limit, shared().map(|redis| redis as Arc<dyn SharedLimits>)),
         in_flight: InFlight::default(),
-        readers: Readers::default(),
+        readers: Readers::new(shelf),
+        sharing: redis.clone().map(Sharing::new),
         checks: Checks::default(),
         http,
         database_connections: {
@@ -151,8 +169,27 @@ pub async fn open(
     if let Some(admin) = &config.bootstrap_admin {
         make_administrator(&app, admin).await?;
     }
+    Sharing::begin(&app);
     open_sales(&app).await?;
     Ok(app)
+}
+
+/// Begins to connect, and waits a moment: a node would rather begin with what the others know.
+async fn open_redis(config: Option<&RedisConfig>) -> Result<Option<Redis>, UrlMistake> {
+    let Some(config) = config else { return Ok(None) };
+    let redis = Redis::open(RedisSettings {
+        url: config.url.expose_secret().to_owned(),
+        ca_file: config.ca_file.clone(),
+        timeout: config.timeout,
+        pipeline_timeout: config.pipeline_timeout,
+        connect_timeout: config.connect_timeout,
+        pool_size: config.pool_size,
+        retry_every: config.retry,
+    })?;
+    if !redis.wait_until_up(REDIS_PATIENCE).await {
+        tracing::warn!("redis does not answer; this node begins without it");
+    }
+    Ok(Some(redis))
 }
 
 struct Started {

@@ -9,5 +9,7 @@ mod journal_damage;
 mod payments;
 mod projection;
 mod projection_rows;
+mod redis;
+mod shared;
 mod story;
 mod support;

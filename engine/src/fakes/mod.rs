@@ -18,4 +18,4 @@ pub use journal::FakeJournal;
 pub use payments::FakePayments;
 pub use plans::{FakePlans, small_config, small_plan};
 pub use projection::FakeProjection;
-pub use shared::FakeShared;
+pub use shared::{Copied, FakeShared};

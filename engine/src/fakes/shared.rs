@@ -1,31 +1,62 @@
 //! What nodes share, in memory: clones of one value are the nodes' ways to the same thing. It can go away, come back,
 //! and lose everything.
 
-use crate::ports::shared::{Quota, SharedLimits, Verdict};
+use crate::id::{BuyerId, EventId, ReservationId};
+use crate::ports::accounts::Revocation;
+use crate::ports::shared::{
+    Copies, Described, Ear, Found, Heard, HeldSeats, Quota, SaleCopy, SharedCache, SharedClaims, SharedLimits,
+    SharedNews, Standing, Verdict,
+};
 use crate::ports::{Later, StoreError};
+use crate::sale::SeatCounts;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a reader who says nothing more is waited for.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Shared state in memory.
 #[derive(Clone, Default)]
 pub struct FakeShared {
     gone: Arc<AtomicBool>,
     kept: Arc<Mutex<Kept>>,
+    ears: Arc<Mutex<Vec<Ear>>>,
 }
 
 #[derive(Default)]
 struct Kept {
     /// When the next request would be due if all came evenly.
     limits: HashMap<String, Instant>,
+    claims: HashMap<BuyerId, EventId>,
+    cached: HashMap<Described, (Vec<u8>, Instant)>,
+    turns: HashMap<Described, (u128, Instant)>,
+    next_turn: u128,
+    copies: HashMap<EventId, Copied>,
+    whole_since: bool,
+}
+
+/// A copy as its readers see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Seats by their state.
+    pub counts: SeatCounts,
+    /// Everyone with a place.
+    pub places: BTreeMap<BuyerId, Standing>,
+    /// Pending holds.
+    pub holds: BTreeMap<ReservationId, HeldSeats>,
 }
 
 impl FakeShared {
     /// Goes away, or comes back with what it had.
     pub fn go(&self, away: bool) {
         self.gone.store(away, Ordering::SeqCst);
+        if !away {
+            self.tell(Heard::Missed);
+        }
     }
 
     /// Loses everything.
@@ -33,23 +64,176 @@ impl FakeShared {
         *self.kept.lock() = Kept::default();
     }
 
-    fn reach(&self) -> Result<parking_lot::MutexGuard<'_, Kept>, StoreError> {
+    /// The copy of an event.
+    #[must_use]
+    pub fn copy(&self, event: EventId) -> Option<Copied> {
+        self.kept.lock().copies.get(&event).cloned()
+    }
+
+    /// Which event has the buyer.
+    #[must_use]
+    pub fn claimed(&self, buyer: BuyerId) -> Option<EventId> {
+        self.kept.lock().claims.get(&buyer).copied()
+    }
+
+    fn reach(&self) -> Result<MutexGuard<'_, Kept>, StoreError> {
         if self.gone.load(Ordering::SeqCst) { Err(StoreError("told to be gone".into())) } else { Ok(self.kept.lock()) }
+    }
+
+    fn tell(&self, heard: Heard) {
+        let ears: Vec<Ear> = self.ears.lock().clone();
+        ears.iter().for_each(|ear| ear(heard));
     }
 }
 
 impl SharedLimits for FakeShared {
     fn spend<'a>(&'a self, name: &'a str, quota: Quota) -> Later<'a, Result<Verdict, StoreError>> {
         Box::pin(async move {
-            let (now, mut kept) = (Instant::now(), self.reach()?);
+            let (mut kept, now) = (self.reach()?, Instant::now());
             let due = kept.limits.get(name).copied().unwrap_or(now).max(now);
             let next = due + quota.interval();
-            let earliest = next - quota.window.min(next - now);
-            if earliest > now {
-                return Ok(Verdict::Refused { retry_after: earliest - now });
+            let over = (next - now).saturating_sub(quota.window);
+            if !over.is_zero() {
+                return Ok(Verdict::Refused { retry_after: over });
             }
             kept.limits.insert(name.to_owned(), next);
             Ok(Verdict::Allowed)
         })
+    }
+}
+
+impl SharedClaims for FakeShared {
+    fn claim(&self, buyer: BuyerId, event: EventId, over: Option<EventId>) -> Later<'_, Result<EventId, StoreError>> {
+        Box::pin(async move {
+            let mut kept = self.reach()?;
+            let holder = kept.claims.get(&buyer).copied().filter(|holder| Some(*holder) != over).unwrap_or(event);
+            kept.claims.insert(buyer, holder);
+            Ok(holder)
+        })
+    }
+
+    fn release(&self, buyer: BuyerId, event: EventId) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut kept = self.reach()?;
+            if kept.claims.get(&buyer) == Some(&event) {
+                kept.claims.remove(&buyer);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl SharedCache for FakeShared {
+    fn find(&self, what: Described) -> Later<'_, Result<Found, StoreError>> {
+        Box::pin(async move {
+            let (mut kept, now) = (self.reach()?, Instant::now());
+            if let Some((value, until)) = kept.cached.get(&what)
+                && *until > now
+            {
+                return Ok(Found::Value(value.clone()));
+            }
+            if kept.turns.get(&what).is_some_and(|(_, until)| *until > now) {
+                return Ok(Found::Wait);
+            }
+            kept.next_turn += 1;
+            let turn = kept.next_turn;
+            kept.turns.insert(what, (turn, now + TURN));
+            Ok(Found::Read { turn })
+        })
+    }
+
+    fn keep<'a>(
+        &'a self,
+        what: Described,
+        turn: u128,
+        value: &'a [u8],
+        lives: Duration,
+    ) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let mut kept = self.reach()?;
+            if kept.turns.get(&what).is_none_or(|(current, _)| *current != turn) {
+                return Ok(false);
+            }
+            kept.turns.remove(&what);
+            kept.cached.insert(what, (value.to_vec(), Instant::now() + lives));
+            Ok(true)
+        })
+    }
+
+    fn forget(&self, what: Described) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            {
+                let mut kept = self.reach()?;
+                kept.cached.remove(&what);
+                kept.turns.remove(&what);
+            }
+            self.tell(Heard::Changed(what));
+            Ok(())
+        })
+    }
+}
+
+impl SharedNews for FakeShared {
+    fn tell_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            drop(self.reach()?);
+            revoked.iter().for_each(|revocation| self.tell(Heard::Revoked(*revocation)));
+            Ok(())
+        })
+    }
+
+    fn listen(&self, ear: Ear) {
+        self.ears.lock().push(ear);
+    }
+}
+
+impl Copies for FakeShared {
+    fn write<'a>(&'a self, copies: &'a [SaleCopy]) -> Later<'a, Result<Vec<EventId>, StoreError>> {
+        Box::pin(async move {
+            let (mut kept, mut lost) = (self.reach()?, Vec::new());
+            for copy in copies {
+                if copy.retired {
+                    kept.copies.remove(&copy.event);
+                } else if copy.whole || kept.copies.contains_key(&copy.event) {
+                    let copied = kept.copies.entry(copy.event).or_default();
+                    if copy.whole {
+                        *copied = Copied::default();
+                    }
+                    copied.take(copy);
+                } else {
+                    lost.push(copy.event);
+                }
+                for (buyer, standing) in copy.places.iter().filter(|_| copy.claims) {
+                    if *standing != Standing::Gone {
+                        kept.claims.insert(*buyer, copy.event);
+                    } else if kept.claims.get(buyer) == Some(&copy.event) {
+                        kept.claims.remove(buyer);
+                    }
+                }
+            }
+            Ok(lost)
+        })
+    }
+
+    fn are_intact(&self) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(std::mem::replace(&mut self.reach()?.whole_since, true)) })
+    }
+}
+
+impl Copied {
+    fn take(&mut self, copy: &SaleCopy) {
+        self.counts = copy.counts;
+        for (buyer, standing) in &copy.places {
+            match standing {
+                Standing::Gone => drop(self.places.remove(buyer)),
+                Standing::Waiting(_) | Standing::Active(..) => drop(self.places.insert(*buyer, *standing)),
+            }
+        }
+        for (id, hold) in &copy.holds {
+            match hold {
+                Some(hold) => drop(self.holds.insert(*id, hold.clone())),
+                None => drop(self.holds.remove(id)),
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, R
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::claims::Claims;
+use crate::runtime::copier::CopierFront;
 use crate::runtime::effects::Effects;
 use crate::runtime::handle::{Refusal, SaleHandle, Service};
 use crate::runtime::health::{Health, JournalHealth};
@@ -21,8 +22,8 @@ use dashmap::DashMap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use uuid::Uuid;
@@ -104,6 +105,7 @@ pub(crate) struct Core {
     pub(crate) timekeeper: Timekeeper,
     pub(crate) claims: Claims,
     pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
+    pub(crate) copier: OnceLock<Arc<CopierFront>>,
     routes: DashMap<EventId, Arc<SaleHandle>>,
     tags: DashMap<EventTag, EventId>,
     reader: Arc<dyn JournalReader>,
@@ -118,7 +120,7 @@ pub(crate) struct Core {
 /// A running engine; clones are the same one.
 #[derive(Clone)]
 pub struct Engine {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     threads: Arc<Threads>,
 }
 
@@ -150,6 +152,7 @@ impl Engine {
             timekeeper: Timekeeper::default(),
             claims: Claims::default(),
             draw_seed: settings.draw_seed,
+            copier: OnceLock::new(),
             routes: DashMap::new(),
             tags: DashMap::new(),
             reader: Arc::clone(&reader),
@@ -233,7 +236,7 @@ impl Engine {
     /// The route to an event's sale.
     #[must_use]
     pub fn sale(&self, event: EventId) -> Option<Arc<SaleHandle>> {
-        self.core.routes.get(&event).map(|handle| Arc::clone(&handle))
+        self.core.sale(event)
     }
 
     /// The route to the sale that a reservation's or a payment's id names.
@@ -246,7 +249,7 @@ impl Engine {
     /// Every route.
     #[must_use]
     pub fn sales(&self) -> Vec<Arc<SaleHandle>> {
-        self.core.routes.iter().map(|route| Arc::clone(&route)).collect()
+        self.core.sales()
     }
 
     /// A route and an actor for an event that has no facts yet; the same one when it has a route already.
@@ -342,6 +345,14 @@ fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
 impl Core {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn sale(&self, event: EventId) -> Option<Arc<SaleHandle>> {
+        self.routes.get(&event).map(|handle| Arc::clone(&handle))
+    }
+
+    pub(crate) fn sales(&self) -> Vec<Arc<SaleHandle>> {
+        self.routes.iter().map(|route| Arc::clone(&route)).collect()
     }
 
     fn route(self: &Arc<Self>, event: EventId, committed: Sale) -> Arc<SaleHandle> {

@@ -182,14 +182,50 @@ impl SaleHandle {
             return self.send(command, deadline).await;
         };
         let required = self.read().steering().is_some_and(|view| view.steering.required);
-        if required && !self.core.claims.claim(buyer, self.event) {
+        if !required {
+            return self.send(command, deadline).await;
+        }
+        if !self.core.claims.claim(buyer, self.event) {
             return Err(Refusal::QueuedElsewhere);
         }
-        let answer = self.send(command, deadline).await;
+        let answer = match self.claim_everywhere(buyer).await {
+            true => self.send(command, deadline).await,
+            false => Err(Refusal::QueuedElsewhere),
+        };
         if answer.is_err() && !self.read().is_in_room(buyer) {
             self.core.claims.release(buyer, self.event);
+            self.release_everywhere(buyer);
         }
         answer
+    }
+
+    /// Claims the buyer among all nodes; when they cannot be asked, this node's own claim decides.
+    async fn claim_everywhere(&self, buyer: BuyerId) -> bool {
+        let Some(copier) = self.core.copier.get() else { return true };
+        if self.read().is_in_room(buyer) {
+            return true;
+        }
+        let mut holder = copier.claims.claim(buyer, self.event, None).await.unwrap_or(self.event);
+        // A claim outlives its place when what ended the place could not be told. Of our own events we know better.
+        if holder != self.event
+            && let Some(other) = self.core.sale(holder)
+            && !other.read().is_in_room(buyer)
+        {
+            holder = copier.claims.claim(buyer, self.event, Some(holder)).await.unwrap_or(self.event);
+        }
+        holder == self.event
+    }
+
+    fn release_everywhere(&self, buyer: BuyerId) {
+        if self.core.copier.get().is_none() {
+            return;
+        }
+        let (core, event) = (Arc::clone(&self.core), self.event);
+        self.core.effects.tokio().spawn(async move {
+            if let Some(copier) = core.copier.get() {
+                let _ = copier.claims.release(buyer, event).await;
+            }
+        });
     }
 
     async fn send(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {

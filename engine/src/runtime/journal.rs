@@ -254,6 +254,9 @@ impl JournalThread {
         told.tell(&self.core);
         for (sale, entries) in committed {
             self.core.snapshots.consider(&sale, &entries);
+            if let Some(copier) = self.core.copier.get() {
+                copier.hand_over(sale.event(), &entries);
+            }
             self.core.projector.hand_over(Committed { event: sale.event(), entries });
         }
         if gathers {

@@ -8,6 +8,7 @@
 mod actor;
 mod arbiters;
 mod claims;
+mod copier;
 mod effects;
 mod engine;
 mod handle;
@@ -19,6 +20,7 @@ mod snapshots;
 mod timekeeper;
 
 pub use claims::Claims;
+pub use copier::{CopyHealth, Sharing};
 pub use engine::{Engine, Ports, Settings, StartError};
 pub use handle::{Answer, Refusal, SaleHandle};
 pub use health::{Health, JournalHealth};

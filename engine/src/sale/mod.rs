@@ -253,6 +253,25 @@ impl Sale {
         wanted && self.phase == SalePhase::Scheduled && self.draw.is_none()
     }
 
+    /// The buyer's place as it is kept, whatever the time.
+    #[must_use]
+    pub fn place_row(&self, buyer: BuyerId) -> Option<&PlaceRow> {
+        self.room.place(buyer)
+    }
+
+    /// Every place as it is kept; walks the room, for copies.
+    #[must_use]
+    pub fn places(&self) -> Vec<PlaceRow> {
+        self.room.snapshot().places
+    }
+
+    /// Every pending reservation, in no order; walks them, for copies.
+    #[must_use]
+    pub fn pending(&self) -> Vec<ReservationView> {
+        let rows = self.reservations.iter().map(|reservation| &reservation.row.view);
+        rows.filter(|view| view.status == ReservationStatus::Pending).cloned().collect()
+    }
+
     /// Everyone waiting, in order; walks the line, for starts and checks.
     pub fn waiting(&self) -> impl Iterator<Item = BuyerId> + '_ {
         self.room.line.iter().map(|(_, buyer)| buyer)

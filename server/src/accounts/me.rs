@@ -70,11 +70,11 @@ pub(super) async fn delete(ctx: Context, _: Request) -> Result<Response, Problem
     let (app, now) = (ctx.app.clone(), ctx.now());
     ctx.to_the_end(async move {
         let ended = app.accounts.delete(account.id, now).await?;
-        app.tokens.revoked().add_all(&ended);
+        app.revoke(ended).await;
         // The caller's token may have been minted elsewhere, then it belongs to no session.
         let own = Revocation { access_id: caller.access_id, until: caller.expires_at };
         app.accounts.log_out(own, now).await?;
-        app.tokens.revoked().add_all(&[own]);
+        app.revoke(vec![own]).await;
         Ok(response::no_content())
     })
     .await
@@ -99,7 +99,7 @@ pub(super) async fn change_password(ctx: Context, mut request: Request) -> Resul
     ctx.to_the_end(async move {
         let keep = app.accounts.session_of(caller.access_id).await?;
         let ended = app.accounts.set_password(account.id, &hash, keep, now).await?;
-        app.tokens.revoked().add_all(&ended);
+        app.revoke(ended).await;
         Ok(response::no_content())
     })
     .await

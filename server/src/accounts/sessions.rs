@@ -72,7 +72,7 @@ pub(super) async fn logout(ctx: Context, _: Request) -> Result<Response, Problem
     let caller = *ctx.caller()?;
     let revocation = Revocation { access_id: caller.access_id, until: caller.expires_at };
     ctx.app.accounts.log_out(revocation, ctx.now()).await?;
-    ctx.app.tokens.revoked().add(caller.access_id, caller.expires_at);
+    ctx.app.revoke(vec![revocation]).await;
     Ok(response::no_content())
 }
 

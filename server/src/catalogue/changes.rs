@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{CatalogueError, Event, Hall, Venue};
+use onsale_engine::ports::shared::Described;
 use onsale_engine::runtime::{Refusal, SaleHandle};
 use onsale_engine::sale::{Command, Rejection, SaleConfig, SalePhase};
 use onsale_engine::time::Timestamp;
@@ -170,7 +171,9 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let patch = request.json().await?.value;
     check_alone(&patch)?;
     let id = EventId(request.path_id("id")?);
-    let (before, live) = find(&ctx, id).await?;
+    // What is changed is read from the catalogue itself: what was kept in memory may be a moment old.
+    let before = ctx.app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
+    let live = Live::of(&sales::of(&ctx.app, id)?.view()).ok_or_else(Problem::storage_unavailable)?;
     let before = as_steered(&before, &live);
     let hall = ctx.app.catalogue.hall(before.hall).await?.ok_or_else(Problem::not_found)?;
     let mut body = event_form::body_of(&before, &hall.categories);
@@ -234,7 +237,7 @@ async fn put(app: &App, before: &Event, after: &Event, plan: &Arc<Plan>, by: Buy
         sale.ask(command, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
     }
     let updated = app.catalogue.update_event(after).await;
-    app.readers.shelf.take_off(after.id);
+    app.readers.shelf.changed(Described::Event(after.id)).await;
     match updated {
         Ok(true) => Ok(()),
         Ok(false) => Err(Problem::not_found()),
@@ -253,7 +256,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
             sale.ask(Command::Retire { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
         }
         let deleted = app.catalogue.delete_event(id).await;
-        app.readers.shelf.take_off(id);
+        app.readers.shelf.changed(Described::Event(id)).await;
         if deleted? { Ok(()) } else { Err(Problem::not_found()) }
     })
     .await?;
@@ -272,7 +275,7 @@ pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Proble
         sale.ask(Command::CancelSale { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
         event.cancelled = true;
         let updated = app.catalogue.update_event(&event).await;
-        app.readers.shelf.take_off(id);
+        app.readers.shelf.changed(Described::Event(id)).await;
         // The sale is cancelled already; asking again notes it.
         updated.map(drop).map_err(|error| Problem::deadline_exceeded().because(error))
     })

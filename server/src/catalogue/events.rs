@@ -61,7 +61,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 /// # Errors
 /// 404; 503 when the event is in the catalogue and its sale is not served.
 pub(super) async fn find(ctx: &Context, id: EventId) -> Result<(Arc<Event>, Live), Problem> {
-    let event = ctx.app.readers.shelf.event(id, ctx.app.catalogue.as_ref()).await?.ok_or_else(Problem::not_found)?;
+    let event = ctx.app.readers.shelf.event(id).await?.ok_or_else(Problem::not_found)?;
     let live = Live::of(&sales::of(&ctx.app, id)?.view());
     Ok((event, live.ok_or_else(Problem::storage_unavailable)?))
 }

@@ -8,6 +8,7 @@ use crate::time::rfc3339;
 use onsale_adapters::{FieldMistake, pretix, template};
 use onsale_engine::plan::{Plan, PlanMistake};
 use onsale_engine::ports::catalogue::Hall;
+use onsale_engine::ports::shared::Described;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -74,16 +75,21 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
-    response::ok(&HallJson::from(&hall_of_path(&ctx, &request).await?))
+    let hall = ctx.app.readers.shelf.hall(request.path_id("hallId")?).await?.ok_or_else(Problem::not_found)?;
+    check_venue(&request, &hall)?;
+    response::ok(&HallJson::from(&*hall))
 }
 
 /// The hall that the path names, by itself or in its venue.
 async fn hall_of_path(ctx: &Context, request: &Request) -> Result<Hall, Problem> {
     let hall = ctx.app.catalogue.hall(request.path_id("hallId")?).await?.ok_or_else(Problem::not_found)?;
-    if !request.param("id").is_empty() && request.path_id("id")? != hall.venue {
-        return Err(Problem::not_found());
-    }
+    check_venue(request, &hall)?;
     Ok(hall)
+}
+
+fn check_venue(request: &Request, hall: &Hall) -> Result<(), Problem> {
+    let elsewhere = !request.param("id").is_empty() && request.path_id("id")? != hall.venue;
+    if elsewhere { Err(Problem::not_found()) } else { Ok(()) }
 }
 
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
@@ -165,7 +171,13 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
     mistakes.check()?;
     let mut hall = hall_of_path(&ctx, &request).await?;
     if let Some(name) = name {
-        if !ctx.app.catalogue.rename_hall(hall.id, &name).await? {
+        let (id, to, app) = (hall.id, name.clone(), Arc::clone(&ctx.app));
+        let renamed = ctx.to_the_end(async move {
+            let renamed = app.catalogue.rename_hall(id, &to).await;
+            app.readers.shelf.changed(Described::Hall(id)).await;
+            Ok(renamed?)
+        });
+        if !renamed.await? {
             return Err(Problem::not_found());
         }
         hall.name = name;
@@ -175,7 +187,13 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
 
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let hall = hall_of_path(&ctx, &request).await?;
-    match ctx.app.catalogue.delete_hall(hall.id).await {
+    let app = Arc::clone(&ctx.app);
+    let deleted = ctx.to_the_end(async move {
+        let deleted = app.catalogue.delete_hall(hall.id).await;
+        app.readers.shelf.changed(Described::Hall(hall.id)).await;
+        Ok(deleted)
+    });
+    match deleted.await? {
         Ok(true) => Ok(response::no_content()),
         Ok(false) => Err(Problem::not_found()),
         Err(error) => Err(in_use(error, "HALL_HAS_EVENTS", "the hall has events; delete them first")),

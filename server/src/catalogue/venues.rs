@@ -6,6 +6,7 @@ use crate::reservations::PageJson;
 use crate::time::rfc3339;
 use jiff::tz::TimeZone;
 use onsale_engine::ports::catalogue::{CatalogueError, Venue};
+use onsale_engine::ports::shared::Described;
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -103,8 +104,8 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let venue = ctx.app.catalogue.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
-    response::ok(&VenueJson::from(&venue))
+    let venue = ctx.app.readers.shelf.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
+    response::ok(&VenueJson::from(&*venue))
 }
 
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
@@ -153,7 +154,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
             if !app.catalogue.update_venue(&venue).await? {
                 return Err(Problem::not_found());
             }
-            app.readers.shelf.clear();
+            app.readers.shelf.changed(Described::Venue(venue.id)).await;
             Ok(venue)
         })
         .await?;
@@ -161,7 +162,13 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
 }
 
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
-    match ctx.app.catalogue.delete_venue(request.path_id("id")?).await {
+    let (id, app) = (request.path_id("id")?, Arc::clone(&ctx.app));
+    let deleted = ctx.to_the_end(async move {
+        let deleted = app.catalogue.delete_venue(id).await;
+        app.readers.shelf.changed(Described::Venue(id)).await;
+        Ok(deleted)
+    });
+    match deleted.await? {
         Ok(true) => Ok(response::no_content()),
         Ok(false) => Err(Problem::not_found()),
         Err(error) => Err(in_use(error, "VENUE_HAS_HALLS", "the venue has halls; delete them first")),

@@ -3,12 +3,14 @@
 
 mod changes;
 mod reader;
+mod redis;
 
 #[cfg(test)]
 mod tests;
 
 pub use changes::{Change, LIVE, Told, changes};
 pub use reader::ConfigMistake;
+pub use redis::{CacheConfig, RedisConfig};
 
 use crate::accounts::is_email;
 use crate::limits::{FAMILIES, Family};
@@ -26,6 +28,8 @@ use std::time::Duration;
 const BOOTSTRAP_ADMIN: &str = "ONSALE_BOOTSTRAP_ADMIN";
 /// The file that is read from the working directory unless another is named.
 pub const DEFAULT_FILE: &str = "config.toml";
+/// Whether nodes can share something: embedded storage is one node's alone.
+const NODES_SHARE: bool = false;
 /// The shortest secret for access tokens, in bytes.
 const SECRET_BYTES: usize = 32;
 
@@ -36,6 +40,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// `[storage]`
     pub storage: StorageConfig,
+    /// `[redis]`, where nodes share something; none with embedded storage.
+    pub redis: Option<RedisConfig>,
+    /// `[cache]`
+    pub cache: CacheConfig,
     /// `[auth]`
     pub auth: AuthConfig,
     /// `[payment]`
@@ -247,6 +255,8 @@ impl Config {
         Self {
             server: server(reader),
             storage: storage(reader),
+            redis: redis::redis(reader).filter(|_| NODES_SHARE),
+            cache: redis::cache(reader),
             auth: auth(reader),
             payment: payment(reader),
             rate_limit: rate_limit(reader),
@@ -278,7 +288,6 @@ fn storage(reader: &mut Reader) -> StorageConfig {
     let path = reader.value("storage", "path", "data".to_owned(), not_empty);
     // Of what is not chosen only the form is checked.
     reader.optional("postgres", "url", |url: &String| begins(url, &["postgres://", "postgresql://"]));
-    reader.optional("redis", "url", |url: &String| begins(url, &["redis://", "rediss://", "redis+unix://", "unix://"]));
     StorageConfig { path: path.into() }
 }
 

@@ -85,6 +85,42 @@ pub const PROMETHEUS: &[Family] = &[
     family("onsale_http_request_seconds", Kind::Histogram, "method, route", "Time to the first byte of an answer."),
 ];
 
+/// What is told beside [`PROMETHEUS`] where nodes share a Redis.
+pub const REDIS: &[Family] = &[
+    family(
+        "onsale_redis_up",
+        Kind::Gauge,
+        "",
+        "1 while Redis answers; 0: this node goes on by itself, and readiness says `redis`.",
+    ),
+    family("onsale_redis_outages_total", Kind::Counter, "", "How often Redis went away."),
+    family(
+        "onsale_redis_unanswered_total",
+        Kind::Counter,
+        "",
+        "Calls of Redis that got no answer, or were not made because it was away.",
+    ),
+    family(
+        "onsale_redis_cache_hits_total",
+        Kind::Counter,
+        "",
+        "Hits of the catalogue's cache that Redis answered; the others this process did.",
+    ),
+    family(
+        "onsale_redis_copies_total",
+        Kind::Counter,
+        "",
+        "Journeys that brought copies of lines, holds and counts to Redis.",
+    ),
+    family("onsale_redis_copies_whole_total", Kind::Counter, "", "Copies of events that were written whole."),
+    family(
+        "onsale_redis_copy_lag_seconds",
+        Kind::Gauge,
+        "",
+        "From the commit of a fact until it was in the copy, the last time.",
+    ),
+];
+
 /// A metric of the `cloudwatch` profile.
 #[derive(Clone, Copy, Debug)]
 pub struct CloudWatchMetric {
@@ -134,7 +170,7 @@ pub const CLOUDWATCH: [CloudWatchMetric; FREE_METRICS] = [
 #[must_use]
 pub fn tables() -> String {
     let mut out = String::from("| Prometheus | kind | labels | meaning |\n|---|---|---|---|\n");
-    for Family { name, kind, labels, meaning } in PROMETHEUS {
+    for Family { name, kind, labels, meaning } in PROMETHEUS.iter().chain(REDIS) {
         let _ = writeln!(out, "| `{name}` | {} | {labels} | {meaning} |", kind.word());
     }
     out.push_str("\n| CloudWatch | unit | meaning |\n|---|---|---|\n");
@@ -159,7 +195,7 @@ mod tests {
 
     #[test]
     fn names_stand_once() {
-        let mut names: Vec<&str> = PROMETHEUS.iter().map(|family| family.name).collect();
+        let mut names: Vec<&str> = PROMETHEUS.iter().chain(REDIS).map(|family| family.name).collect();
         names.extend(CLOUDWATCH.iter().map(|metric| metric.name));
         let all = names.len();
         names.sort_unstable();

@@ -105,7 +105,7 @@ pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
     if let Some(terms) = app.engine.sale(event).as_deref().and_then(sales::terms) {
         return Ok(terms);
     }
-    let described = app.readers.shelf.event(event, app.catalogue.as_ref()).await?;
+    let described = app.readers.shelf.event(event).await?;
     let described = described.ok_or_else(Problem::storage_unavailable)?;
     let (plans, hash) = (Arc::clone(&app.plans), described.plan);
     let plan = tokio::task::spawn_blocking(move || plans.plan(hash)).await.map_err(|_| Problem::internal())?;

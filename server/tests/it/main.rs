@@ -22,6 +22,7 @@ mod protocol;
 mod purchase;
 mod repeats;
 mod reservations;
+mod sharing;
 mod shop;
 mod storage_trouble;
 mod telling;

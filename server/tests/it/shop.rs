@@ -201,6 +201,12 @@ impl Shop {
         Call { shop: self.clone(), request: Request::builder().method(method).uri(uri), body: Bytes::new() }
     }
 
+    /// A `GET` without the base path.
+    pub async fn probe(&self, path: &str) -> Reply {
+        let request = Request::builder().uri(format!("{}{path}", self.base));
+        Call { shop: self.clone(), request, body: Bytes::new() }.send().await
+    }
+
     pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }

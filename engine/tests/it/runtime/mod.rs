@@ -7,3 +7,4 @@ mod load;
 mod money;
 mod places;
 mod recovery;
+mod sharing;

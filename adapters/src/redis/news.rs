@@ -1,0 +1,122 @@
+//! News for every node over the channel `onsale:news`: what of the catalogue has changed, and which tokens were
+//! revoked. Whatever was told while a node did not listen is lost to it; it is told that it may have missed something,
+//! each time that it begins to listen and each time that Redis comes back.
+
+use crate::redis::Redis;
+use crate::redis::link::Link;
+use futures_util::StreamExt;
+use onsale_engine::id::EventId;
+use onsale_engine::ports::accounts::Revocation;
+use onsale_engine::ports::shared::{Described, Ear, Heard, SharedNews};
+use onsale_engine::ports::{Later, StoreError};
+use onsale_engine::time::Timestamp;
+use redis::{RedisResult, aio::PubSub};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The channel.
+pub(super) const CHANNEL: &str = "onsale:news";
+/// How long to subscribe may take.
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(2);
+
+impl SharedNews for Redis {
+    fn tell_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if revoked.is_empty() {
+                return Ok(());
+            }
+            let mut news = redis::pipe();
+            for revocation in revoked {
+                news.publish(CHANNEL, written(Heard::Revoked(*revocation))).ignore();
+            }
+            self.link.ask(|mut redis| async move { news.query_async::<()>(&mut redis).await }).await
+        })
+    }
+
+    fn listen(&self, ear: Ear) {
+        tokio::spawn(listen(Arc::clone(&self.link), ear));
+    }
+}
+
+/// Listens until the process ends; a new connection after every outage, because an old one may be dead without knowing.
+async fn listen(link: Arc<Link>, ear: Ear) {
+    let mut returns = link.returns();
+    loop {
+        returns.mark_unchanged();
+        let subscribed = tokio::time::timeout(SUBSCRIBE_WITHIN, subscribe(&link)).await;
+        if let Ok(Ok(connection)) = subscribed {
+            ear(Heard::Missed);
+            let mut messages = connection.into_on_message();
+            loop {
+                tokio::select! {
+                    message = messages.next() => {
+                        let Some(message) = message else { break };
+                        let text: String = message.get_payload().unwrap_or_default();
+                        match read(&text) {
+                            Some(heard) => ear(heard),
+                            None => tracing::warn!("news that this version cannot read"),
+                        }
+                    }
+                    _ = returns.changed() => break,
+                }
+            }
+        }
+        tokio::time::sleep(link.settings().retry_every).await;
+    }
+}
+
+async fn subscribe(link: &Link) -> RedisResult<PubSub> {
+    let mut connection = link.client().get_async_pubsub().await?;
+    connection.subscribe(CHANNEL).await?;
+    Ok(connection)
+}
+
+/// News as a message.
+pub(super) fn written(heard: Heard) -> String {
+    match heard {
+        Heard::Changed(Described::Event(id)) => format!("event {id}"),
+        Heard::Changed(Described::Venue(id)) => format!("venue {id}"),
+        Heard::Changed(Described::Hall(id)) => format!("hall {id}"),
+        Heard::Revoked(Revocation { access_id, until }) => format!("revoked {access_id} {}", until.0),
+        Heard::Missed => "missed".to_owned(),
+    }
+}
+
+fn read(text: &str) -> Option<Heard> {
+    let mut words = text.split(' ');
+    let kind = words.next()?;
+    if kind == "missed" {
+        return Some(Heard::Missed);
+    }
+    let id = Uuid::try_parse(words.next()?).ok()?;
+    Some(match kind {
+        "event" => Heard::Changed(Described::Event(EventId(id))),
+        "venue" => Heard::Changed(Described::Venue(id)),
+        "hall" => Heard::Changed(Described::Hall(id)),
+        "revoked" => Heard::Revoked(Revocation { access_id: id, until: Timestamp(words.next()?.parse().ok()?) }),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_read_as_they_were_written() {
+        let id = Uuid::from_u128(7);
+        for heard in [
+            Heard::Changed(Described::Event(EventId(id))),
+            Heard::Changed(Described::Venue(id)),
+            Heard::Changed(Described::Hall(id)),
+            Heard::Revoked(Revocation { access_id: id, until: Timestamp(1_780_000_000_000_000) }),
+            Heard::Missed,
+        ] {
+            assert_eq!(read(&written(heard)), Some(heard));
+        }
+        for strange in ["", "event", "event x", "revoked 00000000-0000-0000-0000-000000000007", "gossip 7"] {
+            assert_eq!(read(strange), None, "{strange}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The copier: keeps copies of lines, holds and counts for other nodes and tools in step with committed facts, a few
+//! milliseconds behind. It notes *whom* facts concern and writes how things stand when it comes to it, so a copy may
+//! be late but converges; what was lost is written whole. Must never hold up the journal.
+
+use crate::id::{BuyerId, EventId, ReservationId};
+use crate::limits::{COPIED_AGAIN_AFTER, COPY_HANDOFF, COPY_NOTES};
+use crate::ports::shared::{Copies, HeldSeats, SaleCopy, SharedClaims, Standing};
+use crate::runtime::engine::{Core, Engine};
+use crate::runtime::handle::SaleHandle;
+use crate::sale::{Entry, Fact, PlaceRow, PlaceState, ReservationStatus, ReservationView, Sale, SalePhase};
+use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long the first of several hand-offs waits for others: one journey for all of them.
+const GATHER: Duration = Duration::from_millis(4);
+/// How often it is made sure that nothing was lost, and how soon a failed write is tried again.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What a node shares with others, as far as the engine uses it.
+#[derive(Clone)]
+pub struct Sharing {
+    /// Which event has each buyer.
+    pub claims: Arc<dyn SharedClaims>,
+    /// Copies for readers.
+    pub copies: Arc<dyn Copies>,
+}
+
+/// How far copies are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyHealth {
+    /// Copies were written so many times.
+    pub writes: u64,
+    /// Copies could not be written so many times.
+    pub failures: u64,
+    /// Events were written whole so many times.
+    pub whole: u64,
+    /// From the commit of the oldest fact of the last write until it was in the copy.
+    pub lag: Duration,
+}
+
+impl Engine {
+    /// From now on claims are shared with other nodes, and copies are written for them. Once only. Must be called on
+    /// the runtime, before commands come.
+    pub fn share(&self, sharing: Sharing) {
+        let (front, copier) = make(sharing);
+        if self.core.copier.set(front).is_ok() {
+            tokio::spawn(copier.run(Arc::clone(&self.core)));
+        }
+    }
+
+    /// How far copies are behind; none when nothing is shared.
+    #[must_use]
+    pub fn copies(&self) -> Option<CopyHealth> {
+        self.core.copier.get().map(|copier| copier.health())
+    }
+}
+
+/// Facts that were committed, and when.
+struct Handed {
+    event: EventId,
+    entries: Arc<[Entry]>,
+    at: Instant,
+}
+
+/// The front of the copier.
+pub(crate) struct CopierFront {
+    pub(crate) claims: Arc<dyn SharedClaims>,
+    queue: mpsc::Sender<Handed>,
+    passed_over: AtomicBool,
+    writes: AtomicU64,
+    failures: AtomicU64,
+    whole: AtomicU64,
+    lag_micros: AtomicU64,
+}
+
+impl CopierFront {
+    /// Hands committed facts over; when the copier is behind, it will write everything anew.
+    pub(crate) fn hand_over(&self, event: EventId, entries: &Arc<[Entry]>) {
+        let handed = Handed { event, entries: Arc::clone(entries), at: Instant::now() };
+        if self.queue.try_send(handed).is_err() {
+            self.passed_over.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn health(&self) -> CopyHealth {
+        CopyHealth {
+            writes: self.writes.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            whole: self.whole.load(Ordering::Relaxed),
+            lag: Duration::from_micros(self.lag_micros.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Makes the front and the copier; nothing is copied before the copier runs.
+fn make(sharing: Sharing) -> (Arc<CopierFront>, Copier) {
+    let (queue, handed) = mpsc::channel(COPY_HANDOFF);
+    let front = Arc::new(CopierFront {
+        claims: sharing.claims,
+        queue,
+        passed_over: AtomicBool::new(false),
+        writes: AtomicU64::new(0),
+        failures: AtomicU64::new(0),
+        whole: AtomicU64::new(0),
+        lag_micros: AtomicU64::new(0),
+    });
+    let (copies, noted) = (sharing.copies, Noted::default());
+    let copier = Copier { front: Arc::clone(&front), copies, handed, noted, away: true };
+    (front, copier)
+}
+
+/// Whom the facts since the last write concern.
+#[derive(Default)]
+struct Noted {
+    /// Everything of every event.
+    all: bool,
+    events: HashMap<EventId, Concerned>,
+    since: Option<Instant>,
+}
+
+/// What of one event has to be written.
+#[derive(Default)]
+struct Concerned {
+    whole: bool,
+    buyers: HashSet<BuyerId>,
+    holds: HashSet<ReservationId>,
+}
+
+/// The copier's task.
+pub(crate) struct Copier {
+    front: Arc<CopierFront>,
+    copies: Arc<dyn Copies>,
+    handed: mpsc::Receiver<Handed>,
+    noted: Noted,
+    /// The last attempt failed: nothing is written before it was made sure that something can be.
+    away: bool,
+}
+
+impl Copier {
+    /// Writes behind until the engine stops.
+    pub(crate) async fn run(mut self, core: Arc<Core>) {
+        let (mut look_at, mut again_at) = (Instant::now(), Instant::now() + COPIED_AGAIN_AFTER);
+        while !core.is_stopping() {
+            // What was found lost by the last write is written at once.
+            let wake_at = if self.noted.events.is_empty() || self.away { look_at } else { Instant::now() };
+            tokio::select! {
+                first = self.handed.recv() => {
+                    self.note(&core, first);
+                    tokio::time::sleep(GATHER).await;
+                }
+                () = tokio::time::sleep_until(wake_at) => {}
+            }
+            while let Ok(handed) = self.handed.try_recv() {
+                self.note(&core, Some(handed));
+            }
+            self.noted.all |= self.front.passed_over.swap(false, Ordering::AcqRel);
+            let now = Instant::now();
+            if now >= again_at {
+                again_at = now + COPIED_AGAIN_AFTER;
+                self.noted.all = true;
+            }
+            if now >= look_at {
+                look_at = now + LOOK;
+                match self.copies.are_intact().await {
+                    Ok(intact) => (self.away, self.noted.all) = (false, self.noted.all || !intact),
+                    Err(_) => self.failed(),
+                }
+            }
+            if !self.away {
+                self.write(&core).await;
+            }
+        }
+    }
+
+    /// Nothing is known of what was written: everything is written anew when it can be.
+    fn failed(&mut self) {
+        self.front.failures.fetch_add(1, Ordering::Relaxed);
+        self.away = true;
+        self.noted = Noted { all: true, ..Noted::default() };
+    }
+
+    fn note(&mut self, core: &Core, handed: Option<Handed>) {
+        let Some(Handed { event, entries, at }) = handed else { return };
+        if self.noted.all {
+            return;
+        }
+        self.noted.since.get_or_insert(at);
+        let concerned = self.noted.events.entry(event).or_default();
+        let Some(sale) = core.sale(event) else { return };
+        let view = sale.view();
+        for entry in entries.iter() {
+            concerned.note(&view, &entry.fact);
+        }
+    }
+
+    async fn write(&mut self, core: &Core) {
+        let noted = std::mem::take(&mut self.noted);
+        if noted.all {
+            // One by one, so that no more than one whole line lies in memory.
+            for sale in core.sales() {
+                let copy = whole(&sale);
+                if !self.send(&[copy]).await {
+                    return;
+                }
+            }
+            return;
+        }
+        let sales = noted.events.iter().filter_map(|(event, concerned)| Some((core.sale(*event)?, concerned)));
+        let copies: Vec<SaleCopy> = sales
+            .map(|(sale, concerned)| if concerned.whole { whole(&sale) } else { part(&sale, concerned) })
+            .collect();
+        if !copies.is_empty()
+            && self.send(&copies).await
+            && let Some(since) = noted.since
+        {
+            let lag = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.front.lag_micros.store(lag, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends copies; false when it failed, and then everything is noted.
+    async fn send(&mut self, copies: &[SaleCopy]) -> bool {
+        match self.copies.write(copies).await {
+            Ok(lost) => {
+                let whole = copies.iter().filter(|copy| copy.whole).count() as u64;
+                self.front.writes.fetch_add(1, Ordering::Relaxed);
+                self.front.whole.fetch_add(whole, Ordering::Relaxed);
+                for event in lost {
+                    self.noted.since.get_or_insert_with(Instant::now);
+                    self.noted.events.entry(event).or_default().whole = true;
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "copies were not written");
+                self.failed();
+                false
+            }
+        }
+    }
+}
+
+impl Concerned {
+    fn note(&mut self, view: &Sale, fact: &Fact) {
+        if self.whole {
+            return;
+        }
+        match fact {
+            Fact::Entered { buyer, .. }
+            | Fact::Restored { buyer, .. }
+            | Fact::Left { buyer }
+            | Fact::Admitted { buyer, .. }
+            | Fact::SlotExpired { buyer }
+            | Fact::PlaceExpired { buyer } => drop(self.buyers.insert(*buyer)),
+            Fact::SeatsHeld { reservation, .. }
+            | Fact::HoldChanged { reservation, .. }
+            | Fact::HoldReleased { reservation }
+            | Fact::HoldExpired { reservation }
+            | Fact::ReservationCancelled { reservation, .. } => drop(self.holds.insert(*reservation)),
+            Fact::ReservationConfirmed { reservation, .. } => {
+                self.holds.insert(*reservation);
+                self.buyers.extend(view.reservation(*reservation).map(|view| view.buyer));
+            }
+            // The order of the line, whether places claim their buyers, or whether there is a sale at all, may be different.
+            Fact::Configured { .. }
+            | Fact::Drawn { .. }
+            | Fact::Steered { .. }
+            | Fact::SaleCancelled { .. }
+            | Fact::SaleRetired { .. } => {
+                self.whole = true;
+            }
+            Fact::PaymentOpened { .. }
+            | Fact::PaymentStarted { .. }
+            | Fact::PaymentUnknown { .. }
+            | Fact::PaymentCaptured { .. }
+            | Fact::PaymentFailed { .. }
+            | Fact::RefundOrdered { .. }
+            | Fact::PaymentRefunded { .. }
+            | Fact::OrdinalsReserved { .. }
+            | Fact::DrawCommitted { .. }
+            | Fact::CohortFrozen { .. }
+            | Fact::KeyRemembered { .. } => {}
+        }
+        self.whole |= self.buyers.len() + self.holds.len() > COPY_NOTES;
+    }
+}
+
+/// What stands, without places and holds.
+fn counts(sale: &SaleHandle, view: &Sale, whole: bool) -> SaleCopy {
+    let steering = view.steering();
+    SaleCopy {
+        event: sale.event(),
+        whole,
+        retired: matches!(view.phase(), SalePhase::Unconfigured | SalePhase::Retired),
+        claims: steering.as_ref().is_some_and(|view| view.steering.required),
+        seq: view.seq(),
+        counts: view.counts(),
+        waiting: steering.as_ref().map_or(0, |view| view.waiting),
+        active: steering.as_ref().map_or(0, |view| view.active),
+        admitted_total: steering.as_ref().map_or(0, |view| view.admitted_total),
+        places: Vec::new(),
+        holds: Vec::new(),
+    }
+}
+
+fn whole(sale: &SaleHandle) -> SaleCopy {
+    let view = sale.view();
+    let mut copy = counts(sale, &view, true);
+    if !copy.retired {
+        copy.places = view.places().iter().map(|place| (place.buyer, standing(place))).collect();
+        copy.places.retain(|(_, standing)| *standing != Standing::Gone);
+        copy.holds = view.pending().iter().map(|hold| (hold.id, held(&view, hold))).collect();
+    }
+    copy
+}
+
+fn part(sale: &SaleHandle, concerned: &Concerned) -> SaleCopy {
+    let view = sale.view();
+    let mut copy = counts(sale, &view, false);
+    let stands = |buyer: &BuyerId| view.place_row(*buyer).map_or(Standing::Gone, standing);
+    copy.places = concerned.buyers.iter().map(|buyer| (*buyer, stands(buyer))).collect();
+    copy.holds =
+        concerned.holds.iter().map(|id| (*id, view.reservation(*id).and_then(|hold| held(&view, &hold)))).collect();
+    copy
+}
+
+fn standing(place: &PlaceRow) -> Standing {
+    match place.state {
+        PlaceState::Waiting => Standing::Waiting(place.ordinal),
+        PlaceState::Active { slot, expires_at } => Standing::Active(slot, expires_at),
+        PlaceState::Expired { .. } => Standing::Gone,
+    }
+}
+
+fn held(view: &Sale, hold: &ReservationView) -> Option<HeldSeats> {
+    let plan = view.plan().filter(|_| hold.status == ReservationStatus::Pending)?;
+    let seats = hold.seats.iter().map(|seat| plan.seat_id(*seat).to_owned()).collect();
+    Some(HeldSeats { buyer: hold.buyer, seats, expires_at: hold.hold_expires_at })
+}

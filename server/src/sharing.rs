@@ -1,0 +1,141 @@
+//! What this node shares with others through Redis: begins it, hears the news, tells its own, and keeps what it knows
+//! of revocations right while there are no news. Without Redis there is none of this. Must never hold up a request for
+//! longer than Redis' own time-out.
+
+use crate::app::App;
+use crate::metrics::write_single;
+use onsale_adapters::redis::Redis;
+use onsale_engine::ports::accounts::Revocation;
+use onsale_engine::ports::shared::{Heard, SharedNews};
+use onsale_engine::runtime;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How often what could not be told is told again.
+const TELL_AGAIN: Duration = Duration::from_millis(500);
+/// How often revocations are read from the storage while there are no news, which bounds how long a token that was
+/// revoked on another node still works here.
+const READ_WITHOUT_NEWS: Duration = Duration::from_secs(2);
+/// The same while there are, because another node may not reach those who hear us.
+const READ_WITH_NEWS: Duration = Duration::from_secs(60);
+/// Revocations that wait to be told; the others are read from the storage.
+const UNTOLD: usize = 10_000;
+
+/// What is shared, and what could not be told yet.
+pub struct Sharing {
+    redis: Redis,
+    untold: Mutex<Vec<Revocation>>,
+    missed: Notify,
+}
+
+impl Sharing {
+    /// Shares through this Redis.
+    #[must_use]
+    pub fn new(redis: Redis) -> Self {
+        Self { redis, untold: Mutex::default(), missed: Notify::new() }
+    }
+
+    /// What it shares through.
+    #[must_use]
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// Whether somebody answers.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.redis.health().up
+    }
+
+    /// Begins to share claims and copies, and to hear the news. Once, before requests come.
+    pub fn begin(app: &Arc<App>) {
+        let Some(sharing) = &app.sharing else { return };
+        let redis = Arc::new(sharing.redis.clone());
+        app.engine.share(runtime::Sharing { claims: Arc::clone(&redis) as _, copies: Arc::clone(&redis) as _ });
+        let hearing = Arc::downgrade(app);
+        redis.listen(Arc::new(move |heard| hear(&hearing, heard)));
+        tokio::spawn(keep_up(Arc::downgrade(app)));
+    }
+
+    /// Tells the other nodes of revoked tokens, now or as soon as it can be.
+    async fn tell(&self, revoked: Vec<Revocation>) {
+        if !revoked.is_empty() && self.redis.tell_revoked(&revoked).await.is_err() {
+            let mut untold = self.untold.lock();
+            let room = UNTOLD.saturating_sub(untold.len());
+            untold.extend(revoked.into_iter().take(room));
+        }
+    }
+
+    /// Writes how it is, in Prometheus text.
+    pub fn write(&self, app: &App, out: &mut String) {
+        let health = self.redis.health();
+        write_single(out, "onsale_redis_up", u8::from(health.up));
+        write_single(out, "onsale_redis_outages_total", health.outages);
+        write_single(out, "onsale_redis_unanswered_total", health.unanswered);
+        write_single(out, "onsale_redis_cache_hits_total", app.readers.shelf.shared_hits());
+        let Some(copies) = app.engine.copies() else { return };
+        write_single(out, "onsale_redis_copies_total", copies.writes);
+        write_single(out, "onsale_redis_copies_whole_total", copies.whole);
+        write_single(out, "onsale_redis_copy_lag_seconds", copies.lag.as_secs_f64());
+    }
+}
+
+impl App {
+    /// These tokens stop working: here at once, on other nodes as soon as they hear of it. The storage knows already.
+    pub async fn revoke(&self, revoked: Vec<Revocation>) {
+        self.tokens.revoked().add_all(&revoked);
+        if let Some(sharing) = &self.sharing {
+            sharing.tell(revoked).await;
+        }
+    }
+}
+
+fn hear(app: &Weak<App>, heard: Heard) {
+    let Some(app) = app.upgrade() else { return };
+    match heard {
+        Heard::Changed(what) => app.readers.shelf.forget(what),
+        Heard::Revoked(Revocation { access_id, until }) => app.tokens.revoked().add(access_id, until),
+        Heard::Missed => {
+            app.readers.shelf.forget_all();
+            if let Some(sharing) = &app.sharing {
+                sharing.missed.notify_one();
+            }
+        }
+    }
+}
+
+/// Tells what is untold, and reads revocations as often as is due, until the server drains.
+async fn keep_up(app: Weak<App>) {
+    let mut read_at = Instant::now();
+    loop {
+        let Some(app) = app.upgrade() else { return };
+        let Some(sharing) = &app.sharing else { return };
+        let missed = tokio::select! {
+            () = app.draining.cancelled() => return,
+            () = sharing.missed.notified() => true,
+            () = tokio::time::sleep(TELL_AGAIN) => false,
+        };
+        if sharing.is_up() {
+            let untold = std::mem::take(&mut *sharing.untold.lock());
+            sharing.tell(untold).await;
+            app.readers.shelf.tell_again().await;
+        }
+        let due = if sharing.is_up() { READ_WITH_NEWS } else { READ_WITHOUT_NEWS };
+        if missed || read_at.elapsed() >= due {
+            match app.accounts.revocations(app.clock.now()).await {
+                Ok(revoked) => {
+                    app.tokens.revoked().add_all(&revoked);
+                    read_at = Instant::now();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "revocations could not be read; tried again");
+                    sharing.missed.notify_one();
+                    tokio::time::sleep(TELL_AGAIN).await;
+                }
+            }
+        }
+    }
+}
