@@ -62,7 +62,7 @@ pub const FACTS_PER_BATCH: usize = 8192;
 pub const TURNS_DURING_COMMIT: u32 = 2;
 /// While at least [`COMMIT_SIBLINGS`] commands are answered by one commit, commits begin at least this far apart: a sync
 /// costs the same for many, and under such a load everyone waits for processors, not for this.
-pub const COMMIT_DELAY: Duration = Duration::from_millis(1);
+pub const COMMIT_DELAY: Duration = Duration::from_millis(2);
 /// See [`COMMIT_DELAY`]. From a commit of so many on the journal counts as busy for [`JOURNAL_BUSY_FOR`].
 pub const COMMIT_SIBLINGS: usize = 16;
 /// See [`COMMIT_SIBLINGS`].

@@ -22,7 +22,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// What the journal uses.
-    pub(super) const JOURNAL: Self = Self { copy_after_bytes: 4 << 20, restart_bytes: 64 << 20, max_bytes: 256 << 20 };
+    pub(super) const JOURNAL: Self = Self { copy_after_bytes: 16 << 20, restart_bytes: 64 << 20, max_bytes: 256 << 20 };
 
     /// How long the log gets where nothing is in its way: what is written until it begins anew, and a little more.
     pub(super) fn usual_bytes(self) -> u64 {

@@ -157,7 +157,8 @@ impl Connection {
             async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.idle).max_buf_size(HEADERS_LIMIT);
+        // Answers are short: one buffer costs less to send than two.
+        builder.timer(TokioTimer::new()).header_read_timeout(self.idle).max_buf_size(HEADERS_LIMIT).writev(false);
         let mut connection = builder.serve_connection(io, service);
         let drained = tokio::select! {
             biased;
