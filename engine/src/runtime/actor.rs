@@ -101,11 +101,11 @@ impl SaleActor {
         }
         let mut turn = Turn { sale: Arc::clone(&handle), rows: Vec::new(), answers: Vec::new(), settled: Vec::new() };
         while let Some(envelope) = handle.lanes.outcomes.pop() {
-            self.handle_command(envelope, now, &mut turn);
+            self.handle_command(*envelope, now, &mut turn);
         }
         self.pass_time(now, &mut turn);
         while let Some(envelope) = handle.lanes.operators.pop() {
-            self.handle_command(envelope, now, &mut turn);
+            self.handle_command(*envelope, now, &mut turn);
         }
         self.bring_seed(now, &mut turn);
         for _ in 0..COMMANDS_PER_TURN {

@@ -86,11 +86,12 @@ impl ReplyTo {
     }
 }
 
-/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed.
+/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed. Those are boxed:
+/// a queue keeps room for dozens of what it holds, and an idle event should take little.
 #[derive(Default)]
 pub(crate) struct Lanes {
-    pub(crate) outcomes: SegQueue<Envelope>,
-    pub(crate) operators: SegQueue<Envelope>,
+    pub(crate) outcomes: SegQueue<Box<Envelope>>,
+    pub(crate) operators: SegQueue<Box<Envelope>>,
     pub(crate) buyers: SegQueue<Envelope>,
 }
 
@@ -248,7 +249,7 @@ impl SaleHandle {
         let reply = Some(ReplyTo { sender, _permit: Permit(Arc::clone(self)) });
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
         if for_operators {
-            self.lanes.operators.push(envelope);
+            self.lanes.operators.push(Box::new(envelope));
             self.wake();
         } else {
             self.lanes.buyers.push(envelope);
@@ -265,7 +266,8 @@ impl SaleHandle {
     /// Puts the result of an effect into its lane, which is never shed.
     pub(crate) fn tell(&self, command: Command) {
         let deadline = Timestamp(i64::MAX);
-        self.lanes.outcomes.push(Envelope { command, reply: None, deadline, span: tracing::Span::none() });
+        let envelope = Envelope { command, reply: None, deadline, span: tracing::Span::none() };
+        self.lanes.outcomes.push(Box::new(envelope));
         self.wake();
     }
 
@@ -326,7 +328,7 @@ impl SaleHandle {
 
     /// Answers everybody in the lanes of buyers and operators.
     pub(crate) fn refuse_all(&self, refusal: &Refusal) {
-        while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop()) {
+        while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop().map(|boxed| *boxed)) {
             if let Some(reply) = envelope.reply {
                 reply.send(Err(refusal.clone()));
             }
