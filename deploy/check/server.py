@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SECRET = "a secret of these checks, never of a real server"
-PATIENCE = 30
+PATIENCE = 120
 
 
 def free_port():
