@@ -56,7 +56,8 @@ class Server:
         self.child = subprocess.Popen([binary], env=environment, cwd=self.folder, stderr=subprocess.DEVNULL)
         self.sent, self.slowest = Counter(), 0
         self.admin = token("ADMIN")
-        until(lambda: self.probe("/health/ready") == 200, "the server is not ready")
+        until(lambda: self.probe("/health/ready") == 200 or self.child.poll() is not None, "the server is not ready")
+        assert self.child.poll() is None, f"the server ended with {self.child.returncode}"
 
     def probe(self, path):
         try:
