@@ -19,6 +19,7 @@ pub mod limits;
 mod logging;
 pub mod metrics;
 pub mod open_files;
+pub mod openapi;
 pub mod operators;
 pub mod payments;
 pub mod queue;

@@ -7,7 +7,7 @@ use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router, Tuning}
 use crate::logging;
 use crate::metrics::reporter;
 use crate::wiring::{self, StartError};
-use crate::{accounts, catalogue, health, open_files, operators, payments, queue, reservations};
+use crate::{accounts, catalogue, health, open_files, openapi, operators, payments, queue, reservations};
 use onsale_adapters::clock::SystemClock;
 use onsale_engine::ports::Clock;
 use std::io::Write;
@@ -49,6 +49,7 @@ pub struct Running {
 pub fn routes() -> Vec<Route> {
     [
         health::routes(),
+        openapi::routes(),
         accounts::routes(),
         catalogue::routes(),
         queue::routes(),

@@ -109,6 +109,30 @@ impl Route {
         Self::new(Method::DELETE, path, handler)
     }
 
+    /// Its method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, parameters in braces.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Who may call it.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Whether it takes an `Idempotency-Key`.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        self.keyed
+    }
+
     /// Everyone may call it.
     #[must_use]
     pub fn public(mut self) -> Self {
