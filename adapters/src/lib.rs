@@ -8,6 +8,7 @@ pub mod chain;
 pub mod clock;
 pub mod described;
 mod document;
+mod evidence;
 mod outbox_form;
 mod plan_cache;
 mod plan_form;
@@ -27,4 +28,5 @@ mod walk;
 mod words;
 
 pub use document::FieldMistake;
+pub use evidence::{Evidence, ProjectedRows};
 pub use plan_form::{DamagedPlan, compile, draft_of, plan_hash};

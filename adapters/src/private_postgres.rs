@@ -1,6 +1,6 @@
 //! PostgreSQL for tests and benches, from the machine's own packages: a cluster of one's own that can be stopped,
 //! started again and paused, or a database of one's own in a cluster that all tests of a checkout share. Without an
-//! installed server it panics: a missing service must fail a test. Must never be in a release build.
+//! installed server it panics: a missing service must fail a test. Must never be needed by the server.
 #![allow(clippy::panic, clippy::expect_used, reason = "only tests and benches have it")]
 
 mod shared;
@@ -123,6 +123,29 @@ impl PrivatePostgres {
         self.place.signal("-CONT");
     }
 
+    /// Runs a query until it answers so.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub fn until(&self, database: &str, sql: &str, expected: &str) {
+        wait_until(sql, || self.sql(database, sql) == expected);
+    }
+
+    /// Speaks TLS from now on, with this key and certificate.
+    ///
+    /// # Panics
+    /// If they cannot be used.
+    pub fn use_certificate(&self, key: &Path, certificate: &Path) {
+        for (from, name) in [(key, "server.key"), (certificate, "server.crt")] {
+            let to = self.place.data.join(name);
+            fs::copy(from, &to).expect("a copy");
+            own_file(&to).expect("it belongs to the server's user");
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.place.control(&["reload"]);
+        self.until("postgres", "SHOW ssl", "on");
+    }
+
     /// The directory with its files.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -240,6 +263,11 @@ fn own(dir: &Path) -> io::Result<()> {
         Some((user, group)) => chown(dir, Some(user), Some(group)),
         None => Ok(()),
     }
+}
+
+fn own_file(file: &Path) -> io::Result<()> {
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    server_user().map_or(Ok(()), |(user, group)| chown(file, Some(user), Some(group)))
 }
 
 /// The user `postgres`, if this process is root.

@@ -113,14 +113,17 @@ impl Launch {
         Ok(server)
     }
 
-    /// Runs `onsale verify --json` on a data directory that no server works on.
+    /// Runs `onsale verify --json` on a data directory that no server works on, or on the configured storage.
     ///
     /// # Errors
     /// When it cannot be run at all.
-    pub fn verify(&self, data: &Path) -> Result<Output, ProcessError> {
+    pub fn verify(&self, data: Option<&Path>) -> Result<Output, ProcessError> {
         Command::new(&self.onsale)
+            .arg("--config")
+            .arg(self.config()?)
             .args(["verify", "--json"])
-            .arg(data)
+            .args(data)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| ProcessError::Io(self.onsale.display().to_string(), error))

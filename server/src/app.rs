@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
 use crate::sharing::Sharing;
+use onsale_adapters::postgres::NodeLease;
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
@@ -29,6 +30,8 @@ pub struct App {
     pub records: Arc<dyn Records>,
     /// Compiled plans by their hash.
     pub plans: Arc<dyn Plans>,
+    /// That this process owns the events, where several may have the storage open.
+    pub node: Option<NodeLease>,
     /// The payment provider.
     pub payments: Arc<dyn PaymentProvider>,
     /// The process' clock.

@@ -116,7 +116,8 @@ fn restored(to: &Path, backup: &Path, out: &mut dyn Write) -> Result<(), String>
     let started = Instant::now();
     let manifest = restore(backup, to).map_err(|error| error.to_string())?;
     let copied = started.elapsed().as_millis();
-    let report = verify::verify(to, &mut |_, _| {}).map_err(|error| error.to_string())?;
+    let report =
+        verify::verify(&verify::Place::Directory(to.to_owned()), &mut |_, _| {}).map_err(|error| error.to_string())?;
     let facts: u64 = report.events.iter().map(|event| event.rows).sum();
     let (to, took) = (to.display(), started.elapsed().as_millis());
     let Manifest { taken_at, events, .. } = &manifest;

@@ -1,8 +1,9 @@
 //! `onsale check`: whether a server would start here, as far as that can be told without starting one. Reads the
 //! configuration and tries what it names; every finding has a line. Must never change data.
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, StorageKind};
 use crate::open_files;
+use onsale_adapters::postgres::look;
 use onsale_adapters::sqlite;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -57,7 +58,10 @@ fn findings(config: &Config) -> Vec<Finding> {
         let told = format!("server.max_connections is {wanted}, the limit of open files leaves room for {room}");
         findings.push(Finding::Note(told));
     }
-    findings.extend(storage(config));
+    match config.storage.kind {
+        StorageKind::Embedded => findings.extend(storage(config)),
+        StorageKind::Postgres => findings.extend(database(config)),
+    }
     if config.auth.jwt_secret.is_none() {
         let told = "auth.jwt_secret is left out: one is kept in the data directory, for one machine alone";
         findings.push(Finding::Note(told.to_owned()));
@@ -100,6 +104,17 @@ fn storage(config: &Config) -> Vec<Finding> {
         None => {}
     }
     findings
+}
+
+fn database(config: &Config) -> Vec<Finding> {
+    let Some(settings) = config.postgres.settings() else { return Vec::new() };
+    let mut urls = vec![("postgres.url", settings.url)];
+    urls.extend(settings.read_url.map(|url| ("postgres.read_url", url)));
+    let asked = urls.into_iter().map(|(key, url)| match look(url.clone()) {
+        Ok(version) => Finding::Good(format!("{key}: {} is PostgreSQL {version}", url.name())),
+        Err(error) => Finding::Bad(format!("{key}: {}: {error}", url.name())),
+    });
+    asked.collect()
 }
 
 /// Whether files can be made in a directory, or where it would be made.

@@ -4,11 +4,11 @@
 use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::capacity::{self, PlanArgs};
 use crate::check;
-use crate::config::{self, Change, Config, ConfigError, Told};
+use crate::config::{self, Change, Config, ConfigError, StorageKind, Told};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, IMPORTANT};
 use crate::server::{Running, Server, bind};
-use crate::verify;
+use crate::verify::{self, Place};
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
@@ -44,10 +44,10 @@ enum Command {
     Backup(BackupArgs),
     /// Make a data directory of a backup, and verify it. No server may work on it.
     Restore(RestoreArgs),
-    /// Check a data directory offline: every journal's chain, the replayed state, snapshots and tables.
+    /// Check what is stored: every journal's chain, the replayed state, snapshots and tables.
     #[command(long_about = VERIFY)]
     Verify {
-        /// The data directory; without it, the one of the configuration.
+        /// The data directory; without it, the configured storage.
         #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
         /// Check a buyer's proof of a draw instead, as `GET /queue/proof` answered it; needs no data directory.
@@ -58,10 +58,11 @@ enum Command {
     },
 }
 
-const VERIFY: &str = "Checks a data directory that no server works on. Walks every event's journal from its first row \
-    (chain, no gaps, every fact readable), replays it, and holds against it the invariants, the newest snapshot and the \
-    tables written behind; every draw is worked out again from its seed and its cohort. Ends with 0 when everything is as it must be, 1 when something is not (the row is named), 2 \
-    when the directory cannot be looked at.";
+const VERIFY: &str = "Checks a data directory that no server works on, or the configured database, where one may. Walks \
+    every event's journal from its first row (chain, no gaps, every fact readable), replays it, and holds against it the \
+    invariants, the newest snapshot and the tables written behind; every draw is worked out again from its seed and its \
+    cohort. Ends with 0 when everything is as it must be, 1 when something is not (the row is named), 2 when it cannot be \
+    looked at.";
 
 /// Does what the command line asks for.
 #[must_use]
@@ -80,7 +81,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Backup(args) => on_data(args.from.clone(), cli.config, |path| backup::run(path, &args)),
         Command::Restore(args) => on_data(args.to.clone(), cli.config, |path| backup::run_restore(path, &args)),
         Command::Verify { proof: Some(proof), .. } => verify::run_proof(&proof),
-        Command::Verify { path, output, .. } => on_data(path, cli.config, |path| verify::run(path, &output)),
+        Command::Verify { path: Some(path), output, .. } => verify::run(&Place::Directory(path), &output),
+        Command::Verify { path: None, output, .. } => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+            Ok(config) => match Place::of(&config) {
+                Some(place) => verify::run(&place, &output),
+                None => failed(2, &"postgres.url is not set"),
+            },
+            Err(error @ ConfigError(_)) => failed(2, &error),
+        },
     }
 }
 
@@ -90,6 +98,9 @@ fn on_data(named: Option<PathBuf>, file: Option<PathBuf>, command: impl FnOnce(&
         return command(&path);
     }
     match Config::load(file.as_deref(), std::env::vars_os()) {
+        Ok(config) if config.storage.kind == StorageKind::Postgres => {
+            failed(2, &"what is kept in Postgres is backed up and restored by its own tools, see deploy/postgres")
+        }
         Ok(config) => command(&config.storage.path),
         Err(error @ ConfigError(_)) => failed(2, &error),
     }

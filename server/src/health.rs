@@ -54,6 +54,7 @@ async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
     }
     degraded.extend(health.damaged.iter().map(|(event, _)| format!("EVENT_DAMAGED {event}")));
     degraded.extend(health.quarantined.iter().map(|event| format!("EVENT_QUARANTINED {event}")));
+    degraded.extend(health.elsewhere.iter().map(|event| format!("EVENT_ELSEWHERE {event}")));
     let status = if degraded.is_empty() { "UP" } else { "DEGRADED" };
     response::ok(&serde_json::json!({ "status": status, "degraded": degraded }))
 }

@@ -29,6 +29,7 @@ pub mod sales;
 mod secret;
 pub mod server;
 pub mod sharing;
+pub mod storage;
 pub mod time;
 pub mod verify;
 pub mod wiring;

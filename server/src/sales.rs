@@ -15,10 +15,14 @@ use std::sync::Arc;
 /// The sale of an event that exists.
 ///
 /// # Errors
-/// 404; 503 for an event whose journal is damaged, of which nothing is known.
+/// 404; 503 for an event whose journal is damaged, of which nothing is known, and for one that another node owns, of
+/// which only old things are.
 pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
     note_event(event);
     let sale = app.engine.sale(event).ok_or_else(Problem::not_found)?;
+    if sale.is_elsewhere() {
+        return Err(Problem::storage_unavailable());
+    }
     if stands(&sale) {
         return Ok(sale);
     }
@@ -26,10 +30,11 @@ pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
     Err(if damaged { Problem::storage_unavailable() } else { Problem::not_found() })
 }
 
-/// The sale that a reservation or payment of ours names by its tag; none for an id that is not ours.
+/// The sale that a reservation or payment of ours names by its tag; none for an id that is not ours, or while another
+/// node owns the event.
 #[must_use]
 pub fn by_tag(app: &App, tag: EventTag) -> Option<Arc<SaleHandle>> {
-    let sale = app.engine.sale_by_tag(tag);
+    let sale = app.engine.sale_by_tag(tag).filter(|sale| !sale.is_elsewhere());
     if let Some(sale) = &sale {
         note_event(sale.event());
     }

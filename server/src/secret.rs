@@ -6,9 +6,9 @@ use crate::wiring::StartError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 const FILE: &str = "jwt_secret";
@@ -22,6 +22,8 @@ pub fn of(config: &AuthConfig, data: &Path) -> Result<Vec<u8>, StartError> {
         return Ok(secret.expose_secret().as_bytes().to_vec());
     }
     let path = data.join(FILE);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|source| StartError::Secret { path: path.clone(), source })?;
     kept(&path).map_err(|source| StartError::Secret { path, source })
 }
 

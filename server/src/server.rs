@@ -176,6 +176,9 @@ impl Running {
         self.tasks.wait().await;
         if let Some(app) = self.app.take() {
             app.engine.stop().await;
+            if let Some(node) = &app.node {
+                node.end();
+            }
         }
     }
 }

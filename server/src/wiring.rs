@@ -17,32 +17,27 @@ use crate::metrics::reporter::open_databases;
 use crate::readers::Readers;
 use crate::secret;
 use crate::sharing::Sharing;
+use crate::storage::Stores;
 use onsale_adapters::breaker::guarded;
+use onsale_adapters::postgres::{NodeError, NodeLease, OpenError as DatabaseError};
 use onsale_adapters::redis::{Redis, RedisSettings, UrlMistake};
 use onsale_adapters::simulated::Simulated;
-use onsale_adapters::sqlite::{
-    DataDir, Library, OpenError, SqliteAccounts, SqliteCatalogue, SqliteJournal, SqlitePlans, SqliteProjection,
-    SqliteReader, SqliteRecords,
-};
+use onsale_adapters::sqlite::OpenError;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Role};
 use onsale_engine::ports::catalogue::Catalogue;
+use onsale_engine::ports::records::Records;
 use onsale_engine::ports::shared::{SharedCache, SharedLimits};
 use onsale_engine::ports::{Clock, PaymentProvider, Plans, StoreError};
 use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError};
 use secrecy::ExposeSecret;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a locked data directory is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How long Redis is waited for at the start.
 const REDIS_PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is tried meanwhile.
-const LOCK_ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +45,12 @@ pub enum StartError {
     /// The data directory could not be used.
     #[error(transparent)]
     Data(#[from] OpenError),
+    /// The database could not be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// This process could not become the one that owns the events.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The engine did not start.
     #[error("the engine did not start: {0}")]
     Engine(#[from] EngineError),
@@ -78,44 +79,6 @@ pub enum StartError {
     Stopped,
 }
 
-/// The storage's ports.
-struct Stores {
-    dir: DataDir,
-    journal: SqliteJournal,
-    reader: SqliteReader,
-    projection: SqliteProjection,
-    records: SqliteRecords,
-    plans: Arc<SqlitePlans>,
-    accounts: SqliteAccounts,
-    catalogue: SqliteCatalogue,
-}
-
-impl Stores {
-    fn open(config: &Config) -> Result<Self, OpenError> {
-        let dir = open_dir(&config.storage.path)?;
-        let library = Library::open(&dir)?;
-        let plans = SqlitePlans::open(&dir)?;
-        let shared: Arc<dyn Plans> = Arc::clone(&plans) as Arc<dyn Plans>;
-        let journal = SqliteJournal::open(&dir)?;
-        let reader = SqliteReader::open(&dir, Arc::clone(&shared))?;
-        let (projection, records) = SqliteProjection::open(&dir, Arc::clone(&library), shared)?;
-        let accounts = SqliteAccounts::new(Arc::clone(&library));
-        let catalogue = SqliteCatalogue::new(library, Arc::clone(&plans));
-        Ok(Self { dir, journal, reader, projection, records, plans, accounts, catalogue })
-    }
-}
-
-/// Opens the data directory; a process that is just ending may keep its lock for a moment.
-fn open_dir(path: &Path) -> Result<DataDir, OpenError> {
-    let since = Instant::now();
-    loop {
-        match DataDir::open(path) {
-            Err(OpenError::Locked { .. }) if since.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_ASK_EVERY),
-            outcome => return outcome,
-        }
-    }
-}
-
 /// Opens everything and answers the application, ready to serve.
 ///
 /// # Errors
@@ -128,9 +91,9 @@ pub async fn open(
 ) -> Result<Arc<App>, StartError> {
     let tokio = tokio::runtime::Handle::current();
     let blocking = {
-        let (config, clock) = (config.clone(), Arc::clone(&clock));
+        let (config, clock, draining) = (config.clone(), Arc::clone(&clock), draining.clone());
         // The engine replays journals, which must not happen on a worker of the runtime.
-        tokio::task::spawn_blocking(move || start_engine(&config, clock, tokio))
+        tokio::task::spawn_blocking(move || start_engine(&config, clock, tokio, &draining))
     };
     let started = blocking.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
     let Started { engine, stores, payments, secret } = started;
@@ -139,15 +102,16 @@ pub async fn open(
     let limits = PasswordLimits { threads: config.auth.hash_threads, queue: config.auth.hash_queue };
     let redis = open_redis(config.redis.as_ref()).await?;
     let shared = || redis.clone().map(Arc::new);
-    let catalogue: Arc<dyn Catalogue> = Arc::new(stores.catalogue);
+    let catalogue = stores.catalogue;
     let cache = shared().map(|redis| redis as Arc<dyn SharedCache>);
     let shelf = Shelf::new(Arc::clone(&catalogue), Arc::clone(&clock), cache, &config.cache);
     let app = Arc::new(App {
         engine,
         catalogue,
-        accounts: Arc::new(stores.accounts),
-        records: Arc::new(stores.records),
+        accounts: stores.accounts,
+        records: stores.records,
         plans: stores.plans,
+        node: stores.node,
         payments,
         clock,
         tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
@@ -201,28 +165,27 @@ struct Started {
 
 /// What is left of the stores when the engine has taken its own.
 struct OpenStores {
-    records: SqliteRecords,
-    plans: Arc<SqlitePlans>,
-    accounts: SqliteAccounts,
-    catalogue: SqliteCatalogue,
+    records: Arc<dyn Records>,
+    plans: Arc<dyn Plans>,
+    accounts: Arc<dyn Accounts>,
+    catalogue: Arc<dyn Catalogue>,
+    node: Option<NodeLease>,
 }
 
-fn start_engine(config: &Config, clock: Arc<dyn Clock>, tokio: tokio::runtime::Handle) -> Result<Started, StartError> {
-    let stores = Stores::open(config)?;
-    let secret = secret::of(&config.auth, stores.dir.path())?;
+fn start_engine(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    tokio: tokio::runtime::Handle,
+    draining: &CancellationToken,
+) -> Result<Started, StartError> {
+    let stores = Stores::open(config, draining)?;
+    let secret = secret::of(&config.auth, &config.storage.path)?;
     let provider: Arc<dyn PaymentProvider> = match config.payment.provider {
         PaymentProviderName::Simulated => Arc::new(Simulated::new()),
     };
     let payments = guarded(provider, Arc::clone(&clock));
-    let Stores { dir: _, journal, reader, projection, records, plans, accounts, catalogue } = stores;
-    let left = OpenStores { records, plans, accounts, catalogue };
-    let ports = Ports {
-        journal: Box::new(journal),
-        reader: Arc::new(reader),
-        projection: Box::new(projection),
-        payments: Arc::clone(&payments),
-        clock,
-    };
+    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node } = stores;
+    let ports = Ports { journal, reader, projection, payments: Arc::clone(&payments), clock };
     let seals = Seals::new(&secret);
     let settings = Settings {
         arbiters: config.engine.arbiters,
@@ -233,6 +196,11 @@ fn start_engine(config: &Config, clock: Arc<dyn Clock>, tokio: tokio::runtime::H
         behind: Arc::new(step_back),
     };
     let engine = Engine::start(ports, settings, tokio)?;
+    if let Some(node) = &node {
+        let engine = engine.clone();
+        node.on_lost(move |event| engine.lose(event));
+    }
+    let left = OpenStores { records, plans, accounts, catalogue, node };
     Ok(Started { engine, stores: left, payments, secret })
 }
 

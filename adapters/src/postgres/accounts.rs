@@ -86,8 +86,10 @@ impl Accounts for PostgresAccounts {
 
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let changed = self.pool().turn().await?.execute(UPDATE, &[&id.0, &name, &phone]).await;
-            Ok(changed.map_err(Failure::from)? == 1)
+            let work = self.pool().begin().await?;
+            let changed = work.execute(UPDATE, &[&id.0, &name, &phone]).await.map_err(Failure::from)?;
+            work.commit().await?;
+            Ok(changed == 1)
         })
     }
 

@@ -111,7 +111,12 @@ impl Catalogue for PostgresCatalogue {
     }
 
     fn update_venue<'a>(&'a self, venue: &'a Venue) -> Later<'a, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(venues::update(&*self.pool().turn().await?, venue).await?) })
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            let done = venues::update(&work, venue).await?;
+            work.commit().await?;
+            Ok(done)
+        })
     }
 
     fn delete_venue(&self, id: Uuid) -> Later<'_, Result<bool, CatalogueError>> {
@@ -148,7 +153,12 @@ impl Catalogue for PostgresCatalogue {
     }
 
     fn rename_hall<'a>(&'a self, id: Uuid, name: &'a str) -> Later<'a, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(halls::rename(&*self.pool().turn().await?, id, name).await?) })
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            let done = halls::rename(&work, id, name).await?;
+            work.commit().await?;
+            Ok(done)
+        })
     }
 
     fn delete_hall(&self, id: Uuid) -> Later<'_, Result<bool, CatalogueError>> {
@@ -188,11 +198,21 @@ impl Catalogue for PostgresCatalogue {
     }
 
     fn update_event<'a>(&'a self, event: &'a Event) -> Later<'a, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(events::update(&*self.pool().turn().await?, event).await?) })
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            let done = events::update(&work, event).await?;
+            work.commit().await?;
+            Ok(done)
+        })
     }
 
     fn delete_event(&self, id: EventId) -> Later<'_, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(delete(&*self.pool().turn().await?, "events", id.0).await?) })
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            let done = delete(&work, "events", id.0).await?;
+            work.commit().await?;
+            Ok(done)
+        })
     }
 
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>> {

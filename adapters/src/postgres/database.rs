@@ -130,10 +130,14 @@ impl Postgres {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_with(settings, Schema::BroughtUpToDate)
+    }
+
+    fn open_with(settings: Settings, schema: Schema) -> Result<Self, OpenError> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("onsale-postgres").enable_all().build()?;
         let handle = runtime.handle().clone();
-        let opened = block_on(&handle, prepare(&settings, &handle));
+        let opened = block_on(&handle, prepare(&settings, schema, &handle));
         let chain_key = match opened {
             Ok(chain_key) => chain_key,
             Err(error) => {
@@ -164,6 +168,14 @@ impl Postgres {
             runtime: Some(runtime),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Like [`Postgres::open`], but only where the schema is this version's already: for tools that must change nothing.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_existing(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_with(settings, Schema::AsItIs)
     }
 
     /// What tells this version's schema from others.
@@ -220,15 +232,44 @@ pub(super) fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
 }
 
-async fn prepare(settings: &Settings, runtime: &Handle) -> Result<ChainKey, OpenError> {
+/// What is done to the schema.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Schema {
+    AsItIs,
+    BroughtUpToDate,
+}
+
+async fn prepare(settings: &Settings, schema: Schema, runtime: &Handle) -> Result<ChainKey, OpenError> {
     let connector = Connector::new(&settings.url, "start", &[], settings.connect_timeout, runtime.clone())?;
     let mut client = connector.client().await?;
     check_server(&client).await?;
+    if schema == Schema::AsItIs {
+        let there = "SELECT to_regclass('journal_key') IS NOT NULL";
+        if !client.query_one(there, &[]).await?.get::<_, bool>(0) {
+            return Err(OpenError::Unfit("it has no journal".to_owned()));
+        }
+        return stored_key(&client, settings.journal_key.as_deref()).await;
+    }
     // Held until this connection ends: whoever comes second finds everything done.
     client.execute("SELECT pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
     let migrated = schema::migrations::runner().run_async(&mut client).await;
     migrated.map_err(|error| OpenError::Schema(Box::new(error)))?;
     chain_key(&client, settings.journal_key.as_deref()).await
+}
+
+/// Reaches a database and answers its version, without changing anything. Blocks.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn look(url: DatabaseUrl) -> Result<String, OpenError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let settings = Settings::new(url);
+    let connector = Connector::new(&settings.url, "check", &[], settings.connect_timeout, runtime.handle().clone())?;
+    runtime.block_on(async {
+        let client = connector.client().await?;
+        let row = client.query_one("SELECT current_setting('server_version')", &[]).await?;
+        Ok(row.get(0))
+    })
 }
 
 /// Refuses what cannot work, and tells what may cost facts.
@@ -270,6 +311,10 @@ async fn chain_key(client: &Client, configured: Option<&[u8]>) -> Result<ChainKe
     let insert = "INSERT INTO journal_key (secret, fingerprint)
         SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM journal) ON CONFLICT (one) DO NOTHING";
     client.execute(insert, &[&kept, &fingerprint(&made)]).await?;
+    stored_key(client, configured).await
+}
+
+async fn stored_key(client: &Client, configured: Option<&[u8]>) -> Result<ChainKey, OpenError> {
     let row = client.query_opt("SELECT secret, fingerprint FROM journal_key", &[]).await?;
     let row = row.ok_or(OpenError::Key("there is a journal, but nothing is known of its key"))?;
     let (stored, expected): (Option<Vec<u8>>, Vec<u8>) = (row.get(0), row.get(1));

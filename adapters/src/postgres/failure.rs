@@ -35,6 +35,11 @@ pub(super) fn journal_error(error: &Error) -> JournalError {
     }
 }
 
+/// Whether an error certainly left nothing behind: the server itself said so, and lives.
+pub(super) fn is_rolled_back(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|db| !matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
+}
+
 /// What an error means to whoever read the journal.
 pub(super) fn unavailable(error: &Error) -> ReadError {
     ReadError::Unavailable(told(error))

@@ -337,7 +337,7 @@ impl Journal for PostgresJournal {
         self.heads.remove(&event);
         let node = self.database.inner.node;
         let rows = self.query(RAISE, &[&event.0, &node])?;
-        let row = rows.first().ok_or_else(|| JournalError::NotDone("another node owns the events".to_owned()))?;
+        let row = rows.first().ok_or(JournalError::Elsewhere)?;
         self.database.inner.raised.lock().insert(event);
         Ok(Epoch(row.get::<_, i64>(0).cast_unsigned()))
     }

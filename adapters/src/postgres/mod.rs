@@ -7,6 +7,7 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod catalogue;
 mod connect;
 mod database;
@@ -22,10 +23,13 @@ mod rows;
 mod session;
 mod values;
 
+#[cfg(feature = "private-postgres")]
+pub use records::listing_statements;
+
 pub use accounts::PostgresAccounts;
 pub use catalogue::PostgresCatalogue;
 pub use connect::{ConnectError, DatabaseUrl, UrlMistake};
-pub use database::{OpenError, Postgres, Settings};
+pub use database::{OpenError, Postgres, Settings, look};
 pub use journal::PostgresJournal;
 pub use node::{NodeError, NodeLease};
 pub use plans::PostgresPlans;

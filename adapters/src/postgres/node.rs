@@ -149,10 +149,16 @@ impl NodeLease {
     }
 }
 
+impl NodeLease {
+    /// Says no more that this process lives: its connection ends, and with that its lock is free.
+    pub fn end(&self) {
+        self.keeping.abort();
+    }
+}
+
 impl Drop for NodeLease {
     fn drop(&mut self) {
-        // Its connection ends with it, and with that its lock is free.
-        self.keeping.abort();
+        self.end();
     }
 }
 

@@ -2,24 +2,41 @@
 //! journal and the projector have connections of their own. Must never hand out a connection in the middle of anything.
 
 use super::connect::{ConnectError, Connector};
-use super::failure::Failure;
+use super::failure::{Failure, is_rolled_back};
 use super::session::Session;
 use bb8::{ManageConnection, PooledConnection, RunError};
 use std::ops::Deref;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
+/// The transaction's own name, if it has written anything.
+const TRANSACTION: &str = "SELECT pg_current_xact_id_if_assigned()::text";
+const STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
+/// How long an unknown commit is asked about; requests give up before, and say that they do not know.
+const FIND_OUT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often.
+const FIND_OUT_EVERY: Duration = Duration::from_millis(50);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(600);
 
 /// What bb8 asks of us.
-struct Sessions(Connector);
+struct Sessions {
+    connector: Connector,
+    /// Told whenever a connection could not be made: who waits for one need not wait longer.
+    unreachable: Arc<Notify>,
+}
 
 impl ManageConnection for Sessions {
     type Connection = Session;
     type Error = ConnectError;
 
     async fn connect(&self) -> Result<Session, ConnectError> {
-        self.0.connect().await
+        let connected = self.connector.connect().await;
+        if connected.is_err() {
+            self.unreachable.notify_waiters();
+        }
+        connected
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<(), ConnectError> {
@@ -35,6 +52,7 @@ impl ManageConnection for Sessions {
 #[derive(Clone)]
 pub(super) struct Pool {
     pool: bb8::Pool<Sessions>,
+    unreachable: Arc<Notify>,
 }
 
 /// How a pool is sized.
@@ -61,13 +79,22 @@ impl Pool {
         // Connections are asked nothing before they are used: what has ended is seen without asking.
         let builder = bb8::Pool::builder().max_size(limits.size).test_on_check_out(false).retry_connection(false);
         let builder = builder.connection_timeout(limits.turn).idle_timeout(IDLE).max_lifetime(None);
-        Self { pool: builder.build_unchecked(Sessions(connector)) }
+        let unreachable = Arc::new(Notify::new());
+        let sessions = Sessions { connector, unreachable: Arc::clone(&unreachable) };
+        Self { pool: builder.build_unchecked(sessions), unreachable }
     }
 
     /// Waits for a connection that lives.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Failure> {
         loop {
-            match self.pool.get().await {
+            let mut unreachable = std::pin::pin!(self.unreachable.notified());
+            unreachable.as_mut().enable();
+            let got = tokio::select! {
+                biased;
+                got = self.pool.get() => got,
+                () = unreachable => return Err(Failure::new("the database cannot be reached")),
+            };
+            match got {
                 // Those that ended while nobody used them go one by one, without a round trip.
                 Ok(session) if session.is_broken() => {}
                 Ok(session) => return Ok(Turn(session)),
@@ -79,11 +106,29 @@ impl Pool {
         }
     }
 
-    /// A connection in a transaction. Dropped before [`Turn::commit`], it is rolled back by the end of its connection.
-    pub(super) async fn begin(&self) -> Result<Turn<'_>, Failure> {
+    /// A connection in a transaction. Dropped before [`Work::commit`], it is rolled back by the end of its connection.
+    pub(super) async fn begin(&self) -> Result<Work<'_>, Failure> {
         let turn = self.turn().await?;
-        turn.0.begin().await?;
-        Ok(turn)
+        turn.begin().await?;
+        Ok(Work { turn, pool: self })
+    }
+
+    /// Whether a transaction whose connection ended in the commit is there: asked until the database says so.
+    async fn is_committed(&self, transaction: &str) -> Result<bool, Failure> {
+        let started = Instant::now();
+        loop {
+            let asked = async {
+                let row = self.turn().await?.query_opt(STATUS, &[&transaction]).await?;
+                Ok::<_, Failure>(row.and_then(|row| row.get::<_, Option<String>>(0)))
+            };
+            match asked.await {
+                Ok(Some(status)) if status == "committed" => return Ok(true),
+                Ok(Some(status)) if status == "aborted" => return Ok(false),
+                Ok(_) | Err(_) if started.elapsed() < FIND_OUT_PATIENCE => tokio::time::sleep(FIND_OUT_EVERY).await,
+                Ok(status) => return Err(Failure::new(format!("a commit has become of: {status:?}"))),
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// Connections that are open, and of them those that nobody uses.
@@ -93,14 +138,39 @@ impl Pool {
     }
 }
 
-impl Turn<'_> {
-    /// Commits what was begun: it is durable when this returns.
+/// A transaction under way.
+pub(super) struct Work<'p> {
+    turn: Turn<'p>,
+    pool: &'p Pool,
+}
+
+impl Deref for Work<'_> {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        &self.turn
+    }
+}
+
+impl Work<'_> {
+    /// Commits what was begun: it is durable when this returns. An error means that it was certainly not done: should
+    /// the connection end meanwhile, the database is asked, for as long as the caller waits.
     pub(super) async fn commit(self) -> Result<(), Failure> {
-        Ok(self.0.commit().await?)
+        let Self { turn, pool } = self;
+        let transaction = turn.query_opt(TRANSACTION, &[]).await?;
+        let transaction = transaction.and_then(|row| row.get::<_, Option<String>>(0));
+        let failed = match (turn.commit().await, transaction) {
+            (Ok(()), _) => return Ok(()),
+            // What wrote nothing has nothing to find out.
+            (Err(error), None) => return Err(error.into()),
+            (Err(error), Some(transaction)) if !is_rolled_back(&error) => (error, transaction),
+            (Err(error), Some(_)) => return Err(error.into()),
+        };
+        drop(turn);
+        if pool.is_committed(&failed.1).await? { Ok(()) } else { Err(failed.0.into()) }
     }
 
     /// Undoes what was begun.
     pub(super) async fn roll_back(self) -> Result<(), Failure> {
-        Ok(self.0.roll_back().await?)
+        Ok(self.turn.roll_back().await?)
     }
 }

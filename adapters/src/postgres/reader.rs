@@ -1,15 +1,17 @@
 //! The reading side of the journal on Postgres, and the snapshots. Everything that it hands out has been checked
 //! against the chain. Has connections of its own, as many as there are reads at the same time.
 
+use super::audit;
 use super::connect::Connector;
 use super::database::{OpenError, Postgres};
 use super::failure::unavailable;
 use super::session::Session;
 use crate::chain::Chain;
+use crate::evidence::{Evidence, ProjectedRows};
 use crate::stored::encode_snapshot;
 use crate::walk::{Kept, StoredRow, Walk};
 use onsale_engine::id::{EventId, Seq};
-use onsale_engine::ports::{JournalReader, Plans, ReadError};
+use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
 use onsale_engine::sale::{Entry, SaleSnapshot};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -117,6 +119,17 @@ impl PostgresReader {
 fn stored(row: &Row) -> StoredRow<'_> {
     let kind = i64::from(row.get::<_, i16>(3));
     StoredRow { seq: row.get(0), epoch: row.get(1), at: row.get(2), kind, body: row.get(4), chain: row.get(5) }
+}
+
+impl Evidence for PostgresReader {
+    fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
+        self.stored_chain(event, seq)
+    }
+
+    fn projected_rows(&self, event: EventId) -> Result<ProjectedRows, StoreError> {
+        let rows = self.with_session(async |session| Ok(audit::projected_rows(session, event).await));
+        Ok(rows.map_err(|error| StoreError(error.to_string()))??)
+    }
 }
 
 impl JournalReader for PostgresReader {

@@ -106,6 +106,23 @@ pub(super) fn page_of(columns: &str, tables: &str, condition: &str, order: &[(&s
     )
 }
 
+fn reservations_of_buyer() -> String {
+    let order = [("r.created_at", "DESC"), ("r.id", "DESC")];
+    page_of(RESERVATION, "reservations AS r", "r.user_id = $1", &order, 2)
+}
+
+fn payments_of_buyer() -> String {
+    let order = [("p.created_at", "DESC"), ("p.id", "DESC")];
+    page_of(PAYMENT, "payments AS p", "p.user_id = $1", &order, 2)
+}
+
+/// The statements of lists, as they are sent, for tests of their plans: reservations and payments of a buyer.
+#[cfg(feature = "private-postgres")]
+#[must_use]
+pub fn listing_statements() -> [String; 2] {
+    [reservations_of_buyer(), payments_of_buyer()]
+}
+
 impl Records for PostgresRecords {
     fn checkpoint(&self, event: EventId) -> Seq {
         self.checkpoints.of(event)
@@ -113,8 +130,7 @@ impl Records for PostgresRecords {
 
     fn reservations(&self, buyer: BuyerId, page: Page) -> Later<'_, Result<Listed<ReservationRecord>, StoreError>> {
         Box::pin(async move {
-            let order = [("r.created_at", "DESC"), ("r.id", "DESC")];
-            let sql = page_of(RESERVATION, "reservations AS r", "r.user_id = $1", &order, 2);
+            let sql = reservations_of_buyer();
             let item = |row: &Row| {
                 rows::reservation(row, 1).map(|(event, reservation)| ReservationRecord { event, reservation })
             };
@@ -133,8 +149,7 @@ impl Records for PostgresRecords {
 
     fn payments(&self, buyer: BuyerId, page: Page) -> Later<'_, Result<Listed<PaymentView>, StoreError>> {
         Box::pin(async move {
-            let order = [("p.created_at", "DESC"), ("p.id", "DESC")];
-            let sql = page_of(PAYMENT, "payments AS p", "p.user_id = $1", &order, 2);
+            let sql = payments_of_buyer();
             self.listed(&sql, (buyer, page), |row| rows::payment(row, 1).map(|record| record.view)).await
         })
     }

@@ -17,6 +17,9 @@ const WATCHDOG: &str = "while :; do
         flock -n -x \"$1\" sh -c 'kill -QUIT $(head -1 \"$0/data/postmaster.pid\"); sleep 0.5; rm -rf \"$0\"' \"$2\" && exit
     done &";
 
+/// Statements are counted, for tests that ask how many there were.
+const SETTINGS: &[&str] = &["shared_buffers = '64MB'", "shared_preload_libraries = 'pg_stat_statements'"];
+
 /// The cluster, as long as this process uses it.
 struct Shared {
     place: Place,
@@ -67,6 +70,14 @@ impl TestDatabase {
     #[must_use]
     pub fn database_url(&self) -> DatabaseUrl {
         DatabaseUrl::parse(&self.url).expect("a URL")
+    }
+
+    /// Runs a query until it answers so.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub fn until(&self, sql: &str, expected: &str) {
+        wait_until(sql, || self.sql(sql) == expected);
     }
 
     /// Runs statements and answers what they print, unaligned.
@@ -122,8 +133,7 @@ impl Shared {
         let place = Self::running(&dir).unwrap_or_else(|| {
             let _ = fs::remove_dir_all(&dir);
             fs::create_dir_all(&dir).expect("a directory");
-            // What the planner thinks of a table is up to the tests alone.
-            let place = Place::make(&dir, Durability::Unsynced, &["shared_buffers = '64MB'"]);
+            let place = Place::make(&dir, Durability::Unsynced, SETTINGS);
             fs::write(home.join("port"), place.port.to_string()).expect("the port is noted");
             watch(&home.join("used"), &dir);
             place

@@ -3,30 +3,13 @@
 use super::data_dir::DataDir;
 use super::library::uuid_at;
 use super::tables;
+use crate::evidence::ProjectedRows;
 use onsale_engine::id::{EventId, ReservationId, Seq};
 use onsale_engine::ports::StoreError;
-use onsale_engine::ports::rows::PaymentRecord;
-use onsale_engine::sale::ReservationView;
 use rusqlite::{Connection, OptionalExtension};
 
-/// Everything that the tables hold of an event.
-#[derive(Clone, Debug, Default)]
-pub struct ProjectedRows {
-    /// The last fact that is in them.
-    pub checkpoint: Seq,
-    /// Reservations, by id.
-    pub reservations: Vec<ReservationView>,
-    /// Payments, by id.
-    pub payments: Vec<PaymentRecord>,
-    /// Seats that were ever held: id, status as it is written, and whose it is.
-    pub seats: Vec<(String, String, Option<ReservationId>)>,
-}
-
 /// Reads everything of an event; blocks.
-///
-/// # Errors
-/// When the tables cannot be opened or hold what no version has written.
-pub fn projected_rows(dir: &DataDir, event: EventId) -> Result<ProjectedRows, StoreError> {
+pub(super) fn projected_rows(dir: &DataDir, event: EventId) -> Result<ProjectedRows, StoreError> {
     let connection = dir.library().map_err(|error| StoreError(error.to_string()))?;
     read(&connection, event).map_err(|error| StoreError(error.to_string()))
 }

@@ -43,6 +43,7 @@ mod tests {
             JournalError::NotDone(_) => "not done",
             JournalError::Unknown(_) => "unknown",
             JournalError::Fatal(_) => "fatal",
+            JournalError::Elsewhere => "elsewhere",
         }
     }
 

@@ -21,7 +21,6 @@ mod reader;
 mod tables;
 
 pub use accounts::SqliteAccounts;
-pub use audit::{ProjectedRows, projected_rows};
 pub use backup::{BackupError, FileNote, Looked, Manifest, back_up, look, read_manifest, restore};
 pub use catalogue::SqliteCatalogue;
 pub use data_dir::{DataDir, OpenError};

@@ -1,12 +1,14 @@
 //! The reading side of the journal on SQLite, and the snapshots. Everything that it hands out has been checked against
 //! the chain; must never hold a read open for long, because the log cannot begin anew meanwhile.
 
+use super::audit;
 use super::data_dir::{DataDir, OpenError};
 use crate::chain::Chain;
+use crate::evidence::{Evidence, ProjectedRows};
 use crate::stored::encode_snapshot;
 use crate::walk::{Kept, StoredRow, Walk};
 use onsale_engine::id::{EventId, Seq};
-use onsale_engine::ports::{JournalReader, Plans, ReadError};
+use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
 use onsale_engine::sale::{Entry, SaleSnapshot};
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
@@ -105,14 +107,6 @@ impl SqliteReader {
         }
     }
 
-    /// The chain that is stored with a row; the one that an event begins with at 0.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
-        self.stored_chain(event, seq)
-    }
-
     fn stored_chain(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
         if seq == Seq(0) {
             return Ok(Some(self.dir.chain_key().genesis(event)));
@@ -169,6 +163,16 @@ impl SqliteReader {
         let (seq, epoch, at, kind) = (number(0)?, number(1)?, number(2)?, number(3)?);
         let stored = StoredRow { seq, epoch, at, kind, body: blob(4)?, chain: blob(5)? };
         walk.take(&stored, self.dir.chain_key(), &*self.plans, anchors)
+    }
+}
+
+impl Evidence for SqliteReader {
+    fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
+        self.stored_chain(event, seq)
+    }
+
+    fn projected_rows(&self, event: EventId) -> Result<ProjectedRows, StoreError> {
+        audit::projected_rows(&self.dir, event)
     }
 }
 

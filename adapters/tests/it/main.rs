@@ -7,6 +7,7 @@ mod catalogue;
 mod journal;
 mod journal_damage;
 mod payments;
+mod postgres;
 mod projection;
 mod projection_rows;
 mod redis;

@@ -9,6 +9,8 @@ use onsale_engine::money::Amount;
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError, JournalReader};
 use onsale_engine::sale::{Entry, Fact};
 use onsale_engine::time::Timestamp;
+use std::io::Write;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -77,6 +79,42 @@ impl Database {
     pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         let told = self.0.sql(sql);
         told.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+    }
+}
+
+/// A transaction that holds its locks until it is rolled back.
+pub struct Blocker {
+    psql: Child,
+    input: ChildStdin,
+}
+
+impl Blocker {
+    pub fn roll_back(mut self) {
+        self.input.write_all(b"ROLLBACK;\n").unwrap();
+        drop(self.input);
+        assert!(self.psql.wait().unwrap().success());
+    }
+}
+
+impl Database {
+    /// Runs a statement in a transaction that stays open.
+    pub fn in_transaction(&self, sql: &str) -> Blocker {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-d", self.0.url()]).stdin(Stdio::piped());
+        let mut psql = psql.spawn().unwrap();
+        let mut input = psql.stdin.take().unwrap();
+        input.write_all(format!("BEGIN;\n{sql};\n").as_bytes()).unwrap();
+        self.until(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'
+            AND datname = current_database()",
+            "1",
+        );
+        Blocker { psql, input }
+    }
+
+    /// Runs a query until it answers so.
+    pub fn until(&self, sql: &str, expected: &str) {
+        self.0.until(sql, expected);
     }
 }
 

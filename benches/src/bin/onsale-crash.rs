@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use onsale_benches::built::onsale_binary;
-use onsale_benches::crash::{CrashError, Settings, run};
+use onsale_benches::crash::{CrashError, Settings, Storage, run};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,12 +28,21 @@ struct Args {
     /// The longest time under load, in milliseconds.
     #[arg(long, default_value_t = 1500)]
     longest_millis: u64,
+    /// Where the server keeps its data. A Postgres cluster of its own is stopped, crashed and paused meanwhile.
+    #[arg(long, value_enum, default_value_t = StorageName::Embedded)]
+    storage: StorageName,
     /// The server's binary; without it, one is built beside this.
     #[arg(long)]
     onsale: Option<PathBuf>,
     /// Keep data and logs here; without it they are temporary, and kept only if something is wrong.
     #[arg(long)]
     dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StorageName {
+    Embedded,
+    Postgres,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +68,10 @@ fn crash(args: &Args) -> Result<bool, CrashError> {
         seed: args.seed,
         connections: args.connections.max(1),
         uptime_millis: (args.shortest_millis, args.longest_millis.max(args.shortest_millis)),
+        storage: match args.storage {
+            StorageName::Embedded => Storage::Embedded,
+            StorageName::Postgres => Storage::Postgres,
+        },
         tamper: None,
     };
     let ran = runtime.block_on(run(&settings, &mut io::stdout()));

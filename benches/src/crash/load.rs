@@ -21,6 +21,9 @@ const LINE_PER_WORKER: usize = 40;
 /// How long an admitted buyer waits before asking again.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
+/// How long somebody waits who was told that nothing can be written.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
 /// Why a buyer stops.
 enum Stop {
     /// The server is gone.
@@ -91,6 +94,9 @@ impl Worker {
                 buyer.in_flight = None;
                 if !answer.is_success() {
                     self.count_refusal(&answer);
+                }
+                if answer.status == 503 {
+                    tokio::time::sleep(REFUSED_PAUSE).await;
                 }
                 Ok(answer)
             }

@@ -2,6 +2,7 @@
 //! the same data, and holds it against everything that it had acknowledged. Must never look into its memory.
 
 mod check;
+mod database;
 mod load;
 mod model;
 mod report;
@@ -9,11 +10,13 @@ mod stage;
 mod whole;
 
 pub use check::Findings;
+pub use database::{Fault, Storage};
 pub use model::Acknowledged;
 pub use report::{Report, Trial, Verified};
 
 use crate::process::{Launch, ProcessError, Server, copy_dir};
 use check::{Depth, check_buyer};
+use database::{Database, Outage};
 use load::{Role, Work, work};
 use model::Buyer;
 use onsale_server::client::CallError;
@@ -27,6 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use whole::{Notes, check_line, check_notes, check_seats, write_notes};
 
+/// After a crash of the database only silence tells that the killed server is gone: so long is waited for it.
+const LEASE_MILLIS: &str = "2000";
 /// Tasks that look at buyers at the same time.
 const CHECKERS: usize = 16;
 
@@ -45,6 +50,8 @@ pub struct Settings {
     pub connections: usize,
     /// The shortest and the longest time under load.
     pub uptime_millis: (u64, u64),
+    /// Where the server keeps its data; Postgres suffers in its own ways meanwhile.
+    pub storage: Storage,
     /// Done to the data of a killed server before it starts again: for the test that losses are noticed.
     pub tamper: Option<fn(&Path)>,
 }
@@ -74,12 +81,22 @@ pub enum CrashError {
 /// # Errors
 /// See [`CrashError`]; what was lost is no error but in the report.
 pub async fn run(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<Report, CrashError> {
-    let launch = Launch::new(&settings.onsale, &settings.dir)?;
+    let mut launch = Launch::new(&settings.onsale, &settings.dir)?;
+    let database = match settings.storage {
+        Storage::Embedded => None,
+        Storage::Postgres => {
+            let database = tokio::task::spawn_blocking(Database::start).await?;
+            launch = launch.with("ONSALE__STORAGE__KIND", "postgres").with("ONSALE__POSTGRES__URL", database.make());
+            launch = launch.with("ONSALE__POSTGRES__LEASE_MS", LEASE_MILLIS);
+            Some(database)
+        }
+    };
     let server = launch.start().await?;
     let stage = Stage::make(server.client.clone()).await?;
     let mut crash = Crash {
         settings,
         launch,
+        database,
         server: Some(server),
         stage: Arc::new(stage),
         rng: StdRng::seed_from_u64(settings.seed),
@@ -100,6 +117,7 @@ pub async fn run(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<Re
 struct Crash<'a> {
     settings: &'a Settings,
     launch: Launch,
+    database: Option<Database>,
     server: Option<Server>,
     stage: Arc<Stage>,
     rng: StdRng,
@@ -121,10 +139,8 @@ impl Crash<'_> {
             .collect();
         let (stage, notes) = (Arc::clone(&self.stage), self.notes.clone());
         let operator = tokio::spawn(async move { write_notes(&stage, notes).await });
-        tokio::time::sleep(uptime).await;
-        if let Some(server) = self.server.take() {
-            server.kill()?;
-        }
+        let outage = self.database.as_ref().map(|_| Database::outage(number, &mut self.rng));
+        self.interrupt(uptime, outage).await?;
         let mut all = Work::default();
         for worker in crowd {
             let work = worker.await?;
@@ -134,7 +150,9 @@ impl Crash<'_> {
         }
         self.notes = operator.await?;
         let stopped = self.settings.dir.join(format!("stopped-{number}"));
-        copy_dir(&self.launch.data, &stopped)?;
+        if self.database.is_none() {
+            copy_dir(&self.launch.data, &stopped)?;
+        }
         if let Some(tamper) = self.settings.tamper {
             tamper(&self.launch.data);
         }
@@ -144,11 +162,12 @@ impl Crash<'_> {
             all.buyers.iter().filter(|buyer| is_unknown(buyer)).count() + usize::from(self.notes.unknown.is_some());
         let found = self.check(number, all.buyers).await?;
         let verified = verified.await??;
-        if verified.is_good() {
+        if verified.is_good() && self.database.is_none() {
             std::fs::remove_dir_all(&stopped)?;
         }
         Ok(Trial {
             number,
+            fault: outage.map_or(Fault::None, |outage| outage.fault),
             uptime,
             acknowledged: all.acknowledged,
             refused: all.refused,
@@ -157,6 +176,22 @@ impl Crash<'_> {
             verified,
             ready_after: restarted,
         })
+    }
+
+    /// Lets the load run, takes the database away in the middle of it, and kills the server.
+    async fn interrupt(&mut self, uptime: Duration, outage: Option<Outage>) -> Result<(), CrashError> {
+        tokio::time::sleep(uptime / 2).await;
+        if let (Some(database), Some(outage)) = (&self.database, outage) {
+            database.suffer(outage).await;
+        }
+        tokio::time::sleep(uptime / 2).await;
+        if let Some(server) = self.server.take() {
+            server.kill()?;
+        }
+        if let (Some(database), Some(outage)) = (&self.database, outage) {
+            database.recover(outage).await;
+        }
+        Ok(())
     }
 
     async fn restart(&mut self) -> Result<Duration, CrashError> {
@@ -170,10 +205,11 @@ impl Crash<'_> {
         Ok(ready_after)
     }
 
-    /// The journal that the kill left behind, verified offline while the server already works on.
+    /// The journal that the kill left behind, verified while the server already works on: a copy, or in the database.
     fn verify(&self, stopped: &Path) -> tokio::task::JoinHandle<Result<Verified, ProcessError>> {
         let (launch, stopped) = (self.launch.clone(), stopped.to_owned());
-        tokio::task::spawn_blocking(move || Ok(Verified::read(&launch.verify(&stopped)?)))
+        let copied = self.database.is_none();
+        tokio::task::spawn_blocking(move || Ok(Verified::read(&launch.verify(copied.then_some(&*stopped))?)))
     }
 
     /// The buyers of this trial wholly, everybody in the last trial, and what must be true of all together.

@@ -1,10 +1,11 @@
 //! The table that a crash test prints: a row for each trial, totals, and every loss by name.
 
 use super::check::Findings;
+use super::database::Fault;
 use super::in_words;
 use super::model::Acknowledged;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub struct Verified {
 pub struct Trial {
     /// From 1.
     pub number: u32,
+    /// What happened to the database.
+    pub fault: Fault,
     /// How long the load lasted.
     pub uptime: Duration,
     /// What was acknowledged.
@@ -71,8 +74,9 @@ impl Verified {
     }
 }
 
-const COLUMNS: [(&str, usize); 17] = [
+const COLUMNS: [(&str, usize); 18] = [
     ("trial", 5),
+    ("database", 10),
     ("up ms", 6),
     ("enter", 6),
     ("leave", 6),
@@ -98,7 +102,7 @@ fn line(out: &mut (dyn Write + Send), cells: [String; COLUMNS.len()]) -> io::Res
 }
 
 fn cells(
-    name: String,
+    (name, fault): (String, String),
     uptime: Duration,
     acknowledged: &Acknowledged,
     unknown: u64,
@@ -111,6 +115,7 @@ fn cells(
     let [entered, left, held, changed, released, paid, declined, cancelled, accounts] = numbers.map(|n| n.to_string());
     [
         name,
+        fault,
         uptime.as_millis().to_string(),
         entered,
         left,
@@ -139,7 +144,7 @@ impl Trial {
 
     pub(super) fn row(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
         let verified = if self.verified.is_good() { self.verified.rows.to_string() } else { "DAMAGED".into() };
-        let name = self.number.to_string();
+        let name = (self.number.to_string(), self.fault.name().to_owned());
         let cells = cells(name, self.uptime, &self.acknowledged, self.unknown, &self.found, verified, self.ready_after);
         line(out, cells)?;
         let wrong = self.found.lost.iter().chain(&self.found.oversold).chain(&self.verified.fault);
@@ -170,6 +175,26 @@ impl Report {
         sum
     }
 
+    /// What each kind of fault came to, where the database had any.
+    fn by_fault(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        let faults: BTreeSet<Fault> = self.trials.iter().map(|trial| trial.fault).collect();
+        if faults.iter().all(|fault| *fault == Fault::None) {
+            return Ok(());
+        }
+        writeln!(out, "{:<22} {:>6} {:>12} {:>5} {:>8}", "database", "trials", "acknowledged", "lost", "oversold")?;
+        for fault in faults {
+            let (mut trials, mut acknowledged, mut found) = (0, 0, Findings::default());
+            for trial in self.trials.iter().filter(|trial| trial.fault == fault) {
+                trials += 1;
+                acknowledged += trial.acknowledged.total();
+                found.add(trial.found.clone());
+            }
+            let (lost, oversold) = (found.lost.len(), found.oversold.len());
+            writeln!(out, "{:<22} {trials:>6} {acknowledged:>12} {lost:>5} {oversold:>8}", fault.name())?;
+        }
+        Ok(())
+    }
+
     pub(super) fn head(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
         writeln!(out, "kill -9 under load, seed {}; acknowledged answers by kind, and what became of them", self.seed)?;
         line(out, COLUMNS.map(|(name, _)| name.to_owned()))
@@ -186,8 +211,20 @@ impl Report {
         let slowest = self.trials.iter().map(|trial| trial.ready_after).max().unwrap_or_default();
         let uptime = self.trials.iter().map(|trial| trial.uptime).sum();
         let unknown = self.trials.iter().map(|trial| trial.unknown).sum();
-        line(out, cells("all".into(), uptime, &self.acknowledged(), unknown, &found, rows.to_string(), slowest))?;
+        line(
+            out,
+            cells(
+                ("all".into(), String::new()),
+                uptime,
+                &self.acknowledged(),
+                unknown,
+                &found,
+                rows.to_string(),
+                slowest,
+            ),
+        )?;
         writeln!(out, "refused meanwhile: {}", in_words(&refused))?;
+        self.by_fault(out)?;
         writeln!(
             out,
             "{}: {} acknowledged answers, {} kills, {} lost, {} oversold, every journal {}; {:.1} s",

@@ -7,7 +7,7 @@ use super::queue::pace_level;
 use super::scenario::Findings;
 use onsale_engine::id::{BuyerId, Ordinal};
 use onsale_engine::sale::{Entry, Fact};
-use onsale_server::verify::{VerifyError, verify};
+use onsale_server::verify::{Place, VerifyError, verify};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
@@ -90,7 +90,7 @@ pub(super) fn check(
     held_percent: f64,
 ) -> Result<Vec<Level>, VerifyError> {
     let mut line = Line::default();
-    let report = verify(data, &mut |of, entry| {
+    let report = verify(&Place::Directory(data.to_owned()), &mut |of, entry| {
         if of.to_string() == event {
             line.takes(entry);
         }

@@ -1,10 +1,10 @@
-//! `kill -9` under load, in short: three kills. `onsale-crash` does twenty.
+//! `kill -9` under load, in short: a few kills. `onsale-crash` does twenty.
 
 use crate::onsale::binary;
-use onsale_benches::crash::{CrashError, Report, Settings, run};
+use onsale_benches::crash::{CrashError, Report, Settings, Storage, run};
 use std::path::Path;
 
-fn crash(dir: &Path, trials: u32, tamper: Option<fn(&Path)>) -> (Result<Report, CrashError>, String) {
+fn crash(dir: &Path, storage: Storage, trials: u32, tamper: Option<fn(&Path)>) -> (Result<Report, CrashError>, String) {
     let settings = Settings {
         onsale: binary(),
         dir: dir.to_owned(),
@@ -12,6 +12,7 @@ fn crash(dir: &Path, trials: u32, tamper: Option<fn(&Path)>) -> (Result<Report, 
         seed: 7,
         connections: 16,
         uptime_millis: (300, 900),
+        storage,
         tamper,
     };
     let mut table = Vec::new();
@@ -21,8 +22,18 @@ fn crash(dir: &Path, trials: u32, tamper: Option<fn(&Path)>) -> (Result<Report, 
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
+    nothing_is_lost(Storage::Embedded, 3);
+}
+
+/// Once with each fault of the database, and once without.
+#[test]
+fn nothing_acknowledged_is_lost_by_kill_9_on_postgres_whose_server_fails_too() {
+    nothing_is_lost(Storage::Postgres, 5);
+}
+
+fn nothing_is_lost(storage: Storage, trials: u32) {
     let dir = tempfile::tempdir().unwrap();
-    let (report, table) = crash(dir.path(), 3, None);
+    let (report, table) = crash(dir.path(), storage, trials, None);
     println!("{table}");
     let report = report.unwrap();
     assert!(report.is_good(), "see the table above; data and logs are kept in {}", dir.keep().display());
@@ -46,7 +57,7 @@ fn lose_the_end(data: &Path) {
 #[test]
 fn a_loss_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let (report, table) = crash(dir.path(), 1, Some(lose_the_end));
+    let (report, table) = crash(dir.path(), Storage::Embedded, 1, Some(lose_the_end));
     let report = report.unwrap();
     assert!(!report.is_good() && !report.trials[0].found.lost.is_empty(), "{table}");
     assert!(table.contains("BAD"), "{table}");

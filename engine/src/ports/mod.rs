@@ -72,6 +72,9 @@ pub enum JournalError {
     /// Unknown whether done; a retry finds out, because a repeated batch is recognised.
     #[error("unknown whether done: {0}")]
     Unknown(String),
+    /// Another node owns the events: certainly not done, and not before that node is gone.
+    #[error("not done: another node owns the events")]
+    Elsewhere,
     /// The storage has lost the right to be believed (an I/O error on a sync): answer nobody and exit.
     #[error("storage failed: {0}")]
     Fatal(String),
@@ -89,7 +92,7 @@ pub trait Journal: Send + 'static {
     /// Makes this process the owner of the event's journal from now on: what comes with the old epoch fails.
     ///
     /// # Errors
-    /// See [`JournalError`].
+    /// See [`JournalError`]; [`JournalError::Elsewhere`] while another node lives that owns the events.
     fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError>;
 }
 

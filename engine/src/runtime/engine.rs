@@ -2,7 +2,7 @@
 
 use crate::id::{Epoch, EventId, EventTag};
 use crate::limits::{FACTS_PER_SNAPSHOT, REBUILD_WINDOW, REBUILDS_BEFORE_QUARANTINE};
-use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
+use crate::ports::{Clock, Journal, JournalError, JournalReader, PaymentProvider, Projection, ReadError};
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::claims::Claims;
@@ -280,6 +280,13 @@ impl Engine {
         &self.core.claims
     }
 
+    /// Another node has taken the event: it is not served until it can be had back.
+    pub fn lose(&self, event: EventId) {
+        if let Some(handle) = self.sale(event) {
+            self.core.fenced(&handle);
+        }
+    }
+
     /// How the engine is.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -288,6 +295,7 @@ impl Engine {
             journal: core.journal.health(core.clock.now()),
             damaged: Vec::new(),
             quarantined: Vec::new(),
+            elsewhere: Vec::new(),
             facts: core.journal.facts.load(Ordering::Relaxed),
             batches: core.journal.batches.load(Ordering::Relaxed),
             projection_lag: core.projector.lag(),
@@ -299,6 +307,7 @@ impl Engine {
                     health.damaged.push((route.event(), route.damage.lock().clone().unwrap_or_default()));
                 }
                 Service::Quarantined => health.quarantined.push(route.event()),
+                Service::Elsewhere => health.elsewhere.push(route.event()),
                 Service::Serving | Service::Rebuilding => {}
             }
         }
@@ -424,7 +433,12 @@ impl Core {
         }
         let mut pause = crate::limits::JOURNAL_RETRY_MIN;
         loop {
-            let rebuilt = self.journal.raise_epoch(event).map_err(|error| ReadError::Unavailable(error.to_string()));
+            let raised = self.journal.raise_epoch(event);
+            if matches!(raised, Err(JournalError::Elsewhere)) && handle.service() != Service::Elsewhere {
+                tracing::warn!(%event, "another node owns the event; it is not served here");
+                handle.set_service(Service::Elsewhere);
+            }
+            let rebuilt = raised.map_err(|error| ReadError::Unavailable(error.to_string()));
             match rebuilt.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
                 Ok((sale, epoch)) => {
                     tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
@@ -435,7 +449,9 @@ impl Core {
                     return self.damaged(event, &format!("seq {}: {reason}", seq.0));
                 }
                 Err(error @ ReadError::Unavailable(_)) => {
-                    tracing::warn!(%event, %error, "the actor is not rebuilt yet");
+                    if handle.service() != Service::Elsewhere {
+                        tracing::warn!(%event, %error, "the actor is not rebuilt yet");
+                    }
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(crate::limits::JOURNAL_RETRY_MAX);
                 }

@@ -41,7 +41,7 @@ pub enum Refusal {
     StorageUnavailable,
     /// The deadline passed; unknown whether done.
     DeadlineExceeded,
-    /// The event is damaged, quarantined, or the engine is stopping; certainly not done.
+    /// The event is damaged, quarantined, or another node's, or the engine is stopping; certainly not done.
     Unserved,
 }
 
@@ -53,6 +53,8 @@ pub(crate) enum Service {
     Rebuilding,
     Quarantined,
     Damaged,
+    /// Another node owns the event; what this one knows of it is old.
+    Elsewhere,
 }
 
 /// A command on its way to the actor.
@@ -150,6 +152,12 @@ impl SaleHandle {
 
     fn read(&self) -> RwLockReadGuard<'_, Sale> {
         self.view.read()
+    }
+
+    /// Whether another node owns the event: what the view says is old then.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.service() == Service::Elsewhere
     }
 
     /// The position of the last committed fact, as it moves.
@@ -311,7 +319,8 @@ impl SaleHandle {
             0 => Service::Serving,
             1 => Service::Rebuilding,
             2 => Service::Quarantined,
-            _ => Service::Damaged,
+            3 => Service::Damaged,
+            _ => Service::Elsewhere,
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Health {
     pub damaged: Vec<(EventId, String)>,
     /// Events whose actor failed too often; they are not served.
     pub quarantined: Vec<EventId>,
+    /// Events that another node owns; they are not served here.
+    pub elsewhere: Vec<EventId>,
     /// Facts committed since the start.
     pub facts: u64,
     /// Batches committed since the start.

@@ -287,10 +287,14 @@ impl JournalThread {
                     core.fatal(&reason);
                     return None;
                 }
-                Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_))) => {
+                Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_) | JournalError::Elsewhere)) => {
                     front.commit_ends();
                     if !front.failing.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, facts = rows.len(), "the journal failed; the batch is tried again");
+                    }
+                    // Everybody has been answered by then, who waited, that it is unknown.
+                    if core.is_stopping() {
+                        return None;
                     }
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(JOURNAL_RETRY_MAX);

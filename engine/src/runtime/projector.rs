@@ -28,6 +28,7 @@ const REST_STEP: Duration = Duration::from_millis(10);
 pub(crate) struct ProjectorFront {
     queue: parking_lot::Mutex<Option<Sender<Committed>>>,
     passed_over: AtomicBool,
+    closed: AtomicBool,
     handed: AtomicU64,
     written: Arc<AtomicU64>,
 }
@@ -36,9 +37,9 @@ impl ProjectorFront {
     pub(crate) fn new() -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = parking_lot::Mutex::new(Some(queue));
-        let front =
-            Self { queue, passed_over: AtomicBool::new(false), handed: AtomicU64::new(0), written: Arc::default() };
-        (front, receiver)
+        let (passed_over, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (handed, written) = (AtomicU64::new(0), Arc::default());
+        (Self { queue, passed_over, closed, handed, written }, receiver)
     }
 
     /// Hands committed facts over; when the projector is behind, it will read them from the journal.
@@ -61,9 +62,24 @@ impl ProjectorFront {
         journal_is_busy && self.lag() < PROJECTION_LAG_MAX && self.queue.lock().is_some()
     }
 
-    /// Nothing more is handed over: the projector writes what it has and ends.
+    /// Nothing more is handed over: the projector writes what it has and ends. What cannot be written then, because the
+    /// storage does not answer, is caught up at the next start.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.queue.lock().take();
+    }
+
+    /// Tries until it is done, or the engine stops.
+    fn retried(&self, what: &str, mut attempt: impl FnMut() -> Result<(), ProjectError>) {
+        let mut pause = JOURNAL_RETRY_MIN;
+        while let Err(error) = attempt() {
+            tracing::warn!(%error, what, "not written behind; tried again");
+            if self.closed.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(JOURNAL_RETRY_MAX);
+        }
     }
 }
 
@@ -161,10 +177,10 @@ impl Projector {
             let all = batch.is_empty() && front.passed_over.swap(false, Ordering::AcqRel);
             if all {
                 let events: Vec<EventId> = self.checkpoints.keys().copied().collect();
-                events.into_iter().for_each(|event| self.catch_up_surely(event));
+                events.into_iter().for_each(|event| self.catch_up_surely(event, front));
             }
             if !batch.is_empty() {
-                self.write_surely(&batch);
+                self.write_surely(&batch, front);
             }
             if queue.is_empty() && !front.passed_over.load(Ordering::Acquire) {
                 self.written.store(front.handed.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -173,30 +189,43 @@ impl Projector {
     }
 
     /// Writes a batch, however often it takes; gaps are filled from the journal first.
-    fn write_surely(&mut self, batch: &[Committed]) {
+    fn write_surely(&mut self, batch: &[Committed], front: &ProjectorFront) {
         for Committed { event, entries } in batch {
             let known = self.checkpoints.get(event).copied();
             let first = entries.first().map(|entry| entry.seq).unwrap_or_default();
             if known.is_none_or(|known| first > known.next()) {
-                self.catch_up_surely(*event);
+                self.catch_up_surely(*event, front);
             } else {
                 // Entries of one event follow each other within the batch.
                 self.advance(*event, entries.last().map(|entry| entry.seq).unwrap_or_default());
             }
         }
         let began = Instant::now();
-        retried("projections", || self.storage.project(batch).map_err(ProjectError::from));
+        let mut failed = false;
+        front.retried("projections", || {
+            if std::mem::replace(&mut failed, true) {
+                // A storage that has crashed may have lost what it did not sync: what is there is asked anew.
+                for committed in batch {
+                    self.catch_up_undamaged(committed.event)?;
+                }
+            }
+            self.storage.project(batch).map_err(ProjectError::from)
+        });
         self.rest(began.elapsed());
     }
 
-    fn catch_up_surely(&mut self, event: EventId) {
-        retried("projections", || match self.catch_up(event) {
+    fn catch_up_surely(&mut self, event: EventId, front: &ProjectorFront) {
+        front.retried("projections", || self.catch_up_undamaged(event));
+    }
+
+    fn catch_up_undamaged(&mut self, event: EventId) -> Result<(), ProjectError> {
+        match self.catch_up(event) {
             Err(ProjectError::Read(ReadError::Damaged { event, seq, reason })) => {
                 tracing::error!(%event, seq = seq.0, reason, "the journal is damaged; its projection ends here");
                 Ok(())
             }
             other => other,
-        });
+        }
     }
 }
 
@@ -207,13 +236,4 @@ pub(crate) enum ProjectError {
     Write(#[from] JournalError),
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-fn retried(what: &str, mut attempt: impl FnMut() -> Result<(), ProjectError>) {
-    let mut pause = JOURNAL_RETRY_MIN;
-    while let Err(error) = attempt() {
-        tracing::warn!(%error, what, "not written behind; tried again");
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(JOURNAL_RETRY_MAX);
-    }
 }

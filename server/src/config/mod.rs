@@ -2,6 +2,7 @@
 //! root says the same, and a test holds the two together. Must never start anything, and never print a secret.
 
 mod changes;
+mod postgres;
 mod reader;
 mod redis;
 
@@ -9,6 +10,7 @@ mod redis;
 mod tests;
 
 pub use changes::{Change, LIVE, Told, changes};
+pub use postgres::{PostgresConfig, StorageConfig, StorageKind};
 pub use reader::ConfigMistake;
 pub use redis::{CacheConfig, RedisConfig};
 
@@ -28,8 +30,6 @@ use std::time::Duration;
 const BOOTSTRAP_ADMIN: &str = "ONSALE_BOOTSTRAP_ADMIN";
 /// The file that is read from the working directory unless another is named.
 pub const DEFAULT_FILE: &str = "config.toml";
-/// Whether nodes can share something: embedded storage is one node's alone.
-const NODES_SHARE: bool = false;
 /// The shortest secret for access tokens, in bytes.
 const SECRET_BYTES: usize = 32;
 
@@ -40,6 +40,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// `[storage]`
     pub storage: StorageConfig,
+    /// `[postgres]`
+    pub postgres: PostgresConfig,
     /// `[redis]`, where nodes share something; none with embedded storage.
     pub redis: Option<RedisConfig>,
     /// `[cache]`
@@ -80,13 +82,6 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a connection may be unused. Seconds, default 80, at least 75. Raising it keeps more sockets open.
     pub idle_timeout: Duration,
-}
-
-/// Where the journal, accounts and catalogue are kept.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    /// The data directory, of which one process at a time is the owner. Default `data`.
-    pub path: PathBuf,
 }
 
 /// Accounts and tokens.
@@ -252,11 +247,14 @@ impl Config {
     }
 
     fn of(reader: &mut Reader, bootstrap: Option<&str>) -> Self {
+        let (server, storage) = (server(reader), postgres::storage(reader));
+        let postgres = postgres::postgres(reader, storage.kind);
         Self {
-            server: server(reader),
-            storage: storage(reader),
-            redis: redis::redis(reader).filter(|_| NODES_SHARE),
+            redis: redis::redis(reader).filter(|_| storage.kind == StorageKind::Postgres),
             cache: redis::cache(reader),
+            server,
+            storage,
+            postgres,
             auth: auth(reader),
             payment: payment(reader),
             rate_limit: rate_limit(reader),
@@ -280,15 +278,6 @@ fn server(reader: &mut Reader) -> ServerConfig {
         max_connections: size(reader.number("server", "max_connections", 16_384, 1..=1_000_000)),
         idle_timeout: Duration::from_secs(reader.number("server", "idle_timeout_s", 80, 75..=3600)),
     }
-}
-
-fn storage(reader: &mut Reader) -> StorageConfig {
-    let later = "this build has embedded storage only; postgres comes with a later version";
-    reader.word("storage", "kind", (), &[("embedded", Ok(())), ("postgres", Err(later))]);
-    let path = reader.value("storage", "path", "data".to_owned(), not_empty);
-    // Of what is not chosen only the form is checked.
-    reader.optional("postgres", "url", |url: &String| begins(url, &["postgres://", "postgresql://"]));
-    StorageConfig { path: path.into() }
 }
 
 fn auth(reader: &mut Reader) -> AuthConfig {

@@ -89,6 +89,11 @@ impl Setting for Quota {
     }
 }
 
+/// A key's name in the environment.
+fn name_of(section: &str, key: &str) -> String {
+    format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())
+}
+
 /// The two sources, and what was found wrong so far.
 pub(super) struct Reader {
     file: Table,
@@ -119,7 +124,7 @@ impl Reader {
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> Option<T> {
         self.known.push((section, key));
-        let name = format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());
+        let name = name_of(section, key);
         let found = match self.env.get(&name) {
             Some(text) => Some((T::of_text(text), name)),
             None => {
@@ -187,6 +192,12 @@ impl Reader {
             }
         });
         meaning
+    }
+
+    /// Whether a key's value was found wrong.
+    pub(super) fn has_mistake(&self, section: &str, key: &str) -> bool {
+        let (in_file, in_env) = (format!("{section}.{key}"), name_of(section, key));
+        self.mistakes.iter().any(|mistake| mistake.place == in_file || mistake.place == in_env)
     }
 
     /// Adds a mistake that was found elsewhere.

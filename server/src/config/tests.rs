@@ -59,6 +59,9 @@ fn every_mistake_is_told_in_one_run() {
         signup = \"10/0s\"
         [postgres]
         url = \"mysql://x\"
+        read_url = \"postgres://x/y?sslmode=allow\"
+        pool_size = 0
+        journal_key = \"key\"
         [log]
         format = \"xml\"
     ";
@@ -77,8 +80,10 @@ fn every_mistake_is_told_in_one_run() {
             ("server.request_timeout_ms", "must be from 100 to 120000"),
             ("ONSALE__SERVER__MAX_CONNECTIONS", "must be a whole number"),
             ("server.idle_timeout_s", "must be from 75 to 3600"),
-            ("storage.kind", "this build has embedded storage only; postgres comes with a later version"),
             ("postgres.url", "must begin with postgres:// or postgresql://"),
+            ("postgres.read_url", "sslmode must be disable, prefer, require or verify-full"),
+            ("postgres.pool_size", "must be from 1 to 200"),
+            ("postgres.journal_key", "must have at least 32 bytes, it has 3"),
             ("ONSALE__AUTH__JWT_SECRET", "must have at least 32 bytes, it has 5"),
             ("rate_limit.hold", "must be requests per seconds, such as \"60/10s\""),
             ("rate_limit.signup", "must allow 1 to 1000000 requests in 1 to 86400 seconds"),
@@ -122,6 +127,24 @@ fn the_environment_overrides_the_file_by_the_targets_type() {
     assert_eq!(config.bootstrap_admin.as_ref().map(|admin| admin.email.as_str()), Some("admin@example.org"));
     let shown = format!("{config:?}");
     assert!(!shown.contains("pass:word") && !shown.contains("0123456789abcdef"), "{shown}");
+}
+
+#[test]
+fn postgres_needs_a_url_only_when_it_is_chosen() {
+    check("[postgres]\nurl = \"\"", &[], &[]);
+    let missing = ("postgres.url", "must be set for storage.kind = \"postgres\"");
+    check("[storage]\nkind = \"postgres\"", &[], &[missing]);
+    check("", &[("ONSALE__STORAGE__KIND", "postgres"), ("ONSALE__POSTGRES__URL", "")], &[missing]);
+    let overrides = [
+        ("ONSALE__STORAGE__KIND", "postgres"),
+        ("ONSALE__POSTGRES__URL", "postgres://onsale:pass-word@db.example/onsale"),
+        ("ONSALE__POSTGRES__JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
+    ];
+    let config = Config::read(None, env(&overrides), None).unwrap();
+    assert_eq!(config.storage.kind, StorageKind::Postgres);
+    assert_eq!(config.postgres.settings().unwrap().url.name(), "db.example/onsale");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pass-word") && !shown.contains("0123456789abcdef"), "{shown}");
 }
 
 #[test]

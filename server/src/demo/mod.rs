@@ -9,7 +9,7 @@ mod stage;
 mod tally;
 
 use crate::client::{CallError, Client};
-use crate::config::{BootstrapAdmin, Config, LogFormat};
+use crate::config::{BootstrapAdmin, Config, LogFormat, StorageKind};
 use crate::server::{Running, Server, bind};
 use crate::wiring::StartError;
 use clap::Args;
@@ -89,6 +89,7 @@ pub fn quiet(config: &mut Config) {
 /// See [`DemoError`].
 pub async fn run(args: &DemoArgs, mut config: Config) -> Result<(), DemoError> {
     let temporary = tempfile::Builder::new().prefix("onsale-demo-").tempdir()?;
+    config.storage.kind = StorageKind::Embedded;
     config.storage.path = match &args.path {
         Some(path) if path.join("journal.db").exists() => return Err(DemoError::NotFresh(path.clone())),
         Some(path) => path.clone(),

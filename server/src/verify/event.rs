@@ -1,11 +1,11 @@
 //! One event: its journal replayed from genesis, and everything else that is stored of it held against that.
 
 use super::draw::DrawCheck;
-use onsale_adapters::sqlite::{DataDir, ProjectedRows, SqliteReader, projected_rows};
+use onsale_adapters::{Evidence, ProjectedRows};
 use onsale_engine::id::{EventId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
+use onsale_engine::ports::ReadError;
 use onsale_engine::ports::rows::{Before, Changes, PaymentRecord, SeatStatus};
-use onsale_engine::ports::{JournalReader, ReadError};
 use onsale_engine::sale::draw::{Draw, DrawView};
 use onsale_engine::sale::{Entry, ReservationView, Sale, SeatCounts};
 use std::convert::Infallible;
@@ -77,14 +77,10 @@ pub struct EventReport {
 }
 
 /// Checks one event; hands every good fact to `each`.
-pub(super) fn check(
-    dir: &DataDir,
-    reader: &SqliteReader,
-    event: EventId,
-    each: &mut dyn FnMut(EventId, &Entry),
-) -> EventReport {
+pub(super) fn check(reader: &dyn Evidence, event: EventId, each: &mut dyn FnMut(EventId, &Entry)) -> EventReport {
     let mut replay = Replay::new(event);
-    let tables = projected_rows(dir, event).map_err(|error| replay.faults.push(Fault::Unread(error.to_string()))).ok();
+    let tables =
+        reader.projected_rows(event).map_err(|error| replay.faults.push(Fault::Unread(error.to_string()))).ok();
     replay.run(reader, tables.as_ref(), each);
     let mut snapshot = None;
     if replay.is_whole {
@@ -141,7 +137,7 @@ impl Replay {
     }
 
     /// Replays, and stops by at the tables' checkpoint to compare them with the rows as they must be there.
-    fn run(&mut self, reader: &SqliteReader, tables: Option<&ProjectedRows>, each: &mut dyn FnMut(EventId, &Entry)) {
+    fn run(&mut self, reader: &dyn Evidence, tables: Option<&ProjectedRows>, each: &mut dyn FnMut(EventId, &Entry)) {
         let (sale, changes, draw) = (&mut self.sale, &mut self.changes, &mut self.draw);
         let mut differences = None;
         let event = self.event;
@@ -200,7 +196,7 @@ impl Replay {
     }
 
     /// The newest snapshot and the facts after it lead to the same state; answers where it was taken.
-    fn check_snapshot(&mut self, reader: &SqliteReader) -> Option<Seq> {
+    fn check_snapshot(&mut self, reader: &dyn Evidence) -> Option<Seq> {
         let snapshot = match reader.snapshot(self.event) {
             Ok(found) => found?,
             Err(error) => {

@@ -1,15 +1,18 @@
-//! `onsale verify`: checks a data directory offline. Walks every event's journal from genesis (chain, no gaps, every
+//! `onsale verify`: checks a data directory offline, or a database. Walks every event's journal from genesis (chain, no gaps, every
 //! fact readable), replays it, and holds against it the invariants, the snapshots, and the tables written behind.
-//! Takes the directory's lock, so never beside a running server; must never mend anything.
+//! Takes a directory's lock, so never beside a running server, but beside one on Postgres; must never mend anything.
 
 mod draw;
 mod event;
 mod table;
 
+use crate::config::{Config, StorageKind};
+use onsale_adapters::Evidence;
+use onsale_adapters::postgres::{OpenError as DatabaseError, Postgres, PostgresPlans, PostgresReader, Settings};
 use onsale_adapters::sqlite::{DataDir, OpenError, SqlitePlans, SqliteReader};
 use onsale_adapters::stored::describe_entry;
 use onsale_engine::id::EventId;
-use onsale_engine::ports::{JournalReader, Plans, ReadError};
+use onsale_engine::ports::{Plans, ReadError};
 use onsale_engine::sale::Entry;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,23 +24,26 @@ use uuid::Uuid;
 pub use draw::check_proof;
 pub use event::{EventReport, Fault};
 
-/// What was found in a data directory.
+/// What was found.
 #[derive(Debug)]
 pub struct Report {
-    /// The directory.
-    pub path: PathBuf,
+    /// The directory or the database.
+    pub place: String,
     /// Every event that has a journal.
     pub events: Vec<EventReport>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Why a directory could not be looked at; says nothing of its content.
+/// Why data could not be looked at; says nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// It was not opened.
+    /// The directory was not opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database was not opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The storage did not answer.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -51,18 +57,58 @@ impl Report {
     }
 }
 
-/// Checks the data directory at `path`, and hands every fact that is good to `each`.
+/// Where the data lies that is checked.
+#[derive(Clone)]
+pub enum Place {
+    /// A data directory that no server works on.
+    Directory(PathBuf),
+    /// A database; a server may be working on it.
+    Database(Box<Settings>),
+}
+
+impl Place {
+    /// What is configured; none where a database is chosen without its URL, which no configuration allows.
+    #[must_use]
+    pub fn of(config: &Config) -> Option<Self> {
+        match config.storage.kind {
+            StorageKind::Embedded => Some(Self::Directory(config.storage.path.clone())),
+            StorageKind::Postgres => config.postgres.settings().map(|settings| Self::Database(Box::new(settings))),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Directory(path) => path.display().to_string(),
+            Self::Database(settings) => settings.url.name(),
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn Evidence>, VerifyError> {
+        Ok(match self {
+            Self::Directory(path) => {
+                let dir = DataDir::open_existing(path)?;
+                let plans: Arc<dyn Plans> = SqlitePlans::open(&dir)?;
+                Box::new(SqliteReader::open(&dir, plans)?)
+            }
+            Self::Database(settings) => {
+                let database = Postgres::open_existing((**settings).clone())?;
+                let plans: Arc<dyn Plans> = PostgresPlans::new(&database);
+                Box::new(PostgresReader::open(&database, plans)?)
+            }
+        })
+    }
+}
+
+/// Checks what lies at `place`, and hands every fact that is good to `each`. Blocks.
 ///
 /// # Errors
 /// See [`VerifyError`]. What is wrong with the data is no error but in the report.
-pub fn verify(path: &Path, each: &mut dyn FnMut(EventId, &Entry)) -> Result<Report, VerifyError> {
+pub fn verify(place: &Place, each: &mut dyn FnMut(EventId, &Entry)) -> Result<Report, VerifyError> {
     let started = Instant::now();
-    let dir = DataDir::open_existing(path)?;
-    let plans: Arc<dyn Plans> = SqlitePlans::open(&dir)?;
-    let reader = SqliteReader::open(&dir, plans)?;
+    let reader = place.open()?;
     let events = reader.events()?;
-    let events = events.into_iter().map(|event| event::check(&dir, &reader, event, each)).collect();
-    Ok(Report { path: path.to_owned(), events, took: started.elapsed() })
+    let events = events.into_iter().map(|event| event::check(&*reader, event, each)).collect();
+    Ok(Report { place: place.name(), events, took: started.elapsed() })
 }
 
 /// What is printed.
@@ -104,11 +150,11 @@ pub fn run_proof(path: &Path) -> ExitCode {
     }
 }
 
-/// Checks the data directory at `path` and prints a table, or one JSON object. Ends with 0 when nothing is wrong, 1
-/// when something is, 2 when the directory could not be looked at.
+/// Checks what lies at `place` and prints a table, or one JSON object. Ends with 0 when nothing is wrong, 1
+/// when something is, 2 when it could not be looked at.
 #[must_use]
-pub fn run(path: &Path, output: &Output) -> ExitCode {
-    let done = checked(path, output, &mut io::BufWriter::new(io::stdout().lock()));
+pub fn run(place: &Place, output: &Output) -> ExitCode {
+    let done = checked(place, output, &mut io::BufWriter::new(io::stdout().lock()));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -120,9 +166,9 @@ pub fn run(path: &Path, output: &Output) -> ExitCode {
 }
 
 /// Whether everything is good, or why that is not known.
-fn checked(path: &Path, output: &Output, out: &mut dyn Write) -> Result<bool, String> {
+fn checked(place: &Place, output: &Output, out: &mut dyn Write) -> Result<bool, String> {
     let mut written = Ok(());
-    let report = verify(path, &mut |event, entry| {
+    let report = verify(place, &mut |event, entry| {
         if output.facts && written.is_ok() {
             written = writeln!(out, "{}", describe_entry(event, entry));
         }

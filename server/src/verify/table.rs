@@ -35,7 +35,7 @@ pub(super) fn print(report: &Report, draws: bool, out: &mut dyn Write) -> io::Re
         });
         padded.collect::<Vec<_>>().join("  ")
     };
-    writeln!(out, "{}", report.path.display())?;
+    writeln!(out, "{}", report.place)?;
     writeln!(out, "{}", line(HEADS.to_vec()))?;
     for row in &rows {
         writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
@@ -98,7 +98,7 @@ pub(super) fn json(report: &Report) -> Value {
         })
     };
     json!({
-        "path": report.path.display().to_string(),
+        "path": report.place,
         "good": report.is_good(),
         "events": report.events.iter().map(event).collect::<Vec<_>>(),
     })

@@ -1,7 +1,7 @@
 //! What `onsale verify` finds: nothing in a directory that a server left behind, and each kind of damage by name.
 #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
 
-use super::{Fault, Output, Report, VerifyError, checked, print};
+use super::{Fault, Output, Place, Report, VerifyError, checked, print};
 use crate::auth::{AccessTokens, Revoked};
 use crate::client::{Answered, Call, Client};
 use crate::config::Config;
@@ -94,7 +94,7 @@ fn changed(data: &Path, file: &str, sql: &str) -> Report {
 }
 
 fn verify(path: &Path) -> Result<Report, VerifyError> {
-    super::verify(path, &mut |_, _| {})
+    super::verify(&Place::Directory(path.to_owned()), &mut |_, _| {})
 }
 
 fn only_fault(report: &Report) -> &Fault {
@@ -130,7 +130,7 @@ async fn a_directory_that_a_server_left_is_good() {
 async fn every_fact_can_be_read_by_a_human() {
     let data = data().await;
     let (mut out, output) = (Vec::new(), Output { json: true, facts: true, draw: None });
-    assert_eq!(checked(data.path(), &output, &mut out), Ok(true));
+    assert_eq!(checked(&Place::Directory(data.path().to_owned()), &output, &mut out), Ok(true));
     let lines: Vec<Value> =
         out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let (report, facts) = lines.split_last().unwrap();

@@ -30,7 +30,7 @@ fn every_key_and_reason_is_told_in_one_run() {
         "payments: unknown section",
         "engine.arbiters: must be from 1 to 64",
         "ONSALE__AUTH__JWT_SECRET: must have at least 32 bytes, it has 9",
-        "ONSALE__STORAGE__KIND: this build has embedded storage only",
+        "postgres.url: must be set for storage.kind = \"postgres\"",
         "ONSALE__NO__SUCH_KEY: unknown key",
     ];
     check(file, &overrides, &expected);

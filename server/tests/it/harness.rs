@@ -49,6 +49,11 @@ impl Setup {
         self
     }
 
+    /// Keeps everything in a Postgres database.
+    pub fn postgres(self, url: &str) -> Self {
+        self.key("STORAGE__KIND", "postgres").key("POSTGRES__URL", url)
+    }
+
     /// Gives it a configuration file.
     pub fn file(mut self, text: &str) -> Self {
         let data = self.data.take().unwrap_or_else(|| tempfile::tempdir().unwrap());
@@ -66,10 +71,27 @@ impl Setup {
 
     /// Starts it, and waits until it is ready.
     pub async fn start(self) -> Server {
-        let data = self.data.unwrap_or_else(|| tempfile::tempdir().unwrap());
-        let mut server = Server { env: self.env, data, port: 0, starts: 0, child: None };
+        let mut server = self.server();
         server.start_again().await;
         server
+    }
+
+    /// Starts it, and waits until it listens: something else keeps it from being ready.
+    pub async fn stand_by(self) -> Server {
+        let mut server = self.server();
+        server.spawn();
+        let until = Instant::now() + PATIENCE;
+        while server.port == 0 {
+            assert!(Instant::now() < until, "it does not listen:\n{}", server.log());
+            server.port = listening(&server.log()).map_or(0, |address| address.port());
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        server
+    }
+
+    fn server(self) -> Server {
+        let data = self.data.unwrap_or_else(|| tempfile::tempdir().unwrap());
+        Server { env: self.env, data, port: 0, starts: 0, child: None }
     }
 }
 
@@ -218,6 +240,15 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until it is ready, or not.
+    pub async fn until_ready(&self, ready: bool) {
+        let until = Instant::now() + PATIENCE;
+        while (self.status("/health/ready") == Some(200)) != ready {
+            assert!(Instant::now() < until, "ready {ready} takes too long:\n{}", self.log());
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     /// Waits until something is true of its log; answers the log.

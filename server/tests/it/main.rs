@@ -18,6 +18,7 @@ mod operating;
 mod operators;
 mod payments;
 mod port;
+mod postgres;
 mod protocol;
 mod purchase;
 mod repeats;

@@ -2,6 +2,7 @@
 
 use crate::harness::Server;
 use crate::shop::{Shop, in_days, texts};
+use onsale_adapters::private_postgres::TestDatabase;
 use serde_json::{Value, json};
 
 fn theatre() -> Value {
@@ -23,7 +24,16 @@ async fn event_in_the_theatre(shop: &Shop) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_goes_from_the_waiting_room_to_a_ticket() {
-    let server = Server::start().await;
+    from_the_waiting_room_to_a_ticket(Server::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_goes_from_the_waiting_room_to_a_ticket_on_postgres() {
+    let database = TestDatabase::create();
+    from_the_waiting_room_to_a_ticket(Server::with().postgres(database.url()).start().await).await;
+}
+
+async fn from_the_waiting_room_to_a_ticket(server: Server) {
     let shop = server.shop();
     let event = event_in_the_theatre(&shop).await;
     let id = event["id"].as_str().unwrap();

@@ -1,0 +1,209 @@
+//! The server on Postgres in trouble: the database gone, silent or slow, and two servers on one database. What writes is
+//! refused or unknown, what reads goes on, nothing that was told turns out to be false, and one node at a time owns the
+//! events.
+
+use crate::harness::{Server, run};
+use crate::shop::{PATIENCE, Shop};
+use onsale_adapters::private_postgres::{Durability, PrivatePostgres, TestDatabase};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// How soon a batch that waited is in, once the database is back.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server on a cluster of its own, and an event of which one buyer has a seat.
+struct Scene {
+    postgres: PrivatePostgres,
+    server: Server,
+    shop: Shop,
+    event: String,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let postgres = PrivatePostgres::start(Durability::Synced, &[]);
+        let setup = Server::with().postgres(&postgres.database("onsale")).key("SERVER__REQUEST_TIMEOUT_MS", "1000");
+        let server = setup.start().await;
+        let shop = server.shop();
+        let event = shop.small_event(&json!({})).await;
+        Self { postgres, server, shop, event }
+    }
+
+    /// Takes the database away with `take`, gives it back with `give`, and looks at what the server says meanwhile.
+    async fn goes_and_comes_back(self, take: impl FnOnce(&PrivatePostgres), give: impl FnOnce(&PrivatePostgres)) {
+        let Self { postgres, server, shop, event } = self;
+        let (buyer, other) = (shop.buyer(), shop.buyer());
+        let bought = shop.buy(&event, &other, &["B-1"]).await;
+        // What the catalogue says of it is in memory from then on.
+        shop.get(&format!("/events/{event}")).send().await.expect(200);
+        take(&postgres);
+        let hold = async || {
+            let body = json!({ "eventId": event, "seatIds": ["A-1"] });
+            shop.post("/reservations/hold").by(&buyer).key("k").json(&body).send().await
+        };
+        // Whoever was taken before it was noticed hears that it is unknown.
+        hold().await.refused(504, "DEADLINE_EXCEEDED");
+        // From then on it is certainly not done.
+        let refused = shop.hold(&event, &other, &["A-2"]).await;
+        refused.refused(503, "STORAGE_UNAVAILABLE");
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+        let began = Instant::now();
+        let login = json!({ "email": "a@example.com", "password": "long enough" });
+        let login = shop.post("/auth/login").json(&login).send().await;
+        assert!(matches!(login.status, 503 | 504), "{login:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "the request's deadline holds");
+        // Reads tell what is committed, and no more than that.
+        let seats = shop.seats(&event).await;
+        assert_eq!(seats["seats"], json!({ "total": 20, "available": 19, "held": 0, "sold": 1 }));
+        assert_eq!(shop.reservation(&other, &bought).await, bought);
+        assert_eq!(shop.get(&format!("/events/{event}")).send().await.expect(200)["status"], "ON_SALE");
+        let ready: Value = serde_json::from_str(server.raw(READY).unwrap().lines().last().unwrap()).unwrap();
+        assert_eq!(ready["degraded"], json!(["JOURNAL"]));
+
+        give(&postgres);
+        let back = Instant::now();
+        while server.status("/health/ready") != Some(200) || shop.seats(&event).await["held"] != json!(["A-1"]) {
+            assert!(back.elapsed() < BACK_WITHIN, "the waiting batch is in soon:\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let held = loop {
+            let again = hold().await;
+            if again.status == 201 {
+                break again.json();
+            }
+            assert!(matches!(again.status, 503 | 504) && back.elapsed() < PATIENCE, "{again:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(shop.reservation(&buyer, &held).await, held, "asked again with its key, it is held once");
+        let list = loop {
+            let list = shop.get("/reservations").by(&buyer).send().await;
+            if list.status == 200 && list.json()["totalElements"] == 1 {
+                break list.json();
+            }
+            assert!(back.elapsed() < PATIENCE, "the tables catch up: {list:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(list["items"][0], held);
+        let rows = postgres.sql("onsale", "SELECT count(*), count(DISTINCT seq), max(seq) FROM journal");
+        let counted: Vec<&str> = rows.split('|').collect();
+        assert!(counted[0] == counted[1] && counted[1] == counted[2], "each fact once: {rows}");
+        server.stop().await;
+    }
+}
+
+const READY: &str = "GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stopped_and_started_again_costs_nothing_that_was_told() {
+    let scene = Scene::set().await;
+    scene.goes_and_comes_back(|postgres| postgres.stop("fast"), PrivatePostgres::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_costs_nothing_that_was_told() {
+    let scene = Scene::set().await;
+    scene.goes_and_comes_back(|postgres| postgres.stop("immediate"), PrivatePostgres::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_waited_for() {
+    let scene = Scene::set().await;
+    scene.goes_and_comes_back(PrivatePostgres::pause, PrivatePostgres::resume).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_though_its_database_is_gone() {
+    let Scene { postgres, server, shop, event } = Scene::set().await;
+    postgres.stop("fast");
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(504, "DEADLINE_EXCEEDED");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_is_there_again_at_once_and_verify_finds_nothing_wrong() {
+    let database = TestDatabase::create();
+    let mut server = Server::with().postgres(database.url()).start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let bought = shop.buy(&event, &buyer, &["A-1", "A-2"]).await;
+    server.crash().await;
+    let shop = server.shop();
+    assert_eq!(shop.reservation(&buyer, &bought).await, bought);
+    assert_eq!(shop.seats(&event).await["sold"], json!(["A-1", "A-2"]));
+    let verified = run(|command| {
+        command.args(["verify", "--json"]);
+        command.envs([("ONSALE__STORAGE__KIND", "postgres"), ("ONSALE__POSTGRES__URL", database.url())]);
+    });
+    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "beside a running server: {told}");
+    server.stop().await;
+    database.sql("UPDATE journal SET at = at + 1 WHERE seq = 2");
+    let verified = run(|command| {
+        command.args(["verify"]);
+        command.envs([("ONSALE__STORAGE__KIND", "postgres"), ("ONSALE__POSTGRES__URL", database.url())]);
+    });
+    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert_eq!(verified.status.code(), Some(1), "{told}");
+    assert!(told.contains("seq 2") || told.contains("row 2"), "the row is named: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_one_serves_and_the_other_takes_over_when_it_is_gone() {
+    let database = TestDatabase::create();
+    let setup = || Server::with().postgres(database.url()).key("POSTGRES__LEASE_MS", "2000");
+    let mut first = setup().start().await;
+    let shop = first.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let bought = shop.buy(&event, &buyer, &["A-1"]).await;
+    let second = setup().stand_by().await;
+    assert_eq!(second.status("/health/ready"), Some(503), "it stands by");
+    let began = Instant::now();
+    first.kill();
+    second.until_ready(true).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let shop = second.shop();
+    assert_eq!(shop.reservation(&buyer, &bought).await, bought);
+    shop.hold(&event, &buyer, &["A-2"]).await.expect(201);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_false() {
+    let database = TestDatabase::create();
+    let setup = || Server::with().postgres(database.url()).key("POSTGRES__LEASE_MS", "1000");
+    let first = setup().start().await;
+    let event = first.shop().small_event(&json!({})).await;
+    let second = setup().stand_by().await;
+    first.signal("STOP");
+    second.until_ready(true).await;
+    let (old, new) = (first.shop(), second.shop());
+    let (buyer, other) = (new.buyer(), new.buyer());
+    let bought = new.buy(&event, &buyer, &["A-1"]).await;
+    first.signal("CONT");
+    // Whoever asks the old owner at once is fenced, later ones are not taken.
+    let refused = old.hold(&event, &other, &["A-1"]).await;
+    assert!(
+        matches!((refused.status, refused.json()["code"].as_str()), (503, Some("STORAGE_UNAVAILABLE"))),
+        "{refused:?}"
+    );
+    let began = Instant::now();
+    let path = format!("/reservations/seats/{event}");
+    while old.get(&path).by(&other).send().await.status != 503 {
+        assert!(began.elapsed() < PATIENCE, "what it knows is old, and it knows that");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(new.seats(&event).await["sold"], json!(["A-1"]));
+    assert_eq!(new.reservation(&buyer, &bought).await, bought);
+    // When the new owner ends, the old one has the event back, with everything that happened meanwhile.
+    second.stop().await;
+    let began = Instant::now();
+    while old.get(&path).by(&other).send().await.status != 200 {
+        assert!(began.elapsed() < PATIENCE, "{}", first.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(old.seats(&event).await["sold"], json!(["A-1"]));
+    old.hold(&event, &other, &["A-2"]).await.expect(201);
+    first.stop().await;
+}
