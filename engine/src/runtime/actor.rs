@@ -176,6 +176,8 @@ impl SaleActor {
             && let Some(config) = self.sale.config()
         {
             self.absences.insert((now + config.admission.absent, *buyer));
+            // An earlier place of this buyer may still be watched: whoever comes back is heard from this moment on.
+            self.handle.heard(*buyer);
         }
         if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact
         {

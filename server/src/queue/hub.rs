@@ -31,6 +31,9 @@ const CHUNK: usize = 512;
 /// Listeners are heard at least this often, and three times within the silence that is allowed.
 const HEARD_EVERY: Duration = Duration::from_secs(10);
 
+/// Ranks that may be told in a second at the least, however few listen.
+const RANKS_PER_SECOND: usize = 256;
+
 /// All waiting rooms that somebody listens to.
 #[derive(Default)]
 pub struct Hubs {
@@ -121,6 +124,37 @@ struct Around {
     sale: Arc<SaleHandle>,
 }
 
+/// How many ranks may be told now: evenly over the poll interval, because what was once told to all at the same time
+/// (an opening, a message) would be due for all at the same time for ever, and hold up who is let in meanwhile.
+struct Ranks {
+    left: usize,
+    refilled: Instant,
+    /// The poll interval, as told last, in seconds.
+    interval: u64,
+}
+
+impl Ranks {
+    fn new(now: Instant) -> Self {
+        Self { left: 0, refilled: now, interval: 1 }
+    }
+
+    /// A quarter more than all listeners once in an interval, and never more than half a second's share at a time.
+    fn refill(&mut self, now: Instant, listeners: usize) {
+        let per_second = (listeners * 5 / 4).div_ceil(usize::try_from(self.interval).unwrap_or(1).max(1));
+        let per_second = per_second.max(RANKS_PER_SECOND);
+        let since = now.duration_since(self.refilled).as_micros().min(1_000_000) as usize;
+        self.left = (self.left + (per_second * since).div_ceil(1_000_000)).min(per_second / 2);
+        self.refilled = now;
+    }
+
+    /// Whether one more may be told.
+    fn take(&mut self) -> bool {
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
 impl Hubs {
     /// Listens to a place of which the buyer has just been told `place`.
     pub fn listen(
@@ -161,10 +195,12 @@ impl Hubs {
     async fn run(self: Arc<Self>, hub: Arc<Hub>, around: Around) {
         let mut changed = around.sale.changed();
         let mut listeners: Vec<Listener> = Vec::new();
+        let mut ranks = Ranks::new(Instant::now());
         loop {
             let began = Instant::now();
             listeners.append(&mut hub.joining.lock());
-            walk(&mut listeners, &around).await;
+            ranks.refill(began, listeners.len());
+            walk(&mut listeners, &around, &mut ranks).await;
             if listeners.is_empty() && self.close(&hub, around.sale.event()) {
                 return;
             }
@@ -194,11 +230,11 @@ impl Hubs {
 }
 
 /// Looks at every listener once.
-async fn walk(listeners: &mut Vec<Listener>, around: &Around) {
+async fn walk(listeners: &mut Vec<Listener>, around: &Around, ranks: &mut Ranks) {
     listeners.retain(|listener| !listener.line.hung_up.load(Ordering::Acquire));
     let mut gone = false;
     for chunk in listeners.chunks_mut(CHUNK) {
-        gone |= look(chunk, around);
+        gone |= look(chunk, around, ranks);
         tokio::task::yield_now().await;
     }
     if gone {
@@ -207,7 +243,7 @@ async fn walk(listeners: &mut Vec<Listener>, around: &Around) {
 }
 
 /// Looks at some listeners; whether any of them has no place any more.
-fn look(listeners: &mut [Listener], around: &Around) -> bool {
+fn look(listeners: &mut [Listener], around: &Around, ranks: &mut Ranks) -> bool {
     let now = around.app.clock.now();
     let (room, places) = {
         let sale = around.sale.view();
@@ -227,7 +263,8 @@ fn look(listeners: &mut [Listener], around: &Around) -> bool {
             listener.heard_at = now;
         }
         let told = Told { place, message: message.clone() };
-        if is_due(listener, &told, room, now) {
+        ranks.interval = room.poll_after_seconds(place.total_in_queue);
+        if is_due(listener, &told, room, now) && (!is_rank_only(&listener.told, &told) || ranks.take()) {
             let json = PlaceJson::new(&place, room, &around.app.seals, now);
             if let Ok(event) = written(&json) {
                 listener.line.tell(event);
@@ -257,6 +294,17 @@ fn is_due(listener: &Listener, now_is: &Told, room: &Room, now: Timestamp) -> bo
         }
         (before, after) => before != after,
     }
+}
+
+/// Whether nothing but the rank differs.
+fn is_rank_only(was: &Told, now_is: &Told) -> bool {
+    let both = (was.place.status, now_is.place.status);
+    let same = matches!(
+        both,
+        (PlaceStatus::Waiting { .. }, PlaceStatus::Waiting { .. })
+            | (PlaceStatus::PreQueue { .. }, PlaceStatus::PreQueue { .. })
+    );
+    same && was.message == now_is.message
 }
 
 fn interval_is_over(listener: &Listener, now_is: &Told, room: &Room, now: Timestamp) -> bool {
@@ -323,6 +371,22 @@ mod tests {
         check(0, &active(1, 2000), &active(2, 2000), true);
         check(60, &active(1, 2000), &active(1, 2000), false);
         check(0, &active(1, 2000), &told(PlaceStatus::Expired, 90, None), true);
+    }
+
+    #[test]
+    fn ranks_are_told_evenly_and_all_else_is_no_rank() {
+        let began = Instant::now();
+        let mut ranks = Ranks { left: 0, refilled: began, interval: 5 };
+        ranks.refill(began + Duration::from_millis(100), 50_000);
+        assert_eq!((0..5000).filter(|_| ranks.take()).count(), 1250);
+        ranks.refill(began + Duration::from_secs(60), 50_000);
+        assert_eq!((0..50_000).filter(|_| ranks.take()).count(), 6250);
+        ranks.refill(began + Duration::from_secs(61), 3);
+        assert!(ranks.take());
+        let waiting = |rank| told(PlaceStatus::Waiting { rank }, 90, None);
+        assert!(is_rank_only(&waiting(9), &waiting(8)));
+        assert!(!is_rank_only(&waiting(9), &told(PlaceStatus::Waiting { rank: 8 }, 90, Some("Soon"))));
+        assert!(!is_rank_only(&told(PlaceStatus::PreQueue { rank: Some(9) }, 90, None), &waiting(9)));
     }
 
     #[tokio::test]

@@ -106,6 +106,24 @@ fn who_is_heard_stays_and_who_is_not_goes() {
 }
 
 #[test]
+fn who_comes_back_is_not_measured_by_the_place_before() {
+    let house = House::with(|config| {
+        config.admission.required = true;
+        config.sale_starts_at = OPENING + Duration::from_secs(3600);
+    });
+    enter(&house, &house.sale, 1).unwrap();
+    house.clock.advance(Duration::from_secs(299));
+    house.ask(Command::Leave { buyer: buyer(1) }).unwrap();
+    enter(&house, &house.sale, 1).unwrap();
+    // The first place would have been given up now; asking makes the sale look at its clock.
+    house.clock.advance(Duration::from_secs(1));
+    house.ask(Command::Leave { buyer: buyer(9) }).unwrap();
+    assert_eq!(house.place(1).unwrap().status, PlaceStatus::PreQueue { rank: Some(1) });
+    house.clock.advance(Duration::from_secs(299));
+    until("now it is over", || house.place(1).unwrap().status == PlaceStatus::Expired);
+}
+
+#[test]
 fn after_a_restart_absence_counts_anew() {
     let house = House::with(|config| {
         config.admission.required = true;
