@@ -5,6 +5,7 @@ use onsale_server::client::{Call, Client};
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +43,9 @@ pub struct Launch {
     pub port: u16,
     /// Settings by their names in the environment, on top of the ones that every server here gets.
     pub settings: Vec<(String, String)>,
+    /// Whether it is in a process group of its own, so that an interrupt at the terminal is for the tool alone. Only
+    /// for tools that end their server when they are interrupted.
+    pub is_apart: bool,
 }
 
 /// A running server. Killed when dropped.
@@ -65,6 +69,7 @@ impl Launch {
             log: dir.join("server.log"),
             port: free_port()?,
             settings: Vec::new(),
+            is_apart: false,
         })
     }
 
@@ -91,7 +96,11 @@ impl Launch {
             move |error| ProcessError::Io(what, error)
         };
         let log = File::options().create(true).append(true).open(&self.log).map_err(io("the server's log"))?;
-        let child = Command::new(&self.onsale)
+        let mut command = Command::new(&self.onsale);
+        if self.is_apart {
+            command.process_group(0);
+        }
+        let child = command
             .arg("--config")
             .arg(self.config()?)
             .env("ONSALE__SERVER__LISTEN", format!("127.0.0.1:{}", self.port))

@@ -6,6 +6,7 @@ use onsale_benches::load::{Flags, LoadError, Progress, Report, Settings, page, r
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,19 +30,14 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "onsale-load: {error}");
-            ExitCode::from(2)
+            ExitCode::from(if matches!(error, LoadError::Interrupted) { INTERRUPTED } else { 2 })
         }
     }
 }
 
 fn load(settings: Settings) -> Result<Report, LoadError> {
     let (html, json) = (settings.html.clone(), settings.json.clone());
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let report = run(settings, &Progress::Told, interrupted)?;
+    let report = run(settings, &Progress::Told, interrupted())?;
     report.print(&mut io::stdout().lock())?;
     if let Some(path) = json {
         write(&path, &serde_json::to_vec_pretty(&report).map_err(io::Error::from)?)?;
@@ -50,6 +46,18 @@ fn load(settings: Settings) -> Result<Report, LoadError> {
         write(&path, page(&report).as_bytes())?;
     }
     Ok(report)
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {

@@ -66,6 +66,9 @@ pub enum LoadError {
     /// Connections or files.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It was told to end before there was anything to report.
+    #[error("interrupted before it began")]
+    Interrupted,
 }
 
 /// Runs a scenario to its end, or until `interrupted`, and says what came of it.
@@ -87,13 +90,14 @@ async fn load(
     progress: &Progress,
     interrupted: impl Future<Output = ()>,
 ) -> Result<Report, LoadError> {
-    let standing = Standing::of(&settings).await?;
+    let mut interrupted = Box::pin(interrupted);
     let began = jiff::Timestamp::now();
-    let scene = Scene::signed(Client::new(standing.base.clone()), &standing.secret);
-    let wire = Wire::open(standing.address, settings.transport, settings.connections).await?;
-    let idle = Idle::open(standing.address, settings.idle_sockets).await?;
-    let field = Rc::new(Field::new(settings, scene, standing.base.clone(), wire));
-    field.mint(field.settings.buyers);
+    // A server of our own ends with its value, also when this is given up half-way.
+    let (standing, field, idle) = tokio::select! {
+        biased;
+        () = &mut interrupted => return Err(LoadError::Interrupted),
+        ready = prepare(settings) => ready?,
+    };
     let mut watch = Watch::new(&field, standing.process, progress);
     let ran = {
         let mut scenario = Box::pin(scenario::run(&field));
@@ -101,7 +105,7 @@ async fn load(
         tokio::select! {
             ran = &mut scenario => Some(ran),
             () = &mut watching => None,
-            () = interrupted => {
+            () = &mut interrupted => {
                 field.stopped.set(true);
                 tokio::time::timeout(END_PATIENCE, &mut scenario).await.ok()
             }
@@ -132,6 +136,17 @@ async fn load(
         levels.extend(truth::check(&left.data, &event, &findings, field.settings.limits.held_percent)?);
     }
     Ok(sum_up(&field, began, levels, findings))
+}
+
+/// Finds the server, opens every connection and makes every token.
+async fn prepare(settings: Settings) -> Result<(Standing, Rc<Field>, Idle), LoadError> {
+    let standing = Standing::of(&settings).await?;
+    let scene = Scene::signed(Client::new(standing.base.clone()), &standing.secret);
+    let wire = Wire::open(standing.address, settings.transport, settings.connections).await?;
+    let idle = Idle::open(standing.address, settings.idle_sockets).await?;
+    let field = Rc::new(Field::new(settings, scene, standing.base.clone(), wire));
+    field.mint(field.settings.buyers);
+    Ok((standing, field, idle))
 }
 
 fn failed(field: &Field) -> u64 {

@@ -6,7 +6,6 @@ use super::field::{Answer, Field, TICK};
 use super::levels::Level;
 use super::order::{Faults, Joined, Order};
 use super::place::{Place, Stand};
-use super::queue::pace_level;
 use super::scenario::Findings;
 use super::settings::Scenario;
 use super::tally::Call;
@@ -397,7 +396,7 @@ impl Shop {
         let mut levels = vec![Level::none("no seat, ticket or charge twice", &self.faults.borrow())];
         let some = self.bought.get() > 0;
         levels.push(Level::new("somebody was served", "> 0", self.bought.get().to_string(), some));
-        let mut rate = None;
+        let (mut rate, mut let_in) = (None, None);
         if settings.scenario == Scenario::Purchase {
             rate = Some(self.rules.rate);
             let mut order = self.order.borrow_mut();
@@ -405,7 +404,8 @@ impl Shop {
             levels.push(Level::none("the line is kept", &order.sequence));
             levels.push(Level::none("the rate is never exceeded", &order.window));
             // Here people may come more slowly than they may be let in.
-            levels.push(pace_level("admission rate as told", order.pace(None), self.rules.rate, 0.0));
+            let pace = order.pace(None);
+            let_in = Some(("let in, as told".to_owned(), format!("{} at {:.2}/s", pace.admitted, pace.rate)));
         }
         let served = if is_fight { "have seats" } else { "have tickets" };
         let story = [
@@ -414,7 +414,7 @@ impl Shop {
             ("tickets", self.tickets.borrow().len().to_string()),
             ("seats", counted.to_string()),
         ];
-        let story = story.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let story = let_in.into_iter().chain(story.map(|(name, value)| (name.to_owned(), value))).collect();
         Ok(Findings { levels, story, ranks: Vec::new(), rate })
     }
 }

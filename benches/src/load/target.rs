@@ -63,8 +63,9 @@ impl Standing {
             return Err(LoadError::Target(format!("--dir: {} is not empty", dir.display())));
         }
         let connections = settings.connections + settings.idle_sockets + SPARE_CONNECTIONS;
-        let launch = Launch::new(&onsale_binary(onsale)?, &dir)?
+        let mut launch = Launch::new(&onsale_binary(onsale)?, &dir)?
             .with("ONSALE__SERVER__MAX_CONNECTIONS", connections.max(LEAST_CONNECTIONS).to_string());
+        launch.is_apart = true;
         let server = launch.start().await?;
         let (base, process) = (launch.base(), server.id());
         let own = Own { server, data: launch.data.clone(), kept: temporary };

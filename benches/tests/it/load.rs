@@ -4,7 +4,8 @@ use crate::load_fake::{Fake, Lie};
 use crate::onsale::binary;
 use clap::Parser;
 use onsale_benches::load::{Flags, Level, Progress, Report, run};
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 const SECRET: &str = "--secret=a secret of the load tests, of nobody else";
 
@@ -124,6 +125,27 @@ fn a_missed_level_is_the_exit_code_and_in_both_reports() {
     assert_eq!(events, 300);
     let page = std::fs::read_to_string(html).unwrap();
     assert!(page.contains("<svg") && page.contains("class=\"missed\"") && !page.contains("http://"), "{page}");
+}
+
+#[test]
+fn an_interrupted_run_still_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let (onsale, data) = (binary(), dir.path().join("run"));
+    let mut running = Command::new(env!("CARGO_BIN_EXE_onsale-load"))
+        .args(["queue", "--serve", "--onsale", onsale.to_str().unwrap(), "--dir", data.to_str().unwrap()])
+        .args(["--buyers=100", "--arrive=1", "--rate=1", "--seconds=600"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut progress = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(progress.any(|line| line.unwrap().contains(" 100 waiting")), "the crowd never stood in line");
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    drop(progress);
+    let ended = running.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(130), "{text}");
+    assert!(text.contains(", interrupted") && text.contains("met    journal verified"), "{text}");
 }
 
 #[test]
