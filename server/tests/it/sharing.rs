@@ -106,7 +106,7 @@ async fn without_redis_the_sale_goes_on_and_when_it_is_back_it_is_filled_again()
     shop.hold(&event, &buyer, &["A-2"]).await.expect(201);
     until("the copies", async || line(&redis, &room) == 1 && count(&redis, &event, "sold").as_deref() == Some("1"))
         .await;
-    assert_eq!(redis.bulks(&format!("HVALS onsale:holds:{event}")).len(), 1);
+    until("the hold", async || redis.bulks(&format!("HVALS onsale:holds:{event}")).len() == 1).await;
     assert_eq!((node.degraded().await, node.metric("onsale_redis_up").await), (json!([]), 1.0));
 
     redis.kill();
