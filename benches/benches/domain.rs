@@ -6,6 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use onsale_engine::fakes::{small_config, small_plan};
 use onsale_engine::id::{BuyerId, CategoryIndex, Epoch, EventId, Ordinal, ReservationId, SeatIndex};
 use onsale_engine::plan::Plan;
+use onsale_engine::sale::draw::DrawSeed;
 use onsale_engine::sale::{Command, Entry, Fact, Hold, PlaceStatus, Sale, SaleConfig, Selection};
 use onsale_engine::time::Timestamp;
 use std::hint::black_box;
@@ -198,6 +199,35 @@ fn line(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The opening of a sale with a draw: freezing the cohort and putting it in its order, each of them one turn.
+fn draw(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("draw");
+    for crowd in [1_000, 50_000, 1_000_000] {
+        let plan = small_plan(100, 50);
+        let mut base = sale(&plan, |config| {
+            config.admission.required = true;
+            config.admission.capacity = 10_000_000;
+            config.admission.draw = true;
+        });
+        run(&mut base, &Command::CommitDraw { seed: DrawSeed([7; 32]) }, START - Duration::from_secs(1));
+        for n in 0..crowd {
+            run(&mut base, &Command::Enter { buyer: buyer(n) }, START - Duration::from_millis(500));
+        }
+        group.bench_function(BenchmarkId::new("freeze and draw", crowd), |bencher| {
+            bencher.iter_batched_ref(
+                || base.clone(),
+                |sale| {
+                    assert_eq!(run(sale, &Command::Tick, START), 1, "frozen");
+                    assert_eq!(run(sale, &Command::Tick, START), 1, "drawn");
+                    assert!(sale.draw().and_then(|draw| draw.view().seed).is_some());
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
 /// Applies an already decided fact: what replay costs.
 fn replay(criterion: &mut Criterion) {
     let plan = small_plan(3840, 15);
@@ -233,5 +263,5 @@ fn config() -> Criterion {
         .measurement_time(Duration::from_secs(2))
 }
 
-criterion_group! { name = domain; config = config(); targets = holds, bare_array, best_seats, line, replay }
+criterion_group! { name = domain; config = config(); targets = holds, bare_array, best_seats, line, draw, replay }
 criterion_main!(domain);

@@ -2,7 +2,7 @@
 //! moment and is made again from the catalogue and the read views; nothing here is state of the domain.
 
 use crate::catalogue::{SeatMaps, Shelf};
-use crate::queue::Hubs;
+use crate::queue::{Hubs, Paces};
 use crate::reservations::{Acknowledged, Feeds, LiveSeats};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct Readers {
     pub feeds: Arc<Feeds>,
     /// Streams of waiting rooms.
     pub hubs: Arc<Hubs>,
+    /// How fast lines move.
+    pub paces: Paces,
     /// The last facts that buyers were told of.
     pub acknowledged: Acknowledged,
 }
@@ -32,6 +34,7 @@ impl Readers {
             live_seats: LiveSeats::default(),
             feeds: Arc::default(),
             hubs: Arc::default(),
+            paces: Paces::default(),
             acknowledged: Acknowledged::default(),
         }
     }

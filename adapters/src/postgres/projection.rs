@@ -58,6 +58,14 @@ struct Stored {
     currency: String,
 }
 
+/// Everything of an event, but what was published, in one statement.
+const FORGET: &str = "WITH gone AS (DELETE FROM reservations WHERE event_id = $1 RETURNING id),
+    their_seats AS (DELETE FROM reservation_seats WHERE reservation_id IN (SELECT id FROM gone)),
+    paid AS (DELETE FROM payments WHERE event_id = $1),
+    taken AS (DELETE FROM seats WHERE event_id = $1),
+    waiting AS (DELETE FROM outbox_events WHERE event_id = $1 AND NOT published)
+    DELETE FROM projection_checkpoints WHERE event_id = $1";
+
 /// What the tables hold before a batch, of all that it concerns.
 #[derive(Default)]
 struct Known {
@@ -356,6 +364,12 @@ impl Projection for PostgresProjection {
             None => return Err(JournalError::NotDone("another node has written these facts meanwhile".to_owned())),
         }
         self.checkpoints.extend(folded.reached.into_iter().map(|(event, (_, seq))| (event, seq)));
+        Ok(())
+    }
+
+    fn forget(&mut self, event: EventId) -> Result<(), JournalError> {
+        self.with_session(async |session| session.execute(FORGET, &[&event.0]).await)?;
+        self.checkpoints.set(event, Seq(0));
         Ok(())
     }
 }

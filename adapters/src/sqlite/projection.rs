@@ -42,6 +42,16 @@ const UPSERT_CHECKPOINT: &str = "INSERT INTO projection_checkpoints (event_id, s
 const TIDY: &str = "DELETE FROM outbox_events WHERE id IN
     (SELECT id FROM outbox_events WHERE published = 1 AND created_at < ?1 LIMIT ?2)";
 
+/// Everything of an event, but what was published.
+const FORGET: [&str; 6] = [
+    "DELETE FROM reservation_seats WHERE reservation_id IN (SELECT id FROM reservations WHERE event_id = ?1)",
+    "DELETE FROM reservations WHERE event_id = ?1",
+    "DELETE FROM payments WHERE event_id = ?1",
+    "DELETE FROM seats WHERE event_id = ?1",
+    "DELETE FROM outbox_events WHERE event_id = ?1 AND published = 0",
+    "DELETE FROM projection_checkpoints WHERE event_id = ?1",
+];
+
 /// How far each event is projected; shared by who writes and who reads.
 type Checkpoints = Arc<RwLock<HashMap<EventId, Seq>>>;
 
@@ -283,6 +293,21 @@ impl Projection for SqliteProjection {
             self.tidied_at = Some(newest);
         }
         self.checkpoints.write().extend(reached);
+        Ok(())
+    }
+
+    fn forget(&mut self, event: EventId) -> Result<(), JournalError> {
+        self.refresh()?;
+        let forgotten = self.transact(|tables| {
+            for sql in FORGET {
+                let done = tables.connection.execute(sql, [event.0.as_bytes()]);
+                done.map_err(|error| journal_error(&error, Stage::Work))?;
+            }
+            Ok(())
+        });
+        self.stale = forgotten.is_err();
+        forgotten?;
+        self.checkpoints.write().remove(&event);
         Ok(())
     }
 }

@@ -66,6 +66,10 @@ macro_rules! projection_suite {
                 super::facts_are_passed_over_or_missed_but_never_skipped(&$make).await;
             }
             #[tokio::test]
+            async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew() {
+                super::what_an_older_journal_does_not_know_is_forgotten_and_written_anew(&$make).await;
+            }
+            #[tokio::test]
             async fn lists_are_paged_newest_first() {
                 super::lists_are_paged_newest_first(&$make).await;
             }
@@ -158,6 +162,28 @@ async fn facts_are_passed_over_or_missed_but_never_skipped(tables: &dyn Tables) 
     assert_follows(&*records, &one).await;
     assert_eq!(records.checkpoint(event(2)), two.sale.seq());
     assert_eq!(records.checkpoint(event(3)), Seq(0));
+}
+
+async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew(tables: &dyn Tables) {
+    let Opened { mut projection, records } = tables.open();
+    let (one, two) = (Story::told(event(1), 3, 200), Story::told(event(2), 4, 0));
+    projection.project(&[committed(event(1), &one.entries), committed(event(2), &two.entries)]).unwrap();
+    projection.forget(event(1)).unwrap();
+    assert_eq!((records.checkpoint(event(1)), projection.checkpoint(event(1)).unwrap()), (Seq(0), Seq(0)));
+    for buyer in buyers() {
+        let page = Page { number: 0, size: 100 };
+        let of_one = |record: &ReservationRecord| record.event == event(1);
+        assert!(!records.reservations(buyer, page).await.unwrap().items.iter().any(of_one));
+    }
+    assert_follows(&*records, &two).await;
+    // The journal that is there now tells less, and may tell otherwise.
+    let other = Story::told(event(1), 5, 120);
+    projection.project(&[committed(event(1), &other.entries)]).unwrap();
+    assert_follows(&*records, &other).await;
+    assert_eq!(records.checkpoint(event(2)), two.sale.seq());
+    drop((projection, records));
+    let again = tables.open();
+    assert_follows(&*again.records, &other).await;
 }
 
 async fn lists_are_paged_newest_first(tables: &dyn Tables) {

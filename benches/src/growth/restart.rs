@@ -40,6 +40,10 @@ impl Projection for UpToDate {
     fn project(&mut self, _: &[Committed]) -> Result<(), JournalError> {
         Ok(())
     }
+
+    fn forget(&mut self, _: EventId) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 /// A sale and its journal, as they grow.

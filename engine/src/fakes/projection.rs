@@ -97,6 +97,16 @@ impl Projection for FakeProjection {
         }
         tables.project(facts)
     }
+
+    fn forget(&mut self, event: EventId) -> Result<(), JournalError> {
+        let mut tables = self.tables.lock();
+        tables.checkpoints.remove(&event);
+        tables.reservations.retain(|_, (of, _)| *of != event);
+        tables.payments.retain(|_, record| record.event != event);
+        tables.seats.retain(|(of, _), _| *of != event);
+        tables.notices.retain(|notice| notice.event != event);
+        Ok(())
+    }
 }
 
 fn paged<T>(mut items: Vec<T>, page: Page) -> Listed<T> {

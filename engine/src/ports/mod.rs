@@ -178,6 +178,14 @@ pub trait Projection: Send + 'static {
     /// # Errors
     /// [`JournalError`]; nothing of it is in the tables then.
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError>;
+
+    /// Takes everything of an event out of the tables, its checkpoint and the messages that are not published yet, in
+    /// one transaction: they know of facts that the journal, an older copy put back, does not have. All of it can be
+    /// written anew from the journal.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the tables are as they were then.
+    fn forget(&mut self, event: EventId) -> Result<(), JournalError>;
 }
 
 /// A charge that a durable fact has ordered.

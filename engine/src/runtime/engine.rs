@@ -11,7 +11,7 @@ use crate::runtime::effects::Effects;
 use crate::runtime::handle::{Refusal, SaleHandle, Service};
 use crate::runtime::health::{Health, JournalHealth};
 use crate::runtime::journal::{JournalFront, JournalThread};
-use crate::runtime::projector::{Projector, ProjectorFront};
+use crate::runtime::projector::{ProjectError, Projector, ProjectorFront};
 use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::timekeeper::Timekeeper;
@@ -172,8 +172,13 @@ impl Engine {
             match recover(&*reader, event) {
                 Ok((sale, from_snapshot)) => {
                     let epoch = journal.raise_epoch(event).map_err(|error| storage(&error))?;
-                    projector.catch_up(event).map_err(|error| storage(&error))?;
-                    recovered.push((core.route(event, sale.clone()), sale, epoch, from_snapshot));
+                    match projector.bring_to(event, sale.seq()) {
+                        Ok(()) => recovered.push((core.route(event, sale.clone()), sale, epoch, from_snapshot)),
+                        Err(ProjectError::Read(ReadError::Damaged { seq, reason, .. })) => {
+                            core.damaged(event, &format!("seq {}: {reason}", seq.0));
+                        }
+                        Err(error) => return Err(storage(&error)),
+                    }
                 }
                 Err(ReadError::Damaged { event, seq, reason }) => {
                     core.damaged(event, &format!("seq {}: {reason}", seq.0))

@@ -104,6 +104,20 @@ impl Projector {
         Self { storage, reader, checkpoints: HashMap::new(), written: Arc::clone(&front.written), may_rest }
     }
 
+    /// Before serving: brings an event's tables to where its journal ends. Tables that are further know of facts that
+    /// the journal does not have, because an older copy of it was put back: they are written anew.
+    pub(crate) fn bring_to(&mut self, event: EventId, end: Seq) -> Result<(), ProjectError> {
+        let known = self.storage.checkpoint(event)?;
+        if known > end {
+            tracing::error!(
+                %event, journal = end.0, tables = known.0,
+                "the journal is older than the tables: what they know beyond it is lost, and they are written anew"
+            );
+            self.storage.forget(event)?;
+        }
+        self.catch_up(event)
+    }
+
     /// Brings an event's tables up to date from the journal.
     pub(crate) fn catch_up(&mut self, event: EventId) -> Result<(), ProjectError> {
         let after = self.storage.checkpoint(event)?;

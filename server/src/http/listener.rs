@@ -89,6 +89,7 @@ impl Listener {
 
     fn take(&self, mut stream: TcpStream, peer: IpAddr) {
         let _ = stream.set_nodelay(true);
+        give_up_after(&stream, self.limits.idle);
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             let refusal = written(&Problem::overloaded(), self.front.now());
             self.connections.spawn(async move {
@@ -119,6 +120,19 @@ impl Listener {
         left
     }
 }
+
+/// What was sent and is not taken for so long ends the connection: an open stream to a machine that has died, or to a
+/// client that reads no more, must not stay for ever. The kernel watches it, so that it costs nothing.
+#[cfg(target_os = "linux")]
+fn give_up_after(stream: &TcpStream, patience: Duration) {
+    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
+        tracing::debug!(%error, "a connection to a dead machine ends when the kernel's own patience does");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_after(_: &TcpStream, _: Duration) {}
 
 /// Errors of `accept` that say something about one connection, not about the port.
 fn is_one_connections(error: &io::Error) -> bool {
@@ -212,7 +226,12 @@ impl Connection {
             }
             if leaving {
                 connection.as_mut().graceful_shutdown();
-                let _ = connection.as_mut().await;
+                // Whoever has not even finished the preface, or never answers, is not waited for; when the server drains,
+                // its own deadline cuts off.
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = tokio::time::sleep(self.idle), if !self.draining.is_cancelled() => {}
+                }
                 return;
             }
         }

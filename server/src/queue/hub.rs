@@ -4,7 +4,7 @@
 //! it writes to a listener.
 
 use crate::app::App;
-use crate::queue::place::{PlaceJson, Room};
+use crate::queue::place::{Left, PlaceJson, Room};
 use bytes::Bytes;
 use onsale_engine::id::{BuyerId, EventId};
 use onsale_engine::runtime::SaleHandle;
@@ -57,11 +57,12 @@ struct Listener {
     heard_at: Timestamp,
 }
 
-/// What a listener heard last. Whatever of it changes is told at once, but for the rank.
+/// What a listener heard last. Whatever of it changes is told at once, but for the rank and the seats that are left.
 #[derive(Clone, PartialEq)]
 struct Told {
     place: PlaceView,
     message: Option<Arc<str>>,
+    left: Left,
 }
 
 /// From the hub to one stream: the newest event only, so that a slow client hears of the present.
@@ -169,7 +170,7 @@ impl Hubs {
         let listener = Listener {
             line: Arc::clone(&line),
             buyer: place.buyer,
-            told: Told { place, message: room.message.as_deref().map(Arc::from) },
+            told: Told { place, message: room.message.as_deref().map(Arc::from), left: room.left.clone() },
             told_at: now,
             beaten_at: now,
             heard_at: Timestamp(i64::MIN),
@@ -248,7 +249,7 @@ fn look(listeners: &mut [Listener], around: &Around, ranks: &mut Ranks) -> bool 
     let (room, places) = {
         let sale = around.sale.view();
         let places: Vec<_> = listeners.iter().map(|listener| sale.place(listener.buyer, now)).collect();
-        (Room::of(around.sale.event(), &sale), places)
+        (Room::of(around.sale.event(), &sale, &around.app.readers.paces, now), places)
     };
     let message: Option<Arc<str>> = room.as_ref().and_then(|room| room.message.as_deref()).map(Arc::from);
     let mut gone = false;
@@ -262,7 +263,7 @@ fn look(listeners: &mut [Listener], around: &Around, ranks: &mut Ranks) -> bool 
             crate::queue::hear(&around.sale, &place);
             listener.heard_at = now;
         }
-        let told = Told { place, message: message.clone() };
+        let told = Told { place, message: message.clone(), left: room.left.clone() };
         ranks.interval = room.poll_after_seconds(place.total_in_queue);
         if is_due(listener, &told, room, now) && (!is_rank_only(&listener.told, &told) || ranks.take()) {
             let json = PlaceJson::new(&place, room, &around.app.seals, now);
@@ -286,17 +287,21 @@ fn is_due(listener: &Listener, now_is: &Told, room: &Room, now: Timestamp) -> bo
         return true;
     }
     match (was.place.status, now_is.place.status) {
-        (PlaceStatus::Waiting { rank: before }, PlaceStatus::Waiting { rank }) => {
-            before != rank && interval_is_over(listener, now_is, room, now)
+        (PlaceStatus::Waiting { rank: before }, PlaceStatus::Waiting { rank }) if before != rank => {
+            interval_is_over(listener, now_is, room, now)
         }
-        (PlaceStatus::PreQueue { rank: before }, PlaceStatus::PreQueue { rank }) => {
-            before != rank && interval_is_over(listener, now_is, room, now)
+        (PlaceStatus::PreQueue { rank: before }, PlaceStatus::PreQueue { rank }) if before != rank => {
+            interval_is_over(listener, now_is, room, now)
+        }
+        (PlaceStatus::Waiting { .. }, PlaceStatus::Waiting { .. }) => {
+            // In place of the next beat, so that it costs nothing more.
+            now_is.left != was.left && now.since(listener.told_at.max(listener.beaten_at)) >= BEAT
         }
         (before, after) => before != after,
     }
 }
 
-/// Whether nothing but the rank differs.
+/// Whether nothing but the rank, or the seats that are left, differs.
 fn is_rank_only(was: &Told, now_is: &Told) -> bool {
     let both = (was.place.status, now_is.place.status);
     let same = matches!(
@@ -331,7 +336,7 @@ mod tests {
     fn told(status: PlaceStatus, total_in_queue: u64, message: Option<&str>) -> Told {
         let buyer = BuyerId(Uuid::nil());
         let place = PlaceView { buyer, ordinal: Some(Ordinal(7)), status, total_in_queue };
-        Told { place, message: message.map(Arc::from) }
+        Told { place, message: message.map(Arc::from), left: Left::default() }
     }
 
     /// Whether a listener who was told `before` so many seconds ago hears of `after`.
@@ -344,6 +349,10 @@ mod tests {
             message: None,
             rules: crate::queue::place::tests::rules(),
             incarnation: 0,
+            active_limit: None,
+            pace: None,
+            left: Left::default(),
+            plan: None,
         };
         let told_at = NOW - Duration::from_secs(seconds);
         let line = Arc::new(Line::default());
@@ -371,6 +380,9 @@ mod tests {
         check(0, &active(1, 2000), &active(2, 2000), true);
         check(60, &active(1, 2000), &active(1, 2000), false);
         check(0, &active(1, 2000), &told(PlaceStatus::Expired, 90, None), true);
+        let fewer = Told { left: Left::from_iter([7, 3]), ..waiting(9) };
+        check(14, &waiting(9), &fewer, false);
+        check(15, &waiting(9), &fewer, true);
     }
 
     #[test]

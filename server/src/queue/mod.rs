@@ -3,10 +3,12 @@
 
 mod draw;
 mod hub;
+mod pace;
 mod place;
 
 pub use draw::{DrawJson, ProofJson, StepJson};
 pub use hub::Hubs;
+pub use pace::Paces;
 pub use place::{PlaceJson, Room};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response, stream};
@@ -42,13 +44,13 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     };
     let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event)?);
     if let Some(place) = restored(&ctx, &sale, &request, buyer).await? {
-        let room = Room::of(event, &sale.view()).ok_or_else(Problem::not_found)?;
+        let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
         return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
     }
     let answer = sale.ask(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     hear(&sale, &place);
-    let room = Room::of(event, &sale.view()).ok_or_else(Problem::not_found)?;
+    let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
     response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
 }
 
@@ -135,8 +137,12 @@ fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandle>, Pr
 fn look_up(ctx: &Context, sale: &SaleHandle, buyer: BuyerId) -> Result<(PlaceView, Room), Problem> {
     let view = sale.view();
     let place = view.place(buyer, ctx.now()).ok_or_else(not_in_queue)?;
-    let room = Room::of(sale.event(), &view).ok_or_else(Problem::not_found)?;
+    let room = Room::of(sale.event(), &view, &ctx.app.readers.paces, ctx.now()).ok_or_else(Problem::not_found)?;
     Ok((place, room))
+}
+
+fn room_of(ctx: &Context, sale: &SaleHandle) -> Option<Room> {
+    Room::of(sale.event(), &sale.view(), &ctx.app.readers.paces, ctx.now())
 }
 
 /// A poll says that somebody in the line is still there.

@@ -2,14 +2,24 @@
 //! look anything up but what it is given.
 
 use crate::auth::Seals;
+use crate::queue::pace::Paces;
 use crate::time::rfc3339;
 use onsale_engine::id::{EventId, Slot};
-use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale};
+use onsale_engine::plan::Plan;
+use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SteeringView};
 use onsale_engine::time::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Where there is no limit, pauses make a line this many times slower at the most, as far as people are told.
+const SLOWEST_SHARE: u64 = 10;
+
+/// Free seats in each category.
+pub type Left = SmallVec<[u32; 8]>;
 
 /// What everyone in one waiting room has in common.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Room {
     /// The event.
     pub event: EventId,
@@ -23,6 +33,14 @@ pub struct Room {
     pub message: Option<Box<str>>,
     /// The room's rules.
     pub rules: AdmissionConfig,
+    /// Buyers shopping at the same time at the most, as it is steered.
+    pub active_limit: Option<u64>,
+    /// Admissions in a thousand seconds, as they were measured of late.
+    pub pace: Option<u64>,
+    /// Free seats in each category, in the plan's order.
+    pub left: Left,
+    /// The hall, which names the categories.
+    pub plan: Option<Arc<Plan>>,
     /// What tells this line from one of another journal: tickets name it.
     pub incarnation: u64,
 }
@@ -30,8 +48,10 @@ pub struct Room {
 impl Room {
     /// The waiting room of a sale that has its rules.
     #[must_use]
-    pub fn of(event: EventId, sale: &Sale) -> Option<Self> {
-        let (config, steering) = (sale.config()?, sale.steering()?.steering);
+    pub fn of(event: EventId, sale: &Sale, paces: &Paces, now: Timestamp) -> Option<Self> {
+        let (config, SteeringView { steering, waiting, admitted_total, .. }) = (sale.config()?, sale.steering()?);
+        let pace = paces.of(event);
+        pace.note(now, admitted_total, waiting > 0 && now >= config.sale_starts_at);
         let counts = sale.counts();
         let sold_out = (counts.available == 0).then(|| {
             let rest = if counts.held > 0 { "some are being paid for and may come back" } else { "all are sold" };
@@ -44,6 +64,10 @@ impl Room {
             held_up: steering.paused || steering.closed || sold_out.is_some(),
             message: steering.message.or(sold_out),
             rules: config.admission.clone(),
+            active_limit: steering.active_limit,
+            pace: pace.per_thousand_seconds(),
+            left: sale.category_counts().iter().map(|counts| counts.available).collect(),
+            plan: sale.plan().cloned(),
             incarnation: sale.incarnation(),
         })
     }
@@ -52,6 +76,16 @@ impl Room {
     #[must_use]
     pub fn poll_after_seconds(&self, total_in_queue: u64) -> u64 {
         self.rules.poll_after(total_in_queue).as_secs()
+    }
+}
+
+/// Free seats in each category, under its name.
+#[derive(Debug)]
+struct Available<'a>(&'a Plan, &'a Left);
+
+impl Serialize for Available<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.categories().iter().map(|category| &category.name).zip(self.1))
     }
 }
 
@@ -68,6 +102,8 @@ pub struct PlaceJson<'a> {
     token_expires_at: Option<String>,
     ticket: Option<String>,
     poll_after_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<Available<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }
@@ -98,16 +134,31 @@ impl<'a> PlaceJson<'a> {
             token_expires_at: until.map(|(_, ends)| rfc3339(ends)),
             ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
             poll_after_seconds: room.poll_after_seconds(total),
+            available: room.plan.as_deref().filter(|_| in_line).map(|plan| Available(plan, &room.left)),
             message: room.message.as_deref().filter(|_| in_line),
         }
     }
 }
 
-/// Until somebody of that rank is let in at the steered rate; none while nobody is let in.
+/// Until somebody of that rank is let in; none while nobody is let in, for nobody knows how long that lasts.
 fn estimate(room: &Room, rank: u64, now: Timestamp) -> Option<u64> {
     let until_opening = room.opens_at.since(now).as_micros().div_ceil(1_000_000);
-    let in_line = rank.div_ceil(u64::from(room.rate_per_second.max(1)));
+    let in_line = rank.saturating_mul(1000).div_ceil(expected_pace(room));
     (!room.held_up).then(|| u64::try_from(until_opening).unwrap_or(u64::MAX).saturating_add(in_line))
+}
+
+/// Admissions to be expected in a thousand seconds: as they were measured, but never more than is steered. Until
+/// something is measured the steered rate counts. Below, it is what the limit lets in if everyone inside takes all of
+/// their time: a slot returns by then.
+fn expected_pace(room: &Room) -> u64 {
+    let steered = u64::from(room.rate_per_second.max(1)) * 1000;
+    let token = room.rules.token.as_secs().max(1);
+    let slowest = match room.active_limit {
+        Some(limit) => (limit.saturating_mul(1000) / token).max(1),
+        None => steered / SLOWEST_SHARE,
+    };
+    let slowest = slowest.min(steered);
+    room.pace.map_or(steered, |measured| measured.clamp(slowest, steered))
 }
 
 #[cfg(test)]
@@ -142,6 +193,10 @@ pub(in crate::queue) mod tests {
             held_up: false,
             message: None,
             rules: rules(),
+            active_limit: None,
+            pace: None,
+            left: Left::default(),
+            plan: None,
             incarnation: 0,
         }
     }
@@ -179,6 +234,24 @@ pub(in crate::queue) mod tests {
         let told = shown(PlaceStatus::Waiting { rank: 1 }, &paused, NOW);
         assert_eq!((&told["estimatedWaitSeconds"], &told["message"]), (&Value::Null, &json!("Back at ten")));
         assert!(shown(PlaceStatus::Waiting { rank: 1 }, &room(), NOW).get("message").is_none());
+    }
+
+    #[test]
+    fn the_estimate_is_what_was_measured_and_never_better_than_what_is_steered() {
+        let open = Room { opens_at: NOW, ..room() };
+        let check = |room: &Room, expected: u64| {
+            let told = shown(PlaceStatus::Waiting { rank: 600 }, room, NOW);
+            assert_eq!(told["estimatedWaitSeconds"], expected, "{:?} {:?}", room.pace, room.active_limit);
+        };
+        check(&open, 60);
+        check(&Room { pace: Some(5_000), ..open.clone() }, 120);
+        check(&Room { pace: Some(90_000), ..open.clone() }, 60);
+        // After a long pause nothing was measured but the pause: it will not be as slow as that.
+        check(&Room { pace: Some(0), ..open.clone() }, 600);
+        // Thirty at a time for ten minutes each: one in twenty seconds, if everyone takes all of their time.
+        let limited = Room { active_limit: Some(30), ..open };
+        check(&Room { pace: Some(0), ..limited.clone() }, 12_000);
+        check(&Room { pace: Some(2_000), ..limited }, 300);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod harness;
 mod lifecycle;
 mod limits;
 mod log_volume;
+mod lost_line;
 mod operating;
 mod operators;
 mod payments;

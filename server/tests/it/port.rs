@@ -93,6 +93,41 @@ async fn an_unused_connection_is_closed_after_its_time_and_not_before() {
 }
 
 #[tokio::test]
+async fn an_http2_connection_that_says_nothing_or_half_of_it_is_closed() {
+    let port = open(Limits { connections: 100, idle: Duration::from_millis(400) });
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // Nothing but the beginning, half of the preface, and half of a frame; pings are answered by none of them.
+    for sent in [[&preface[..], &settings].concat(), preface[..9].to_vec(), [&preface[..], &settings[..4]].concat()] {
+        let mut stream = TcpStream::connect(port.address).await.unwrap();
+        stream.write_all(&sent).await.unwrap();
+        let began = Instant::now();
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{} bytes keep a connection open", sent.len());
+        assert!(began.elapsed() >= Duration::from_millis(390), "closed after {:?}", began.elapsed());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_takes_nothing_of_what_is_sent_is_given_up() {
+    let port = open(Limits { connections: 100, idle: Duration::from_millis(400) });
+    let mut stream = TcpStream::connect(port.address).await.unwrap();
+    let many = LIVE.repeat(1000);
+    // Until both sides' buffers are full and the server cannot answer any more.
+    while tokio::time::timeout(Duration::from_millis(200), stream.write_all(&many)).await.is_ok_and(|sent| sent.is_ok())
+    {
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    while port.listener.open() > 0 {
+        assert!(Instant::now() < until, "a connection whose client takes nothing stays open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(stream);
+}
+
+#[tokio::test]
 async fn beyond_the_limit_a_connection_is_refused_in_words() {
     let port = open(Limits { connections: 1, ..usual() });
     let mut first = TcpStream::connect(port.address).await.unwrap();

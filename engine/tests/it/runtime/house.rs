@@ -117,6 +117,13 @@ impl House {
         self.start_on(journal, FakeProjection::default())
     }
 
+    /// Stops, and starts with an older copy of the journal beside the tables as they are.
+    pub fn put_back(self, copy: FakeJournal) -> Self {
+        self.stop();
+        let projection = self.projection.clone();
+        self.start_on(copy, projection)
+    }
+
     /// Stops in order and starts again.
     pub fn restart(self) -> Self {
         self.stop();

@@ -179,3 +179,24 @@ fn a_place_outlives_a_restart() {
     house.ask(Command::Enter { buyer: buyer(4) }).unwrap();
     assert_eq!(house.place(4).unwrap().status, PlaceStatus::PreQueue { rank: Some(4) });
 }
+
+#[test]
+fn an_older_journal_is_served_and_the_tables_forget_what_it_does_not_know() {
+    let house = House::open();
+    let other = house.another(2, |_| ());
+    let known = house.hold(1, &[3]);
+    let elsewhere = house.run(other.ask(house.hold_of(7, &[9]), house.soon())).map(reservation).unwrap();
+    let copy = house.journal.crashed();
+    let lost = house.hold(2, &[4]);
+    let last = house.sale.view().seq();
+    until("it is written", || Records::checkpoint(&house.projection, event(1)) == last);
+    let house = house.put_back(copy);
+    assert!(house.engine.health().damaged.is_empty());
+    let found = |id| house.run(house.projection.reservation(id)).unwrap().map(|record| record.reservation);
+    assert_eq!((found(known.id), found(lost.id)), (Some(known), None));
+    assert_eq!(found(elsewhere.id), Some(elsewhere), "another event's tables stay");
+    let again = house.hold(3, &[4]);
+    let last = house.sale.view().seq();
+    until("it is written", || Records::checkpoint(&house.projection, event(1)) == last);
+    assert_eq!(found(again.id), Some(again));
+}
