@@ -3,6 +3,7 @@
 
 use crate::config::{Config, ConfigError, StorageKind};
 use crate::open_files;
+use crate::wiring::open_redis;
 use onsale_adapters::postgres::look;
 use onsale_adapters::sqlite;
 use std::io::{self, Write};
@@ -62,6 +63,7 @@ fn findings(config: &Config) -> Vec<Finding> {
         StorageKind::Embedded => findings.extend(storage(config)),
         StorageKind::Postgres => findings.extend(database(config)),
     }
+    findings.extend(redis(config));
     if config.auth.jwt_secret.is_none() {
         let told = "auth.jwt_secret is left out: one is kept in the data directory, for one machine alone";
         findings.push(Finding::Note(told.to_owned()));
@@ -115,6 +117,20 @@ fn database(config: &Config) -> Vec<Finding> {
         Err(error) => Finding::Bad(format!("{key}: {}: {error}", url.name())),
     });
     asked.collect()
+}
+
+/// Redis, where nodes share one. Sales go on without it, so nobody there is no problem, but worth a word.
+fn redis(config: &Config) -> Option<Finding> {
+    let config = config.redis.as_ref()?;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Some(Finding::Bad(format!("redis.url: {error}"))),
+    };
+    Some(match runtime.block_on(open_redis(Some(config))) {
+        Err(mistake) => Finding::Bad(format!("redis.url: {mistake}")),
+        Ok(Some(redis)) if redis.health().up => Finding::Good("redis.url: Redis answers".to_owned()),
+        Ok(_) => Finding::Note("redis.url: Redis does not answer; a server would begin without it".to_owned()),
+    })
 }
 
 /// Whether files can be made in a directory, or where it would be made.

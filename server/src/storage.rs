@@ -2,6 +2,7 @@
 //! for at the start; must never be asked while the server serves.
 
 use crate::config::{Config, StorageKind};
+use crate::metrics::reporter::open_databases;
 use crate::wiring::StartError;
 use onsale_adapters::postgres::{
     NodeLease, OpenError as DatabaseError, Postgres, PostgresAccounts, PostgresCatalogue, PostgresJournal,
@@ -29,6 +30,9 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is tried meanwhile.
 const DATABASE_ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// Connections of journal, projection and lease, beside the pool's.
+const OWN_CONNECTIONS: u64 = 5;
+
 /// The storage's ports.
 pub struct Stores {
     /// The journal's writing side.
@@ -47,6 +51,8 @@ pub struct Stores {
     pub catalogue: Arc<dyn Catalogue>,
     /// That this process is the one that owns the events, where several may have the storage open.
     pub node: Option<NodeLease>,
+    /// How many connections to the databases are open now.
+    pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Stores {
@@ -79,6 +85,10 @@ fn embedded(path: &Path) -> Result<Stores, OpenError> {
         accounts: Arc::new(SqliteAccounts::new(Arc::clone(&library))),
         catalogue: Arc::new(SqliteCatalogue::new(library, plans)),
         node: None,
+        connections: {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            Box::new(move || open_databases(&path))
+        },
     })
 }
 
@@ -109,6 +119,7 @@ fn postgres(settings: Settings, draining: &CancellationToken) -> Result<Stores, 
         accounts: Arc::new(PostgresAccounts::new(&database)),
         catalogue: Arc::new(PostgresCatalogue::new(&database, plans)),
         node: Some(node),
+        connections: Box::new(move || u64::from(database.pooled_connections().0) + OWN_CONNECTIONS),
     })
 }
 

@@ -13,7 +13,6 @@ use crate::http::Problem;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
-use crate::metrics::reporter::open_databases;
 use crate::readers::Readers;
 use crate::secret;
 use crate::sharing::Sharing;
@@ -123,10 +122,7 @@ pub async fn open(
         sharing: redis.clone().map(Sharing::new),
         checks: Checks::default(),
         http,
-        database_connections: {
-            let path = std::path::absolute(&config.storage.path)?;
-            Box::new(move || open_databases(&path))
-        },
+        database_connections: stores.connections,
         draining,
         charge_timeout: config.payment.timeout,
     });
@@ -139,7 +135,7 @@ pub async fn open(
 }
 
 /// Begins to connect, and waits a moment: a node would rather begin with what the others know.
-async fn open_redis(config: Option<&RedisConfig>) -> Result<Option<Redis>, UrlMistake> {
+pub(crate) async fn open_redis(config: Option<&RedisConfig>) -> Result<Option<Redis>, UrlMistake> {
     let Some(config) = config else { return Ok(None) };
     let redis = Redis::open(RedisSettings {
         url: config.url.expose_secret().to_owned(),
@@ -170,6 +166,7 @@ struct OpenStores {
     accounts: Arc<dyn Accounts>,
     catalogue: Arc<dyn Catalogue>,
     node: Option<NodeLease>,
+    connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 fn start_engine(
@@ -184,7 +181,7 @@ fn start_engine(
         PaymentProviderName::Simulated => Arc::new(Simulated::new()),
     };
     let payments = guarded(provider, Arc::clone(&clock));
-    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node } = stores;
+    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node, connections } = stores;
     let ports = Ports { journal, reader, projection, payments: Arc::clone(&payments), clock };
     let seals = Seals::new(&secret);
     let settings = Settings {
@@ -200,7 +197,7 @@ fn start_engine(
         let engine = engine.clone();
         node.on_lost(move |event| engine.lose(event));
     }
-    let left = OpenStores { records, plans, accounts, catalogue, node };
+    let left = OpenStores { records, plans, accounts, catalogue, node, connections };
     Ok(Started { engine, stores: left, payments, secret })
 }
 
