@@ -1,7 +1,7 @@
 //! Idempotency keys of the calls that no sale answers: repeats get the first answer, also while the first is still
 //! being made. The storage keeps the answer in the transaction of what was created; this keeps only who is at it.
 //!
-//! ```ignore
+//! ```text
 //! let key = ctx.request_key(&request, &json.bytes)?;
 //! idempotent(ctx, key, move |ctx| async move {
 //!     let answer = Created::new(location, &venue_json)?;

@@ -4,7 +4,7 @@
 //! # How to write a route
 //! A family of routes is one file with a `routes()` and its handlers:
 //!
-//! ```ignore
+//! ```text
 //! pub fn routes() -> Vec<Route> {
 //!     vec![
 //!         Route::get("/api/v1/venues/{id}", venue).public(),
