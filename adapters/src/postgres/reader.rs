@@ -32,6 +32,10 @@ const EVENTS: &str = "WITH RECURSIVE found (id) AS (
 const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
     WHERE event_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = $1 AND seq = $2";
+/// Covered by the index `journal_by_operators`; the kinds are those of facts that administrators order.
+const BY_OPERATORS: &str = "SELECT seq FROM journal
+    WHERE event_id = $1 AND kind IN (1, 21, 22, 23) ORDER BY seq DESC LIMIT $2 OFFSET $3";
+const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal WHERE event_id = $1 AND kind IN (1, 21, 22, 23)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = $1 ORDER BY seq DESC";
 const KEEP: &str = "WITH forgotten AS (
         DELETE FROM snapshots WHERE event_id = $1 AND seq NOT IN
@@ -163,6 +167,26 @@ impl JournalReader for PostgresReader {
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
         self.walk(event, Seq(0), &mut |_| ())
+    }
+
+    fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
+        let (skip, limit) = (skip.cast_signed(), limit.cast_signed());
+        let (rows, total) = self.with_session(async |session| {
+            let rows = session.query(BY_OPERATORS, &[&event.0, &limit, &skip]).await?;
+            let total = session.query(COUNT_BY_OPERATORS, &[&event.0]).await?;
+            Ok((rows, total))
+        })?;
+        let entry = |row: &Row| {
+            let seq = row.get::<_, i64>(0);
+            let before = Seq(seq.cast_unsigned().saturating_sub(1));
+            let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
+            let last = before.0.cast_signed();
+            let rows = self.with_session(async |session| session.query(ROWS, &[&event.0, &last, &1_i64]).await)?;
+            let row = rows.first().ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?;
+            walk.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &[])
+        };
+        let total = total.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned());
+        Ok((rows.iter().map(entry).collect::<Result<_, _>>()?, total))
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {

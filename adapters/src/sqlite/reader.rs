@@ -29,6 +29,10 @@ const EVENTS: &str = "WITH RECURSIVE found (id) AS (
 const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
     WHERE event_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2";
+/// Covered by the index `journal_by_operators`; the kinds are those of facts that administrators order.
+const BY_OPERATORS: &str = "SELECT seq FROM journal WHERE event_id = ?1 AND kind IN (1, 21, 22, 23)
+    ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
+const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal WHERE event_id = ?1 AND kind IN (1, 21, 22, 23)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
 const KEEP: &str =
     "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -132,6 +136,20 @@ impl SqliteReader {
         walk.finish(&anchors)
     }
 
+    /// One row, its chain checked against the row before it.
+    fn one(&self, event: EventId, seq: Seq) -> Result<Entry, ReadError> {
+        let before = Seq(seq.0.saturating_sub(1));
+        let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
+        self.with_journal(|connection| {
+            let mut statement = connection.prepare_cached(ROWS).map_err(|error| unavailable(&error))?;
+            let mut rows = statement
+                .query((event.0.as_bytes(), before.0.cast_signed(), 1))
+                .map_err(|error| unavailable(&error))?;
+            let row = rows.next().map_err(|error| failed(&walk, &error))?;
+            self.row(&mut walk, row.ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?, &[])
+        })
+    }
+
     /// Takes the next rows; false when there are no more. What is done with them begins when the read is over: a
     /// projection takes its time, and as long as a read is open the log only grows.
     fn chunk(&self, walk: &mut Walk, anchors: &[Kept], each: &mut dyn FnMut(Entry)) -> Result<bool, ReadError> {
@@ -213,6 +231,23 @@ impl JournalReader for SqliteReader {
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
         self.walk(event, Seq(0), &mut |_| ())
+    }
+
+    fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
+        let (seqs, total) = self.with_journal(|connection| {
+            let read = || -> rusqlite::Result<(Vec<Seq>, u64)> {
+                let id = event.0.as_bytes();
+                let mut statement = connection.prepare_cached(BY_OPERATORS)?;
+                let seqs = statement.query_map((id, limit.cast_signed(), skip.cast_signed()), |row| {
+                    Ok(Seq(row.get::<_, i64>(0)?.cast_unsigned()))
+                })?;
+                let seqs = seqs.collect::<rusqlite::Result<_>>()?;
+                let mut statement = connection.prepare_cached(COUNT_BY_OPERATORS)?;
+                Ok((seqs, statement.query_row([id], |row| row.get::<_, i64>(0))?.cast_unsigned()))
+            };
+            read().map_err(|error| unavailable(&error))
+        })?;
+        Ok((seqs.into_iter().map(|seq| self.one(event, seq)).collect::<Result<_, _>>()?, total))
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {

@@ -242,6 +242,14 @@ impl JournalReader for FakeJournal {
         Ok(rows)
     }
 
+    fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
+        let inner = self.readable()?;
+        let entries = inner.events.get(&event).map(|stored| stored.entries.as_slice()).unwrap_or_default();
+        let deeds: Vec<&Entry> = entries.iter().rev().filter(|entry| entry.fact.by_operator().is_some()).collect();
+        let page = deeds.iter().skip(skip as usize).take(limit as usize);
+        Ok((page.copied().cloned().collect(), deeds.len() as u64))
+    }
+
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
         let mut inner = self.readable()?;
         let snapshots = &mut inner.events.entry(event).or_default().snapshots;

@@ -140,6 +140,13 @@ pub trait JournalReader: Send + Sync + 'static {
     /// See [`ReadError`].
     fn verify(&self, event: EventId) -> Result<u64, ReadError>;
 
+    /// What administrators have done to an event ([`crate::sale::Fact::by_operator`]), newest first, each row's chain
+    /// checked; and how much there is of it.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError>;
+
     /// Keeps a snapshot, built from committed facts.
     ///
     /// # Errors

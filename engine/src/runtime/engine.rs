@@ -15,8 +15,8 @@ use crate::runtime::projector::{ProjectError, Projector, ProjectorFront};
 use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::timekeeper::Timekeeper;
-use crate::sale::Sale;
 use crate::sale::draw::DrawSeed;
+use crate::sale::{Entry, Sale};
 use crate::time::Timestamp;
 use dashmap::DashMap;
 use hashbrown::HashMap;
@@ -249,6 +249,14 @@ impl Engine {
     pub fn sale_by_tag(&self, tag: EventTag) -> Option<Arc<SaleHandle>> {
         let event = *self.core.tags.get(&tag)?;
         self.sale(event)
+    }
+
+    /// What administrators have done to an event, newest first, and how much there is of it. Blocks.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn audit(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
+        self.core.reader.by_operators(event, skip, limit)
     }
 
     /// Every route.

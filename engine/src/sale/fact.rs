@@ -292,6 +292,21 @@ pub enum RefundReason {
     TooLate,
 }
 
+impl Fact {
+    /// The administrator whose deed this is, if it is one's.
+    #[must_use]
+    pub fn by_operator(&self) -> Option<BuyerId> {
+        if let Self::Configured { by, .. }
+        | Self::Steered { by, .. }
+        | Self::SaleCancelled { by }
+        | Self::SaleRetired { by } = self
+        {
+            return Some(*by);
+        }
+        None
+    }
+}
+
 impl PartialEq for Fact {
     fn eq(&self, other: &Self) -> bool {
         // Plans are compared by their hash, all else by what it prints: only tests compare facts.

@@ -1,6 +1,8 @@
 //! What operators see and steer: the waiting rooms' figures, admission, and cancelling a sale. Every change is a fact
 //! with who did it, in force at once. Must never be reached without the role of an administrator.
 
+mod audit;
+
 use crate::catalogue::{AdmissionJson, cancel_event};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::sales;
@@ -18,6 +20,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/queue/admin/stats", stats).admin(),
         Route::patch("/api/v1/admin/events/{id}/admission", steer).admin(),
+        Route::get("/api/v1/admin/audit", audit::list).admin(),
         Route::post("/api/v1/admin/events/{id}/cancel", cancel).admin(),
     ]
 }

@@ -91,3 +91,35 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
     shop.post(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_administrators_did_is_told_newest_first_with_who_and_why() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "admission": { "required": true } })).await;
+    let path = format!("/admin/events/{event}/admission");
+    let steer = async |shop: &crate::shop::Shop, query: &str, body: serde_json::Value| {
+        shop.patch(&format!("{path}{query}")).by(&shop.admin).json(&body).send().await.expect(200);
+    };
+    steer(&shop, "", json!({ "paused": true, "reason": "the door is jammed" })).await;
+    steer(&shop, "?dryRun=true", json!({ "ratePerSecond": 5 })).await;
+    steer(&shop, "", json!({ "paused": false })).await;
+    shop.post(&format!("/admin/events/{event}/cancel")).by(&shop.admin).send().await.expect(200);
+    server.crash().await;
+    let shop = server.shop();
+    let audit = format!("/admin/audit?eventId={event}");
+    let told = shop.get(&audit).by(&shop.admin).send().await.expect(200);
+    assert_eq!((&told["totalElements"], &told["page"]), (&json!(4), &json!(0)), "{told}");
+    let deeds: Vec<_> = told["items"].as_array().unwrap().iter().map(|deed| deed["action"].as_str().unwrap()).collect();
+    assert_eq!(deeds, ["SALE_CANCELLED", "ADMISSION_STEERED", "ADMISSION_STEERED", "RULES_SET"]);
+    let paused = &told["items"][2];
+    assert_eq!((&paused["reason"], &paused["after"]["paused"]), (&json!("the door is jammed"), &json!(true)));
+    assert!(paused["by"].is_string() && paused["at"].is_string());
+    let second = shop.get(&format!("{audit}&page=1&size=3")).by(&shop.admin).send().await.expect(200);
+    assert_eq!(second["items"].as_array().unwrap().len(), 1);
+    shop.get(&audit).by(&shop.buyer()).send().await.refused(403, "FORBIDDEN");
+    assert_eq!(shop.get("/admin/audit").by(&shop.admin).send().await.mistakes(), ["eventId"]);
+    let nowhere = format!("/admin/audit?eventId={}", uuid::Uuid::new_v4());
+    shop.get(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
+    server.stop().await;
+}
