@@ -249,8 +249,8 @@ fn every_event() -> EventQuery {
     }
 }
 
-/// A million reservations of 100,000 buyers in 200 events, as many messages (one in a thousand unpublished), 300,000
-/// seats, 100,000 payments and 20,000 events.
+/// A million reservations of 100,000 buyers in 200 events, 200,000 messages (one in 200 unpublished), 300,000 seats,
+/// 100,000 payments and 20,000 events.
 const MILLION: &str = "
     INSERT INTO reservations SELECT gen_random_uuid(), md5((n % 200)::text)::uuid, md5((n % 100000)::text)::uuid,
         (ARRAY['PENDING','CONFIRMED','CANCELLED','EXPIRED'])[1 + n % 4], 1, 'KRW', now(),
@@ -261,8 +261,8 @@ const MILLION: &str = "
         md5((n % 10000)::text)::uuid, 'SUCCESS', 'CAPTURED', 1, 1, 'KRW', NULL, now() - n * interval '1 second', now(),
         NULL, NULL, NULL FROM generate_series(1, 100000) AS n;
     INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at, published)
-        SELECT md5((n % 200)::text)::uuid, n, 't', 'k', '{}', now() - n * interval '1 second', n % 1000 <> 0
-        FROM generate_series(1, 1000000) AS n;
+        SELECT md5((n % 200)::text)::uuid, n, 't', 'k', '{}', now() - n * interval '1 second', n % 200 <> 0
+        FROM generate_series(1, 200000) AS n;
     INSERT INTO venues VALUES ('00000000-0000-0000-0000-000000000001', 'v', 'a', 'c', 'UTC', now(), NULL);
     INSERT INTO plans VALUES ('\\x00', 1, '\\x00');
     INSERT INTO halls VALUES ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000001', 'h',
