@@ -71,7 +71,7 @@ pub async fn run(settings: &Settings, out: &mut (impl Write + Send)) -> Result<(
     let sync = machine::sync_latency(&settings.dir, 200)?;
     let cluster = tokio::task::spawn_blocking(|| Arc::new(PrivatePostgres::start(Durability::Synced, &[]))).await?;
     let (processor, cores) = machine::processor();
-    writeln!(out, "{processor}, {cores} cores; one sync of the disk takes {sync:?}")?;
+    writeln!(out, "{processor}, {cores} cores; one sync of the disk takes {:?} (p50), {:?} (p99)", sync.p50, sync.p99)?;
     let (mut written, mut held) = (Vec::new(), Vec::new());
     for round in 1..=settings.rounds {
         let url = cluster.database(&format!("journal_{round}"));
