@@ -1,8 +1,8 @@
-//! The engine: starts and stops everything, keeps the routes, and rebuilds actors behind them.
+//! The engine: starts and stops everything, and keeps the routes.
 
 use crate::id::{Epoch, EventId, EventTag};
-use crate::limits::{FACTS_PER_SNAPSHOT, REBUILD_WINDOW, REBUILDS_BEFORE_QUARANTINE};
-use crate::ports::{Clock, Journal, JournalError, JournalReader, PaymentProvider, Projection, ReadError};
+use crate::limits::FACTS_PER_SNAPSHOT;
+use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::claims::Claims;
@@ -108,10 +108,10 @@ pub(crate) struct Core {
     pub(crate) copier: OnceLock<Arc<CopierFront>>,
     routes: DashMap<EventId, Arc<SaleHandle>>,
     tags: DashMap<EventTag, EventId>,
-    reader: Arc<dyn JournalReader>,
+    pub(super) reader: Arc<dyn JournalReader>,
     arbiters: Arbiters,
-    rebuilds: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
-    rebuilt: AtomicU64,
+    pub(super) rebuilds: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
+    pub(super) rebuilt: AtomicU64,
     stopping: AtomicBool,
     on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
     behind: Arc<dyn Fn() + Send + Sync>,
@@ -385,7 +385,7 @@ impl Core {
     }
 
     /// Starts the actor behind a route, and what its state asks for outside.
-    fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch) {
+    pub(super) fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch) {
         for buyer in sale.everyone_in_room() {
             self.claims.confirm(buyer, handle.event());
         }
@@ -394,7 +394,7 @@ impl Core {
         self.effects.reconcile(handle);
     }
 
-    fn damaged(self: &Arc<Self>, event: EventId, what: &str) {
+    pub(super) fn damaged(self: &Arc<Self>, event: EventId, what: &str) {
         tracing::error!(%event, what, "the journal is damaged; the event is not served");
         let handle = match self.routes.get(&event).map(|handle| Arc::clone(&handle)) {
             Some(handle) => handle,
@@ -409,81 +409,6 @@ impl Core {
     pub(crate) fn fatal(&self, reason: &str) {
         tracing::error!(reason, "the journal's storage has failed; nothing more is answered");
         (self.on_fatal)(reason);
-    }
-
-    /// Another owner has the event: what was written with the old epoch is not in the journal.
-    pub(crate) fn fenced(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        tracing::warn!(event = %handle.event(), "another owner has raised the event's epoch");
-        handle.set_post(None);
-        self.rebuild(handle);
-    }
-
-    /// Rebuilds an actor behind its route: raise the epoch through the journal's queue, read, serve.
-    pub(crate) fn rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        if self.is_stopping() || handle.service() != Service::Serving {
-            return;
-        }
-        let (core, handle) = (Arc::clone(self), Arc::clone(handle));
-        handle.set_service(Service::Rebuilding);
-        let thread = std::thread::Builder::new().name("onsale-rebuild".into());
-        let spawned = thread.spawn({
-            let handle = Arc::clone(&handle);
-            move || core.rebuild_now(&handle)
-        });
-        if let Err(error) = spawned {
-            tracing::error!(event = %handle.event(), %error, "an actor could not be rebuilt");
-            handle.set_service(Service::Quarantined);
-        }
-    }
-
-    fn rebuild_now(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        let event = handle.event();
-        self.rebuilt.fetch_add(1, Ordering::Relaxed);
-        if self.too_many_rebuilds(event) {
-            tracing::error!(%event, "the actor failed too often; the event is quarantined");
-            handle.set_service(Service::Quarantined);
-            return;
-        }
-        let mut pause = crate::limits::JOURNAL_RETRY_MIN;
-        loop {
-            let raised = self.journal.raise_epoch(event);
-            if matches!(raised, Err(JournalError::Elsewhere)) && handle.service() != Service::Elsewhere {
-                tracing::warn!(%event, "another node owns the event; it is not served here");
-                handle.set_service(Service::Elsewhere);
-            }
-            let rebuilt = raised.map_err(|error| ReadError::Unavailable(error.to_string()));
-            match rebuilt.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
-                Ok((sale, epoch)) => {
-                    tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
-                    *handle.view.write() = sale.clone();
-                    return self.serve(handle, sale, epoch);
-                }
-                Err(ReadError::Damaged { seq, reason, .. }) => {
-                    return self.damaged(event, &format!("seq {}: {reason}", seq.0));
-                }
-                Err(error @ ReadError::Unavailable(_)) => {
-                    if handle.service() != Service::Elsewhere {
-                        tracing::warn!(%event, %error, "the actor is not rebuilt yet");
-                    }
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(crate::limits::JOURNAL_RETRY_MAX);
-                }
-            }
-            if self.is_stopping() {
-                return;
-            }
-        }
-    }
-
-    fn too_many_rebuilds(&self, event: EventId) -> bool {
-        let now = self.clock.now();
-        let mut rebuilds = self.rebuilds.lock();
-        let recent = rebuilds.entry(event).or_default();
-        recent.push_back(now);
-        while recent.front().is_some_and(|first| now.since(*first) > REBUILD_WINDOW) {
-            recent.pop_front();
-        }
-        recent.len() >= REBUILDS_BEFORE_QUARANTINE
     }
 
     /// The journal takes facts again after a failure: every actor looks at its lanes.

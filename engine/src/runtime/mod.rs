@@ -15,6 +15,7 @@ mod handle;
 mod health;
 mod journal;
 mod projector;
+mod rebuild;
 mod recovery;
 mod snapshots;
 mod timekeeper;
