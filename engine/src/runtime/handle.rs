@@ -225,7 +225,9 @@ impl SaleHandle {
         holder == self.event
     }
 
-    fn release_everywhere(&self, buyer: BuyerId) {
+    /// Tells the other nodes that the buyer is not in the event any more. A copy of everything that is about to be written
+    /// says only who is there, so it would not tell them.
+    pub(crate) fn release_everywhere(&self, buyer: BuyerId) {
         if self.core.copier.get().is_none() {
             return;
         }

@@ -402,6 +402,7 @@ fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
     };
     if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
         core.claims.release(buyer, sale.event());
+        sale.release_everywhere(buyer);
         sale.unhear(buyer);
     }
 }
