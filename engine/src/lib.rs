@@ -11,6 +11,7 @@ pub mod money;
 pub mod plan;
 pub mod ports;
 pub mod sale;
+pub mod shared_map;
 pub mod time;
 
 #[cfg(any(test, feature = "fakes"))]

@@ -121,7 +121,7 @@ fn with_config(
         Ok(log) => log,
         Err(error) => return failed(1, &format!("log.directory cannot be used: {error}")),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("onsale-http").enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("onsale-main").enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(1, &error),
     };

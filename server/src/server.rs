@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Front, Limits, Listener, Route, RouteConflict, Router, Tuning};
+use crate::http::{Front, Limits, Listener, Route, Router, Tuning, Workers};
 use crate::logging;
 use crate::metrics::reporter;
 use crate::wiring::{self, StartError};
@@ -77,15 +77,15 @@ impl Server {
     /// Begins to start a server behind `socket`; [`Running::ready`] waits for the rest.
     ///
     /// # Errors
-    /// Two routes that cannot stand together, or a socket without an address: mistakes of the program.
-    pub fn start(config: Config, socket: TcpListener) -> Result<Running, RouteConflict> {
+    /// [`StartError::Thread`] when the operating system gives no thread; [`StartError::Routes`] is a mistake of the program.
+    pub fn start(config: Config, socket: TcpListener) -> Result<Running, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let draining = CancellationToken::new();
         let router = Router::new(routes())?;
         let front = Arc::new(Front::new(router, Arc::clone(&clock), tuning(&config), draining.clone()));
         let connections = open_files::room_for_connections(config.server.max_connections);
         let limits = Limits { connections, idle: config.server.idle_timeout };
-        let listener = Arc::new(Listener::new(Arc::clone(&front), limits, draining.clone()));
+        let listener = Arc::new(Listener::new(Arc::clone(&front), limits, Workers::start()?, draining.clone()));
         let address = socket.local_addr().unwrap_or(config.server.listen);
         let accepting = tokio::spawn({
             let listener = Arc::clone(&listener);

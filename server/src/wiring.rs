@@ -10,6 +10,7 @@ use crate::config::RedisConfig;
 use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
 use crate::health::Checks;
 use crate::http::Problem;
+use crate::http::RouteConflict;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
@@ -41,6 +42,9 @@ const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Two routes that cannot stand together.
+    #[error(transparent)]
+    Routes(#[from] RouteConflict),
     /// The data directory could not be used.
     #[error(transparent)]
     Data(#[from] OpenError),

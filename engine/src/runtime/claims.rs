@@ -2,12 +2,12 @@
 //! fact is committed, and given back when the place is over.
 
 use crate::id::{BuyerId, EventId};
-use dashmap::DashMap;
+use crate::shared_map::SharedMap;
 use dashmap::mapref::entry::Entry;
 
 /// Which event each buyer is in.
 #[derive(Debug, Default)]
-pub struct Claims(DashMap<BuyerId, EventId>);
+pub struct Claims(SharedMap<BuyerId, EventId>);
 
 impl Claims {
     /// Claims the buyer for `event`; false if another event has them.

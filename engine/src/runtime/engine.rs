@@ -17,8 +17,8 @@ use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::timekeeper::Timekeeper;
 use crate::sale::draw::DrawSeed;
 use crate::sale::{Entry, Sale};
+use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
-use dashmap::DashMap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -106,8 +106,8 @@ pub(crate) struct Core {
     pub(crate) claims: Claims,
     pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     pub(crate) copier: OnceLock<Arc<CopierFront>>,
-    routes: DashMap<EventId, Arc<SaleHandle>>,
-    tags: DashMap<EventTag, EventId>,
+    routes: SharedMap<EventId, Arc<SaleHandle>>,
+    tags: SharedMap<EventTag, EventId>,
     pub(super) reader: Arc<dyn JournalReader>,
     arbiters: Arbiters,
     pub(super) rebuilds: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
@@ -153,8 +153,8 @@ impl Engine {
             claims: Claims::default(),
             draw_seed: settings.draw_seed,
             copier: OnceLock::new(),
-            routes: DashMap::new(),
-            tags: DashMap::new(),
+            routes: SharedMap::default(),
+            tags: SharedMap::default(),
             reader: Arc::clone(&reader),
             arbiters: Arbiters::start(settings.arbiters)?,
             rebuilds: Mutex::new(HashMap::new()),

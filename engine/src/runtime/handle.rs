@@ -6,14 +6,15 @@ use crate::limits::IN_FLIGHT_PER_SALE;
 use crate::runtime::actor::Post;
 use crate::runtime::engine::Core;
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale};
+use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
 use crossbeam::queue::SegQueue;
-use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 /// The answer to a command that was taken; what it says is committed.
@@ -69,6 +70,8 @@ pub(crate) struct Envelope {
 /// Who waits for an answer, and the permit that the command holds until it has one.
 pub(crate) struct ReplyTo {
     sender: oneshot::Sender<Result<Answer, Refusal>>,
+    /// The runtime in which somebody waits.
+    pub(crate) home: Option<Handle>,
     _permit: Permit,
 }
 
@@ -85,6 +88,22 @@ impl ReplyTo {
     pub(crate) fn send(self, answer: Result<Answer, Refusal>) {
         // Whoever asked may have gone; what is done stays done.
         let _ = self.sender.send(answer);
+    }
+}
+
+/// The claim of a buyer who asks for a place: given back unless they got one, also when nobody waits any more.
+struct Claimed<'a> {
+    sale: &'a SaleHandle,
+    buyer: BuyerId,
+    stands: bool,
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        if !self.stands && !self.sale.read().is_in_room(self.buyer) {
+            self.sale.core.claims.release(self.buyer, self.sale.event);
+            self.sale.release_everywhere(self.buyer);
+        }
     }
 }
 
@@ -110,7 +129,7 @@ pub struct SaleHandle {
     deferred: AtomicBool,
     post: RwLock<Option<Post>>,
     service: AtomicU8,
-    heard: OnceLock<DashMap<BuyerId, Timestamp>>,
+    heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
     #[cfg(any(test, feature = "fakes"))]
@@ -168,7 +187,9 @@ impl SaleHandle {
 
     /// A waiting buyer polled, or keeps a stream open.
     pub fn heard(&self, buyer: BuyerId) {
-        self.heard.get_or_init(|| DashMap::with_shard_amount(16)).insert(buyer, self.core.clock.now());
+        self.heard
+            .get_or_init(|| SharedMap::with_hasher_and_shard_amount(Default::default(), 16))
+            .insert(buyer, self.core.clock.now());
     }
 
     pub(crate) fn last_heard(&self, buyer: BuyerId) -> Option<Timestamp> {
@@ -187,6 +208,17 @@ impl SaleHandle {
     /// # Errors
     /// See [`Refusal`].
     pub async fn ask(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
+        let patience = deadline.since(self.core.clock.now()).max(Duration::from_millis(1));
+        let answer = tokio::time::timeout(patience, self.ask_patiently(command, deadline)).await;
+        answer.unwrap_or(Err(Refusal::DeadlineExceeded))
+    }
+
+    /// The same for somebody who watches the time: a command that is not begun by the deadline is refused, but one that was
+    /// is waited for however long its commit takes. Drop it when the time is over.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn ask_patiently(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
         let (Command::Enter { buyer } | Command::Restore { buyer, .. }) = command else {
             return self.send(command, deadline).await;
         };
@@ -197,14 +229,12 @@ impl SaleHandle {
         if !self.core.claims.claim(buyer, self.event) {
             return Err(Refusal::QueuedElsewhere);
         }
+        let mut claim = Claimed { sale: self, buyer, stands: false };
         let answer = match self.claim_everywhere(buyer).await {
             true => self.send(command, deadline).await,
             false => Err(Refusal::QueuedElsewhere),
         };
-        if answer.is_err() && !self.read().is_in_room(buyer) {
-            self.core.claims.release(buyer, self.event);
-            self.release_everywhere(buyer);
-        }
+        claim.stands = answer.is_ok();
         answer
     }
 
@@ -256,7 +286,8 @@ impl SaleHandle {
             return Err(Refusal::Overloaded);
         }
         let (sender, receiver) = oneshot::channel();
-        let reply = Some(ReplyTo { sender, _permit: Permit(Arc::clone(self)) });
+        let permit = Permit(Arc::clone(self));
+        let reply = Some(ReplyTo { sender, home: Handle::try_current().ok(), _permit: permit });
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
         if for_operators {
             self.lanes.operators.push(Box::new(envelope));
@@ -265,12 +296,8 @@ impl SaleHandle {
             self.lanes.buyers.push(envelope);
             self.wake_when_it_helps();
         }
-        match tokio::time::timeout(deadline.since(now).max(Duration::from_millis(1)), receiver).await {
-            Ok(Ok(answer)) => answer,
-            // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
-            Ok(Err(_)) => Err(Refusal::StorageUnavailable),
-            Err(_) => Err(Refusal::DeadlineExceeded),
-        }
+        // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
+        receiver.await.unwrap_or(Err(Refusal::StorageUnavailable))
     }
 
     /// Puts the result of an effect into its lane, which is never shed.

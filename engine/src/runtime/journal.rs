@@ -12,6 +12,7 @@ use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
 use crate::runtime::health::JournalHealth;
+use crate::runtime::telling::Told;
 use crate::sale::{Entry, Fact, PaymentView, Sale};
 use crate::time::Timestamp;
 use crossbeam::queue::SegQueue;
@@ -327,41 +328,6 @@ impl JournalThread {
             view.seq()
         };
         sale.committed.send_replace(seq);
-    }
-}
-
-/// What is told, and begun, once a batch is committed and seen.
-#[derive(Default)]
-struct Told {
-    answers: Vec<(ReplyTo, Answer)>,
-    settled: Vec<(oneshot::Sender<PaymentView>, PaymentView)>,
-    effects: Vec<Effect>,
-}
-
-impl Told {
-    /// Answers first, then effects; in one task, since waking those who wait one by one from outside the runtime would
-    /// rouse its threads, and let them rest again, for each of them.
-    fn tell(self, core: &Arc<Core>) {
-        match self.answers.len() + self.settled.len() + self.effects.len() {
-            0 => {}
-            1 => self.tell_here(core),
-            _ => {
-                let owned = Arc::clone(core);
-                core.effects.tokio().spawn(async move { self.tell_here(&owned) });
-            }
-        }
-    }
-
-    fn tell_here(self, core: &Core) {
-        for (reply, answer) in self.answers {
-            reply.send(Ok(answer));
-        }
-        for (waiter, payment) in self.settled {
-            let _ = waiter.send(payment);
-        }
-        for effect in self.effects {
-            core.effects.order(effect);
-        }
     }
 }
 

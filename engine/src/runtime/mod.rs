@@ -18,6 +18,7 @@ mod projector;
 mod rebuild;
 mod recovery;
 mod snapshots;
+mod telling;
 mod timekeeper;
 
 pub use claims::Claims;

@@ -1,14 +1,14 @@
 //! Revoked access tokens, in memory: loaded from the accounts' storage at start, forgotten when they would have ended
 //! anyway. The storage holds the truth; this answers every request without asking it.
 
-use dashmap::DashMap;
 use onsale_engine::ports::accounts::Revocation;
+use onsale_engine::shared_map::SharedMap;
 use onsale_engine::time::Timestamp;
 use uuid::Uuid;
 
 /// The revocations that still matter. Bounded by the tokens handed out in an hour.
 #[derive(Default)]
-pub struct Revoked(DashMap<Uuid, Timestamp>);
+pub struct Revoked(SharedMap<Uuid, Timestamp>);
 
 impl Revoked {
     /// The revocations that the storage remembers.

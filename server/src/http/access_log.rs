@@ -7,6 +7,7 @@ use crate::http::problem::Problem;
 use crate::http::router::{Access, Route};
 use crate::logging::IMPORTANT;
 use http::{Method, StatusCode};
+use onsale_engine::ports::Clock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,8 +25,15 @@ pub(super) struct Line<'a> {
     pub trace_id: &'a str,
     pub trace: Option<&'a str>,
     pub elapsed: Duration,
+    /// Asked what second it is, where that counts.
+    pub clock: &'a dyn Clock,
+}
+
+impl Line<'_> {
     /// Unix time in seconds.
-    pub second: i64,
+    fn second(&self) -> i64 {
+        self.clock.now().0.div_euclid(1_000_000)
+    }
 }
 
 /// What the log says of a problem.
@@ -105,7 +113,7 @@ impl AccessLog {
         // A readiness check that says no is an answer, not a failure.
         let is_probe = line.refusal.as_ref().is_some_and(|refusal| matches!(refusal.code, "STARTING" | "DRAINING"));
         if line.status.is_server_error() && !is_probe {
-            return self.failures.take(line.second).map(|unlogged| Reason::Failure { unlogged });
+            return self.failures.take(line.second()).map(|unlogged| Reason::Failure { unlogged });
         }
         let is_change = line.route.is_some_and(|route| route.method != Method::GET && route.access != Access::Public);
         if is_change && line.route.is_some_and(|route| route.access == Access::Admin) {
@@ -117,7 +125,7 @@ impl AccessLog {
         if !tracing::enabled!(target: "onsale::access", tracing::Level::INFO) {
             return None;
         }
-        if is_change && !is_frequent(line.route) && self.changes.take(line.second).is_some() {
+        if is_change && !is_frequent(line.route) && self.changes.take(line.second()).is_some() {
             return Some(Reason::Change);
         }
         self.is_sampled(line).then_some(Reason::Sample)

@@ -5,7 +5,6 @@ use crate::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
 use crate::limits::Due;
-use http::HeaderValue;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
@@ -20,7 +19,6 @@ pub struct Context {
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
     pub(super) due: Option<Due>,
-    pub(super) request_id: HeaderValue,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
 }
@@ -46,12 +44,6 @@ impl Context {
     /// 401 on a public route.
     pub fn buyer(&self) -> Result<BuyerId, Problem> {
         self.caller().map(|caller| caller.buyer)
-    }
-
-    /// The trace id, equal to `X-Request-Id`.
-    #[must_use]
-    pub fn request_id(&self) -> &str {
-        self.request_id.to_str().unwrap_or("")
     }
 
     /// The idempotency key of this request, hashed with buyer and route, and the hash of its path and body. `None`

@@ -1,11 +1,13 @@
 //! The pipeline around every handler: request id, route, bearer, role, deadline, panics, problems, compression, access
 //! log, metrics. The one place where a `Result` becomes a response.
 
-use super::about::{self, About};
+use super::about::About;
 use super::access_log::{AccessLog, Line, Refusal};
+use super::handling::{Handling, Watch, Work};
 use crate::app::App;
 use crate::http::context::Context;
 use crate::http::problem::Problem;
+use crate::http::request::Spans;
 use crate::http::request::{Request, Source};
 use crate::http::request_id::{self, X_REQUEST_ID};
 use crate::http::response::{Body, Response};
@@ -17,13 +19,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use hyper::body::Incoming;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
-use std::future::Future;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -127,23 +125,22 @@ impl Front {
     }
 
     /// Answers one request, which came from `peer`; never fails.
-    pub async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr) -> Response {
+    pub(super) async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr, watch: Watch<'_>) -> Response {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
-        let id = request_id::request_id(&head.headers);
-        let (is_head, is_h2) = (head.method == Method::HEAD, head.version == Version::HTTP_2);
-        let takes_gzip = gzip::accepted(&head.headers);
-        let trace = request_id::trace_of(&head.headers).map(str::to_owned);
+        let id = request_id::request_id(request.headers());
+        let (is_head, is_h2) = (request.method() == Method::HEAD, request.version() == Version::HTTP_2);
+        let takes_gzip = gzip::accepted(request.headers());
+        let trace = request_id::trace_of(request.headers()).map(str::to_owned);
 
-        let found = self.router.find(&head.method, head.uri.path());
-        let number = found.as_ref().ok().map(|(number, _)| *number);
-        let (outcome, about) = match found {
-            Ok((number, spans)) => {
-                let route = self.router.route(number);
-                let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
-                about::noting(self.handle(route, request, &id, peer)).await
+        let mut about = About::default();
+        let (number, begun) = self.begin(request, peer, &mut about);
+        let outcome = match begun {
+            Ok((work, patience)) => {
+                let handled = Handling { work, about, deadline: started + patience, watch }.await;
+                about = handled.1;
+                handled.0
             }
-            Err(problem) => (check_headers(&head.headers).and(Err(problem)), About::default()),
+            Err(outcome) => outcome,
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => (response, None),
@@ -153,7 +150,7 @@ impl Front {
             }
         };
         if gzip::concerns(&response) {
-            response = gzip::apply(takes_gzip, response).await;
+            response = Box::pin(gzip::apply(takes_gzip, response)).await;
         }
         if is_head {
             without_body(&mut response);
@@ -171,21 +168,38 @@ impl Front {
             trace_id: id.to_str().unwrap_or(""),
             trace: trace.as_deref(),
             elapsed,
-            second: self.clock.now().0.div_euclid(1_000_000),
+            clock: &*self.clock,
         });
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }
 
-    async fn handle(
+    /// Everything that comes before a handler; what is not refused or answered by then is work.
+    fn begin(
         &self,
-        route: &Route,
-        request: Request,
-        id: &HeaderValue,
+        request: http::Request<Incoming>,
         peer: IpAddr,
-    ) -> Result<Response, Problem> {
-        check_headers(request.headers())?;
-        let Some(app) = self.app.get() else { return self.before_open(route) };
+        about: &mut About,
+    ) -> (Option<usize>, Result<Begun, Outcome>) {
+        let found = self.router.find(request.method(), request.uri().path());
+        let number = found.as_ref().ok().map(|(number, _)| *number);
+        let begun = check_headers(request.headers()).and(found).map_err(Err).and_then(|(number, spans)| {
+            let route = self.router.route(number);
+            let Some(app) = self.app.get() else { return Err(self.before_open(route)) };
+            self.order(app, route, request, (spans, peer), about).map_err(Err)
+        });
+        (number, begun)
+    }
+
+    /// Checks who calls, counts the call, and makes the handler's work of it.
+    fn order(
+        &self,
+        app: &Arc<App>,
+        route: &Route,
+        request: http::Request<Incoming>,
+        (spans, peer): (Spans, IpAddr),
+        about: &mut About,
+    ) -> Result<Begun, Problem> {
         let now = self.clock.now();
         let caller = match route.access {
             Access::Public => None,
@@ -198,12 +212,12 @@ impl Front {
                 Some(caller)
             }
         };
-        if let Some(caller) = &caller {
-            about::note_buyer(caller.buyer);
-        }
+        about.buyer = caller.as_ref().map(|caller| caller.buyer);
         if route.path == READY && self.stage() == Stage::Leaving {
             return Err(Problem::unavailable("DRAINING", "the server is about to stop", 5));
         }
+        let (head, body) = request.into_parts();
+        let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
         let has_key = route.keyed && request.idempotency_key()?.is_some();
         let due = route.family.map(|family| {
             let address = || limits::address(peer, request.headers(), app.limits.forwarded_hops());
@@ -211,28 +225,31 @@ impl Front {
             Due { family, who: buyer.unwrap_or_else(address) }
         });
         // A stored answer is given before any limit is looked at, so with a key the handler counts.
-        let due = match due {
-            Some(due) if !has_key => {
-                app.limits.spend(due).await?;
-                None
-            }
-            due => due,
+        let counted = due.filter(|_| !has_key);
+        let everywhere = match counted {
+            Some(due) => app.limits.spend_here(due)?,
+            None => false,
         };
         let patience = Duration::from_millis(self.request_timeout_millis.load(Ordering::Relaxed)) + route.extra_time;
         let context = Context {
             app: Arc::clone(app),
             deadline: now + patience,
             caller,
-            due,
-            request_id: id.clone(),
+            due: due.filter(|_| has_key),
             route: route.path,
         };
-        let handling = Unwinding((route.handler)(context, request));
-        match tokio::time::timeout(patience, handling).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(Problem::internal().because(panic)),
-            Err(_) => Err(Problem::deadline_exceeded()),
-        }
+        let work = (route.handler)(context, request);
+        let work = match counted.filter(|_| everywhere) {
+            None => work,
+            Some(due) => {
+                let app = Arc::clone(app);
+                Box::pin(async move {
+                    app.limits.spend_everywhere(due).await?;
+                    work.await
+                })
+            }
+        };
+        Ok((work, patience))
     }
 
     /// What is answered while the engine recovers.
@@ -244,6 +261,12 @@ impl Front {
         }
     }
 }
+
+/// What becomes of a request.
+type Outcome = Result<Response, Problem>;
+
+/// A request whose handler has been called, and how long it may take.
+type Begun = (Work, Duration);
 
 /// HTTP/1 connections stop reading at the limit by themselves; HTTP/2 ones bound single frames only.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
@@ -266,40 +289,4 @@ fn without_body(response: &mut Response) {
         response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     *response.body_mut() = Body::empty();
-}
-
-/// A handler's future whose panic is an outcome. A handler owns what it works on, and the state that it shares is
-/// behind the engine's ports, so nothing half-changed is seen afterwards.
-struct Unwinding<F>(F);
-
-impl<T, F: Future<Output = T> + Unpin> Future for Unwinding<F> {
-    type Output = Result<T, String>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => {
-                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-                let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-                Poll::Ready(Err(format!("panic: {}", words.unwrap_or_default())))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_an_outcome() {
-        let outcome = Unwinding(Box::pin(async {
-            if true {
-                panic!("no {}", 1)
-            }
-        }))
-        .await;
-        assert_eq!(outcome, Err("panic: no 1".to_owned()));
-        assert_eq!(Unwinding(Box::pin(async { 7 })).await, Ok(7));
-    }
 }

@@ -1,10 +1,13 @@
 //! The plaintext port: accepts, tells HTTP/1.1 from prior-knowledge HTTP/2 by the first bytes, bounds connections and
 //! their idle time, and drains. Must never let one connection hold up another.
 
+use crate::http::alarm::{Alarm, AlarmTimer, Watched};
 use crate::http::front::{Front, HEADERS_LIMIT};
+use crate::http::handling::Watch;
 use crate::http::mended::{Mended, written};
 use crate::http::problem::Problem;
 use crate::http::seldom::Seldom;
+use crate::http::workers::Workers;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -42,6 +45,7 @@ pub struct Limits {
 pub struct Listener {
     front: Arc<Front>,
     limits: Limits,
+    workers: Workers,
     draining: CancellationToken,
     ending: CancellationToken,
     connections: TaskTracker,
@@ -49,12 +53,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A port that serves `front` until `draining` is cancelled.
+    /// A port that serves `front` on `workers` until `draining` is cancelled.
     #[must_use]
-    pub fn new(front: Arc<Front>, limits: Limits, draining: CancellationToken) -> Self {
+    pub fn new(front: Arc<Front>, limits: Limits, workers: Workers, draining: CancellationToken) -> Self {
         Self {
             front,
             limits,
+            workers,
             draining,
             ending: CancellationToken::new(),
             connections: TaskTracker::new(),
@@ -100,14 +105,18 @@ impl Listener {
         let (front, draining) = (Arc::clone(&self.front), self.draining.clone());
         let connection = Connection { front, idle: self.limits.idle, draining, peer };
         let ending = self.ending.clone();
-        self.connections.spawn(async move {
+        // Watched by another runtime from now on.
+        let Ok(stream) = stream.into_std() else { return };
+        let serve = async move {
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
             tokio::select! {
                 biased;
                 () = connection.serve(stream) => {}
                 () = Seldom::new(ending.cancelled()) => {}
             }
             drop(permit);
-        });
+        };
+        self.connections.spawn_on(serve, self.workers.next());
     }
 
     /// Waits for the connections to finish what they are doing, at most so long; answers how many were cut off.
@@ -165,15 +174,16 @@ impl Connection {
 
     async fn serve_http1(self, stream: TcpStream) {
         let io = TokioIo::new(Mended::new(stream, Arc::clone(&self.front)));
-        let (front, peer) = (&self.front, self.peer);
+        let (front, peer, alarm) = (&*self.front, self.peer, Alarm::new());
         let service = service_fn(|request| {
-            let front = Arc::clone(front);
-            async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
+            let watch = Watch::Alarm(&alarm);
+            async move { Ok::<_, Infallible>(front.answer(request, peer, watch).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         // Answers are short: one buffer costs less to send than two.
-        builder.timer(TokioTimer::new()).header_read_timeout(self.idle).max_buf_size(HEADERS_LIMIT).writev(false);
-        let mut connection = builder.serve_connection(io, service);
+        builder.timer(AlarmTimer(Arc::clone(&alarm))).header_read_timeout(self.idle);
+        builder.max_buf_size(HEADERS_LIMIT).writev(false);
+        let mut connection = Watched::new(builder.serve_connection(io, service), Arc::clone(&alarm));
         let drained = tokio::select! {
             biased;
             ended = &mut connection => Some(ended),
@@ -182,14 +192,14 @@ impl Connection {
         let ended = match drained {
             Some(ended) => ended,
             None => {
-                Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(connection.connection()).graceful_shutdown();
                 (&mut connection).await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
         }
-        connection.into_parts().io.into_inner().close(&self.draining).await;
+        connection.into_connection().into_parts().io.into_inner().close(&self.draining).await;
     }
 
     async fn serve_http2(self, stream: TcpStream) {
@@ -198,7 +208,7 @@ impl Connection {
         let service = service_fn(|request| {
             let (front, busy) = (Arc::clone(front), Busy::new(&activity));
             async move {
-                let response = front.answer(request, peer).await;
+                let response = front.answer(request, peer, Watch::Timer(None)).await;
                 // A stream that is being sent is use, too.
                 Ok::<_, Infallible>(response.map(|body| body.holding(busy)))
             }

@@ -34,10 +34,12 @@
 
 mod about;
 mod access_log;
+mod alarm;
 mod context;
 mod fields;
 mod front;
 pub mod gzip;
+mod handling;
 mod listener;
 mod mended;
 mod problem;
@@ -48,6 +50,7 @@ pub mod response;
 mod router;
 mod seldom;
 pub mod stream;
+mod workers;
 
 pub use about::note_event;
 pub use context::Context;
@@ -56,6 +59,7 @@ pub use front::{Front, Stage, Tuning};
 pub use listener::{Limits, Listener};
 pub use problem::{FieldMistake, Problem};
 pub use query::Query;
-pub use request::{Json, Request};
+pub use request::{Json, Request, read_json};
 pub use response::{Body, Response};
 pub use router::{AUTH_BODY_LIMIT, Access, BODY_LIMIT, HALL_BODY_LIMIT, Route, RouteConflict, Router};
+pub use workers::Workers;

@@ -126,6 +126,15 @@ impl Request {
     /// # Errors
     /// 415 when it is not said to be JSON, 413 beyond the limit, 400 `MALFORMED_JSON` when it is not JSON or absent.
     pub async fn json(&mut self) -> Result<Json, Problem> {
+        let bytes = self.json_bytes().await?;
+        Ok(Json { value: read_json(&bytes)?, bytes })
+    }
+
+    /// The bytes of a body that is said to be JSON, for whoever reads it without making a tree of it first.
+    ///
+    /// # Errors
+    /// 415 when it is not said to be JSON, 413 beyond the limit.
+    pub async fn json_bytes(&mut self) -> Result<Bytes, Problem> {
         let absent = match &self.body {
             Source::Wire(incoming) => incoming.is_end_stream(),
             Source::Here(bytes) => bytes.is_empty(),
@@ -135,9 +144,7 @@ impl Request {
             let detail = "the body must be JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
         }
-        let bytes = self.bytes().await?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| Problem::malformed_json(&error))?;
-        Ok(Json { value, bytes })
+        self.bytes().await
     }
 
     /// The body as JSON if there is one; absent bodies are `None`, for calls where it is optional.
@@ -168,6 +175,14 @@ impl Request {
             }
         }
     }
+}
+
+/// JSON of any shape.
+///
+/// # Errors
+/// 400 `MALFORMED_JSON`.
+pub fn read_json(bytes: &[u8]) -> Result<serde_json::Value, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Problem::malformed_json(&error))
 }
 
 /// Whether the body is said to be JSON: `application/json` or `application/…+json`, with any parameters.

@@ -2,13 +2,13 @@
 //! connections; 404, 405 with `Allow`, and path parameters are decided here.
 
 use crate::http::context::Context;
+use crate::http::handling::Work;
 use crate::http::problem::Problem;
 use crate::http::request::{Request, Spans};
 use crate::http::response::Response;
 use crate::limits::Family;
 use http::{HeaderValue, Method, StatusCode};
 use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 /// Who may call a route.
@@ -29,8 +29,7 @@ pub const AUTH_BODY_LIMIT: usize = 10 * 1024;
 /// The same for a hall with its seating plan.
 pub const HALL_BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-type Handling = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
-type Handler = Box<dyn Fn(Context, Request) -> Handling + Send + Sync>;
+type Handler = Box<dyn Fn(Context, Request) -> Work + Send + Sync>;
 
 /// One route. Needs a bearer and takes 1 MiB unless said otherwise.
 pub struct Route {

@@ -83,13 +83,29 @@ impl Limits {
     ///
     /// # Errors
     /// 429 when it is one too many.
-    pub async fn spend(&self, Due { family, who }: Due) -> Result<(), Problem> {
-        let Some(limit) = self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()])) else {
-            return Ok(());
-        };
-        // Whoever asks this node too often asks all of them too often.
+    pub async fn spend(&self, due: Due) -> Result<(), Problem> {
+        if self.spend_here(due)? { self.spend_everywhere(due).await } else { Ok(()) }
+    }
+
+    /// Counts a request on this node; answers whether all nodes have to be asked, too. Whoever asks this node too often
+    /// asks all of them too often.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub fn spend_here(&self, Due { family, who }: Due) -> Result<bool, Problem> {
+        let kept = self.kept.load();
+        let Some(limit) = kept.as_ref().map(|kept| &kept.families[family.number()]) else { return Ok(false) };
         limit.check(limit.own.spend(who))?;
-        let Some(shared) = self.shared.as_ref().filter(|_| family.is_shared()) else { return Ok(()) };
+        Ok(self.shared.is_some() && family.is_shared())
+    }
+
+    /// Counts a request on all nodes together.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub async fn spend_everywhere(&self, Due { family, who }: Due) -> Result<(), Problem> {
+        let limit = self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()]));
+        let (Some(limit), Some(shared)) = (limit, &self.shared) else { return Ok(()) };
         let mut name = String::with_capacity(48);
         let _ = write!(name, "{}:{who:032x}", family.name());
         match shared.spend(&name, limit.quota).await {

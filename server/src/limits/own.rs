@@ -1,13 +1,13 @@
 //! A limit that this process keeps by itself: GCRA by the `governor` crate, over a bounded table of states. Must never
 //! wait, and never refuse somebody because the table is full.
 
-use dashmap::DashMap;
 use governor::clock::{Clock, MonotonicClock};
 use governor::nanos::Nanos;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota as Rate, RateLimiter};
 use onsale_engine::ports::shared::{Quota, Verdict};
+use onsale_engine::shared_map::SharedMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -38,7 +38,7 @@ impl<C: Clock> OwnLimit<C> {
         let rate = Rate::with_period(quota.interval()).unwrap_or(Rate::per_second(quota.requests));
         let uncounted = Arc::new(AtomicU64::new(0));
         let states =
-            States { by_who: DashMap::new(), kept: AtomicUsize::new(0), room, uncounted: Arc::clone(&uncounted) };
+            States { by_who: SharedMap::default(), kept: AtomicUsize::new(0), room, uncounted: Arc::clone(&uncounted) };
         Self { limiter: RateLimiter::new(rate.allow_burst(quota.requests), states, clock), uncounted }
     }
 
@@ -65,7 +65,7 @@ impl<C: Clock> OwnLimit<C> {
 
 /// One GCRA state for each who has asked lately.
 struct States {
-    by_who: DashMap<Who, InMemoryState>,
+    by_who: SharedMap<Who, InMemoryState>,
     kept: AtomicUsize,
     room: usize,
     uncounted: Arc<AtomicU64>,

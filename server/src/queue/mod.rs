@@ -47,7 +47,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
         let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
         return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
     }
-    let answer = sale.ask(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.ask_patiently(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     hear(&sale, &place);
     let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
@@ -93,7 +93,7 @@ async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
     let Some(event) = event.map(EventId) else { return Err(mistakes.refuse()) };
     // Also of an event that was deleted meanwhile, which would keep its buyers from every other one.
     let (sale, buyer) = (ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?, ctx.buyer()?);
-    sale.ask(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    sale.ask_patiently(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     Ok(response::no_content())
 }
 
@@ -115,7 +115,7 @@ async fn restored(
     if !sale.view().restores(ordinal) || sale.view().is_in_room(buyer) {
         return Ok(None);
     }
-    match sale.ask(Command::Restore { buyer, ordinal }, ctx.deadline).await {
+    match sale.ask_patiently(Command::Restore { buyer, ordinal }, ctx.deadline).await {
         Ok(Answer { reply: Reply::Place(place), .. }) => {
             hear(sale, &place);
             Ok(Some(place))

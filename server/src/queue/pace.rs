@@ -21,7 +21,7 @@ const NOTES: usize = MEASURED_OVER.as_secs() as usize + 1;
 
 /// The paces of all lines that somebody reads.
 #[derive(Default)]
-pub struct Paces(dashmap::DashMap<EventId, Arc<Pace>>);
+pub struct Paces(onsale_engine::shared_map::SharedMap<EventId, Arc<Pace>>);
 
 impl Paces {
     /// The pace of an event's line.

@@ -2,9 +2,9 @@
 //! from tables written behind, can wait for them. Must never wait longer than [`LIST_WAIT`].
 
 use crate::app::App;
-use dashmap::DashMap;
 use onsale_engine::id::{BuyerId, EventId, Seq};
 use onsale_engine::ports::records::Records;
+use onsale_engine::shared_map::SharedMap;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const EVENTS_EACH: usize = 4;
 /// Who was told of what.
 #[derive(Default)]
 pub struct Acknowledged {
-    told: DashMap<BuyerId, SmallVec<[(EventId, Seq); 1]>>,
+    told: SharedMap<BuyerId, SmallVec<[(EventId, Seq); 1]>>,
     notes: AtomicU64,
     /// How many may be remembered before it is looked through again.
     patience: AtomicUsize,

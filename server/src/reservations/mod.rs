@@ -14,7 +14,7 @@ pub use live::{CountsJson, LiveSeats};
 pub use own::{PageJson, note, past_terms};
 pub use view::{ReservationJson, Terms};
 
-use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, read_id, read_json, response};
 use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
@@ -26,7 +26,9 @@ use onsale_engine::sale::{
     ChangeHold, Command, Hold, Rejection, Reply, ReservationStatus, ReservationView, Seats, Selection,
 };
 use own::Own;
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Characters of a seat's id or a category's name.
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
@@ -52,17 +54,54 @@ enum Wanted<'a> {
     Best { category: &'a str, quantity: u16 },
 }
 
-async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
-    let json = request.json().await?;
+/// A hold of named seats as nearly all callers ask for it, read without making a tree of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlainHold<'a> {
+    #[serde(borrow)]
+    event_id: &'a str,
+    #[serde(borrow)]
+    seat_ids: Vec<&'a str>,
+    category: Option<IgnoredAny>,
+    quantity: Option<IgnoredAny>,
+}
+
+impl<'a> PlainHold<'a> {
+    /// `None` for anything that is unusual, or a mistake.
+    fn read(body: &'a [u8]) -> Option<(EventId, Wanted<'a>)> {
+        let Self { event_id, seat_ids, category: None, quantity: None } = serde_json::from_slice(body).ok()? else {
+            return None;
+        };
+        let fits = (1..=MAX_SEATS_PER_HOLD).contains(&seat_ids.len())
+            && seat_ids.iter().all(|id| NAME_CHARS.contains(&id.chars().count()))
+            && repeated(&seat_ids).next().is_none();
+        fits.then_some((EventId(read_id(event_id)?), Wanted::These(seat_ids)))
+    }
+}
+
+/// What the body asks for, whatever its shape; with every mistake named.
+fn asked<'a>(json: &'a Value) -> Result<(EventId, Wanted<'a>), Problem> {
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&json.value, &mut mistakes);
+    let body = Object::root(json, &mut mistakes);
     let event = body.id(&mut mistakes, "eventId").map(EventId);
     let wanted = wanted(&body, &mut mistakes);
     mistakes.check()?;
-    let (Some(event), Some(wanted)) = (event, wanted) else { return Err(mistakes.refuse()) };
+    event.zip(wanted).ok_or_else(|| mistakes.refuse())
+}
+
+async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let body = request.json_bytes().await?;
+    let json;
+    let (event, wanted) = match PlainHold::read(&body) {
+        Some(plain) => plain,
+        None => {
+            json = read_json(&body)?;
+            asked(&json)?
+        }
+    };
 
     let buyer = ctx.buyer()?;
-    let key = ctx.request_key(&request, &json.bytes)?;
+    let key = ctx.request_key(&request, &body)?;
     let sale = sales::of(&ctx.app, event)?;
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let selection = selection(&terms.plan, &wanted)?;
@@ -72,7 +111,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
         ctx.count().await?;
     }
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
-    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
     let location = format!("/api/v1/reservations/{}", view.id);
@@ -96,12 +135,15 @@ fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> 
 /// A list of seat ids, none of them twice.
 fn seat_ids<'a>(body: &Object<'a>, member: &str, mistakes: &mut Mistakes) -> Option<Vec<&'a str>> {
     let ids = body.texts(mistakes, member, 1..=MAX_SEATS_PER_HOLD, NAME_CHARS)?;
-    for (number, id) in ids.iter().enumerate() {
-        if ids[..number].contains(id) {
-            mistakes.add(format!("{}[{number}]", body.at(member)), "the same seat twice");
-        }
+    for number in repeated(&ids) {
+        mistakes.add(format!("{}[{number}]", body.at(member)), "the same seat twice");
     }
     Some(ids)
+}
+
+/// Where seats stand that were named before.
+fn repeated<'a>(ids: &'a [&str]) -> impl Iterator<Item = usize> + 'a {
+    (1..ids.len()).filter(|&number| ids[..number].contains(&ids[number]))
 }
 
 fn selection(plan: &Plan, wanted: &Wanted<'_>) -> Result<Selection, Problem> {
@@ -138,7 +180,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let seats = seats_of(&terms.plan, &ids)?;
     let command = Command::ChangeHold(ChangeHold { buyer, reservation, seats });
-    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let view = reservation_of(answer.reply)?;
     response::ok(&ReservationJson::new(&view, &terms, &ctx.app.seals))
@@ -149,7 +191,7 @@ async fn release(ctx: Context, request: Request) -> Result<Response, Problem> {
     match own::find(&ctx, reservation).await? {
         Own::Live(sale, _) => {
             let command = Command::ReleaseHold { buyer, reservation };
-            let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused)?;
+            let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
             own::note(&ctx, sale.event(), answer.seq)?;
         }
         Own::Past(record) => match record.reservation.status {
@@ -179,7 +221,7 @@ async fn cancel(ctx: Context, request: Request) -> Result<Response, Problem> {
     };
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let command = Command::CancelReservation { buyer, reservation };
-    let answer = sale.ask(command, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let cancelled = reservation_of(answer.reply)?;
     response::json(

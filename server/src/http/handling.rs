@@ -1,0 +1,90 @@
+//! A handler at work: until it answers, panics, or its time is over. Must never wait longer than it may.
+
+use super::about::About;
+use super::alarm::Alarm;
+use crate::http::problem::Problem;
+use crate::http::response::Response;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A handler's work.
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+
+/// What sees to it that a request is looked at when its time is over.
+pub(super) enum Watch<'a> {
+    /// The connection's own timer: HTTP/1, where a request lives in its connection's task.
+    Alarm(&'a Alarm),
+    /// A timer of its own, made when the request has to wait.
+    Timer(Option<Pin<Box<tokio::time::Sleep>>>),
+}
+
+impl Watch<'_> {
+    fn is_over(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Alarm(alarm) => alarm.has_come(deadline),
+            Self::Timer(timer) => timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())))
+                .as_mut()
+                .poll(cx)
+                .is_ready(),
+        }
+    }
+}
+
+/// See the module. A handler owns what it works on, and the state that it shares is behind the engine's ports, so nothing
+/// half-changed is seen after a panic.
+pub(super) struct Handling<'a> {
+    pub work: Work,
+    pub about: About,
+    pub deadline: Instant,
+    pub watch: Watch<'a>,
+}
+
+impl Future for Handling<'_> {
+    type Output = (Result<Response, Problem>, About);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { work, about, deadline, watch } = &mut *self;
+        let step = about.noting(|| std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))));
+        let outcome = match step {
+            Ok(Poll::Ready(outcome)) => outcome,
+            Ok(Poll::Pending) if watch.is_over(*deadline, cx) => Err(Problem::deadline_exceeded()),
+            Ok(Poll::Pending) => return Poll::Pending,
+            Err(panic) => {
+                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(Problem::internal().because(format!("panic: {}", words.unwrap_or_default())))
+            }
+        };
+        Poll::Ready((outcome, *about))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::response::no_content;
+    use std::time::Duration;
+
+    async fn code_of(work: Work, watch: Watch<'_>) -> &'static str {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let (outcome, _) = Handling { work, about: About::default(), deadline, watch }.await;
+        outcome.map_or_else(|problem| problem.code(), |_| "answered")
+    }
+
+    #[tokio::test]
+    async fn a_handler_answers_or_panics_or_runs_out_of_time() {
+        let timer = || Watch::Timer(None);
+        assert_eq!(code_of(Box::pin(async { Ok(no_content()) }), timer()).await, "answered");
+        let panics: Work = Box::pin(async { if true { panic!("no {}", 1) } else { Ok(no_content()) } });
+        assert_eq!(code_of(panics, timer()).await, "INTERNAL");
+        assert_eq!(code_of(Box::pin(std::future::pending()), timer()).await, "DEADLINE_EXCEEDED");
+        let alarm = Alarm::new();
+        let waiting = std::pin::pin!(code_of(Box::pin(std::future::pending()), Watch::Alarm(&alarm)));
+        let watched = super::super::alarm::Watched::new(waiting, std::sync::Arc::clone(&alarm));
+        assert_eq!(watched.await, "DEADLINE_EXCEEDED");
+    }
+}
