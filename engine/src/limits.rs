@@ -60,12 +60,9 @@ pub const STEPS_PER_TURN: usize = 1024;
 pub const FACTS_PER_BATCH: usize = 8192;
 /// Turns of actors that buyers' commands begin while a batch is being committed; further ones wait for its end.
 pub const TURNS_DURING_COMMIT: u32 = 2;
-/// While at least [`COMMIT_SIBLINGS`] commands are answered by one commit, commits begin at least this far apart: a sync
-/// costs the same for many, and under such a load everyone waits for processors, not for this.
-pub const COMMIT_DELAY: Duration = Duration::from_millis(2);
-/// See [`COMMIT_DELAY`]. From a commit of so many on the journal counts as busy for [`JOURNAL_BUSY_FOR`].
-pub const COMMIT_SIBLINGS: usize = 16;
-/// See [`COMMIT_SIBLINGS`].
+/// From a commit that answers so many on, the journal counts as busy for [`JOURNAL_BUSY_FOR`].
+pub const BUSY_ANSWERS: usize = 16;
+/// How long what is written behind steps back after a commit of [`BUSY_ANSWERS`].
 pub const JOURNAL_BUSY_FOR: Duration = Duration::from_millis(100);
 /// Without an answer for this long, the journal counts as failed and nothing that writes is decided.
 pub const JOURNAL_SILENCE: Duration = Duration::from_millis(250);
@@ -95,7 +92,6 @@ pub const COPIED_AGAIN_AFTER: Duration = Duration::from_secs(20 * 60);
 /// How long a claim or a copy that nobody writes anew lives.
 pub const COPIES_LIVE: Duration = Duration::from_secs(3600);
 
-const _: () = assert!(COMMIT_DELAY.as_millis() * 10 <= JOURNAL_SILENCE.as_millis());
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);

@@ -4,8 +4,8 @@
 
 use crate::id::{Epoch, EventId};
 use crate::limits::{
-    COMMIT_DELAY, COMMIT_SIBLINGS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN,
-    JOURNAL_SILENCE, TURNS_DURING_COMMIT,
+    BUSY_ANSWERS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE,
+    TURNS_DURING_COMMIT,
 };
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
 use crate::runtime::effects::Effect;
@@ -21,7 +21,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The facts of one turn of an actor, and who waits for their commit.
@@ -219,20 +218,21 @@ impl JournalThread {
 
     /// Commits a batch and tells everyone; false when the storage is lost.
     fn commit(&mut self, mut turns: Vec<Turn>) -> bool {
-        let total = turns.iter().map(|turn| turn.rows.len()).sum();
-        let mut rows: Vec<JournalEntry> = Vec::with_capacity(total);
+        let total: usize = turns.iter().map(|turn| turn.rows.len()).sum();
         let mut ends = Vec::with_capacity(turns.len());
-        for turn in &mut turns {
+        let mut rows: Vec<JournalEntry> =
+            turns.first_mut().map(|first| std::mem::take(&mut first.rows)).unwrap_or_default();
+        rows.reserve_exact(total - rows.len());
+        ends.push(rows.len());
+        for turn in turns.iter_mut().skip(1) {
             rows.append(&mut turn.rows);
             ends.push(rows.len());
         }
-        let began = Instant::now();
         let Some(appended) = self.append(&rows) else { return false };
         let front = &self.core.journal;
-        let siblings = turns.iter().map(|turn| turn.answers.len()).sum::<usize>();
-        let gathers = siblings >= COMMIT_SIBLINGS && !rows.is_empty();
-        if !gathers {
-            front.commit_ends();
+        front.commit_ends();
+        if turns.iter().map(|turn| turn.answers.len()).sum::<usize>() >= BUSY_ANSWERS {
+            front.busy_until.store((self.core.clock.now() + JOURNAL_BUSY_FOR).0, Ordering::Relaxed);
         }
         front.facts.fetch_add(rows.len() as u64, Ordering::Relaxed);
         front.batches.fetch_add(u64::from(!rows.is_empty()), Ordering::Relaxed);
@@ -259,11 +259,6 @@ impl JournalThread {
                 copier.hand_over(sale.event(), &entries);
             }
             self.core.projector.hand_over(Committed { event: sale.event(), entries });
-        }
-        if gathers {
-            self.core.journal.busy_until.store((self.core.clock.now() + JOURNAL_BUSY_FOR).0, Ordering::Relaxed);
-            std::thread::sleep(COMMIT_DELAY.saturating_sub(began.elapsed()));
-            front.commit_ends();
         }
         true
     }

@@ -19,6 +19,7 @@ mod reply;
 mod reservations;
 mod room;
 mod runs;
+mod slab;
 mod snapshot;
 mod time_step;
 mod window;

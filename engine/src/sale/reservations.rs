@@ -4,6 +4,7 @@
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
+use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::time::Timestamp;
 use hashbrown::HashMap;
@@ -43,8 +44,7 @@ pub(crate) struct BuyerSeats {
 /// All reservations in memory.
 #[derive(Default, Clone)]
 pub(crate) struct Reservations {
-    slab: Vec<Option<Reservation>>,
-    vacant: Vec<u32>,
+    slab: Slab<Reservation>,
     index: HashMap<ReservationId, u32>,
     buyers: HashMap<BuyerId, BuyerSeats>,
     payments: HashMap<PaymentId, PaymentRow>,
@@ -58,7 +58,7 @@ pub(crate) struct Reservations {
 
 impl Reservations {
     pub(crate) fn get(&self, id: ReservationId) -> Option<&Reservation> {
-        self.slab[*self.index.get(&id)? as usize].as_ref()
+        self.slab[*self.index.get(&id)?].as_ref()
     }
 
     pub(crate) fn buyer(&self, buyer: BuyerId) -> BuyerSeats {
@@ -71,7 +71,7 @@ impl Reservations {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Reservation> {
-        self.slab.iter().flatten()
+        self.slab.iter()
     }
 
     pub(crate) fn insert(&mut self, row: ReservationRow) {
@@ -79,16 +79,7 @@ impl Reservations {
         let (seats, deadline, born) = (row.view.seats.len() as u16, row.view.hold_expires_at, row.born);
         let reservation = Reservation { row, payments: Vec::new(), charging_until: None };
         let (live, pending) = (reservation.is_live(), reservation.row.view.status == ReservationStatus::Pending);
-        let key = match self.vacant.pop() {
-            Some(key) => {
-                self.slab[key as usize] = Some(reservation);
-                key
-            }
-            None => {
-                self.slab.push(Some(reservation));
-                self.slab.len() as u32 - 1
-            }
-        };
+        let key = self.slab.insert(reservation);
         self.index.insert(id, key);
         if live {
             self.live += 1;
@@ -116,7 +107,7 @@ impl Reservations {
 
     fn alter(&mut self, id: ReservationId, change: impl FnOnce(&mut Reservation)) {
         let Some(&key) = self.index.get(&id) else { return };
-        let Some(reservation) = self.slab[key as usize].as_mut() else { return };
+        let Some(reservation) = self.slab[key].as_mut() else { return };
         let before = weight(reservation);
         let (was_live, old_deadline) = (reservation.is_live(), reservation.deadline());
         change(reservation);
@@ -151,7 +142,7 @@ impl Reservations {
     /// The pending hold that ends next, and when.
     pub(crate) fn next_deadline(&self) -> Option<(Timestamp, ReservationId)> {
         let first = self.deadlines.front().into_iter().chain(self.moved.first()).min()?;
-        let reservation = self.slab[first.2 as usize].as_ref()?;
+        let reservation = self.slab[first.2].as_ref()?;
         Some((first.0, reservation.row.view.id))
     }
 
@@ -174,11 +165,10 @@ impl Reservations {
                 break;
             }
             let Some(key) = self.index.remove(&oldest) else { continue };
-            let payments = self.slab[key as usize].take().map(|reservation| reservation.payments);
+            let payments = self.slab.remove(key).map(|reservation| reservation.payments);
             for payment in payments.into_iter().flatten() {
                 self.payments.remove(&payment);
             }
-            self.vacant.push(key);
         }
     }
 
@@ -243,7 +233,7 @@ impl Reservations {
     }
 
     fn stands(&self, (at, born, key): &(Timestamp, Seq, u32)) -> bool {
-        self.slab[*key as usize].as_ref().is_some_and(|reservation| {
+        self.slab[*key].as_ref().is_some_and(|reservation| {
             reservation.row.born == *born
                 && reservation.row.view.status == ReservationStatus::Pending
                 && reservation.deadline() == *at
