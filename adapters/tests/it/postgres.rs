@@ -98,6 +98,28 @@ fn who_raises_an_epoch_waits_for_the_batch_that_is_under_way() {
     assert_eq!(PostgresReader::open(&first, plans()).unwrap().verify(event(1)).unwrap(), 2);
 }
 
+/// A connection that was given up may come through after its batch was sent again.
+#[test]
+fn what_came_through_meanwhile_is_recognised_and_what_is_not_ours_is_fenced() {
+    let database = Database::new();
+    let opened = node(&database);
+    let _lease = active(&opened);
+    let (mut early, mut late) = (PostgresJournal::open(&opened).unwrap(), PostgresJournal::open(&opened).unwrap());
+    let epochs = [1, 2, 3].map(|number| late.raise_epoch(event(number)).unwrap());
+    let of = |number: usize, seq| journal_entry(event(number as u128), epochs[number - 1], seq);
+    late.append(&[of(1, 1), of(2, 1), of(3, 1)]).unwrap();
+    // It takes nothing for there that is written from here on.
+    let mut strange = of(2, 2);
+    strange.entry.at.0 += 1;
+    early.append(&[of(1, 2), of(1, 3), strange.clone()]).unwrap();
+    let batch = [of(1, 2), of(1, 3), of(1, 4), of(2, 2), of(3, 2)];
+    assert_eq!(late.append(&batch).unwrap(), Appended { fenced: vec![event(2)] });
+    let reader = PostgresReader::open(&opened, plans()).unwrap();
+    assert_eq!([1, 2, 3].map(|number| reader.verify(event(number)).unwrap()), [4, 2, 2]);
+    assert_eq!(read(&reader, event(2), 1), [strange.entry]);
+    assert_eq!(late.append(&[of(1, 5), of(3, 3)]).unwrap(), Appended::default(), "it goes on");
+}
+
 #[test]
 fn several_nodes_make_the_schema_together() {
     let database = TestDatabase::empty();
