@@ -85,12 +85,12 @@ async fn over_http(
     let (port, connections, seconds) = (launch.port, settings.connections, settings.seconds);
     let watch = Watch::begin(Arc::clone(&scene));
     let seen = tokio::task::spawn_blocking(move || wrk::run(&script, port, 2, connections, seconds)).await??;
+    let lag = watch.end().await?;
     let held = scene.held(&event).await? / SEATS_PER_HOLD;
     let most = seen.requests + settings.connections as u64;
     if seen.broken > 0 || seen.refused > 0 || held < seen.requests || held > most {
         return Err(CompareError::Wrong(format!("{seen:?}, but {held} holds stand")).into());
     }
-    let lag = watch.end().await?;
     // Not only the number says so: the rows are there.
     let rows = cluster.sql(&database, "SELECT count(*) FROM reservations WHERE status = 'PENDING'");
     if rows != held.to_string() {
