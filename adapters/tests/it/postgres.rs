@@ -3,7 +3,7 @@
 
 use crate::projection::{Opened as OpenedTables, Tables, committed};
 use crate::story::{Story, buyer};
-use crate::support::{Database, Opened, Storage, active, event, journal_entry, plans, read};
+use crate::support::{Database, Opened, PATIENCE, Storage, active, event, journal_entry, plans, read};
 use onsale_adapters::postgres::{
     DatabaseUrl, NodeLease, OpenError, Postgres, PostgresCatalogue, PostgresJournal, PostgresPlans, PostgresProjection,
     PostgresReader, Settings, listing_statements,
@@ -344,6 +344,34 @@ async fn lists_come_from_the_replica_if_it_answers_and_from_the_primary_if_not()
         let (mut projection, records) = PostgresProjection::open(&opened, plans()).unwrap();
         projection.project(&[committed(event(1), &story.entries)]).unwrap();
         crate::projection::assert_follows(&records, &story).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_read_when_it_has_what_this_node_has_written() {
+    let primary = PrivatePostgres::start(Durability::Unsynced, &[]);
+    let url = DatabaseUrl::parse(&primary.database("onsale")).unwrap();
+    let replica = primary.replica();
+    let read_url = Some(DatabaseUrl::parse(&replica.url("onsale")).unwrap());
+    replica.until("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'onsale'", "1");
+    let opened = Postgres::open(Settings { read_url, ..Settings::new(url) }).unwrap();
+    let (mut projection, records) = PostgresProjection::open(&opened, plans()).unwrap();
+    let story = Story::told(event(1), 8, 200);
+    let (early, late) = story.entries.split_at(100);
+    let read = "SELECT coalesce(sum(idx_scan + seq_scan), 0) FROM pg_stat_user_tables WHERE relname = 'reservations'";
+    let reads = || replica.sql("onsale", read).parse::<u64>().unwrap();
+    projection.project(&[committed(event(1), early)]).unwrap();
+    replica.until("onsale", "SELECT to_regclass('projection_checkpoints') IS NOT NULL", "t");
+    replica.until("onsale", "SELECT seq FROM projection_checkpoints", "100");
+    // From here on it stands still, and would tell less than what is known here.
+    replica.sql("postgres", "SELECT pg_wal_replay_pause()");
+    projection.project(&[committed(event(1), late)]).unwrap();
+    crate::projection::assert_follows(&records, &story).await;
+    replica.sql("postgres", "SELECT pg_wal_replay_resume()");
+    let since = Instant::now();
+    while reads() == 0 {
+        crate::projection::assert_follows(&records, &story).await;
+        assert!(since.elapsed() < PATIENCE, "it has caught up and is not read");
     }
 }
 
