@@ -352,7 +352,7 @@ impl PostgresJournal {
         // The rest is in: a failure from here on leaves open what is.
         let stored = self.stored(&spans(batch, |_, _| true)).map_err(|error| match error {
             JournalError::NotDone(reason) => JournalError::Unknown(reason),
-            other => other,
+            other @ (JournalError::Unknown(_) | JournalError::Elsewhere | JournalError::Fatal(_)) => other,
         })?;
         for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
             let line = &lines[*number as usize];
