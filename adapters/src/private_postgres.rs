@@ -61,6 +61,28 @@ impl PrivatePostgres {
         Self { place, guard: Some(guard), _dir: dir }
     }
 
+    /// A streaming replica of this cluster, on another port of this machine.
+    ///
+    /// # Panics
+    /// If it is not made or does not start.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        let dir = tempfile::Builder::new().prefix("onsale-replica-").tempdir().expect("a directory");
+        own(dir.path()).expect("the directory belongs to the server's user");
+        let place = Place { data: dir.path().join("data"), log: dir.path().join("log"), port: free_port() };
+        let mut copy = server_command("pg_basebackup");
+        copy.args(["-R", "-c", "fast", "-X", "stream", "-d", &self.url("postgres"), "-D"]).arg(&place.data);
+        succeed(copy);
+        let file = place.data.join("postgresql.auto.conf");
+        let mut config = fs::read_to_string(&file).expect("the configuration is read");
+        let socket = place.data.display();
+        config.push_str(&format!("port = {}\nunix_socket_directories = '{socket}'\n", place.port));
+        fs::write(&file, config).expect("the configuration is written");
+        place.control(&["start", "-w", "-l", &place.log.display().to_string()]);
+        let guard = place.guard(dir.path());
+        Self { place, guard: Some(guard), _dir: dir }
+    }
+
     /// The URL of a database in it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

@@ -215,8 +215,18 @@ impl Postgres {
 
     /// Connections to the primary for one purpose.
     pub(super) fn connector(&self, purpose: &str, settings: &[(&str, String)]) -> Result<Connector, UrlMistake> {
+        self.connector_on(self.handle(), purpose, settings)
+    }
+
+    /// As [`Postgres::connector`], driven by another runtime.
+    pub(super) fn connector_on(
+        &self,
+        runtime: Handle,
+        purpose: &str,
+        settings: &[(&str, String)],
+    ) -> Result<Connector, UrlMistake> {
         let Settings { url, connect_timeout, .. } = &self.inner.settings;
-        Connector::new(url, purpose, settings, *connect_timeout, self.handle())
+        Connector::new(url, purpose, settings, *connect_timeout, runtime)
     }
 }
 

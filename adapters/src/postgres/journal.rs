@@ -1,6 +1,7 @@
 //! The writing side of the journal on Postgres: one connection of its own, one statement a batch, which commits by
-//! itself. The statement joins the leases, locked against whoever would raise an epoch meanwhile: what does not come
-//! back was not written. Owns the chain's heads while it lives; must never say "done" before the server has.
+//! itself. The statement joins the leases, locked against whoever would raise an epoch meanwhile, and is answered by how
+//! many rows it wrote; only if that is not all of them, it is asked which. Owns the chain's heads while it lives; must
+//! never say "done" before the server has.
 
 use super::connect::Connector;
 use super::database::{OpenError, Postgres};
@@ -12,19 +13,25 @@ use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
-use tokio_postgres::Row as Found;
+use std::future::Future;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Error, Row as Found};
 use uuid::Uuid;
 
+/// How often a batch is compared with what is stored because a row of it was there already.
+const TRIES: u32 = 3;
+
 /// A lease is locked until the batch is committed, so that who raises its epoch meanwhile waits and then sees the batch.
+/// A row that is there already undoes the statement: to look for each of them would cost every batch a second record in
+/// the write-ahead log for each row.
 const INSERT: &str = "WITH held AS MATERIALIZED (
         SELECT event_id, epoch FROM leases WHERE event_id = ANY ($1) ORDER BY event_id FOR SHARE)
     INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain)
     SELECT b.event_id, b.seq, b.epoch, b.at, b.kind, b.body, b.chain
     FROM UNNEST ($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bytea[], $8::bytea[])
         AS b (event_id, seq, epoch, at, kind, body, chain)
-    JOIN held ON held.event_id = b.event_id AND held.epoch = b.epoch
-    ON CONFLICT (event_id, seq) DO NOTHING
-    RETURNING event_id, seq";
+    JOIN held ON held.event_id = b.event_id AND held.epoch = b.epoch";
 const HEADS: &str = "SELECT asked.id, leases.epoch, head.seq, head.chain
     FROM UNNEST ($1::uuid[]) AS asked (id)
     LEFT JOIN leases ON leases.event_id = asked.id
@@ -59,6 +66,8 @@ struct Line {
 /// The journal of a database. See the module.
 pub struct PostgresJournal {
     database: Postgres,
+    /// Drives the connection on the thread that waits for it: no other thread has to be woken for a batch.
+    runtime: Option<Runtime>,
     connector: Connector,
     session: Option<Session>,
     key: ChainKey,
@@ -118,6 +127,28 @@ impl Rows {
     }
 }
 
+/// Why a statement was not done.
+struct Failed {
+    error: JournalError,
+    /// A row is there already.
+    is_taken: bool,
+}
+
+impl From<JournalError> for Failed {
+    fn from(error: JournalError) -> Self {
+        Self { error, is_taken: false }
+    }
+}
+
+impl Drop for PostgresJournal {
+    fn drop(&mut self) {
+        // May happen on a thread of another runtime, where nothing may block.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// What the journal has at the places that a batch asks for.
 #[derive(Default)]
 struct StoredRows(HashMap<(EventId, Seq), (Epoch, Chain)>);
@@ -137,15 +168,18 @@ fn spans(batch: &[JournalEntry], wanted: impl Fn(EventId, Seq) -> bool) -> Spans
 }
 
 impl PostgresJournal {
-    /// The journal of `database`; there must be one writer in a process.
+    /// The journal of `database`; there must be one writer in a process. It must not be used on a tokio worker.
     ///
     /// # Errors
-    /// [`OpenError::Url`].
+    /// [`OpenError::Url`], [`OpenError::Thread`].
     pub fn open(database: &Postgres) -> Result<Self, OpenError> {
         // Whatever the server's own setting: a commit that is answered is on its disk.
-        let connector = database.connector("journal", &[("synchronous_commit", "on".into())])?;
+        let settings = [("synchronous_commit", "on".into())];
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let connector = database.connector_on(runtime.handle().clone(), "journal", &settings)?;
         Ok(Self {
             database: database.clone(),
+            runtime: Some(runtime),
             connector,
             session: None,
             key: database.inner.chain_key.clone(),
@@ -154,28 +188,48 @@ impl PostgresJournal {
         })
     }
 
-    /// Runs a statement, on a new connection if the last one has ended. A statement that is not answered in time is
-    /// unknown, and its connection given up.
-    fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Found>, JournalError> {
-        let timeout = self.database.inner.settings.journal_timeout;
-        let database = self.database.clone();
+    /// Waits on this thread, which drives the connection meanwhile.
+    fn wait<F: Future>(&self, future: F) -> F::Output {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            None => self.database.wait(future),
+        }
+    }
+
+    /// Makes a new connection if the last one has ended.
+    fn connected(&mut self) -> Result<(), JournalError> {
+        // Nobody has driven it since the last batch: what the server has said meanwhile is read now.
+        self.wait(tokio::task::yield_now());
         if self.session.as_ref().is_none_or(Session::is_broken) {
             self.session = None;
-            let connected = database.wait(self.connector.connect());
+            let connected = self.wait(self.connector.connect());
             self.session = Some(connected.map_err(|error| JournalError::NotDone(error.to_string()))?);
         }
-        let Some(session) = &self.session else { return Err(JournalError::NotDone("no connection".into())) };
-        let done = database.wait(async { tokio::time::timeout(timeout, session.query(sql, params)).await });
+        Ok(())
+    }
+
+    /// Runs a statement. One that is not answered in time is unknown, and its connection given up.
+    fn ask<T>(&mut self, work: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Failed> {
+        let timeout = self.database.inner.settings.journal_timeout;
+        self.connected()?;
+        let Some(session) = &self.session else { return Err(JournalError::NotDone("no connection".into()).into()) };
+        let done = self.wait(async { tokio::time::timeout(timeout, work(session)).await });
         let failed = match done {
-            Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(error)) => journal_error(&error),
-            Err(_) => JournalError::Unknown(format!("no answer within {} ms", timeout.as_millis())),
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                Failed { is_taken: error.code() == Some(&SqlState::UNIQUE_VIOLATION), error: journal_error(&error) }
+            }
+            Err(_) => JournalError::Unknown(format!("no answer within {} ms", timeout.as_millis())).into(),
         };
         self.heads.clear();
-        if session.is_broken() || matches!(failed, JournalError::Unknown(_)) {
+        if session.is_broken() || matches!(failed.error, JournalError::Unknown(_)) {
             self.session = None;
         }
         Err(failed)
+    }
+
+    fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Found>, JournalError> {
+        self.ask(async |session| session.query(sql, params).await).map_err(|failed| failed.error)
     }
 
     /// Finds out the heads of events that are not known.
@@ -270,7 +324,7 @@ impl PostgresJournal {
     }
 
     /// Writes what is new of the lines that are not fenced, in one statement, and fences those that it passed over.
-    fn insert(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) -> Result<(), JournalError> {
+    fn insert(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) -> Result<(), Failed> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.clear();
         for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
@@ -281,7 +335,8 @@ impl PostgresJournal {
             line.head.chain = rows.push(&self.key, &line.head.chain, *event, entry);
             line.head.seq = entry.seq;
         }
-        if rows.events.is_empty() {
+        let all = rows.events.len() as u64;
+        if all == 0 {
             self.rows = rows;
             return Ok(());
         }
@@ -289,27 +344,19 @@ impl PostgresJournal {
         let (bodies, chains) = (rows.bodies(), rows.chains.iter().map(|chain| &chain[..]).collect::<Vec<_>>());
         let columns: Params<'_> =
             &[&rows.leases, &rows.events, &rows.seqs, &rows.epochs, &rows.ats, &rows.kinds, &bodies, &chains];
-        let written = self.query(INSERT, columns);
-        let all = rows.events.len();
+        let written = self.ask(async |session| session.execute(INSERT, columns).await);
         self.rows = rows;
-        let written = written?;
-        if written.len() == all {
+        if written? == all {
             return Ok(());
         }
-        let written: HashSet<(EventId, Seq)> =
-            written.iter().map(|row| (EventId(row.get(0)), Seq(row.get::<_, i64>(1).cast_unsigned()))).collect();
-        // What did not come back was fenced, or is there since a connection that was given up has come through.
-        let missing = |line: &Line, seq: Seq| seq > line.stored && !written.contains(&(line.event, seq));
-        let doubted: HashSet<EventId> = batch
-            .iter()
-            .zip(line_of)
-            .map(|(one, number)| (one, &lines[*number as usize]))
-            .filter(|(one, line)| !line.fenced && missing(line, one.entry.seq))
-            .map(|(one, _)| one.event)
-            .collect();
-        let stored = self.stored(&spans(batch, |event, _| doubted.contains(&event)))?;
+        // The rest is in: a failure from here on leaves open what is.
+        let stored = self.stored(&spans(batch, |_, _| true)).map_err(|error| match error {
+            JournalError::NotDone(reason) => JournalError::Unknown(reason),
+            other @ (JournalError::Unknown(_) | JournalError::Elsewhere | JournalError::Fatal(_)) => other,
+        })?;
         for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
-            if doubted.contains(event) && !lines[*number as usize].fenced {
+            let line = &lines[*number as usize];
+            if !line.fenced && entry.seq > line.stored {
                 lines[*number as usize].fenced = !self.is_ours(&stored, *event, entry);
             }
         }
@@ -319,8 +366,17 @@ impl PostgresJournal {
 
 impl Journal for PostgresJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
-        let (mut lines, line_of) = self.admit(batch)?;
-        self.insert(batch, &mut lines, &line_of)?;
+        let mut tries = 0;
+        let lines = loop {
+            let (mut lines, line_of) = self.admit(batch)?;
+            match self.insert(batch, &mut lines, &line_of) {
+                Ok(()) => break lines,
+                // A connection that was given up has come through since: with heads that are asked for anew, what it has
+                // written is recognised.
+                Err(failed) if failed.is_taken && tries < TRIES => tries += 1,
+                Err(failed) => return Err(failed.error),
+            }
+        };
         let mut fenced = Vec::new();
         for line in lines {
             if line.fenced {

@@ -3,7 +3,7 @@
 
 use crate::projection::{Opened as OpenedTables, Tables, committed};
 use crate::story::{Story, buyer};
-use crate::support::{Database, Opened, Storage, active, event, journal_entry, plans, read};
+use crate::support::{Database, Opened, PATIENCE, Storage, active, event, journal_entry, plans, read};
 use onsale_adapters::postgres::{
     DatabaseUrl, NodeLease, OpenError, Postgres, PostgresCatalogue, PostgresJournal, PostgresPlans, PostgresProjection,
     PostgresReader, Settings, listing_statements,
@@ -96,6 +96,28 @@ fn who_raises_an_epoch_waits_for_the_batch_that_is_under_way() {
     assert_eq!(batch.join().unwrap().unwrap(), Appended::default(), "it was first");
     assert_eq!(raising.join().unwrap().0, epoch.0 + 1);
     assert_eq!(PostgresReader::open(&first, plans()).unwrap().verify(event(1)).unwrap(), 2);
+}
+
+/// A connection that was given up may come through after its batch was sent again.
+#[test]
+fn what_came_through_meanwhile_is_recognised_and_what_is_not_ours_is_fenced() {
+    let database = Database::new();
+    let opened = node(&database);
+    let _lease = active(&opened);
+    let (mut early, mut late) = (PostgresJournal::open(&opened).unwrap(), PostgresJournal::open(&opened).unwrap());
+    let epochs = [1, 2, 3].map(|number| late.raise_epoch(event(number)).unwrap());
+    let of = |number: usize, seq| journal_entry(event(number as u128), epochs[number - 1], seq);
+    late.append(&[of(1, 1), of(2, 1), of(3, 1)]).unwrap();
+    // It takes nothing for there that is written from here on.
+    let mut strange = of(2, 2);
+    strange.entry.at.0 += 1;
+    early.append(&[of(1, 2), of(1, 3), strange.clone()]).unwrap();
+    let batch = [of(1, 2), of(1, 3), of(1, 4), of(2, 2), of(3, 2)];
+    assert_eq!(late.append(&batch).unwrap(), Appended { fenced: vec![event(2)] });
+    let reader = PostgresReader::open(&opened, plans()).unwrap();
+    assert_eq!([1, 2, 3].map(|number| reader.verify(event(number)).unwrap()), [4, 2, 2]);
+    assert_eq!(read(&reader, event(2), 1), [strange.entry]);
+    assert_eq!(late.append(&[of(1, 5), of(3, 3)]).unwrap(), Appended::default(), "it goes on");
 }
 
 #[test]
@@ -322,6 +344,34 @@ async fn lists_come_from_the_replica_if_it_answers_and_from_the_primary_if_not()
         let (mut projection, records) = PostgresProjection::open(&opened, plans()).unwrap();
         projection.project(&[committed(event(1), &story.entries)]).unwrap();
         crate::projection::assert_follows(&records, &story).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_read_when_it_has_what_this_node_has_written() {
+    let primary = PrivatePostgres::start(Durability::Unsynced, &[]);
+    let url = DatabaseUrl::parse(&primary.database("onsale")).unwrap();
+    let replica = primary.replica();
+    let read_url = Some(DatabaseUrl::parse(&replica.url("onsale")).unwrap());
+    replica.until("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'onsale'", "1");
+    let opened = Postgres::open(Settings { read_url, ..Settings::new(url) }).unwrap();
+    let (mut projection, records) = PostgresProjection::open(&opened, plans()).unwrap();
+    let story = Story::told(event(1), 8, 200);
+    let (early, late) = story.entries.split_at(100);
+    let read = "SELECT coalesce(sum(idx_scan + seq_scan), 0) FROM pg_stat_user_tables WHERE relname = 'reservations'";
+    let reads = || replica.sql("onsale", read).parse::<u64>().unwrap();
+    projection.project(&[committed(event(1), early)]).unwrap();
+    replica.until("onsale", "SELECT to_regclass('projection_checkpoints') IS NOT NULL", "t");
+    replica.until("onsale", "SELECT seq FROM projection_checkpoints", "100");
+    // From here on it stands still, and would tell less than what is known here.
+    replica.sql("postgres", "SELECT pg_wal_replay_pause()");
+    projection.project(&[committed(event(1), late)]).unwrap();
+    crate::projection::assert_follows(&records, &story).await;
+    replica.sql("postgres", "SELECT pg_wal_replay_resume()");
+    let since = Instant::now();
+    while reads() == 0 {
+        crate::projection::assert_follows(&records, &story).await;
+        assert!(since.elapsed() < PATIENCE, "it has caught up and is not read");
     }
 }
 

@@ -28,7 +28,8 @@ struct Args {
     /// The longest time under load, in milliseconds.
     #[arg(long, default_value_t = 1500)]
     longest_millis: u64,
-    /// Where the server keeps its data. A Postgres cluster of its own is stopped, crashed and paused meanwhile.
+    /// Where the server keeps its data. A Postgres of its own is stopped, crashed and paused meanwhile, and a Redis of its
+    /// own stopped, restarted, wiped and paused: ten kinds of trial in turn.
     #[arg(long, value_enum, default_value_t = StorageName::Embedded)]
     storage: StorageName,
     /// The server's binary; without it, one is built beside this.

@@ -1,5 +1,5 @@
 //! `onsale-databases`: the journal on Postgres beside bare inserts, and holds over HTTP on Postgres beside the row-lock
-//! transaction, all on one private cluster. Ends with 1 when something did not count.
+//! transaction on the same private cluster and a Lua script in a private Redis. Ends with 1 when something did not count.
 
 use clap::Parser;
 use onsale_benches::built::onsale_binary;
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measures what Postgres allows and what onsale makes of it, on a cluster of its own that syncs every commit.
+/// Measures what Postgres and Redis allow and what onsale makes of it, on servers of its own that sync every commit.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -24,7 +24,7 @@ struct Args {
     /// Clients of pgbench.
     #[arg(long, default_value_t = 32)]
     clients: usize,
-    /// Connections of the load tool.
+    /// Connections of the load tool, over HTTP and to Redis.
     #[arg(long, default_value_t = 256)]
     connections: usize,
     /// Holds a second that the hall has seats for.

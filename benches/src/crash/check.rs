@@ -22,6 +22,8 @@ pub struct Findings {
     pub lost: Vec<String>,
     /// Seats in two hands, and counts that do not add up.
     pub oversold: Vec<String>,
+    /// What Redis tells otherwise than the server, long after everything is at rest.
+    pub stale: Vec<String>,
     /// Requests without an answer that turned out done.
     pub unknown_done: u64,
     /// Requests without an answer that turned out not done.
@@ -33,6 +35,7 @@ impl Findings {
     pub fn add(&mut self, other: Self) {
         self.lost.extend(other.lost);
         self.oversold.extend(other.oversold);
+        self.stale.extend(other.stale);
         self.unknown_done += other.unknown_done;
         self.unknown_not_done += other.unknown_not_done;
     }
@@ -65,6 +68,9 @@ pub(super) async fn check_buyer(
     let mut check = Check { stage, buyer, found };
     if check.buyer.account.is_some() {
         return check.account().await;
+    }
+    if check.buyer.logs_out {
+        return check.logged_out().await;
     }
     check.settle_confirm().await?;
     let (reservations, payments) =
@@ -287,7 +293,12 @@ impl Check<'_> {
                 }
             }
             Some(
-                InFlight::Confirm { .. } | InFlight::Enter | InFlight::Leave | InFlight::Read | InFlight::SignUp(_),
+                InFlight::Confirm { .. }
+                | InFlight::Enter
+                | InFlight::Leave
+                | InFlight::Read
+                | InFlight::SignUp(_)
+                | InFlight::LogOut,
             )
             | None => {}
         }
@@ -328,6 +339,18 @@ impl Check<'_> {
                 let (was, is) = (String::from_utf8_lossy(&body), String::from_utf8_lossy(&again.body));
                 self.lost(format!("repeated with its key, {status} {was} became {} {is}", again.status));
             }
+        }
+        Ok(())
+    }
+
+    /// A token that was revoked stays so; where there was no answer, it is the one or the other from now on.
+    async fn logged_out(&mut self) -> Result<(), CrashError> {
+        let answer = self.get("/api/v1/users/me").await?;
+        if self.buyer.in_flight.take().is_some() {
+            self.found.settled(answer.status == 401);
+            self.buyer.logs_out = answer.status == 401;
+        } else if answer.status != 401 {
+            self.lost(format!("a token that was revoked answers {} {}", answer.status, answer.code()));
         }
         Ok(())
     }

@@ -1,119 +1,158 @@
-//! The database under a crash test: a private cluster, and what happens to it in the middle of the load. Must never touch
-//! what is in it.
+//! The servers under a crash test: a private Postgres and a private Redis, what happens to them in the middle of the
+//! load, and whether what Redis tells is what the server does. Must never touch what is in Postgres.
 
+use super::CrashError;
+use super::check::Findings;
+use super::fault::{Fault, Outage};
+use super::stage::Stage;
+use super::whole::told_of;
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres};
-use rand::Rng;
-use rand::rngs::StdRng;
-use std::sync::Arc;
-use std::time::Duration;
+use onsale_adapters::private_redis::RedisServer;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// The shortest and the longest time that a database is away, in milliseconds.
-const AWAY_MILLIS: (u64, u64) = (100, 1500);
+/// How long copies may take to be written whole again.
+const COPY_PATIENCE: Duration = Duration::from_secs(10);
+/// How often they are looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The first key that is not ours or does not end by itself, and how many there are.
+const STRAY: &str = r#"EVAL "local keys = redis.call('KEYS', '*') for _, key in ipairs(keys) do if string.sub(key, 1, 7) ~= 'onsale:' or redis.call('PTTL', key) == -1 then return key end end return #keys" 0"#;
 
 /// Where a server under test keeps its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// SQLite in its data directory.
     Embedded,
-    /// Postgres.
+    /// Postgres, with a Redis beside it.
     Postgres,
 }
 
-/// What happens to the database in a trial, beside the server's being killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// It is stopped and started again.
-    Restarted,
-    /// It crashes and is started again.
-    Crashed,
-    /// It is paused (SIGSTOP) and goes on.
-    Paused,
-    /// It crashes, and the server is killed before it is back.
-    AwayAtTheKill,
-}
-
-impl Fault {
-    /// In the table.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Restarted => "restart",
-            Self::Crashed => "crash",
-            Self::Paused => "pause",
-            Self::AwayAtTheKill => "crash+kill",
-        }
-    }
-
-    fn of(number: u32) -> Self {
-        [Self::Restarted, Self::Crashed, Self::Paused, Self::AwayAtTheKill, Self::None][number as usize % 5]
-    }
-}
-
-/// A fault and how long it lasts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outage {
-    pub(super) fault: Fault,
-    away: Duration,
-}
-
-/// The cluster.
+/// Both servers.
 #[derive(Clone)]
-pub(super) struct Database(Arc<PrivatePostgres>);
+pub(super) struct Databases {
+    postgres: Arc<PrivatePostgres>,
+    redis: Arc<Mutex<RedisServer>>,
+}
 
-impl Database {
+/// What Redis and the server should tell alike of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) held: u64,
+    pub(super) sold: u64,
+    pub(super) waiting: u64,
+}
+
+impl Databases {
     pub(super) fn start() -> Self {
-        Self(Arc::new(PrivatePostgres::start(Durability::Synced, &[])))
+        let postgres = Arc::new(PrivatePostgres::start(Durability::Synced, &[]));
+        Self { postgres, redis: Arc::new(Mutex::new(RedisServer::start())) }
     }
 
-    /// Makes the server's database.
-    pub(super) fn make(&self) -> String {
-        self.0.database("onsale")
+    /// Makes the server's database; answers where that and Redis are.
+    pub(super) fn make(&self) -> (String, String) {
+        (self.postgres.database("onsale"), self.with_redis(|redis| redis.url()))
     }
 
-    /// The fault of a trial: each kind in turn, as long as the dice say.
-    pub(super) fn outage(number: u32, rng: &mut StdRng) -> Outage {
-        let away = Duration::from_millis(rng.random_range(AWAY_MILLIS.0..=AWAY_MILLIS.1));
-        Outage { fault: Fault::of(number), away }
+    fn with_redis<T>(&self, work: impl FnOnce(&mut RedisServer) -> T) -> T {
+        work(&mut self.redis.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the database away, and gives it back unless the server is to be killed first.
-    pub(super) async fn suffer(&self, outage: Outage) {
-        let cluster = Arc::clone(&self.0);
-        let suffered = tokio::task::spawn_blocking(move || match outage.fault {
+    /// Takes away what the outage says, and gives it back unless the server is to be killed first. Blocks.
+    fn suffer(&self, Outage { fault, away, .. }: Outage) {
+        let wait = || std::thread::sleep(away);
+        match fault {
             Fault::None => {}
-            Fault::Restarted => {
-                cluster.stop("fast");
-                std::thread::sleep(outage.away);
-                cluster.start_again();
+            Fault::PostgresRestarted | Fault::PostgresCrashed => {
+                self.postgres.stop(if fault == Fault::PostgresCrashed { "immediate" } else { "fast" });
+                wait();
+                self.postgres.start_again();
             }
-            Fault::Crashed => {
-                cluster.stop("immediate");
-                std::thread::sleep(outage.away);
-                cluster.start_again();
+            Fault::PostgresPaused => {
+                self.postgres.pause();
+                wait();
+                self.postgres.resume();
             }
-            Fault::Paused => {
-                cluster.pause();
-                std::thread::sleep(outage.away);
-                cluster.resume();
+            Fault::PostgresAwayAtTheKill => self.postgres.stop("immediate"),
+            Fault::RedisStopped => self.with_redis(RedisServer::kill),
+            Fault::RedisRestarted => {
+                self.with_redis(RedisServer::kill);
+                wait();
+                self.with_redis(RedisServer::start_again);
             }
-            Fault::AwayAtTheKill => {
-                cluster.stop("immediate");
-                std::thread::sleep(outage.away / 4);
+            Fault::RedisWiped => self.with_redis(|redis| redis.wipe()),
+            Fault::RedisPaused => {
+                self.with_redis(RedisServer::pause);
+                wait();
+                self.with_redis(RedisServer::resume);
             }
-        });
-        if let Err(error) = suffered.await {
-            std::panic::resume_unwind(error.into_panic());
+            Fault::BothCrashed => {
+                self.postgres.stop("immediate");
+                self.with_redis(RedisServer::kill);
+                wait();
+                self.with_redis(RedisServer::start_again);
+                self.postgres.start_again();
+            }
         }
     }
 
-    /// Gives back what the server's kill has interrupted.
-    pub(super) async fn recover(&self, outage: Outage) {
-        if outage.fault == Fault::AwayAtTheKill {
-            let cluster = Arc::clone(&self.0);
-            let _ = tokio::task::spawn_blocking(move || cluster.start_again()).await;
+    /// The outage, on a thread that may block.
+    pub(super) async fn outage(&self, outage: Outage) {
+        let all = self.clone();
+        blocking(move || all.suffer(outage)).await;
+    }
+
+    /// Gives back what the server cannot start without.
+    pub(super) async fn before_the_start(&self, fault: Fault) {
+        if fault == Fault::PostgresAwayAtTheKill {
+            let all = self.clone();
+            blocking(move || all.postgres.start_again()).await;
         }
+    }
+
+    /// Gives back what the server has started without.
+    pub(super) async fn after_the_start(&self, fault: Fault) {
+        if fault == Fault::RedisStopped {
+            let all = self.clone();
+            blocking(move || all.with_redis(RedisServer::start_again)).await;
+        }
+    }
+
+    /// Looks whether Redis tells of the events what the server does, and only what is ours and ends by itself.
+    pub(super) async fn check_copies(&self, stage: &Stage, found: &mut Findings) -> Result<(), CrashError> {
+        let since = Instant::now();
+        for event in [&stage.quick, &stage.slow] {
+            // Somebody may be let in between the two answers.
+            while let (told, copied) = (told_of(stage, event).await?, self.copied(event))
+                && told != copied
+            {
+                if since.elapsed() > COPY_PATIENCE {
+                    found.stale.push(format!("redis tells {copied:?} of {event}, the server {told:?}"));
+                    break;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        let stray = self.with_redis(|redis| redis.command(STRAY));
+        if !stray.starts_with(':') {
+            found.stale.push(format!("a key in redis that is not ours, or stays for ever: {}", stray.trim()));
+        }
+        Ok(())
+    }
+
+    /// What Redis tells of an event; those who wait and what is held are counted.
+    fn copied(&self, event: &str) -> Counts {
+        let number = |command: String| {
+            let answer = self.with_redis(|redis| redis.bulks(&command));
+            answer.iter().find_map(|text| text.trim_start_matches(':').parse().ok()).unwrap_or_default()
+        };
+        let count = |field: &str| number(format!("HMGET onsale:counts:{event} {field}"));
+        let waiting = number(format!("ZCARD onsale:queue:{event}"));
+        Counts { held: count("held"), sold: count("sold"), waiting }
+    }
+}
+
+async fn blocking(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        std::panic::resume_unwind(error.into_panic());
     }
 }

@@ -1,5 +1,5 @@
-//! The crowd that is interrupted: shoppers, people who stand in a slow line, newcomers who make accounts, and an
-//! operator. Each writes down only what was answered whole, and what the request was that got no answer.
+//! The crowd that is interrupted: shoppers, people who stand in a slow line, newcomers who make accounts, and people who
+//! log out. Each writes down only what was answered whole, and what the request was that got no answer.
 
 use super::model::{Account, Acknowledged, Booking, Buyer, Entered, InFlight, Keyed, Place, seat_ids, text};
 use super::stage::Stage;
@@ -39,6 +39,8 @@ pub(super) struct Work {
     pub acknowledged: Acknowledged,
     /// Refusals, by code.
     pub refused: BTreeMap<String, u64>,
+    /// What was acknowledged and not so any more while the server still ran.
+    pub lost: Vec<String>,
 }
 
 /// One of the crowd's parts.
@@ -47,13 +49,16 @@ pub(super) enum Role {
     Shopper,
     Waiter,
     Newcomer,
+    Leaver,
 }
 
 impl Role {
-    /// The role of the n-th worker: one newcomer, one in five waits in the slow line, the others shop.
+    /// The role of the n-th worker: one newcomer, one who logs out, one in five waits in the slow line, the others
+    /// shop.
     pub(super) fn of(worker: usize) -> Self {
         match worker {
             0 => Self::Newcomer,
+            2 => Self::Leaver,
             _ if worker % 5 == 1 => Self::Waiter,
             _ => Self::Shopper,
         }
@@ -68,6 +73,7 @@ pub(super) async fn work(stage: Arc<Stage>, role: Role, rng: StdRng) -> Work {
             Role::Shopper => worker.shop().await,
             Role::Waiter => worker.wait_in_line().await,
             Role::Newcomer => worker.sign_up().await,
+            Role::Leaver => worker.log_out().await,
         };
         if matches!(stopped, Err(Stop::Down)) {
             return worker.work;
@@ -368,6 +374,31 @@ impl Worker {
         }
         self.work.buyers.push(buyer);
         answer.map(|_| ())
+    }
+
+    /// Somebody has their token revoked; one that was revoked before is tried.
+    async fn log_out(&mut self) -> Result<(), Stop> {
+        let mut buyer = Buyer::new(self.stage.mint(&mut self.rng), &self.stage.quick);
+        buyer.logs_out = true;
+        let call = Call::post("/api/v1/auth/logout", &json!({})).bearer(&buyer.bearer);
+        let answer = self.send(&mut buyer, InFlight::LogOut, &call).await;
+        let acknowledged = answer.as_ref().is_ok_and(|answer| answer.status == 204);
+        self.work.acknowledged.logged_out += u64::from(acknowledged);
+        // Refused, or never sent, it is nothing to remember.
+        if acknowledged || buyer.in_flight.is_some() {
+            self.work.buyers.push(buyer);
+        }
+        answer?;
+        if let Some(gone) = self.work.buyers.iter().filter(|buyer| buyer.in_flight.is_none()).choose(&mut self.rng) {
+            let mut gone = gone.clone();
+            let call = Call::get("/api/v1/users/me").bearer(&gone.bearer);
+            let answer = self.send(&mut gone, InFlight::Read, &call).await?;
+            if answer.status < 500 && answer.status != 401 {
+                self.work.lost.push(format!("a token that was revoked answers {} {}", answer.status, answer.code()));
+            }
+        }
+        tokio::time::sleep(POLL).await;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod check;
 mod database;
+mod fault;
 mod load;
 mod model;
 mod report;
@@ -10,13 +11,15 @@ mod stage;
 mod whole;
 
 pub use check::Findings;
-pub use database::{Fault, Storage};
+pub use database::Storage;
+pub use fault::Fault;
 pub use model::Acknowledged;
 pub use report::{Report, Trial, Verified};
 
 use crate::process::{Launch, ProcessError, Server, copy_dir};
 use check::{Depth, check_buyer};
-use database::{Database, Outage};
+use database::Databases;
+use fault::Outage;
 use load::{Role, Work, work};
 use model::Buyer;
 use onsale_server::client::CallError;
@@ -50,7 +53,7 @@ pub struct Settings {
     pub connections: usize,
     /// The shortest and the longest time under load.
     pub uptime_millis: (u64, u64),
-    /// Where the server keeps its data; Postgres suffers in its own ways meanwhile.
+    /// Where the server keeps its data; Postgres and Redis suffer in their own ways meanwhile.
     pub storage: Storage,
     /// Done to the data of a killed server before it starts again: for the test that losses are noticed.
     pub tamper: Option<fn(&Path)>,
@@ -82,13 +85,14 @@ pub enum CrashError {
 /// See [`CrashError`]; what was lost is no error but in the report.
 pub async fn run(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<Report, CrashError> {
     let mut launch = Launch::new(&settings.onsale, &settings.dir)?;
-    let database = match settings.storage {
+    let databases = match settings.storage {
         Storage::Embedded => None,
         Storage::Postgres => {
-            let database = tokio::task::spawn_blocking(Database::start).await?;
-            launch = launch.with("ONSALE__STORAGE__KIND", "postgres").with("ONSALE__POSTGRES__URL", database.make());
-            launch = launch.with("ONSALE__POSTGRES__LEASE_MS", LEASE_MILLIS);
-            Some(database)
+            let databases = tokio::task::spawn_blocking(Databases::start).await?;
+            let (postgres, redis) = databases.make();
+            launch = launch.with("ONSALE__STORAGE__KIND", "postgres").with("ONSALE__POSTGRES__URL", postgres);
+            launch = launch.with("ONSALE__POSTGRES__LEASE_MS", LEASE_MILLIS).with("ONSALE__REDIS__URL", redis);
+            Some(databases)
         }
     };
     let server = launch.start().await?;
@@ -96,7 +100,7 @@ pub async fn run(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<Re
     let mut crash = Crash {
         settings,
         launch,
-        database,
+        databases,
         server: Some(server),
         stage: Arc::new(stage),
         rng: StdRng::seed_from_u64(settings.seed),
@@ -117,7 +121,7 @@ pub async fn run(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<Re
 struct Crash<'a> {
     settings: &'a Settings,
     launch: Launch,
-    database: Option<Database>,
+    databases: Option<Databases>,
     server: Option<Server>,
     stage: Arc<Stage>,
     rng: StdRng,
@@ -139,30 +143,35 @@ impl Crash<'_> {
             .collect();
         let (stage, notes) = (Arc::clone(&self.stage), self.notes.clone());
         let operator = tokio::spawn(async move { write_notes(&stage, notes).await });
-        let outage = self.database.as_ref().map(|_| Database::outage(number, &mut self.rng));
+        let outage = self.databases.as_ref().map(|_| Outage::of(number, &mut self.rng));
         self.interrupt(uptime, outage).await?;
         let mut all = Work::default();
         for worker in crowd {
             let work = worker.await?;
             all.buyers.extend(work.buyers);
             all.acknowledged.add(&work.acknowledged);
+            all.lost.extend(work.lost);
             work.refused.into_iter().for_each(|(code, times)| *all.refused.entry(code).or_default() += times);
         }
         self.notes = operator.await?;
         let stopped = self.settings.dir.join(format!("stopped-{number}"));
-        if self.database.is_none() {
+        if self.databases.is_none() {
             copy_dir(&self.launch.data, &stopped)?;
         }
         if let Some(tamper) = self.settings.tamper {
             tamper(&self.launch.data);
         }
         let restarted = self.restart().await?;
+        if let (Some(databases), Some(outage)) = (&self.databases, outage) {
+            databases.after_the_start(outage.fault).await;
+        }
         let verified = self.verify(&stopped);
         let unknown =
             all.buyers.iter().filter(|buyer| is_unknown(buyer)).count() + usize::from(self.notes.unknown.is_some());
-        let found = self.check(number, all.buyers).await?;
+        let mut found = self.check(number, all.buyers).await?;
+        found.lost.extend(all.lost);
         let verified = verified.await??;
-        if verified.is_good() && self.database.is_none() {
+        if verified.is_good() && self.databases.is_none() {
             std::fs::remove_dir_all(&stopped)?;
         }
         Ok(Trial {
@@ -178,18 +187,19 @@ impl Crash<'_> {
         })
     }
 
-    /// Lets the load run, takes the database away in the middle of it, and kills the server.
+    /// Lets the load run, lets Postgres or Redis suffer in the midst of it, and kills the server.
     async fn interrupt(&mut self, uptime: Duration, outage: Option<Outage>) -> Result<(), CrashError> {
-        tokio::time::sleep(uptime / 2).await;
-        if let (Some(database), Some(outage)) = (&self.database, outage) {
-            database.suffer(outage).await;
+        let before = outage.map_or(uptime, |outage| uptime.mul_f64(outage.after));
+        tokio::time::sleep(before).await;
+        if let (Some(databases), Some(outage)) = (&self.databases, outage) {
+            databases.outage(outage).await;
         }
-        tokio::time::sleep(uptime / 2).await;
+        tokio::time::sleep(uptime - before).await;
         if let Some(server) = self.server.take() {
             server.kill()?;
         }
-        if let (Some(database), Some(outage)) = (&self.database, outage) {
-            database.recover(outage).await;
+        if let (Some(databases), Some(outage)) = (&self.databases, outage) {
+            databases.before_the_start(outage.fault).await;
         }
         Ok(())
     }
@@ -208,7 +218,7 @@ impl Crash<'_> {
     /// The journal that the kill left behind, verified while the server already works on: a copy, or in the database.
     fn verify(&self, stopped: &Path) -> tokio::task::JoinHandle<Result<Verified, ProcessError>> {
         let (launch, stopped) = (self.launch.clone(), stopped.to_owned());
-        let copied = self.database.is_none();
+        let copied = self.databases.is_none();
         tokio::task::spawn_blocking(move || Ok(Verified::read(&launch.verify(copied.then_some(&*stopped))?)))
     }
 
@@ -225,6 +235,9 @@ impl Crash<'_> {
         check_seats(&self.stage, &self.buyers, &mut found).await?;
         check_line(&self.stage, &mut self.buyers, &mut found).await?;
         check_notes(&self.stage, &mut self.notes, &mut found).await?;
+        if let Some(databases) = &self.databases {
+            databases.check_copies(&self.stage, &mut found).await?;
+        }
         Ok(found)
     }
 

@@ -65,6 +65,7 @@ pub(super) enum InFlight {
         payment: String,
     },
     SignUp(Call),
+    LogOut,
 }
 
 /// An account that was made, or may have been.
@@ -95,6 +96,8 @@ pub(super) struct Buyer {
     pub keyed: Vec<Keyed>,
     pub in_flight: Option<InFlight>,
     pub account: Option<Account>,
+    /// Whether all they do is to have their token revoked.
+    pub logs_out: bool,
 }
 
 /// Acknowledged answers by kind.
@@ -118,14 +121,16 @@ pub struct Acknowledged {
     pub cancelled: u64,
     /// Accounts made.
     pub accounts: u64,
+    /// Tokens revoked.
+    pub logged_out: u64,
 }
 
 impl Acknowledged {
     /// All together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { entered, left, held, changed, released, paid, declined, cancelled, accounts } = self;
-        entered + left + held + changed + released + paid + declined + cancelled + accounts
+        let Self { entered, left, held, changed, released, paid, declined, cancelled, accounts, logged_out } = self;
+        entered + left + held + changed + released + paid + declined + cancelled + accounts + logged_out
     }
 
     /// Adds another one's figures.
@@ -139,6 +144,7 @@ impl Acknowledged {
         self.declined += other.declined;
         self.cancelled += other.cancelled;
         self.accounts += other.accounts;
+        self.logged_out += other.logged_out;
     }
 }
 
@@ -154,6 +160,7 @@ impl Buyer {
             keyed: Vec::new(),
             in_flight: None,
             account: None,
+            logs_out: false,
         }
     }
 }

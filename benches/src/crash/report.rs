@@ -1,7 +1,7 @@
 //! The table that a crash test prints: a row for each trial, totals, and every loss by name.
 
 use super::check::Findings;
-use super::database::Fault;
+use super::fault::Fault;
 use super::in_words;
 use super::model::Acknowledged;
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub struct Verified {
 pub struct Trial {
     /// From 1.
     pub number: u32,
-    /// What happened to the database.
+    /// What happened to Postgres or Redis.
     pub fault: Fault,
     /// How long the load lasted.
     pub uptime: Duration,
@@ -74,9 +74,9 @@ impl Verified {
     }
 }
 
-const COLUMNS: [(&str, usize); 18] = [
+const COLUMNS: [(&str, usize); 19] = [
     ("trial", 5),
-    ("database", 10),
+    ("fault", 16),
     ("up ms", 6),
     ("enter", 6),
     ("leave", 6),
@@ -87,6 +87,7 @@ const COLUMNS: [(&str, usize); 18] = [
     ("decline", 7),
     ("cancel", 6),
     ("account", 7),
+    ("log out", 7),
     ("unknown", 7),
     ("of them done", 12),
     ("lost", 5),
@@ -111,8 +112,10 @@ fn cells(
     ready_after: Duration,
 ) -> [String; COLUMNS.len()] {
     let a = acknowledged;
-    let numbers = [a.entered, a.left, a.held, a.changed, a.released, a.paid, a.declined, a.cancelled, a.accounts];
-    let [entered, left, held, changed, released, paid, declined, cancelled, accounts] = numbers.map(|n| n.to_string());
+    let numbers =
+        [a.entered, a.left, a.held, a.changed, a.released, a.paid, a.declined, a.cancelled, a.accounts, a.logged_out];
+    let [entered, left, held, changed, released, paid, declined, cancelled, accounts, logged_out] =
+        numbers.map(|n| n.to_string());
     [
         name,
         fault,
@@ -126,6 +129,7 @@ fn cells(
         declined,
         cancelled,
         accounts,
+        logged_out,
         unknown.to_string(),
         found.unknown_done.to_string(),
         found.lost.len().to_string(),
@@ -136,10 +140,11 @@ fn cells(
 }
 
 impl Trial {
-    /// Whether nothing was lost and nothing sold twice.
+    /// Whether nothing was lost, nothing sold twice, and what is copied is what is so.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.found.lost.is_empty() && self.found.oversold.is_empty() && self.verified.is_good()
+        let Findings { lost, oversold, stale, .. } = &self.found;
+        lost.is_empty() && oversold.is_empty() && stale.is_empty() && self.verified.is_good()
     }
 
     pub(super) fn row(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
@@ -147,7 +152,8 @@ impl Trial {
         let name = (self.number.to_string(), self.fault.name().to_owned());
         let cells = cells(name, self.uptime, &self.acknowledged, self.unknown, &self.found, verified, self.ready_after);
         line(out, cells)?;
-        let wrong = self.found.lost.iter().chain(&self.found.oversold).chain(&self.verified.fault);
+        let wrong = self.found.lost.iter().chain(&self.found.oversold).chain(&self.found.stale);
+        let wrong = wrong.chain(&self.verified.fault);
         wrong.take(NAMED).try_for_each(|what| writeln!(out, "      ! {what}"))
     }
 }
@@ -175,13 +181,14 @@ impl Report {
         sum
     }
 
-    /// What each kind of fault came to, where the database had any.
+    /// What each kind of fault came to, where there were any.
     fn by_fault(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
         let faults: BTreeSet<Fault> = self.trials.iter().map(|trial| trial.fault).collect();
         if faults.iter().all(|fault| *fault == Fault::None) {
             return Ok(());
         }
-        writeln!(out, "{:<22} {:>6} {:>12} {:>5} {:>8}", "database", "trials", "acknowledged", "lost", "oversold")?;
+        let [trials, acknowledged, lost, oversold] = ["trials", "acknowledged", "lost", "oversold"];
+        writeln!(out, "{:<18} {trials:>6} {acknowledged:>12} {lost:>5} {oversold:>8}", "fault")?;
         for fault in faults {
             let (mut trials, mut acknowledged, mut found) = (0, 0, Findings::default());
             for trial in self.trials.iter().filter(|trial| trial.fault == fault) {
@@ -190,7 +197,7 @@ impl Report {
                 found.add(trial.found.clone());
             }
             let (lost, oversold) = (found.lost.len(), found.oversold.len());
-            writeln!(out, "{:<22} {trials:>6} {acknowledged:>12} {lost:>5} {oversold:>8}", fault.name())?;
+            writeln!(out, "{:<18} {trials:>6} {acknowledged:>12} {lost:>5} {oversold:>8}", fault.name())?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! What must be true of everything together after a restart: no seat in two hands, counts that add up, a line in its
-//! old order, and an operator's last word.
+//! old order, and an operator's last word. What the server tells of them, for those who compare.
 
 use super::CrashError;
 use super::check::Findings;
+use super::database::Counts;
 use super::load::{POLL, taken_seats};
 use super::model::{Buyer, Place};
 use super::stage::Stage;
@@ -102,6 +103,15 @@ async fn read_seats(stage: &Stage) -> Result<Value, CrashError> {
     let (bearer, token) = &stage.observer;
     let seats = Call::get(format!("/api/v1/reservations/seats/{}", stage.quick)).bearer(bearer);
     Ok(stage.ask(&seats.queue_token(Some(token))).await?.json())
+}
+
+/// What the server tells of an event.
+pub(super) async fn told_of(stage: &Stage, event: &str) -> Result<Counts, CrashError> {
+    let seats = stage.ask(&Call::get(format!("/api/v1/events/{event}"))).await?.json();
+    let stats = stage.ask(&Call::get("/api/v1/queue/admin/stats").bearer(&stage.admin)).await?.json();
+    let number = |json: &Value, path: String| json.pointer(&path).and_then(Value::as_u64).unwrap_or_default();
+    let [held, sold] = ["held", "sold"].map(|status| number(&seats, format!("/seats/{status}")));
+    Ok(Counts { held, sold, waiting: number(&stats, format!("/{event}/waiting")) })
 }
 
 /// One who stands in the slow line, as seen now.

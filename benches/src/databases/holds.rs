@@ -1,7 +1,8 @@
-//! Holds on Postgres: over HTTP with every rule on, and as the transactions that people write, run by pgbench: the
-//! row-lock one, and its form in one statement. All wait for their commit.
+//! Holds: over HTTP on Postgres with every rule on, as the transactions that people write, run by pgbench (the row-lock
+//! one, and its form in one statement), and as a script in Redis. All wait for their commit.
 
-use super::{DatabasesError, Settings};
+use super::lag::{Series, Watch};
+use super::{DatabasesError, Settings, lua};
 use crate::compare::CompareError;
 use crate::compare::wrk::{self, Tokens};
 use crate::process::Launch;
@@ -10,8 +11,7 @@ use onsale_adapters::private_postgres::PrivatePostgres;
 use std::process::Command;
 use std::sync::Arc;
 
-/// Seats of the hall that pgbench holds in: as many that clients seldom meet.
-const SEATS: u64 = 1_000_000;
+/// A hall of a million seats: as many that clients seldom meet.
 const TABLES: &str = "CREATE TABLE seats (id bigint PRIMARY KEY, status text NOT NULL, reservation uuid);
     CREATE TABLE reservations (id uuid PRIMARY KEY, buyer uuid NOT NULL, status text NOT NULL, at timestamptz NOT NULL);
     CREATE INDEX ON reservations (buyer, status);
@@ -34,13 +34,14 @@ made AS (INSERT INTO reservations SELECT md5(:a::text)::uuid, md5((:a + 1)::text
 INSERT INTO reservation_seats SELECT md5(:a::text)::uuid, id FROM held ON CONFLICT DO NOTHING;
 ";
 
-/// Holds a second, and how far the tables were behind when the load ended.
-#[derive(Clone, Copy, Debug)]
+/// Holds a second, and how far the tables were behind.
+#[derive(Clone, Debug)]
 pub(super) struct Rates {
     pub(super) http: f64,
     pub(super) row_lock: f64,
     pub(super) one_statement: f64,
-    pub(super) lag_facts: f64,
+    pub(super) redis_lua: f64,
+    pub(super) lag: Series,
 }
 
 pub(super) async fn measure(
@@ -48,28 +49,31 @@ pub(super) async fn measure(
     cluster: &Arc<PrivatePostgres>,
     round: usize,
 ) -> Result<Rates, DatabasesError> {
-    let (http, lag_facts) = over_http(settings, &cluster.database(&format!("onsale_{round}")), round).await?;
-    let bench = format!("bench_{round}");
-    let url = cluster.database(&bench);
+    let (http, lag) = over_http(settings, cluster, round).await?;
     let (settings, cluster) = (settings.clone(), Arc::clone(cluster));
-    let benched = tokio::task::spawn_blocking(move || -> Result<(f64, f64), DatabasesError> {
-        for statement in TABLES.split(';') {
-            cluster.sql(&bench, statement);
-        }
-        debug_assert_eq!(cluster.sql(&bench, "SELECT count(*) FROM seats"), SEATS.to_string());
-        Ok((pgbench(&settings, &url, ROW_LOCK)?, pgbench(&settings, &url, ONE_STATEMENT)?))
+    let benched = tokio::task::spawn_blocking(move || -> Result<_, DatabasesError> {
+        let bench = Bench::make(&settings, &cluster, round);
+        let (row_lock, one_statement) = (bench.run(ROW_LOCK)?, bench.run(ONE_STATEMENT)?);
+        bench.clear();
+        Ok((row_lock, one_statement, lua::measure(&settings)?))
     });
-    let (row_lock, one_statement) = benched.await??;
-    Ok(Rates { http, row_lock, one_statement, lag_facts })
+    let (row_lock, one_statement, redis_lua) = benched.await??;
+    Ok(Rates { http, row_lock, one_statement, redis_lua, lag })
 }
 
-async fn over_http(settings: &Settings, url: &str, round: usize) -> Result<(f64, f64), DatabasesError> {
+async fn over_http(
+    settings: &Settings,
+    cluster: &Arc<PrivatePostgres>,
+    round: usize,
+) -> Result<(f64, Series), DatabasesError> {
+    let database = format!("onsale_{round}");
+    let url = cluster.database(&database);
     let dir = settings.dir.join(format!("round-{round}"));
     std::fs::create_dir_all(&dir)?;
     let launch = Launch::new(&settings.onsale, &dir)?.with("ONSALE__LOG__LEVEL", "warn");
     let launch = launch.with("ONSALE__STORAGE__KIND", "postgres").with("ONSALE__POSTGRES__URL", url);
     let server = launch.start().await?;
-    let scene = Scene::new(server.client.clone());
+    let scene = Arc::new(Scene::new(server.client.clone()));
     let holds = settings.most_per_second * settings.seconds;
     let hall = scene.hall(holds * SEATS_PER_HOLD).await?;
     let event = scene.open_event(&hall).await?;
@@ -79,27 +83,79 @@ async fn over_http(settings: &Settings, url: &str, round: usize) -> Result<(f64,
     let script = dir.join("hold.lua");
     std::fs::write(&script, wrk::hold_script(&tokens, 2, &hall, std::slice::from_ref(&event)))?;
     let (port, connections, seconds) = (launch.port, settings.connections, settings.seconds);
+    let watch = Watch::begin(Arc::clone(&scene));
     let seen = tokio::task::spawn_blocking(move || wrk::run(&script, port, 2, connections, seconds)).await??;
-    let lag = scene.metric("onsale_projection_lag_facts").await?;
+    let lag = watch.end().await?;
     let held = scene.held(&event).await? / SEATS_PER_HOLD;
     let most = seen.requests + settings.connections as u64;
     if seen.broken > 0 || seen.refused > 0 || held < seen.requests || held > most {
         return Err(CompareError::Wrong(format!("{seen:?}, but {held} holds stand")).into());
     }
+    // Not only the number says so: the rows are there.
+    let rows = cluster.sql(&database, "SELECT count(*) FROM reservations WHERE status = 'PENDING'");
+    if rows != held.to_string() {
+        return Err(CompareError::Wrong(format!("{held} holds stand, but the tables have {rows}")).into());
+    }
     server.kill()?;
+    clear(cluster, &database);
     Ok((seen.per_second(), lag))
 }
 
-/// Transactions a second.
-fn pgbench(settings: &Settings, url: &str, script: &str) -> Result<f64, DatabasesError> {
-    let file = settings.dir.join("pgbench.sql");
-    std::fs::write(&file, script)?;
-    let mut command = Command::new("pgbench");
-    command.args(["-n", "-M", "prepared", "-j", "2", "-c", &settings.clients.to_string()]);
-    command.args(["-T", &settings.seconds.to_string(), "-f"]).arg(&file).arg(url);
-    let output = command.output()?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rate = told.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
-    rate.filter(|_| output.status.success())
-        .ok_or_else(|| DatabasesError::Database(format!("pgbench: {told}{}", String::from_utf8_lossy(&output.stderr))))
+/// A database away, and what it left in memory on the disk: whoever is measured next begins alike.
+fn clear(cluster: &PrivatePostgres, database: &str) {
+    cluster.sql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"));
+    cluster.sql("postgres", "CHECKPOINT");
+}
+
+/// A hall of seats in tables, as people make them, and pgbench that holds in it.
+struct Bench<'a> {
+    settings: &'a Settings,
+    cluster: &'a PrivatePostgres,
+    database: String,
+    url: String,
+}
+
+impl<'a> Bench<'a> {
+    fn make(settings: &'a Settings, cluster: &'a PrivatePostgres, round: usize) -> Self {
+        let database = format!("bench_{round}");
+        let url = cluster.database(&database);
+        for statement in TABLES.split(';') {
+            cluster.sql(&database, statement);
+        }
+        cluster.sql("postgres", "CHECKPOINT");
+        Self { settings, cluster, database, url }
+    }
+
+    fn clear(&self) {
+        clear(self.cluster, &self.database);
+    }
+
+    fn reservations(&self) -> f64 {
+        self.cluster.sql(&self.database, "SELECT count(*) FROM reservations").parse().unwrap_or_default()
+    }
+
+    /// Transactions a second; each but for a few by chance alike has left a reservation.
+    fn run(&self, script: &str) -> Result<f64, DatabasesError> {
+        let before = self.reservations();
+        let file = self.settings.dir.join("pgbench.sql");
+        std::fs::write(&file, script)?;
+        let mut command = Command::new("pgbench");
+        command.args(["-n", "-M", "prepared", "-j", "2", "-c", &self.settings.clients.to_string()]);
+        command.args(["-T", &self.settings.seconds.to_string(), "-f"]).arg(&file).arg(&self.url);
+        let output = command.output()?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let number = |after: &str| -> Option<f64> {
+            told.lines().find_map(|line| line.strip_prefix(after)?.split_whitespace().next()?.parse().ok())
+        };
+        let rate = number("tps = ").filter(|_| output.status.success());
+        let (Some(rate), Some(done)) = (rate, number("number of transactions actually processed: ")) else {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            return Err(DatabasesError::Database(format!("pgbench: {told}{errors}")));
+        };
+        let made = self.reservations() - before;
+        if !(done * 0.99..=done).contains(&made) {
+            return Err(DatabasesError::Database(format!("{done} transactions have made {made} reservations")));
+        }
+        Ok(rate)
+    }
 }

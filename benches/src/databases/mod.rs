@@ -1,14 +1,18 @@
-//! What a database allows, and what of it is used: the journal beside the bare inserts of the same rows, and holds over
-//! HTTP on Postgres beside the transactions that people write for it, on the same private cluster, in one run.
+//! What databases allow, and what of it is used: the journal beside the bare inserts of the same rows, and holds over
+//! HTTP on Postgres beside the transactions that people write for it, on the same private cluster, and beside the script
+//! that they write for Redis, in one run. How far the tables are behind meanwhile is shown.
 
 mod holds;
 mod journal;
+mod lag;
+mod lua;
 
 use crate::compare::CompareError;
 use crate::machine;
 use crate::process::ProcessError;
 use crate::scene::SceneError;
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres};
+use onsale_engine::limits::PROJECTION_LAG_MAX;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +23,9 @@ pub enum DatabasesError {
     /// The database did not do as it should.
     #[error("the database: {0}")]
     Database(String),
+    /// Redis did not do as it should.
+    #[error("redis: {0}")]
+    Redis(String),
     /// The load tool or what it measured.
     #[error(transparent)]
     Compare(#[from] CompareError),
@@ -57,7 +64,7 @@ pub struct Settings {
     pub batch: usize,
     /// Clients of pgbench, as people's servers have connections.
     pub clients: usize,
-    /// Connections of the load tool.
+    /// Connections of the load tool, over HTTP and to Redis.
     pub connections: usize,
     /// Holds a second that the hall has seats for.
     pub most_per_second: u64,
@@ -80,24 +87,58 @@ pub async fn run(settings: &Settings, out: &mut (impl Write + Send)) -> Result<(
         held.push(holds::measure(settings, &cluster, round).await?);
         writeln!(out, "round {round}: {:?} {:?}", written.last(), held.last())?;
     }
-    let median_of = |of: &dyn Fn(&journal::Rates) -> f64| median(written.iter().map(of).collect());
-    let [ours, unnest, copy] =
-        [median_of(&|rates| rates.journal), median_of(&|rates| rates.unnest), median_of(&|rates| rates.copy)];
+    tell_journal(settings, &written, out)?;
+    tell_holds(settings, &held, out)
+}
+
+fn tell_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Write) -> io::Result<()> {
+    let median_of = |of: fn(&journal::Rates) -> f64| median(rates.iter().map(of).collect());
+    let (ours, unnest, copy) =
+        (median_of(|rates| rates.journal), median_of(|rates| rates.unnest), median_of(|rates| rates.copy));
     writeln!(out, "\nfacts/s at {} rows a batch, one connection, each batch committed", settings.batch)?;
     writeln!(out, "| the journal | bare UNNEST | bare COPY | of UNNEST |")?;
-    writeln!(out, "|---|---|---|---|\n| {ours:.0} | {unnest:.0} | {copy:.0} | {:.2} |", ours / unnest)?;
-    let median_of = |of: &dyn Fn(&holds::Rates) -> f64| median(held.iter().map(of).collect());
-    let (http, locked) = (median_of(&|rates| rates.http), median_of(&|rates| rates.row_lock));
-    let (single, lag) = (median_of(&|rates| rates.one_statement), median_of(&|rates| rates.lag_facts));
-    writeln!(out, "\nholds/s, each committed before its answer; pgbench with {} clients", settings.clients)?;
-    writeln!(out, "| onsale, over HTTP | FOR UPDATE | one statement | of FOR UPDATE | bar | goal |")?;
+    writeln!(out, "|---|---|---|---|\n| {ours:.0} | {unnest:.0} | {copy:.0} | {:.2} |", ours / unnest)
+}
+
+fn tell_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write) -> Result<(), DatabasesError> {
+    let median_of = |of: fn(&holds::Rates) -> f64| median(rates.iter().map(of).collect());
+    let http = median_of(|rates| rates.http);
+    let (clients, connections) = (settings.clients, settings.connections);
+    writeln!(out, "\nholds/s, each on the disk before its answer; {connections} connections over HTTP and to Redis")?;
+    writeln!(out, "| | holds/s | onsale's are so many times these | bar | goal | |")?;
+    writeln!(out, "|---|--:|--:|--:|--:|---|")?;
+    writeln!(out, "| onsale on Postgres, over HTTP | {http:.0} | | | | |")?;
+    let mut floor = |name: String, floor: f64, bars: Option<(f64, f64)>| {
+        let ratio = http / floor;
+        let (bar, goal, met) = match bars {
+            Some((bar, goal)) => (bar.to_string(), goal.to_string(), verdict(ratio, bar, goal)),
+            None => (String::new(), String::new(), ""),
+        };
+        writeln!(out, "| {name} | {floor:.0} | {ratio:.2} | {bar} | {goal} | {met} |")
+    };
+    let row_lock = format!("`SELECT … FOR UPDATE`, pgbench, {clients} clients");
+    floor(row_lock, median_of(|rates| rates.row_lock), Some((3.0, 8.0)))?;
+    floor("its one-statement form, pgbench".to_owned(), median_of(|rates| rates.one_statement), None)?;
+    let redis = "a Lua script in Redis, `appendfsync always`".to_owned();
+    floor(redis, median_of(|rates| rates.redis_lua), Some((0.7, 1.5)))?;
     writeln!(
         out,
-        "|---|---|---|---|---|---|\n| {http:.0} | {locked:.0} | {single:.0} | {:.1} | 3 | 8 |",
-        http / locked
+        "\nfacts that the tables were behind, every 0.5 s while holds came | and afterwards; one line a round"
     )?;
-    writeln!(out, "\nfacts that the tables were behind when the load ended: {lag:.0}")?;
+    for holds::Rates { lag, .. } in rates {
+        let (peak, seconds) = (lag.peak(), lag.caught_up_after.as_secs_f64());
+        writeln!(out, "{}\n  at most {peak}; caught up {seconds:.1} s after the load", lag.line())?;
+    }
+    writeln!(out, "(tables rest while holds are answered, until they are {PROJECTION_LAG_MAX} facts behind)")?;
     Ok(())
+}
+
+fn verdict(ratio: f64, bar: f64, goal: f64) -> &'static str {
+    match ratio {
+        _ if ratio >= goal => "goal met",
+        _ if ratio >= bar => "bar met",
+        _ => "MISSED",
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -3,10 +3,11 @@
 //! events.
 
 use crate::harness::{Server, run};
-use crate::shop::{PATIENCE, Shop};
+use crate::shop::{PATIENCE, Person, Shop};
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres, TestDatabase};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// How soon a batch that waited is in, once the database is back.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -109,6 +110,73 @@ async fn a_database_that_crashes_costs_nothing_that_was_told() {
 async fn a_database_that_falls_silent_is_waited_for() {
     let scene = Scene::set().await;
     scene.goes_and_comes_back(PrivatePostgres::pause, PrivatePostgres::resume).await;
+}
+
+/// From now on every batch of the journal takes so long, without anything being gone or silent.
+fn slow_down(database: &TestDatabase, seconds: f64) {
+    database.sql(&format!(
+        "CREATE OR REPLACE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END';
+        CREATE OR REPLACE TRIGGER slowly BEFORE INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION slowly()"
+    ));
+}
+
+/// Twenty buyers at once, each for a seat and with a key of their own; answers who got what, and how long the last waited.
+async fn twenty(shop: &Shop, event: &str, buyers: &[Person], row: &str) -> (Vec<(u16, Value)>, Duration) {
+    let began = Instant::now();
+    let mut asking = JoinSet::new();
+    for (number, buyer) in buyers.iter().cloned().enumerate() {
+        let (shop, body) = (shop.clone(), json!({ "eventId": event, "seatIds": [format!("{row}-{}", number + 1)] }));
+        asking.spawn(async move {
+            let reply = shop.post("/reservations/hold").by(&buyer).key("k").json(&body).send().await;
+            (reply.status, reply.json())
+        });
+    }
+    (asking.join_all().await, began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_database_makes_nobody_wait_beyond_their_deadline() {
+    let database = TestDatabase::create();
+    let setup = Server::with().postgres(database.url()).key("SERVER__REQUEST_TIMEOUT_MS", "1000");
+    let server = setup.start().await;
+    let shop = server.shop();
+    let hall = shop.small_hall(&["A", "B"], 20).await;
+    let event = shop.event(&hall, &json!({})).await;
+    let buyers: Vec<Person> = (0..20).map(|_| shop.buyer()).collect();
+    // Slower than any disk, and still in time: a crowd shares a batch or two.
+    slow_down(&database, 0.1);
+    let (answers, took) = twenty(&shop, &event, &buyers, "A").await;
+    assert!(answers.iter().all(|(status, _)| *status == 201), "{answers:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // Too slow: the deadline holds for those who were taken, the others are refused at once, and nothing is false.
+    slow_down(&database, 1.5);
+    let others: Vec<Person> = (0..20).map(|_| shop.buyer()).collect();
+    let (answers, took) = twenty(&shop, &event, &others, "B").await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(answers.iter().any(|(status, _)| *status == 504), "{answers:?}");
+    for (status, body) in &answers {
+        let code = body["code"].as_str();
+        let is_honest = matches!(
+            (status, code),
+            (504, Some("DEADLINE_EXCEEDED")) | (503, Some("STORAGE_UNAVAILABLE" | "OVERLOADED"))
+        );
+        assert!(is_honest, "{status} {body}");
+    }
+    let asked = Instant::now();
+    assert_eq!(shop.seats(&event).await["seats"]["total"], 40);
+    assert!(asked.elapsed() < Duration::from_millis(500), "reads wait for nothing");
+    database.sql("DROP TRIGGER slowly ON journal");
+    let back = Instant::now();
+    while shop.seats(&event).await["seats"]["held"] != 40 {
+        twenty(&shop, &event, &others, "B").await;
+        assert!(back.elapsed() < PATIENCE, "asked again with their keys, all have their seats");
+    }
+    let list = shop.get("/reservations").by(&others[0]).send().await.expect(200);
+    assert_eq!((&list["totalElements"], &list["items"][0]["seats"][0]["seatId"]), (&json!(1), &json!("B-1")));
+    server.stop().await;
+    let rows = database.sql("SELECT count(*) = max(seq), count(*) = count(DISTINCT seq) FROM journal");
+    assert_eq!(rows, "t|t", "each fact once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
