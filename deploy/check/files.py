@@ -117,6 +117,10 @@ def plans():
         document = xml.dom.minidom.parse(str(plan))
         expect(document.documentElement.tagName == "jmeterTestPlan", f"{plan.name} is no JMeter plan")
         paths = [node.firstChild.data for node in document.getElementsByTagName("stringProp") if node.getAttribute("name") == "HTTPSampler.path"]
+        # What no JMeter before 3 loads.
+        newer = {"JSR223PreProcessor", "JSR223PostProcessor", "JSR223Sampler", "JSONPostProcessor", "JSONPathAssertion"}
+        used = {node.getAttribute("testclass") for node in document.getElementsByTagName("*")}
+        expect(not used & newer and "__groovy" not in plan.read_text(), f"{plan.name} needs a newer JMeter: {sorted(used & newer)}")
         expect(len(paths) >= 5 and all(path.startswith("/") for path in paths), f"{plan.name}: {paths}")
 
 
