@@ -109,7 +109,9 @@ def containers():
     for key in keys:
         expect(key.split("__")[-1].lower() in known, f"{key} is no key of config.toml")
     expect("\nUSER onsale" in image, "the image must not run as root")
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
+        print("docker compose is not here: the Compose file was only read as YAML")
+    else:
         run("docker", "compose", "--file", DEPLOY / "docker" / "compose.yaml", "config", "--quiet", env={"POSTGRES_PASSWORD": "x", "ONSALE_SECRET": "x", "PATH": "/usr/bin:/bin:/usr/local/bin"})
 
 
@@ -138,6 +140,4 @@ def main():
 
 
 if __name__ == "__main__":
-    if shutil.which("docker") is None:
-        print("docker is not here: the Compose file was only read as YAML")
     main()

@@ -83,11 +83,12 @@ class Table:
         self.add(run, metric, told, read, read is not None and abs(told - read) <= margin, words)
 
     def within(self, run, metric, told_ms, read):
-        """The server's time is a part of what the generator waited, and is told as its bucket's upper bound."""
-        bucket = next(bound for bound in BUCKETS if told_ms <= bound or bound == BUCKETS[-1])
-        below = BUCKETS.index(bucket) - BUCKETS.index(read)
-        words = "the same bucket" if below == 0 else f"{below} bucket{'s' * (below > 1)} below: the way there and back"
-        self.add(run, metric, told_ms, float(read), below >= 0, words)
+        """The server's time is a part of what the generator waited, and is told as its bucket's upper bound. Requests beside the
+        crowd's may move a percentile by a little."""
+        bucket = lambda millis: next((at for at, bound in enumerate(BUCKETS) if millis <= bound), len(BUCKETS) - 1)
+        below = bucket(told_ms) - BUCKETS.index(read)
+        words = f"{below} bucket{'s' * (below > 1)} below: the way there and back" if below > 0 else "the same bucket" if below == 0 else "the next one"
+        self.add(run, metric, told_ms, float(read), BUCKETS.index(read) <= bucket(1.05 * told_ms), words)
 
     def print(self):
         print("\n| run | metric | the generator's count | read back | |\n|---|---|--:|--:|---|")
