@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cloudwatch import NAMESPACE, CloudWatch, percentile, told_at  # noqa: E402
 from levels import levels  # noqa: E402
+from planned import compare_plans  # noqa: E402
 from postgres import Postgres, Redis  # noqa: E402
 from server import SECRET, Server, scrape  # noqa: E402
 
@@ -198,14 +199,15 @@ class Field:
 
 
 def runs(field, size):
-    """A crowd that waits, one that buys, readers, and a room that is too small, so that there are errors to count."""
-    opens = round(size.arrive) + 4
-    queue = ["--buyers", size.buyers, "--arrive", size.arrive, "--rate", size.rate, "--seconds", size.seconds]
-    yield field.run("queue", "queue", *queue, "--opens-after", opens, "--absent-after", max(opens + 1, 30), "--silent", size.silent)
+    """A crowd that buys, readers, a room that is too small, so that there are errors to count, and last a crowd that waits, because
+    its line goes on when nobody looks any more."""
     yield field.run("purchase", "purchase", "--buyers", size.purchases, "--arrive", 5, "--rate", size.purchases // 6)
     yield field.run("catalogue", "catalogue", "--phases", size.phases)
     full = ["--buyers", 300, "--capacity", 250, "--arrive", 2, "--rate", 200, "--opens-after", 4, "--leave", 0, "--silent", 0, "--errors", 100_000]
     yield field.run("full room", "queue", *full)
+    opens = round(size.arrive) + 4
+    queue = ["--buyers", size.buyers, "--arrive", size.arrive, "--rate", size.rate, "--seconds", size.seconds]
+    yield field.run("queue", "queue", *queue, "--opens-after", opens, "--absent-after", max(opens + 1, 30), "--silent", size.silent)
 
 
 def main():
@@ -213,6 +215,7 @@ def main():
     flags.add_argument("binaries", type=Path, help="the folder with onsale and onsale-load")
     flags.add_argument("--storage", choices=["embedded", "postgres"], default="embedded", help="postgres: with Redis, both of its own")
     flags.add_argument("--levels", action="store_true", help="end with 1 when a service level was missed, too")
+    flags.add_argument("--plan", action="store_true", help="also hold two load runs against onsale plan, which takes two minutes")
     flags.add_argument("--buyers", type=int, default=2000, help="in the waiting room")
     flags.add_argument("--arrive", type=float, default=4, help="seconds in which they come")
     flags.add_argument("--rate", type=int, default=400, help="let in a second")
@@ -223,6 +226,8 @@ def main():
     size = flags.parse_args()
     field, table, made = Field(size.binaries.resolve(), size.storage), Table(), []
     try:
+        if size.plan:
+            compare_plans(field, table)
         for run in runs(field, size):
             compare(run, table)
             made.append(run)
