@@ -200,7 +200,8 @@ class Field:
 
 def runs(field, size):
     """A crowd that buys, readers, a room that is too small, so that there are errors to count, and last a crowd that waits, because
-    its line goes on when nobody looks any more."""
+    its line goes on when nobody looks any more. After half a minute those of it who are not heard of lose their places, so the
+    plans, which take longer, may follow."""
     yield field.run("purchase", "purchase", "--buyers", size.purchases, "--arrive", 5, "--rate", size.purchases // 6)
     yield field.run("catalogue", "catalogue", "--phases", size.phases)
     full = ["--buyers", 300, "--capacity", 250, "--arrive", 2, "--rate", 200, "--opens-after", 4, "--leave", 0, "--silent", 0, "--errors", 100_000]
@@ -226,13 +227,13 @@ def main():
     size = flags.parse_args()
     field, table, made = Field(size.binaries.resolve(), size.storage), Table(), []
     try:
-        if size.plan:
-            compare_plans(field, table)
         for run in runs(field, size):
             compare(run, table)
             made.append(run)
             if run.name == "purchase":
                 compare_stores(field.server, run, table)
+        if size.plan:
+            compare_plans(field, table)
         told = field.cloud.metrics.list_metrics(Namespace=NAMESPACE)["Metrics"]
         table.equal("all", "metrics, each with one dimension", 10, len({(metric["MetricName"], str(metric["Dimensions"])) for metric in told}))
         table.print()
