@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cloudwatch import NAMESPACE, CloudWatch, percentile, told_at  # noqa: E402
-from levels import levels  # noqa: E402
+from levels import levels, unanswered  # noqa: E402
 from planned import compare_plans  # noqa: E402
 from postgres import Postgres, Redis  # noqa: E402
 from server import SECRET, Server, scrape  # noqa: E402
@@ -101,7 +101,9 @@ def compare(run, table):
     report, name = run.report, run.name
     requests = report["requests"]
     answers = requests["answered"] + report["beside"]
-    table.equal(name, "requests: `ResponseTime` SampleCount", answers, int(run.total("ResponseTime", "SampleCount")))
+    read, lost = int(run.total("ResponseTime", "SampleCount")), unanswered(run)
+    words = f"equal, but for {lost} whose answers were lost on their way" if lost else "equal"
+    table.add(name, "requests: `ResponseTime` SampleCount", answers, read, answers <= read <= answers + lost, words)
     table.within(name, "response time: `ResponseTime` p95, ms", requests["p95Ms"], run.p95("ResponseTime"))
     errors = 100.0 * requests["failuresOfTheServer"] / answers
     table.equal(name, "error rate: `ErrorRate` Average, %", errors, run.average("ErrorRate"))
@@ -181,7 +183,10 @@ class Field:
         command = [self.binaries / "onsale-load", scenario, "--url", server.base, "--secret", SECRET, "--pid", str(server.child.pid), "--json", told, *map(str, flags)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), f"{name}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
-        print(f"{name}: {' '.join(map(str, [scenario, *flags]))}", flush=True)
+        print(f"{name}: {' '.join(map(str, [scenario, *flags]))}")
+        for line in done.stdout.splitlines():
+            if line.startswith("failed:"):
+                print(f"    {line}", flush=True)
         time.sleep(2.2)  # two intervals of the server's metrics
         self.cloud.ship_as_told(server.folder / "log")
         end = datetime.now(timezone.utc) + timedelta(seconds=1)
