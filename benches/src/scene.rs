@@ -10,6 +10,7 @@ use onsale_engine::time::Timestamp;
 use onsale_server::auth::{AccessTokens, Revoked};
 use onsale_server::client::{Call, Client};
 use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 /// Where seats are held.
@@ -31,6 +32,7 @@ pub struct Scene {
     client: Client,
     tokens: AccessTokens,
     admin: String,
+    answers: AtomicU64,
 }
 
 /// A hall of `rows` rows, `R1` to `R…`, each with as many seats.
@@ -98,7 +100,7 @@ impl Scene {
     pub fn signed(client: Client, secret: &[u8]) -> Self {
         let tokens = AccessTokens::new(secret, Revoked::default());
         let admin = mint(&tokens, buyer(u64::MAX), Role::Admin);
-        Self { client, tokens, admin }
+        Self { client, tokens, admin, answers: AtomicU64::new(0) }
     }
 
     /// A buyer's bearer token; all of them have the same length.
@@ -161,6 +163,7 @@ impl Scene {
     async fn made(&self, path: &str, body: &Value) -> Result<Value, SceneError> {
         let answer = self.client.send(&Call::post(path, body).bearer(&self.admin)).await;
         let answer = answer.map_err(|error| SceneError(format!("{path}: {error}")))?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
         if answer.status == 201 {
             return Ok(answer.json());
         }
@@ -174,6 +177,7 @@ impl Scene {
     pub async fn read_event(&self, event: &str) -> Result<Value, SceneError> {
         let answer = self.client.send(&Call::get(format!("/api/v1/events/{event}"))).await;
         let answer = answer.map_err(|error| SceneError(format!("event {event}: {error}")))?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
         if answer.status == 200 {
             Ok(answer.json())
         } else {
@@ -188,6 +192,12 @@ impl Scene {
     pub async fn held(&self, event: &str) -> Result<u64, SceneError> {
         let json = self.read_event(event).await?;
         json["seats"]["held"].as_u64().ok_or_else(|| SceneError(format!("event {event} tells no seats: {json}")))
+    }
+
+    /// How many answers the stage itself got, but for those of [`Scene::metric`].
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// A gauge or counter without labels, by its name.

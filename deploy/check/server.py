@@ -142,6 +142,11 @@ class Server:
         assert self.child.wait(PATIENCE) == 0
 
 
+def scrape(base):
+    with urllib.request.urlopen(f"{base}/metrics", timeout=PATIENCE) as answer:
+        return answer.read().decode()
+
+
 _lock = threading.Lock()
 
 

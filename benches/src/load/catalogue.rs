@@ -66,7 +66,7 @@ pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
         let measured = format!("{:.1} ms (p50 {:.1}, p99 {:.1})", at(0.95), at(0.5), at(0.99));
         levels.push(Level::new(&name, format!("< {limit} ms"), measured, !took.is_empty() && at(0.95) < limit));
     }
-    Ok(Findings { levels, story: Vec::new(), ranks: Vec::new(), rate: None })
+    Ok(Findings { levels, story: Vec::new(), ranks: Vec::new(), rate: None, pace: None })
 }
 
 impl Reading {

@@ -9,6 +9,8 @@ use std::collections::BinaryHeap;
 
 /// Times are microseconds.
 pub(super) const SECOND: u64 = 1_000_000;
+/// Silence beyond what is allowed, after which a silent buyer's place must be gone.
+const SLACK: u64 = 2 * SECOND;
 
 /// What a buyer will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,5 +113,28 @@ impl Crowd {
     pub(super) fn takes_part(&self, who: u32, place: u16) -> bool {
         let buyer = &self.buyers[who as usize];
         buyer.step == Step::InLine && buyer.place == place
+    }
+}
+
+/// When a buyer who was told of a place and says nothing must have lost it: an outage of the server, the last sign of
+/// which is `outage` (0 for none), starts everybody's absence anew.
+pub(super) fn gone_by(told: u64, outage: u64, absent: u64) -> u64 {
+    told.max(outage) + absent + SLACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_gives_the_silent_another_absence() {
+        let check = |outage: u64, expected: u64| {
+            let by = gone_by(10 * SECOND, outage * SECOND, 30 * SECOND);
+            assert_eq!(by, expected * SECOND + SLACK, "outage at {outage} s");
+        };
+        check(0, 40);
+        // Before the place was told it excuses nothing.
+        check(9, 40);
+        check(35, 65);
     }
 }

@@ -22,6 +22,10 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Requests that leave before others get their turn on this thread.
 const AT_ONCE: u32 = 64;
 
+/// How failures without an answer are named: a connection that broke, and one that said nothing in time.
+const BROKEN: &str = "connection: ";
+const SILENT: &str = "no answer";
+
 /// The load's own things.
 pub(super) struct Field {
     pub settings: Settings,
@@ -37,6 +41,10 @@ pub(super) struct Field {
     pub stopped: Cell<bool>,
     /// What the scenario says of its crowd: waiting, admitted.
     pub crowd: Cell<(u64, u64)>,
+    /// Answers of which the tally knows nothing, because the crowd did not ask.
+    pub beside: Cell<u64>,
+    /// When a request last failed because the server was out: microseconds since the run began, 0 for never.
+    pub outage: Cell<u64>,
     began: Cell<Instant>,
     bearers: RefCell<Vec<(HeaderValue, Instant)>>,
     /// Numbers of buyers begin here, so that two runs have different ones.
@@ -70,6 +78,8 @@ impl Field {
             in_flight: Cell::new(0),
             stopped: Cell::new(false),
             crowd: Cell::new((0, 0)),
+            beside: Cell::new(0),
+            outage: Cell::new(0),
             began: Cell::new(Instant::now()),
             bearers: RefCell::default(),
             first_buyer: u64::from(rand::random::<u32>()) << 24,
@@ -136,11 +146,22 @@ impl Field {
         self.in_flight.set(self.in_flight.get() - 1);
         let took = self.since(due);
         let (outcome, answer) = match answer {
-            Ok(got) => judged(got, game),
+            Ok(got) => {
+                self.tally.borrow_mut().status(got.status);
+                judged(got, game)
+            }
             Err(lost) => (Outcome::Failed(name_of(&lost)), Answer::Failed),
         };
+        self.note_outage(&outcome);
         self.tally.borrow_mut().answered(call, took, outcome);
         answer
+    }
+
+    /// Remembers that the server was out, if this outcome says so.
+    pub(super) fn note_outage(&self, outcome: &Outcome) {
+        if is_outage(outcome) {
+            self.outage.set(self.now());
+        }
     }
 
     /// A request leaves that was due then. Whoever calls this takes it from `in_flight` again.
@@ -192,6 +213,12 @@ pub(super) fn scaled(over: u64, number: u64, many: u64) -> u64 {
     u64::try_from(u128::from(over) * u128::from(number) / u128::from(many.max(1))).unwrap_or(u64::MAX)
 }
 
+/// Whether a request failed because the server could not write, did not answer in time, or was away.
+fn is_outage(outcome: &Outcome) -> bool {
+    let Outcome::Failed(code) = outcome else { return false };
+    matches!(code.as_str(), "STORAGE_UNAVAILABLE" | "DEADLINE_EXCEEDED" | SILENT) || code.starts_with(BROKEN)
+}
+
 fn judged(got: Got, game: &[&str]) -> (Outcome, Answer) {
     if matches!(got.status, 200..=299 | 304) {
         return (Outcome::Done, Answer::Good(got));
@@ -214,7 +241,25 @@ pub(super) fn code_of(status: u16, body: &[u8]) -> String {
 /// What is written of a lost answer.
 pub(super) fn name_of(lost: &Lost) -> String {
     match lost {
-        Lost::Broken(why) => format!("connection: {why}"),
-        Lost::Silent => "no answer".to_owned(),
+        Lost::Broken(why) => format!("{BROKEN}{why}"),
+        Lost::Silent => SILENT.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_no_outage() {
+        let check = |outcome: Outcome, expected: bool| assert_eq!(is_outage(&outcome), expected, "{outcome:?}");
+        let failed = |code: &str| Outcome::Failed(code.to_owned());
+        check(failed("STORAGE_UNAVAILABLE"), true);
+        check(failed("DEADLINE_EXCEEDED"), true);
+        check(failed(&name_of(&Lost::Silent)), true);
+        check(failed(&name_of(&Lost::Broken("reset".into()))), true);
+        check(failed("QUEUE_FULL"), false);
+        check(Outcome::Refused("STORAGE_UNAVAILABLE".into()), false);
+        check(Outcome::Done, false);
     }
 }

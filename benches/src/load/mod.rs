@@ -24,9 +24,10 @@ mod wire;
 pub use flags::Flags;
 pub use html::page;
 pub use levels::{Level, Limits};
+pub use order::Pace;
 pub use report::Report;
 pub use settings::{Made, Phase, Scenario, Settings, Share, Target, Transport};
-pub use tally::{Call, CallRow, Kind, Percentiles, Second, Times};
+pub use tally::{Call, CallRow, Kind, Percentiles, Requests, Second, Times};
 pub use watch::Progress;
 
 use crate::machine::{memory, processor};
@@ -190,9 +191,13 @@ fn sum_up(field: &Field, began: jiff::Timestamp, levels: Vec<Level>, findings: F
         interrupted: field.stopped.get(),
         met: levels.iter().all(|level| level.met),
         levels,
+        requests: tally.requests(),
+        beside: field.beside.get() + field.scene.answers(),
         calls: tally.rows(),
         lateness: tally.lateness(),
         failures: tally.failures(),
+        rate: findings.rate,
+        pace: findings.pace,
         refusals: tally.refusals(),
         story: findings.story,
         seconds: tally.seconds().to_vec(),

@@ -5,6 +5,8 @@
 //! are places. Or the one was told of the place before the other asked for one. Admissions are known by when they were
 //! due, which is when the queue token ends, less its life.
 
+use serde::Serialize;
+
 /// Faults of one kind that are named; more are counted.
 const NAMED: usize = 20;
 const SECOND: i64 = 1_000_000;
@@ -71,8 +73,10 @@ pub(super) struct Order {
 }
 
 /// How fast people were let in.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Pace {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pace {
+    /// In all.
     pub admitted: u64,
     /// Those that followed another while people waited.
     pub counted: u64,

@@ -2,7 +2,7 @@
 //! request is in flight or a stream is open. What they are told is held against what must be true of a line.
 
 use super::LoadError;
-use super::crowd::{Crowd, SECOND, Step, Way};
+use super::crowd::{Crowd, SECOND, Step, Way, gone_by};
 use super::field::{Answer, Field, TICK, code_of, name_of};
 use super::levels::Level;
 use super::order::{Joined, Known, Pace};
@@ -21,8 +21,6 @@ use std::time::Duration;
 
 /// How often a buyer tries to enter before giving up.
 const TRIES: u8 = 5;
-/// Silence beyond what is allowed, after which a silent buyer's place must be gone.
-const SLACK: u64 = 2 * SECOND;
 /// Requests that leave before their answers get their turn on this thread.
 const AT_ONCE: u32 = 64;
 /// Seats of the hall: the crowd only waits.
@@ -110,11 +108,11 @@ async fn drive(room: &Rc<Room>) {
 impl Room {
     /// A buyer's time has come.
     fn wake(self: &Rc<Self>, who: u32, due: u64) {
-        let (step, leaves, place) = {
+        let (step, leaves, place, gone_by) = {
             let crowd = self.crowd.borrow();
             let buyer = &crowd.buyers[who as usize];
             let leaves = matches!(buyer.way, Way::Leaves { .. }) && due >= buyer.leaves_at;
-            (buyer.step, leaves, buyer.place)
+            (buyer.step, leaves, buyer.place, self.gone_by(buyer.joined.told))
         };
         let room = Rc::clone(self);
         match step {
@@ -123,9 +121,15 @@ impl Room {
             Step::InLine if self.field.settings.streams => {
                 drop(tokio::task::spawn_local(async move { room.listens(who, place, due).await }));
             }
+            // There was an outage meanwhile. Whoever asks is heard of, so this one must wait before asking.
+            Step::Silent if due < gone_by => self.crowd.borrow_mut().wake(who, gone_by),
             Step::InLine | Step::Silent => drop(tokio::task::spawn_local(async move { room.looks(who, due).await })),
             Step::LetIn | Step::Gone => {}
         }
+    }
+
+    fn gone_by(&self, told: u64) -> u64 {
+        gone_by(told, self.field.outage.get(), self.rules.absent_after.as_micros() as u64)
     }
 
     async fn enters(&self, who: u32, due: u64) {
@@ -180,7 +184,7 @@ impl Room {
         match buyer.way {
             Way::FallsSilent if first => {
                 buyer.step = Step::Silent;
-                crowd.wake(who, told + self.rules.absent_after.as_micros() as u64 + SLACK);
+                crowd.wake(who, self.gone_by(told));
             }
             way if self.field.settings.streams => {
                 crowd.wake(who, told);
@@ -305,6 +309,9 @@ impl Room {
         let ask = self.stream.clone().by(&self.field.bearer(who as usize));
         self.field.leave(due);
         let opened = self.field.wire.follow(who as usize, &ask).await;
+        if let Ok((status, _)) = &opened {
+            self.field.tally.borrow_mut().status(*status);
+        }
         let first = match opened {
             Ok((200, mut stream)) => match stream.next().await {
                 Ok(Some(event)) => Ok((event, stream)),
@@ -316,6 +323,7 @@ impl Room {
         };
         self.field.in_flight.set(self.field.in_flight.get() - 1);
         let outcome = first.as_ref().map_or_else(|why| Outcome::Failed(why.clone()), |_| Outcome::Done);
+        self.field.note_outage(&outcome);
         // Whoever left meanwhile is rightly told that there is no place.
         if outcome == Outcome::Done || self.crowd.borrow().takes_part(who, place) {
             self.field.tally.borrow_mut().answered(Call::Stream, self.field.since(due), outcome);
@@ -362,12 +370,14 @@ impl Room {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(_) if !self.crowd.borrow().takes_part(who, place) => return false,
                 Ok(None) => {
+                    self.field.outage.set(self.field.now());
                     let code = Outcome::Failed("the stream ended".into());
                     self.field.tally.borrow_mut().record(Call::Stream, Duration::ZERO, code);
                     return true;
                 }
                 Err(lost) => {
                     let code = Outcome::Failed(name_of(&lost));
+                    self.field.note_outage(&code);
                     self.field.tally.borrow_mut().record(Call::Stream, Duration::ZERO, code);
                     return true;
                 }
@@ -414,6 +424,7 @@ impl Room {
             story: paces.into_iter().chain(story.map(|(name, value)| (name.to_owned(), value))).collect(),
             ranks,
             rate: Some(self.rules.rate),
+            pace: Some(pace),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a run came to, as text, as JSON, and as a page. Must never say more than was measured.
 
 use super::levels::Level;
-use super::tally::{CallRow, Percentiles, Second, Times};
+use super::order::Pace;
+use super::tally::{CallRow, Percentiles, Requests, Second, Times};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -23,12 +24,20 @@ pub struct Report {
     pub met: bool,
     /// Service levels.
     pub levels: Vec<Level>,
+    /// All requests of the crowd together.
+    pub requests: Requests,
+    /// Answers beside them: to what made the event and looked at it before and after. Probes are not counted.
+    pub beside: u64,
     /// Every call.
     pub calls: Vec<CallRow>,
     /// How late requests left, by the load tool's own doing; it is in the latencies.
     pub lateness: Percentiles,
     /// Failures by kind.
     pub failures: Vec<Times>,
+    /// How many may be let in a second, where there is a line.
+    pub rate: Option<u64>,
+    /// How fast people were let in, as they were told, where there is a line.
+    pub pace: Option<Pace>,
     /// Refusals that are part of the game.
     pub refusals: Vec<Times>,
     /// Figures without a level.

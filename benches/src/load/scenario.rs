@@ -3,6 +3,7 @@
 use super::LoadError;
 use super::field::Field;
 use super::levels::Level;
+use super::order::Pace;
 use super::settings::Scenario;
 use super::{catalogue, queue, shop};
 use onsale_engine::id::BuyerId;
@@ -17,6 +18,8 @@ pub(super) struct Findings {
     pub ranks: Vec<(BuyerId, u64)>,
     /// The admission rate, where people wait.
     pub rate: Option<u64>,
+    /// How fast they were let in, as they were told.
+    pub pace: Option<Pace>,
 }
 
 pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {

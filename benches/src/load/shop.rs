@@ -120,6 +120,7 @@ async fn seat_ids(field: &Field, event: &str) -> Result<Vec<String>, LoadError> 
     let told = |why: String| LoadError::Target(format!("the seat map of {event}: {why}"));
     let map = field.wire.send(0, &field.get(&format!("/api/v1/events/{event}/seats"))).await;
     let map = map.map_err(|lost| told(format!("{lost:?}")))?;
+    field.beside.set(field.beside.get() + 1);
     let map: Value = serde_json::from_slice(&map.body).map_err(|error| told(error.to_string()))?;
     let list = |value: &Value, name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let sections = list(&map["plan"], "sections");
@@ -396,7 +397,7 @@ impl Shop {
         let mut levels = vec![Level::none("no seat, ticket or charge twice", &self.faults.borrow())];
         let some = self.bought.get() > 0;
         levels.push(Level::new("somebody was served", "> 0", self.bought.get().to_string(), some));
-        let (mut rate, mut let_in) = (None, None);
+        let (mut rate, mut told_pace, mut let_in) = (None, None, None);
         if settings.scenario == Scenario::Purchase {
             rate = Some(self.rules.rate);
             let mut order = self.order.borrow_mut();
@@ -405,6 +406,7 @@ impl Shop {
             levels.push(Level::none("the rate is never exceeded", &order.window));
             // Here people may come more slowly than they may be let in.
             let pace = order.pace(None);
+            told_pace = Some(pace);
             let_in = Some(("let in, as told".to_owned(), format!("{} at {:.2}/s", pace.admitted, pace.rate)));
         }
         let served = if is_fight { "have seats" } else { "have tickets" };
@@ -415,6 +417,6 @@ impl Shop {
             ("seats", counted.to_string()),
         ];
         let story = let_in.into_iter().chain(story.map(|(name, value)| (name.to_owned(), value))).collect();
-        Ok(Findings { levels, story, ranks: Vec::new(), rate })
+        Ok(Findings { levels, story, ranks: Vec::new(), rate, pace: told_pace })
     }
 }

@@ -78,6 +78,12 @@ impl Call {
         }
     }
 
+    /// Whether it is a request, and not only something that was waited for.
+    #[must_use]
+    pub fn is_request(self) -> bool {
+        self != Self::LetIn
+    }
+
     /// Which service level it has.
     #[must_use]
     pub fn kind(self) -> Kind {
@@ -122,6 +128,19 @@ pub struct CallRow {
     /// How often it failed.
     pub failed: u64,
     /// How long it took, whatever the answer.
+    #[serde(flatten)]
+    pub latency: Percentiles,
+}
+
+/// All requests of the crowd together.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requests {
+    /// Those that were answered, whatever the answer.
+    pub answered: u64,
+    /// Of them, with 5xx.
+    pub failures_of_the_server: u64,
+    /// How long they took.
     #[serde(flatten)]
     pub latency: Percentiles,
 }
@@ -190,6 +209,8 @@ pub struct Tally {
     calls: BTreeMap<Call, One>,
     refused: BTreeMap<(Call, String), u64>,
     failed: BTreeMap<(Call, String), u64>,
+    answered: u64,
+    failures_of_the_server: u64,
     /// How late requests left, compared with their schedule: the tool's own doing.
     late: Histogram<u64>,
     entry: Histogram<u64>,
@@ -220,6 +241,8 @@ impl Default for Tally {
             calls: BTreeMap::new(),
             refused: BTreeMap::new(),
             failed: BTreeMap::new(),
+            answered: 0,
+            failures_of_the_server: 0,
             late: histogram(),
             entry: histogram(),
             reads: histogram(),
@@ -240,6 +263,24 @@ impl Tally {
     pub fn answered(&mut self, call: Call, took: Duration, outcome: Outcome) {
         self.now.answered += 1;
         self.record(call, took, outcome);
+    }
+
+    /// An answer came with this status.
+    pub fn status(&mut self, status: u16) {
+        self.answered += 1;
+        self.failures_of_the_server += u64::from(status >= 500);
+    }
+
+    /// All requests together.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        let mut latency = histogram();
+        for (_, one) in self.calls.iter().filter(|(call, _)| call.is_request()) {
+            // They have the same bounds, so there is nothing that would not fit.
+            let _ = latency.add(&one.latency);
+        }
+        let Self { answered, failures_of_the_server, .. } = *self;
+        Requests { answered, failures_of_the_server, latency: percentiles(&latency) }
     }
 
     /// An event of a stream came.
@@ -361,5 +402,10 @@ mod tests {
         );
         assert!((rows[1].latency.p50_ms - 50.0).abs() < 0.1 && rows[1].latency.most_ms >= 100.0);
         assert_eq!(tally.failures()[0].code, "QUEUE_FULL");
+        tally.record(Call::LetIn, Duration::from_secs(9), Outcome::Done);
+        [200, 304, 409, 503].into_iter().for_each(|status| tally.status(status));
+        let requests = tally.requests();
+        assert_eq!((requests.answered, requests.failures_of_the_server), (4, 1));
+        assert!((requests.latency.most_ms - 100.0).abs() < 0.1, "nobody's turn is a request: {requests:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! One's own account. A token that was minted elsewhere may name a buyer without an account: then this is 404.
 
-use crate::accounts::{COMPARED_PASSWORD_CHARS, NAME_CHARS, PASSWORD_CHARS, form, invalid_credentials};
+use crate::accounts::{
+    COMPARED_PASSWORD_CHARS, NAME_CHARS, PASSWORD_CHARS, compare, form, guessed, invalid_credentials,
+};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::time::rfc3339;
 use onsale_engine::ports::accounts::{Account, Revocation, Role};
@@ -91,7 +93,7 @@ pub(super) async fn change_password(ctx: Context, mut request: Request) -> Resul
     let (current, new) = (SecretString::from(current), SecretString::from(new));
 
     let account = mine(&ctx).await?;
-    if !ctx.app.passwords.verify(current, Some(&account.password_hash)).await? {
+    if !compare(&ctx, current, Some(&account), guessed(Some(&account), &account.email)).await? {
         return Err(invalid_credentials());
     }
     let hash = ctx.app.passwords.hash(new).await?;

@@ -11,11 +11,12 @@ pub use passwords::{PasswordLimits, Passwords};
 
 use crate::http::{AUTH_BODY_LIMIT, Context, Mistakes, Object, Problem, Request, Response, Route};
 use crate::idempotency::{Created, idempotent};
-use crate::limits::Family;
+use crate::limits::{Family, Who};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, CreateAccountError, Role};
 use secrecy::SecretString;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Characters of a new password.
@@ -91,6 +92,36 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
         }
     })
     .await
+}
+
+/// Whether this is the account's password; without an account it never is. An account that was guessed at too often is
+/// refused whatever the password, also when its guesses came all at once; right ones never count.
+async fn compare(
+    ctx: &Context,
+    password: SecretString,
+    account: Option<&Account>,
+    guessed: Who,
+) -> Result<bool, Problem> {
+    let limits = &ctx.app.limits;
+    limits.may_compare(guessed)?;
+    let hash = account.map(|account| account.password_hash.as_str());
+    let fits = ctx.app.passwords.verify(password, hash).await?;
+    if fits {
+        limits.may_compare(guessed)?;
+    } else {
+        limits.was_wrong(guessed).await?;
+    }
+    Ok(fits)
+}
+
+/// As whom guesses at an account count. An address without one counts alike, so that it cannot be told apart.
+fn guessed(account: Option<&Account>, email: &str) -> Who {
+    let address = || {
+        let hash: [u8; 32] = Sha256::digest(email.trim().to_lowercase().as_bytes()).into();
+        let (half, _) = hash.split_at(size_of::<Who>());
+        half.iter().fold(0, |who, byte| who << 8 | Who::from(*byte))
+    };
+    account.map_or_else(address, |account| account.id.0.as_u128())
 }
 
 fn email_taken() -> Problem {

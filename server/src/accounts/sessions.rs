@@ -1,7 +1,7 @@
 //! Sessions: logging in, refreshing with a token that is spent by it, logging out. Refresh tokens are 32 random bytes;
 //! only their hashes are stored.
 
-use crate::accounts::{CAPTCHA_CHARS, COMPARED_PASSWORD_CHARS, invalid_credentials};
+use crate::accounts::{CAPTCHA_CHARS, COMPARED_PASSWORD_CHARS, compare, guessed, invalid_credentials};
 use crate::auth::ACCESS_LIFETIME;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use base64::Engine as _;
@@ -37,8 +37,8 @@ pub(super) async fn login(ctx: Context, mut request: Request) -> Result<Response
     let (Some(email), Some(password)) = (email, password) else { return Err(mistakes.refuse()) };
 
     let account = ctx.app.accounts.by_email(email).await?;
-    let hash = account.as_ref().map(|account| account.password_hash.as_str());
-    let fits = ctx.app.passwords.verify(SecretString::from(password), hash).await?;
+    let guessed = guessed(account.as_ref(), email);
+    let fits = compare(&ctx, SecretString::from(password), account.as_ref(), guessed).await?;
     let Some(account) = account.filter(|_| fits) else { return Err(invalid_credentials()) };
     let (issued, tokens) = issue(&ctx, &account, Uuid::now_v7())?;
     ctx.app.accounts.open_session(&issued, ctx.now()).await?;

@@ -82,6 +82,7 @@ impl Simulation {
     pub(super) fn run(mut self, mut at_the_height: impl FnMut(&Sale)) -> Outcome {
         let arrived = self.people.iter().map(|person| OPENS + person.ways.comes_after).max().unwrap_or(OPENS);
         let mut shown = false;
+        let mut empty_since = None;
         loop {
             let person = self.agenda.peek().map(|Reverse((at, _, _))| *at);
             let sale = self.sale.next_deadline();
@@ -108,9 +109,11 @@ impl Simulation {
                 self.outcome.sold_out_after = Some(self.now.since(OPENS));
                 self.outcome.left_without = self.waiting();
             }
-            let is_over = self.now > arrived && (sold_out || self.waiting() == 0);
+            // Nothing may happen for a while after the last was let in.
+            empty_since = if self.waiting() == 0 { empty_since.or(Some(self.now)) } else { None };
+            let is_over = self.now > arrived && (sold_out || empty_since.is_some());
             if is_over && self.outcome.drained_after.is_none() {
-                self.outcome.drained_after = Some(self.now.since(OPENS));
+                self.outcome.drained_after = Some(empty_since.unwrap_or(self.now).max(arrived).since(OPENS));
             }
             if sold_out && self.now > arrived {
                 break;

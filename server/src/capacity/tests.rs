@@ -16,6 +16,12 @@ fn seconds(after: Option<Duration>) -> f64 {
 }
 
 #[test]
+fn a_line_that_moves_faster_than_people_come_is_empty_when_the_last_has_come() {
+    let outcome = simulate(&plain_hall(2_000).unwrap(), &rules(1_000), &crowd(500), false);
+    assert!((1.5..2.1).contains(&seconds(outcome.drained_after)), "{:?}", outcome.drained_after);
+}
+
+#[test]
 fn a_line_drains_at_its_rate_and_everybody_gets_seats_where_there_are_enough() {
     let outcome = simulate(&plain_hall(2_000).unwrap(), &rules(10), &crowd(500), false);
     assert!((49.0..51.5).contains(&seconds(outcome.drained_after)), "{:?}", outcome.drained_after);

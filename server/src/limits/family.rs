@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How many families there are.
-pub const FAMILIES: usize = 9;
+pub const FAMILIES: usize = 10;
 
 /// Routes that are limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Family {
     Login,
     /// Refreshing tokens.
     Refresh,
+    /// Wrong passwords, for each account: no route's, and asked by whoever compares one.
+    Password,
 }
 
 impl Family {
@@ -43,6 +45,7 @@ impl Family {
         Self::Signup,
         Self::Login,
         Self::Refresh,
+        Self::Password,
     ];
 
     /// Its name.
@@ -58,24 +61,26 @@ impl Family {
             Self::Signup => "signup",
             Self::Login => "login",
             Self::Refresh => "refresh",
+            Self::Password => "password",
         }
     }
 
     /// What it allows unless the configuration says otherwise.
     #[must_use]
     pub const fn default_quota(self) -> Quota {
-        let requests = match self {
-            Self::Status | Self::Read => 1200,
-            Self::Enter | Self::Hold | Self::Login | Self::Refresh => 300,
-            Self::Payment | Self::Signup => 120,
-            Self::Account => 60,
+        let (requests, seconds) = match self {
+            Self::Status | Self::Read => (1200, 60),
+            Self::Enter | Self::Hold | Self::Login | Self::Refresh => (300, 60),
+            Self::Payment | Self::Signup => (120, 60),
+            Self::Account => (60, 60),
+            Self::Password => (10, 300),
         };
         // None of them is zero; `expect` is no option in a constant that lints watch.
         let requests = match NonZeroU32::new(requests) {
             Some(requests) => requests,
             None => NonZeroU32::MIN,
         };
-        Quota { requests, window: Duration::from_secs(60) }
+        Quota { requests, window: Duration::from_secs(seconds) }
     }
 
     /// Whether the client's address is limited, because there is no buyer yet.

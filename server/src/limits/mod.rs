@@ -104,15 +104,44 @@ impl Limits {
     /// # Errors
     /// 429 when it is one too many.
     pub async fn spend_everywhere(&self, Due { family, who }: Due) -> Result<(), Problem> {
-        let limit = self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()]));
-        let (Some(limit), Some(shared)) = (limit, &self.shared) else { return Ok(()) };
-        let mut name = String::with_capacity(48);
-        let _ = write!(name, "{}:{who:032x}", family.name());
-        match shared.spend(&name, limit.quota).await {
-            Ok(verdict) => limit.check(verdict),
-            // The node's own count has decided.
-            Err(_) => Ok(()),
+        let Some(limit) = self.limit(family) else { return Ok(()) };
+        limit.check(self.spend_shared(&limit, who).await)
+    }
+
+    /// Whether a password of the account may be compared, by what this node knows: asked before, so that nobody guesses
+    /// on, and after, so that nobody guesses many at once.
+    ///
+    /// # Errors
+    /// 429 when too many were wrong.
+    pub fn may_compare(&self, account: Who) -> Result<(), Problem> {
+        self.limit(Family::Password).map_or(Ok(()), |limit| limit.check(limit.own.look(account)))
+    }
+
+    /// Counts a wrong password of the account. Where all nodes together have heard enough of them, this one hears no
+    /// more for as long as its own limit says.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub async fn was_wrong(&self, account: Who) -> Result<(), Problem> {
+        let Some(limit) = self.limit(Family::Password) else { return Ok(()) };
+        limit.check(limit.own.spend(account))?;
+        let verdict = self.spend_shared(&limit, account).await;
+        if verdict != Verdict::Allowed {
+            limit.own.spend_all(account);
         }
+        limit.check(verdict)
+    }
+
+    fn limit(&self, family: Family) -> Option<Arc<Limit>> {
+        self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()]))
+    }
+
+    /// What all nodes together say; where they share nothing, or it does not answer, the node's own count has decided.
+    async fn spend_shared(&self, limit: &Limit, who: Who) -> Verdict {
+        let Some(shared) = self.shared.as_ref().filter(|_| limit.family.is_shared()) else { return Verdict::Allowed };
+        let mut name = String::with_capacity(48);
+        let _ = write!(name, "{}:{who:032x}", limit.family.name());
+        shared.spend(&name, limit.quota).await.unwrap_or(Verdict::Allowed)
     }
 
     /// Forgets who has not asked for long.
@@ -165,6 +194,7 @@ mod tests {
         let two = Quota { requests: 2.try_into().unwrap(), window: Duration::from_secs(3600) };
         quotas[Family::Hold.number()] = two;
         quotas[Family::Status.number()] = two;
+        quotas[Family::Password.number()] = two;
         RateLimitConfig { enabled, forwarded_hops: 0, quotas }
     }
 
@@ -226,6 +256,22 @@ mod tests {
         let (one, other) = (node(), node());
         assert_eq!(allowed(&one, Family::Hold, 5).await, 2);
         assert_eq!(allowed(&other, Family::Hold, 5).await, 2);
+    }
+
+    #[tokio::test]
+    async fn only_wrong_passwords_count_and_those_of_all_nodes() {
+        let shared = Arc::new(FakeShared::default());
+        let node = || Limits::new(&config(true), Some(Arc::clone(&shared) as Arc<dyn SharedLimits>));
+        let (one, other) = (node(), node());
+        for _ in 0..9 {
+            assert!(one.may_compare(7).is_ok(), "a right one takes nothing");
+        }
+        assert!(one.was_wrong(7).await.is_ok() && one.may_compare(7).is_ok());
+        assert!(other.was_wrong(7).await.is_ok() && other.may_compare(7).is_ok());
+        // Two in all: this node hears of it by the next wrong one, and from then on compares none.
+        assert!(one.was_wrong(7).await.is_err() && one.may_compare(7).is_err());
+        assert!(one.may_compare(8).is_ok(), "another account");
+        assert!(Limits::new(&config(false), None).was_wrong(7).await.is_ok());
     }
 
     #[tokio::test]

@@ -18,9 +18,17 @@ pub type Who = u128;
 /// until others are forgotten.
 const MAX_REMEMBERED: usize = 1 << 20;
 
+/// Whether something is taken, or only looked at.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Ask {
+    Spend(Who),
+    Look(Who),
+}
+
 /// A limit for each of many.
 pub struct OwnLimit<C: Clock = MonotonicClock> {
-    limiter: RateLimiter<Who, States, C, governor::middleware::NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<Ask, States, C, governor::middleware::NoOpMiddleware<C::Instant>>,
+    requests: u32,
     uncounted: Arc<AtomicU64>,
 }
 
@@ -39,12 +47,28 @@ impl<C: Clock> OwnLimit<C> {
         let uncounted = Arc::new(AtomicU64::new(0));
         let states =
             States { by_who: SharedMap::default(), kept: AtomicUsize::new(0), room, uncounted: Arc::clone(&uncounted) };
-        Self { limiter: RateLimiter::new(rate.allow_burst(quota.requests), states, clock), uncounted }
+        let limiter = RateLimiter::new(rate.allow_burst(quota.requests), states, clock);
+        Self { limiter, requests: quota.requests.get(), uncounted }
     }
 
     /// Takes one request out of what `who` may ask.
     pub fn spend(&self, who: Who) -> Verdict {
-        match self.limiter.check_key(&who) {
+        self.check(&Ask::Spend(who))
+    }
+
+    /// Whether `who` may ask; takes nothing.
+    pub fn look(&self, who: Who) -> Verdict {
+        self.check(&Ask::Look(who))
+    }
+
+    /// Takes everything that `who` may still ask.
+    pub fn spend_all(&self, who: Who) {
+        let taken = (0..self.requests).take_while(|_| self.spend(who) == Verdict::Allowed);
+        taken.for_each(drop);
+    }
+
+    fn check(&self, ask: &Ask) -> Verdict {
+        match self.limiter.check_key(ask) {
             Ok(()) => Verdict::Allowed,
             Err(until) => Verdict::Refused { retry_after: until.wait_time_from(self.limiter.clock().now()) },
         }
@@ -72,12 +96,19 @@ struct States {
 }
 
 impl StateStore for States {
-    type Key = Who;
+    type Key = Ask;
 
-    fn measure_and_replace<T, F, E>(&self, who: &Who, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, ask: &Ask, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
+        let who = match ask {
+            Ask::Spend(who) => who,
+            Ask::Look(who) => {
+                let at = self.by_who.get(who).and_then(|state| arrival(&state));
+                return decide(at).map(|(allowed, _)| allowed);
+            }
+        };
         if let Some(state) = self.by_who.get(who) {
             return state.measure_and_replace(&NotKeyed::NonKey, decide);
         }
@@ -93,11 +124,14 @@ impl StateStore for States {
     }
 }
 
-impl ShrinkableKeyedStateStore<Who> for States {
+/// What a state holds. Looking is deciding nothing: an `Err` leaves it as it is and carries it out.
+fn arrival(state: &InMemoryState) -> Option<Nanos> {
+    state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
+}
+
+impl ShrinkableKeyedStateStore<Ask> for States {
     fn retain_recent(&self, drop_below: Nanos) {
-        // Looking is deciding nothing: an `Err` leaves the state as it is and carries it out.
-        let arrival = |state: &InMemoryState| state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>);
-        self.by_who.retain(|_, state| matches!(arrival(state), Err(Some(at)) if at > drop_below));
+        self.by_who.retain(|_, state| arrival(state).is_some_and(|at| at > drop_below));
         self.by_who.shrink_to_fit();
         self.kept.store(self.by_who.len(), Ordering::Relaxed);
     }
@@ -189,6 +223,24 @@ mod tests {
         assert!(matches!(limit.spend(7), Verdict::Refused { .. }));
         clock.advance(Duration::from_millis(1));
         assert_eq!(limit.spend(7), Verdict::Allowed);
+    }
+
+    #[test]
+    fn looking_takes_nothing() {
+        let clock = FakeRelativeClock::default();
+        let limit = OwnLimit::with(quota(3, 30), clock.clone(), 100);
+        assert_eq!([limit.look(7); 9], [Verdict::Allowed; 9]);
+        assert_eq!(limit.forget_idle(), 0, "whoever was only looked at is not remembered");
+        for _ in 0..3 {
+            assert_eq!((limit.look(7), limit.spend(7)), (Verdict::Allowed, Verdict::Allowed));
+        }
+        let refused = Verdict::Refused { retry_after: Duration::from_secs(10) };
+        assert_eq!((limit.look(7), limit.look(7)), (refused, refused));
+        clock.advance(Duration::from_secs(20));
+        assert_eq!(limit.look(7), Verdict::Allowed);
+        limit.spend_all(7);
+        assert_eq!(limit.look(7), refused);
+        assert_eq!(limit.look(8), Verdict::Allowed);
     }
 
     #[test]

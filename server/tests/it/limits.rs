@@ -3,6 +3,7 @@
 use crate::harness::Server;
 use crate::shop::{Person, Reply, Shop, confirmation};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 async fn sign_up(shop: &Shop, email: &str, key: &str, from: &str) -> Reply {
     let body = json!({ "email": email, "password": "a long password", "name": "Somebody" });
@@ -115,6 +116,59 @@ async fn who_has_no_token_yet_is_limited_by_address_which_only_our_proxies_tell(
     for _ in 0..3 {
         log_in(&shop, "203.0.113.1").await.refused(401, "INVALID_CREDENTIALS");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_guessed_at_only_so_often() {
+    let server = Server::with().key("RATE_LIMIT__PASSWORD", "3/3600s").start().await;
+    let shop = server.shop();
+    let try_one = async |email: &str, password: &str| {
+        shop.post("/auth/login").json(&json!({ "email": email, "password": password })).send().await
+    };
+    for email in ["guessed@example.org", "other@example.org"] {
+        sign_up(&shop, email, email, "").await.expect(201);
+    }
+    // Right ones never count, however often.
+    for _ in 0..5 {
+        try_one("guessed@example.org", "a long password").await.expect(200);
+    }
+    let open = try_one("guessed@example.org", "a long password").await.expect(200);
+    let bearer = Person { token: open["accessToken"].as_str().unwrap().to_owned() };
+    for email in ["guessed@example.org", "Guessed@Example.org"] {
+        try_one(email, "not this one").await.refused(401, "INVALID_CREDENTIALS");
+    }
+    // Whoever is logged in may not guess on either.
+    let change = json!({ "currentPassword": "nor this one", "newPassword": "another password" });
+    let change = async || shop.put("/users/me/password").by(&bearer).json(&change).send().await;
+    change().await.refused(401, "INVALID_CREDENTIALS");
+    change().await.refused(429, "RATE_LIMITED");
+    let refused = try_one("guessed@example.org", "a long password").await;
+    refused.refused(429, "RATE_LIMITED");
+    let wait: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1100..=1200).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit-policy"), "\"password\";q=3;w=3600");
+    // Others, and who is logged in, are none the wiser.
+    try_one("other@example.org", "a long password").await.expect(200);
+    shop.get("/users/me").by(&bearer).send().await.expect(200);
+    // An address without an account is told the same.
+    for _ in 0..3 {
+        try_one("none@example.org", "a long password").await.refused(401, "INVALID_CREDENTIALS");
+    }
+    try_one("None@example.org", "a long password").await.refused(429, "RATE_LIMITED");
+    // Many guesses at once are no more guesses.
+    sign_up(&shop, "third@example.org", "third", "").await.expect(201);
+    let mut guessing = JoinSet::new();
+    for n in 0..12 {
+        let shop = shop.clone();
+        guessing.spawn(async move {
+            let body = json!({ "email": "third@example.org", "password": format!("guess number {n}") });
+            shop.post("/auth/login").json(&body).send().await.status
+        });
+    }
+    let answers = guessing.join_all().await;
+    assert_eq!(answers.iter().filter(|status| **status == 401).count(), 3, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 429).count(), 9, "{answers:?}");
     server.stop().await;
 }
 

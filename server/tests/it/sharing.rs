@@ -190,7 +190,11 @@ async fn paused_it_holds_no_request_up() {
 async fn two_nodes_share_limits_claims_and_revocations() {
     let redis = RedisServer::start();
     let two = Quota { requests: 2.try_into().unwrap(), window: Duration::from_secs(3600) };
-    let change = |config: &mut Config| config.rate_limit.quotas[Family::Hold as usize] = two;
+    let change = |config: &mut Config| {
+        for family in [Family::Hold, Family::Password] {
+            config.rate_limit.quotas[family as usize] = two;
+        }
+    };
     let (one, other) = (Node::with(&redis, change).await, Node::with(&redis, change).await);
 
     // Limits.
@@ -202,6 +206,16 @@ async fn two_nodes_share_limits_claims_and_revocations() {
     refused.refused(429, "RATE_LIMITED");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 1000);
     other.shop.hold(&there, &buyer, &["A-2"]).await.refused(429, "RATE_LIMITED");
+
+    // Wrong passwords, of an address that neither knows.
+    let guess = async |node: &Node| {
+        let body = json!({ "email": "nobody@example.org", "password": "a guess" });
+        node.shop.post("/auth/login").json(&body).send().await
+    };
+    guess(&one).await.refused(401, "INVALID_CREDENTIALS");
+    guess(&other).await.refused(401, "INVALID_CREDENTIALS");
+    guess(&one).await.refused(429, "RATE_LIMITED");
+    guess(&one).await.refused(429, "RATE_LIMITED");
 
     // Claims.
     let (here, there) = (waiting_room(&one.shop).await, waiting_room(&other.shop).await);
