@@ -115,6 +115,12 @@ impl SqliteJournal {
         self.dir.filing().hold(held);
     }
 
+    /// As on a file system that refuses direct writes.
+    #[cfg(test)]
+    pub(super) fn write_through_the_cache(&mut self) {
+        self.log.write_through_the_cache();
+    }
+
     fn head(&self, event: EventId) -> Result<Head, JournalError> {
         if let Some(head) = self.heads.get(&event) {
             return Ok(*head);

@@ -15,6 +15,7 @@ mod data_dir;
 mod failure;
 mod journal;
 mod library;
+mod pinned;
 mod plans;
 mod projection;
 mod reader;

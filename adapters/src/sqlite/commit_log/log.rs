@@ -176,7 +176,7 @@ impl CommitLog {
 
     /// As on a file system that refuses direct writes.
     #[cfg(test)]
-    pub(super) fn write_through_the_cache(&mut self) {
+    pub(in crate::sqlite) fn write_through_the_cache(&mut self) {
         self.segments.iter_mut().for_each(|segment| segment.file.write_through_the_cache());
     }
 }

@@ -12,11 +12,15 @@ mod rows;
 mod scan;
 mod segment;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(super) use filing::Filing;
 pub(super) use log::CommitLog;
 pub(super) use recover::{file_left_over, is_there};
-pub(super) use store::Store;
+pub(super) use rows::Decoder;
+pub(super) use scan::{Scan, ScanError};
+pub(super) use store::{Store, StoreError};
 
 use crate::sqlite::data_dir::BUSY_TIMEOUT;
 use onsale_engine::limits::{FACTS_PER_BATCH, JOURNAL_SILENCE};
