@@ -104,10 +104,10 @@ fn with_log<T>(from: &Path, look: impl FnOnce(Scan<'_>) -> Result<T, ScanError>)
         return Ok(None);
     }
     let path = from.join(KEY);
-    let secret = Secret::read(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => OpenError::KeyMissing { path: path.clone() },
-        _ => OpenError::File { path: path.clone(), source },
-    })?;
+    if !path.is_file() {
+        return Err(OpenError::KeyMissing { path }.into());
+    }
+    let secret = Secret::read(&path).map_err(|source| OpenError::File { path, source })?;
     let key = ChainKey::derive(secret.bytes());
     match Scan::begin(from, key.log()).and_then(look) {
         Ok(told) => Ok(Some(told)),

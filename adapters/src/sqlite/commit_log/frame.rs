@@ -151,6 +151,6 @@ impl Drop for Sealed<'_> {
 }
 
 /// How far into the allocation the first block begins.
-fn aligned(bytes: &Vec<u8>) -> usize {
+fn aligned(bytes: &[u8]) -> usize {
     bytes.as_ptr().addr().next_multiple_of(BLOCK_BYTES) - bytes.as_ptr().addr()
 }

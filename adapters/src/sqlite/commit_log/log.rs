@@ -200,8 +200,6 @@ fn no_room(error: &io::Error) -> JournalError {
 /// may have been dropped by the kernel, which says so only once.
 fn unwritten(error: &io::Error) -> JournalError {
     let reason = format!("the commit log cannot be written: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JournalError::Unknown(reason),
-        _ => JournalError::Fatal(reason),
-    }
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if is_full { JournalError::Unknown(reason) } else { JournalError::Fatal(reason) }
 }
