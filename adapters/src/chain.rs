@@ -11,6 +11,7 @@ use std::path::Path;
 
 const CHAIN_CONTEXT: &str = "onsale 2026-06-01 journal chain v1";
 const SNAPSHOT_CONTEXT: &str = "onsale 2026-06-01 snapshot checksum v1";
+const LOG_CONTEXT: &str = "onsale 2026-11-24 commit log frame v1";
 
 /// The running hash after a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,11 +59,31 @@ pub struct Row<'a> {
 pub struct ChainKey {
     chain: [u8; 32],
     snapshot: [u8; 32],
+    log: LogKey,
 }
 
 impl fmt::Debug for ChainKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ChainKey(…)")
+    }
+}
+
+/// The key that the frames of a commit log are covered with.
+#[derive(Clone)]
+pub(crate) struct LogKey([u8; 32]);
+
+impl fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogKey(…)")
+    }
+}
+
+impl LogKey {
+    /// What tells that a frame is whole and where it belongs; `head` has a fixed length.
+    pub(crate) fn hash(&self, head: &[u8], payload: &[u8]) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        let hash = hasher.update(head).update(payload).finalize();
+        std::array::from_fn(|at| hash.as_bytes()[at])
     }
 }
 
@@ -73,7 +94,13 @@ impl ChainKey {
         Self {
             chain: blake3::derive_key(CHAIN_CONTEXT, secret),
             snapshot: blake3::derive_key(SNAPSHOT_CONTEXT, secret),
+            log: LogKey(blake3::derive_key(LOG_CONTEXT, secret)),
         }
+    }
+
+    /// The key of the commit log.
+    pub(crate) fn log(&self) -> &LogKey {
+        &self.log
     }
 
     /// Where an event's chain begins.

@@ -40,7 +40,7 @@ def main(binary):
         event = server.event(60, 50)
         fill(data / "ballast")
         answers, held = Counter(), []
-        # There is some room in the journal's log, written ahead; then there is none.
+        # The commit log has some room, and takes facts until it is noticed that they cannot be filed.
         end = time.monotonic() + 30
         while answers[503] < 5 and time.monotonic() < end:
             bearer, status, answer = server.hold(event)

@@ -1,15 +1,15 @@
 //! Copies of a data directory while a server works on it, and back. Reads through SQLite's own backup interface on
 //! connections that only read, so it needs no lock and holds nobody up; writes only into directories of its own.
 //!
-//! The copy is one moment of all three files. The state of the snapshots is pinned first, then that of the library, the
-//! journal's last: whatever the tables say, the facts behind it are in the copied journal. An event that is made between
-//! the two has facts and no catalogue row; that is looked for, and then all is pinned anew.
+//! The copy is one moment of all three files, which `pinned` finds. What the commit log holds beyond the journal of that
+//! moment is put into the copied one, so that a backup has no log.
 
+use super::commit_log::{self, Store, StoreError};
 use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS, lock};
+use super::pinned::{Pinned, ends, read_only};
+use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,6 @@ use std::time::Duration;
 /// Pages copied at a time, and how long the copy rests between: some 200 MB/s at the most, so that commits get the disk.
 const PAGES_PER_STEP: i32 = 2048;
 const REST: Duration = Duration::from_millis(40);
-/// How often all is pinned anew before it is given up.
-const PINNINGS: usize = 100;
 /// What a backup says of itself.
 const MANIFEST: &str = "backup.json";
 /// Secrets that a server needs to go on; copied with the rest.
@@ -47,6 +45,9 @@ pub enum BackupError {
         /// What it said.
         source: rusqlite::Error,
     },
+    /// What is in the commit log could not be put into the copied journal.
+    #[error("the commit log could not be copied: {0}")]
+    Log(String),
     /// Events were being made all the time.
     #[error("no moment was found at which the tables fit the journal; try again")]
     Unsettled,
@@ -114,7 +115,7 @@ pub fn look(path: &Path) -> Result<Option<Looked>, OpenError> {
     let failed = |source| OpenError::Database { path: journal.clone(), source };
     let connection = read_only(&journal).map_err(failed)?;
     let events = ends(&connection).map_err(failed)?.len();
-    if events > 0 && !path.join(KEY).is_file() {
+    if (events > 0 || commit_log::is_there(path)) && !path.join(KEY).is_file() {
         return Err(OpenError::KeyMissing { path: path.join(KEY) });
     }
     let is_in_use = match lock(path) {
@@ -142,7 +143,10 @@ pub fn back_up(from: &Path, to: &Path, label: &str) -> Result<Manifest, BackupEr
     let mut files = Vec::new();
     for (name, source) in [(SNAPSHOTS, &pinned.snapshots), (LIBRARY, &pinned.library), (JOURNAL, &pinned.journal)] {
         let path = beside.join(name);
-        copy(source, &path).map_err(|source| BackupError::Copy { file: name, source })?;
+        match name {
+            JOURNAL => copy_journal(source, &pinned.unfiled, &path)?,
+            _ => copy(source, &path).map_err(|source| BackupError::Copy { file: name, source })?,
+        }
         files.push(note(&path, name)?);
     }
     for name in SECRETS {
@@ -214,77 +218,6 @@ pub fn read_manifest(backup: &Path) -> Result<Manifest, BackupError> {
     }
 }
 
-/// One moment of the three files, held by open transactions that read.
-struct Pinned {
-    snapshots: Connection,
-    library: Connection,
-    journal: Connection,
-    at: jiff::Timestamp,
-    /// The last fact of every event that has one.
-    ends: BTreeMap<[u8; 16], i64>,
-}
-
-impl Pinned {
-    /// A moment at which the tables fit the journal.
-    fn settled(from: &Path) -> Result<Self, BackupError> {
-        for _ in 0..PINNINGS {
-            let pinned = Self::pin(from)?;
-            let fits = pinned.fits().map_err(|source| BackupError::Copy { file: LIBRARY, source })?;
-            if fits {
-                return Ok(pinned);
-            }
-        }
-        Err(BackupError::Unsettled)
-    }
-
-    fn pin(from: &Path) -> Result<Self, BackupError> {
-        let hold = |file: &'static str| {
-            let held = || -> rusqlite::Result<Connection> {
-                let connection = read_only(&from.join(file))?;
-                // A transaction begins to see its state with its first read.
-                connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
-                Ok(connection)
-            };
-            held().map_err(|source| BackupError::Copy { file, source })
-        };
-        let (snapshots, library) = (hold(SNAPSHOTS)?, hold(LIBRARY)?);
-        // Taken before the journal's: what is acknowledged before it is committed, and so seen.
-        let at = jiff::Timestamp::now();
-        let journal = hold(JOURNAL)?;
-        let ends = ends(&journal).map_err(|source| BackupError::Copy { file: JOURNAL, source })?;
-        Ok(Self { snapshots, library, journal, at, ends })
-    }
-
-    /// Whether every event of the journal is in the catalogue, and no table is ahead of the facts.
-    fn fits(&self) -> rusqlite::Result<bool> {
-        let mut catalogued = self.library.prepare("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1)")?;
-        for event in self.ends.keys() {
-            if !catalogued.query_row(params![event], |row| row.get::<_, bool>(0))? {
-                return Ok(false);
-            }
-        }
-        let mut checkpoints = self.library.prepare("SELECT event_id, seq FROM projection_checkpoints")?;
-        let mut rows = checkpoints.query([])?;
-        while let Some(row) = rows.next()? {
-            let (event, seq): ([u8; 16], i64) = (row.get(0)?, row.get(1)?);
-            if self.ends.get(&event).copied().unwrap_or(0) < seq {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// Where each event's journal ends: a look-up for each, never a walk through all rows.
-fn ends(journal: &Connection) -> rusqlite::Result<BTreeMap<[u8; 16], i64>> {
-    let mut last = journal.prepare(
-        "SELECT event_id, (SELECT max(seq) FROM journal WHERE journal.event_id = leases.event_id) AS last
-            FROM leases WHERE last IS NOT NULL",
-    )?;
-    let rows = last.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
 /// The pinned state of `source` as a file that stands by itself.
 fn copy(source: &Connection, to: &Path) -> rusqlite::Result<()> {
     let mut target = Connection::open(to)?;
@@ -301,10 +234,19 @@ fn copy(source: &Connection, to: &Path) -> rusqlite::Result<()> {
     target.close().map_err(|(_, error)| error)
 }
 
-fn read_only(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
+/// The pinned journal as a file that stands by itself, with what was not filed yet.
+pub(super) fn copy_journal(source: &Connection, unfiled: &[Box<[u8]>], to: &Path) -> Result<(), BackupError> {
+    copy(source, to).map_err(|source| BackupError::Copy { file: JOURNAL, source })?;
+    if unfiled.is_empty() {
+        return Ok(());
+    }
+    let file = || -> Result<(), StoreError> {
+        let mut store = Store::new(Connection::open(to)?);
+        store.store(unfiled.iter().map(|payload| &**payload))?;
+        store.raise_leases()?;
+        Ok(store.close()?)
+    };
+    file().map_err(|error| BackupError::Log(error.to_string()))
 }
 
 fn note(path: &Path, name: &str) -> Result<FileNote, BackupError> {

@@ -1,6 +1,7 @@
 //! The data directory: made, locked by the operating system, its files opened and migrated. Everything that it
 //! opens is synced on commit. Must never touch a file of a directory whose lock it does not hold.
 
+use super::commit_log::{self, Filing, Store};
 use crate::chain::{ChainKey, Secret};
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
@@ -52,6 +53,34 @@ pub enum OpenError {
         /// The key file.
         path: PathBuf,
     },
+    /// Facts that were acknowledged are missing from the commit log, or it was changed.
+    #[error(
+        "the commit log is damaged: {}: {reason}; what it holds that the journal has not is lost, so restore a backup, \
+         or take the journal.log.* files away to go on without it", path.display()
+    )]
+    LogDamaged {
+        /// The segment.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Journal and commit log are not of one piece.
+    #[error(
+        "{} is not what the commit log beside it continues: {reason}; if an older journal was put back, take the \
+         journal.log.* files away, which hold what came later", path.display()
+    )]
+    LogUnfit {
+        /// The journal.
+        path: PathBuf,
+        /// Where they part.
+        reason: String,
+    },
+    /// The journal is being written already.
+    #[error("the journal in {} has a writer already", path.display())]
+    Writing {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file system said no.
     #[error("the data directory cannot be used: {}: {source}", path.display())]
     File {
@@ -89,6 +118,7 @@ pub struct DataDir {
 struct Inner {
     path: PathBuf,
     chain_key: ChainKey,
+    filing: Filing,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -135,9 +165,9 @@ impl DataDir {
         connect(&self.path().join(JOURNAL))
     }
 
-    /// Where SQLite keeps the journal's log while it is open.
-    pub(super) fn journal_log(&self) -> PathBuf {
-        self.path().join(format!("{JOURNAL}-wal"))
+    /// What the journal's writer, its filer and its readers know of each other.
+    pub(super) fn filing(&self) -> &Filing {
+        &self.inner.filing
     }
 
     pub(super) fn snapshots_connection(&self) -> Result<Connection, OpenError> {
@@ -155,7 +185,16 @@ impl DataDir {
         migrate(&path.join(SNAPSHOTS), &snapshots_schema::migrations::runner())?;
         migrate(&path.join(LIBRARY), &library_schema::migrations::runner())?;
         let chain_key = chain_key(path)?;
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), chain_key, _lock: lock }) })
+        let filing = Filing::default();
+        let dir = Self { inner: Arc::new(Inner { path: path.to_owned(), chain_key, filing, _lock: lock }) };
+        dir.file_left_over()?;
+        Ok(dir)
+    }
+
+    /// Brings what a writer that has died left in its commit log into the journal.
+    pub(super) fn file_left_over(&self) -> Result<(), OpenError> {
+        let store = || self.journal_connection().map(Store::new);
+        commit_log::file_left_over(self.path(), self.chain_key().log(), store)
     }
 }
 
@@ -182,7 +221,7 @@ fn chain_key(path: &Path) -> Result<ChainKey, OpenError> {
     let at = path.join(KEY);
     let secret = match Secret::read(&at) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if has_facts(&path.join(JOURNAL))? {
+            if commit_log::is_there(path) || has_facts(&path.join(JOURNAL))? {
                 return Err(OpenError::KeyMissing { path: at });
             }
             Secret::create(&at)

@@ -1,10 +1,9 @@
-//! The writing side of the journal on SQLite: one connection, one transaction a batch, synced on commit. Owns the
-//! chain's heads while it lives; must never leave a transaction open, and never say "done" before the sync.
+//! The writing side of the journal: decides which entries of a batch may be written, links them to the chain and commits
+//! them to the log. Owns the chain's heads while it lives; must never write to `journal.db` but leases.
 
-use super::checkpoint::{Checkpointer, Limits};
+use super::commit_log::{CommitLog, Sizes, Store, for_filing};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
-use super::log_space::LogSpace;
 use crate::chain::{Chain, ChainKey, Row};
 use crate::stored::encode_fact_into;
 use hashbrown::HashMap;
@@ -13,16 +12,11 @@ use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
 use rusqlite::{Connection, OptionalExtension};
 
-const INSERT: &str =
-    "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const HEAD: &str = "SELECT seq, chain FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 const LEASE: &str = "SELECT epoch FROM leases WHERE event_id = ?1";
 const RAISE: &str = "INSERT INTO leases (event_id, epoch) VALUES (?1, 1)
     ON CONFLICT (event_id) DO UPDATE SET epoch = epoch + 1 RETURNING epoch";
-/// What a row takes in the log beside its body: key, numbers, chain, and the tree's own bytes.
-const ROW_OVERHEAD_BYTES: u64 = 100;
-
 /// The end of an event's journal, and who may add to it.
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -43,13 +37,13 @@ struct Line {
 
 /// The journal of a data directory. See the module.
 pub struct SqliteJournal {
+    /// For leases, and to look up what is stored.
     connection: Connection,
-    checkpointer: Checkpointer,
-    log_space: LogSpace,
+    log: CommitLog,
     linker: Linker,
-    /// Committed heads; forgotten after any failure, so that the next batch finds out what is stored.
+    /// Committed heads; those of fenced events are forgotten, so that the next batch finds out what is stored.
     heads: HashMap<EventId, Head>,
-    _dir: DataDir,
+    dir: DataDir,
 }
 
 /// Makes stored rows of entries, in buffers that are used again and again.
@@ -71,33 +65,39 @@ impl Linker {
 }
 
 impl SqliteJournal {
-    /// Opens the journal for writing; there must be one writer at a time.
+    /// Opens the journal for writing; there is one writer at a time.
     ///
     /// # Errors
-    /// [`OpenError::Database`].
+    /// [`OpenError::Writing`], [`OpenError::Database`]; what an earlier writer left is filed first, with its errors.
     pub fn open(dir: &DataDir) -> Result<Self, OpenError> {
-        let connection = dir.journal_connection()?;
-        let failed = |source| OpenError::Database { path: dir.path().to_owned(), source };
-        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+        Self::open_with(dir, Sizes::JOURNAL)
+    }
+
+    pub(super) fn open_with(dir: &DataDir, sizes: Sizes) -> Result<Self, OpenError> {
+        let writing = dir.filing().begin().ok_or_else(|| OpenError::Writing { path: dir.path().to_owned() })?;
+        dir.file_left_over()?;
+        let (connection, filers) = (dir.journal_connection()?, dir.journal_connection()?);
+        for_filing(&filers).map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
         connection.set_prepared_statement_cache_capacity(16);
-        let checkpointer = Checkpointer::start(dir.journal_connection()?, Limits::JOURNAL).map_err(failed)?;
+        let log = CommitLog::start(
+            (dir.path(), dir.chain_key().log().clone(), sizes),
+            (dir.filing(), writing),
+            Store::new(filers),
+        );
+        let log = log.map_err(|source| OpenError::File { path: dir.path().to_owned(), source })?;
         Ok(Self {
             connection,
-            checkpointer,
-            log_space: LogSpace::new(dir.journal_log(), Limits::JOURNAL.usual_bytes()),
+            log,
             linker: Linker { key: dir.chain_key().clone(), body: Vec::new(), scratch: Vec::new() },
             heads: HashMap::new(),
-            _dir: dir.clone(),
+            dir: dir.clone(),
         })
     }
 
-    /// Lets the file grow to this many pages and no further, as a disk would that is full then; for tests.
-    ///
-    /// # Errors
-    /// As SQLite says.
+    /// Lets `journal.db` grow to this many pages and no further, as a disk would that is full then; for tests.
     #[doc(hidden)]
-    pub fn limit_pages(&mut self, pages: u32) -> rusqlite::Result<u32> {
-        self.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))
+    pub fn limit_pages(&mut self, pages: u32) {
+        self.dir.filing().limit_pages(pages);
     }
 
     /// How many pages the file has; for tests.
@@ -109,41 +109,27 @@ impl SqliteJournal {
         self.connection.pragma_query_value(None, "page_count", |row| row.get(0))
     }
 
-    /// Runs `work` in a transaction and commits it. On any error it is rolled back and nothing is remembered.
-    fn transact<T>(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> Result<T, JournalError> {
-        let done = self.begin().and_then(|()| work(self));
-        let failed = match done {
-            Ok(value) => match self.run("COMMIT") {
-                Ok(()) => return Ok(value),
-                Err(error) => journal_error(&error, Stage::Commit),
-            },
-            Err(error) => journal_error(&error, Stage::Work),
-        };
-        self.heads.clear();
-        if let Err(error) = self.roll_back() {
-            tracing::error!(%error, "a failed batch could not be rolled back; it is tried again before the next");
-        }
-        Err(failed)
+    /// Leaves what is committed in the log, or files it again; for tests.
+    #[doc(hidden)]
+    pub fn hold_filing(&self, held: bool) {
+        self.dir.filing().hold(held);
     }
 
-    fn begin(&mut self) -> rusqlite::Result<()> {
-        self.roll_back()?;
-        self.run("BEGIN IMMEDIATE")
+    /// As on a file system that refuses direct writes.
+    #[cfg(test)]
+    pub(super) fn write_through_the_cache(&mut self) {
+        self.log.write_through_the_cache();
     }
 
-    /// Ends a transaction that SQLite has not already rolled back itself.
-    fn roll_back(&self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() { Ok(()) } else { self.run("ROLLBACK") }
-    }
-
-    fn run(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
-    }
-
-    fn head(&self, event: EventId) -> rusqlite::Result<Head> {
+    fn head(&self, event: EventId) -> Result<Head, JournalError> {
         if let Some(head) = self.heads.get(&event) {
             return Ok(*head);
         }
+        self.settle()?;
+        self.stored_head(event).map_err(|error| journal_error(&error, Stage::Work))
+    }
+
+    fn stored_head(&self, event: EventId) -> rusqlite::Result<Head> {
         let id = event.0.as_bytes();
         let lease = self.connection.prepare_cached(LEASE)?.query_row([id], |row| row.get::<_, i64>(0)).optional()?;
         let lease = Epoch(lease.unwrap_or(0).cast_unsigned());
@@ -157,7 +143,7 @@ impl SqliteJournal {
 
     /// The events of a batch, with those fenced that may not be written: by another epoch, or because what is stored
     /// at a position is not ours, or because entries are missing. Each entry is given the number of its line.
-    fn admit(&mut self, batch: &[JournalEntry]) -> rusqlite::Result<(Vec<Line>, Vec<u32>)> {
+    fn admit(&mut self, batch: &[JournalEntry]) -> Result<(Vec<Line>, Vec<u32>), JournalError> {
         let mut lines: Vec<Line> = Vec::new();
         let mut numbers: HashMap<EventId, u32> = HashMap::new();
         let mut line_of = Vec::with_capacity(batch.len());
@@ -181,7 +167,9 @@ impl SqliteJournal {
                 continue;
             }
             if entry.seq <= line.stored {
-                line.fenced = !self.is_stored(*event, entry)?;
+                self.settle()?;
+                let is_stored = self.is_stored(*event, entry);
+                line.fenced = !is_stored.map_err(|error| journal_error(&error, Stage::Work))?;
             } else if entry.seq == line.head.seq.next() && entry.epoch == line.head.lease {
                 line.head.seq = entry.seq;
             } else {
@@ -216,42 +204,36 @@ impl SqliteJournal {
         found.optional()
     }
 
-    /// Writes what is new of the lines that are not fenced; answers about how many bytes.
-    fn insert(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) -> rusqlite::Result<u64> {
-        let mut bytes = 0;
-        let mut statement = self.connection.prepare_cached(INSERT)?;
+    /// Puts what is new of the lines that are not fenced into the log's next batch.
+    fn log(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) {
+        self.log.begin();
         for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
             let line = &mut lines[*number as usize];
             if line.fenced || entry.seq <= line.stored {
                 continue;
             }
-            let (kind, chain) = self.linker.link(&line.head.chain, *event, entry);
-            statement.raw_bind_parameter(1, &event.0.as_bytes()[..])?;
-            statement.raw_bind_parameter(2, entry.seq.0.cast_signed())?;
-            statement.raw_bind_parameter(3, entry.epoch.0.cast_signed())?;
-            statement.raw_bind_parameter(4, entry.at.0)?;
-            statement.raw_bind_parameter(5, kind)?;
-            statement.raw_bind_parameter(6, &self.linker.body[..])?;
-            statement.raw_bind_parameter(7, &chain.0[..])?;
-            statement.raw_execute()?;
+            let Linker { key, scratch, .. } = &mut self.linker;
+            line.head.chain = self.log.push(
+                (*event, entry.seq, entry.epoch, entry.at),
+                |body| encode_fact_into(&entry.fact, body).number(),
+                |row| key.next(&line.head.chain, row, scratch),
+            );
             line.head.seq = entry.seq;
-            line.head.chain = chain;
-            bytes += self.linker.body.len() as u64 + ROW_OVERHEAD_BYTES;
         }
-        Ok(bytes)
+    }
+
+    /// Waits until everything that was appended is in `journal.db`, where it is looked up.
+    fn settle(&self) -> Result<(), JournalError> {
+        self.dir.filing().settle().map_err(JournalError::NotDone)
     }
 }
 
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
-        self.checkpointer.make_room(&self.connection);
-        self.log_space.keep_ahead();
-        let (lines, bytes) = self.transact(|journal| {
-            let (mut lines, line_of) = journal.admit(batch)?;
-            let bytes = journal.insert(batch, &mut lines, &line_of)?;
-            Ok((lines, bytes))
-        })?;
-        self.checkpointer.appended(bytes);
+        self.log.check()?;
+        let (mut lines, line_of) = self.admit(batch)?;
+        self.log(batch, &mut lines, &line_of);
+        self.log.commit()?;
         let mut fenced = Vec::new();
         for line in lines {
             if line.fenced {
@@ -265,11 +247,15 @@ impl Journal for SqliteJournal {
     }
 
     fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
-        let epoch = self.transact(|journal| {
-            let mut statement = journal.connection.prepare_cached(RAISE)?;
-            statement.query_row([event.0.as_bytes()], |row| row.get::<_, i64>(0))
-        })?;
+        // One statement, and so a transaction of its own.
+        let raised = self
+            .connection
+            .prepare_cached(RAISE)
+            .and_then(|mut statement| statement.query_row([event.0.as_bytes()], |row| row.get::<_, i64>(0)));
         self.heads.remove(&event);
-        Ok(Epoch(epoch.cast_unsigned()))
+        match raised {
+            Ok(epoch) => Ok(Epoch(epoch.cast_unsigned())),
+            Err(error) => Err(journal_error(&error, Stage::Commit)),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded storage: SQLite files in one data directory that one process owns.
 //!
-//! `journal.db` is the truth and has one writer; `snapshots.db` shortens starts; `library.db` holds the projections,
+//! The commit log (`journal.log.*`) and `journal.db`, into which it is filed, are the truth and have one writer;
+//! `snapshots.db` shortens starts; `library.db` holds the projections,
 //! the accounts and the catalogue. They are separate files, so that they do not share a writer. Must never be opened
 //! but through [`DataDir`], which holds the lock; `backup` alone reads beside it.
 
@@ -9,12 +10,12 @@ mod answers;
 mod audit;
 mod backup;
 mod catalogue;
-mod checkpoint;
+mod commit_log;
 mod data_dir;
 mod failure;
 mod journal;
 mod library;
-mod log_space;
+mod pinned;
 mod plans;
 mod projection;
 mod reader;

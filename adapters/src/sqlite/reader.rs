@@ -70,6 +70,11 @@ impl SqliteReader {
         Ok(Self { dir: dir.clone(), plans, idle, snapshots })
     }
 
+    /// Waits until everything that was committed before is in the file that is read.
+    fn settle(&self) -> Result<(), ReadError> {
+        self.dir.filing().settle().map_err(ReadError::Unavailable)
+    }
+
     /// Uses a connection to the journal that nobody else uses meanwhile.
     fn with_journal<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ReadError>) -> Result<T, ReadError> {
         let idle = self.idle.lock().pop();
@@ -186,6 +191,7 @@ impl SqliteReader {
 
 impl Evidence for SqliteReader {
     fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
+        self.settle()?;
         self.stored_chain(event, seq)
     }
 
@@ -196,6 +202,7 @@ impl Evidence for SqliteReader {
 
 impl JournalReader for SqliteReader {
     fn events(&self) -> Result<Vec<EventId>, ReadError> {
+        self.settle()?;
         self.with_journal(|connection| {
             let read = || -> rusqlite::Result<Vec<EventId>> {
                 let mut statement = connection.prepare_cached(EVENTS)?;
@@ -207,6 +214,7 @@ impl JournalReader for SqliteReader {
     }
 
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
+        self.settle()?;
         for kept in self.kept(event)? {
             // Damage at that row is for the replay to tell; it is not believed here.
             let stands = match self.stored_chain(event, kept.seq) {
@@ -226,14 +234,17 @@ impl JournalReader for SqliteReader {
     }
 
     fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
+        self.settle()?;
         self.walk(event, after, each).map(|_| ())
     }
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
+        self.settle()?;
         self.walk(event, Seq(0), &mut |_| ())
     }
 
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
+        self.settle()?;
         let (seqs, total) = self.with_journal(|connection| {
             let read = || -> rusqlite::Result<(Vec<Seq>, u64)> {
                 let id = event.0.as_bytes();
@@ -251,6 +262,7 @@ impl JournalReader for SqliteReader {
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
+        self.settle()?;
         let not_committed = || ReadError::Unavailable("the journal does not reach the snapshot".to_owned());
         let chain = self.stored_chain(event, snapshot.seq)?.ok_or_else(not_committed)?;
         let body = encode_snapshot(snapshot);

@@ -1,6 +1,7 @@
 //! `kill -9` under load, in short: a few kills. `onsale-crash` does twenty.
 
 use crate::onsale::binary;
+use onsale_adapters::sqlite::DataDir;
 use onsale_benches::crash::{CrashError, Report, Settings, Storage, run};
 use std::path::Path;
 
@@ -43,6 +44,8 @@ fn nothing_is_lost(storage: Storage, trials: u32) {
 
 /// The end of a journal that was said to be written, and was not: what a disk does that lies about a sync.
 fn lose_the_end(data: &Path) {
+    // What the commit log has is filed first, and the log taken away.
+    drop(DataDir::open_existing(data).unwrap());
     let journal = rusqlite::Connection::open(data.join("journal.db")).unwrap();
     let lost = "DELETE FROM journal WHERE seq > (SELECT max(seq) FROM journal AS other
         WHERE other.event_id = journal.event_id) - 20";

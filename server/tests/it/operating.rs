@@ -71,14 +71,14 @@ async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits
 async fn a_request_timeout_that_is_read_again_is_in_force() {
     let server = Server::with().file("[server]\nrequest_timeout_ms = 60000\n").start().await;
     let shop = server.shop();
-    let event = shop.small_event(&json!({})).await;
+    let event = shop.event(&shop.small_hall(&["A", "B"], 400).await, &json!({})).await;
     write(server.directory(), "config.toml", "[server]\nrequest_timeout_ms = 200\n");
     server.signal("HUP");
     server.log_when(|log| log.contains("request_timeout_ms")).await;
     let stranger = rusqlite::Connection::open(server.data_path().join("journal.db")).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     // The harness would wait for 20 seconds only: with the old timeout this ends badly.
-    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(504, "DEADLINE_EXCEEDED");
+    shop.hold_until_refused(&event, 'A').await.refused(504, "DEADLINE_EXCEEDED");
     stranger.execute_batch("ROLLBACK").unwrap();
     server.stop().await;
 }

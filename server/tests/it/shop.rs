@@ -8,7 +8,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long a test waits for anything.
@@ -302,6 +302,20 @@ impl Shop {
     pub async fn hold(&self, event: &str, buyer: &Person, seats: &[&str]) -> Reply {
         let body = json!({ "eventId": event, "seatIds": seats });
         self.post("/reservations/hold").by(buyer).json(&body).send().await
+    }
+
+    /// Takes one seat after the other of a long row, each for another buyer, until one is not given; answers that.
+    pub async fn hold_until_refused(&self, event: &str, row: char) -> Reply {
+        let began = Instant::now();
+        for seat in 1.. {
+            let told = self.hold(event, &self.buyer(), &[&format!("{row}-{seat}")]).await;
+            if told.status != 201 {
+                return told;
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing is refused");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        unreachable!()
     }
 
     /// Opens a payment of a reservation.

@@ -2,30 +2,38 @@
 //! told turns out to be false.
 
 use crate::harness::Server;
-use crate::shop::PATIENCE;
+use crate::shop::{PATIENCE, Person, Reply, Shop};
 use rusqlite::Connection;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
-    let server = Server::with().key("SERVER__REQUEST_TIMEOUT_MS", "1000").start().await;
+    let mut server = Server::with().key("SERVER__REQUEST_TIMEOUT_MS", "1000").start().await;
     let shop = server.shop();
-    let event = shop.small_event(&json!({})).await;
+    let event = shop.event(&shop.small_hall(&["A", "B"], 400).await, &json!({})).await;
     let waiting = shop.small_event(&json!({ "admission": { "required": true, "ratePerSecond": 100 } })).await;
-    let (buyer, other) = (shop.buyer(), shop.buyer());
+    let other = shop.buyer();
     let bought = shop.buy(&event, &other, &["B-1"]).await;
 
     let stranger = Connection::open(server.data_path().join("journal.db")).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let hold = async || {
-        let body = json!({ "eventId": event, "seatIds": ["A-1"] });
-        shop.post("/reservations/hold").by(&buyer).key("k").json(&body).send().await
+    // The commit log takes facts until it is noticed that they cannot be filed.
+    let (mut filed_later, began) = (Vec::new(), Instant::now());
+    let unknown = loop {
+        let (buyer, seat) = (shop.buyer(), format!("A-{}", filed_later.len() + 1));
+        let told = hold_with_key(&shop, &event, &buyer, &seat).await;
+        if told.status != 201 {
+            // Whoever was taken right then hears that it is unknown.
+            told.refused(504, "DEADLINE_EXCEEDED");
+            break (buyer, seat);
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing is refused");
+        filed_later.push((buyer, seat, told.json()));
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    // Whoever was taken before it was noticed hears that it is unknown.
-    hold().await.refused(504, "DEADLINE_EXCEEDED");
     // From then on it is certainly not done.
-    let refused = shop.hold(&event, &other, &["A-2"]).await;
+    let refused = shop.hold(&event, &other, &["B-2"]).await;
     refused.refused(503, "STORAGE_UNAVAILABLE");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
     let enter = json!({ "eventId": waiting });
@@ -35,14 +43,19 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
     shop.patch(&path).by(&shop.admin).json(&slower).send().await.refused(503, "STORAGE_UNAVAILABLE");
     // Reads tell what is committed, and no more than that.
     let seats = shop.seats(&event).await;
-    assert_eq!(seats["seats"], json!({ "total": 20, "available": 19, "held": 0, "sold": 1 }));
+    let held = filed_later.len();
+    assert_eq!(seats["seats"], json!({ "total": 800, "available": 799 - held, "held": held, "sold": 1 }));
+    for (buyer, _, reservation) in &filed_later {
+        assert_eq!(shop.reservation(buyer, reservation).await, *reservation);
+    }
     assert_eq!(shop.reservation(&other, &bought).await, bought);
     assert_eq!(shop.get(&format!("/events/{event}")).send().await.expect(200)["status"], "ON_SALE");
 
     stranger.execute_batch("ROLLBACK").unwrap();
     let began = Instant::now();
+    let (buyer, seat) = unknown;
     let held = loop {
-        let again = hold().await;
+        let again = hold_with_key(&shop, &event, &buyer, &seat).await;
         if again.status == 201 {
             break again.json();
         }
@@ -50,8 +63,25 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(shop.reservation(&buyer, &held).await, held, "asked again with its key, it is held once");
-    let list = shop.get("/reservations").by(&buyer).send().await.expect(200);
-    assert_eq!(list["totalElements"], 1);
-    assert_eq!(shop.seats(&event).await["held"], json!(["A-1"]));
+    filed_later.push((buyer, seat, held));
+    server.crash().await;
+    let shop = server.shop();
+    for (buyer, _, held) in &filed_later {
+        assert_eq!(shop.reservation(buyer, held).await, *held);
+        let list = shop.get("/reservations").by(buyer).send().await.expect(200);
+        assert_eq!(list["totalElements"], 1);
+    }
+    let told = shop.seats(&event).await;
+    let sorted = |mut seats: Vec<String>| {
+        seats.sort();
+        seats
+    };
+    let seats: Vec<String> = serde_json::from_value(told["held"].clone()).unwrap();
+    assert_eq!(sorted(seats), sorted(filed_later.into_iter().map(|(_, seat, _)| seat).collect()));
     server.stop().await;
+}
+
+async fn hold_with_key(shop: &Shop, event: &str, buyer: &Person, seat: &str) -> Reply {
+    let body = json!({ "eventId": event, "seatIds": [seat] });
+    shop.post("/reservations/hold").by(buyer).key("k").json(&body).send().await
 }

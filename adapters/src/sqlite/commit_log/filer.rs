@@ -1,0 +1,67 @@
+//! The filer's thread: takes durable batches to `journal.db`, many in one transaction, and rests in between, so that it
+//! leaves processor and disk to what answers. Must never file a batch before the one before it.
+
+use super::filing::{Batch, Failure, Filing};
+use super::store::{Store, StoreError};
+use super::{FILER_RETRY, REST_FACTOR, REST_MAX};
+use onsale_engine::ports::JournalError;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The thread; ends after one more try when it is dropped.
+pub(super) struct Filer {
+    filing: Filing,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Filer {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub(super) fn start(filing: &Filing, mut store: Store) -> std::io::Result<Self> {
+        let theirs = filing.clone();
+        let builder = std::thread::Builder::new().name("journal-filer".to_owned());
+        let thread = builder.spawn(move || run(&theirs, &mut store))?;
+        Ok(Self { filing: filing.clone(), thread: Some(thread) })
+    }
+}
+
+impl Drop for Filer {
+    fn drop(&mut self) {
+        self.filing.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's filing thread panicked");
+        }
+    }
+}
+
+fn run(filing: &Filing, store: &mut Store) {
+    let mut rested = None;
+    while let Some(batches) = filing.next(rested) {
+        let Some(took) = file(filing, store, &batches) else { return };
+        let more = filing.filed(&batches);
+        rested = more.then(|| Instant::now() + (took * REST_FACTOR).min(REST_MAX));
+    }
+}
+
+/// Files until it is done, and says how long that took; `None` when it was given up.
+fn file(filing: &Filing, store: &mut Store, batches: &[Batch]) -> Option<Duration> {
+    loop {
+        let began = Instant::now();
+        let limited = filing.max_pages().map_or(Ok(()), |pages| store.limit_pages(pages));
+        let payloads = batches.iter().map(|batch| &*batch.payload);
+        let stored = limited.map_err(StoreError::from).and_then(|()| store.store(payloads));
+        let Err(error) = stored else { return Some(began.elapsed()) };
+        let failure = match error.as_journal_error() {
+            JournalError::Fatal(reason) => Failure::Fatal(reason),
+            JournalError::NotDone(reason) | JournalError::Unknown(reason) => Failure::NotNow(reason),
+            JournalError::Elsewhere => Failure::NotNow(error.to_string()),
+        };
+        if !filing.failed(failure, FILER_RETRY) {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The commit log: where a batch of facts becomes durable, in files that this writes itself, in front of `journal.db`.
+//! A batch is one frame, written and synced at once; a thread files the rows into `journal.db` behind the answer, and
+//! what a crash left unfiled is filed at the next opening. Must never say "done" before the sync, give a segment to new
+//! frames before its old ones are filed, or pass over frames that are missing.
+
+mod filer;
+mod filing;
+mod frame;
+mod log;
+mod recover;
+mod rows;
+mod scan;
+mod segment;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub(super) use filing::Filing;
+pub(super) use log::CommitLog;
+pub(super) use recover::{file_left_over, is_there};
+pub(super) use rows::Decoder;
+pub(super) use scan::{Scan, ScanError};
+pub(super) use store::{Store, StoreError};
+
+use crate::sqlite::data_dir::BUSY_TIMEOUT;
+use onsale_engine::limits::{FACTS_PER_BATCH, JOURNAL_SILENCE};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Frames begin at multiples of this, and are padded to it: what a disk is asked to write at the least.
+const BLOCK_BYTES: usize = 4096;
+/// Segments at the most; with their size, the bound of what may wait to be filed.
+const SEGMENTS: usize = 4;
+/// The size that a segment grows to.
+const SEGMENT_BYTES: u64 = 32 << 20;
+/// The size of a new segment: small, because every start makes one.
+const FIRST_BYTES: u64 = 1 << 20;
+/// By how much a segment grows at a time: whoever appends waits for it.
+const GROWTH_BYTES: u64 = 4 << 20;
+/// What a row takes at the most. Rules of an event may take more, and a batch has few of those.
+const ROW_BYTES: usize = 3 << 10;
+
+/// Rows that are filed at once when so many wait, and in one transaction at the most (but for its last batch).
+const ROWS_PER_FILING: u64 = 8192;
+/// How long the oldest row waits for others.
+const GATHER: Duration = Duration::from_millis(50);
+/// While batches keep coming, the filer rests so many times as long as it wrote: answers come first.
+const REST_FACTOR: u32 = 4;
+/// And no longer than this.
+const REST_MAX: Duration = Duration::from_millis(500);
+/// Unfiled bytes from which on it takes no rest.
+const PRESSING_BYTES: u64 = SEGMENTS as u64 * SEGMENT_BYTES / 2;
+/// How long a filing waits for a lock on `journal.db` before it has failed.
+const FILER_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+/// The pause before a failed filing is tried again.
+const FILER_RETRY: Duration = Duration::from_millis(100);
+/// Pages in SQLite's own log after which a filing copies them into the file.
+const CHECKPOINT_PAGES: u32 = 4096;
+/// How long a batch waits for room in the log.
+const ROOM_PATIENCE: Duration = Duration::from_millis(100);
+/// How long whoever reads `journal.db` waits for what was appended before.
+const SETTLE_PATIENCE: Duration = BUSY_TIMEOUT;
+
+const _: () = assert!(FIRST_BYTES <= SEGMENT_BYTES && FIRST_BYTES.is_multiple_of(BLOCK_BYTES as u64));
+const _: () =
+    assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES as u64) && GROWTH_BYTES.is_multiple_of(BLOCK_BYTES as u64));
+const _: () = assert!(SEGMENTS >= 2, "one is filed while another is written");
+const _: () = assert!((FACTS_PER_BATCH * ROW_BYTES) as u64 + 2 * BLOCK_BYTES as u64 <= SEGMENT_BYTES);
+const _: () = assert!(ROOM_PATIENCE.as_millis() < JOURNAL_SILENCE.as_millis());
+const _: () = assert!(SEGMENT_BYTES <= u32::MAX as u64, "a frame tells its length in four bytes");
+
+/// How large the log and its segments may get; smaller in tests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    first_bytes: u64,
+    growth_bytes: u64,
+    segment_bytes: u64,
+    /// How long a batch waits for room.
+    room_patience: Duration,
+}
+
+impl Sizes {
+    /// What the journal uses.
+    pub(super) const JOURNAL: Self = Self {
+        first_bytes: FIRST_BYTES,
+        growth_bytes: GROWTH_BYTES,
+        segment_bytes: SEGMENT_BYTES,
+        room_patience: ROOM_PATIENCE,
+    };
+}
+
+/// Where the segment in that slot lies.
+fn segment_path(dir: &Path, slot: usize) -> PathBuf {
+    dir.join(format!("journal.log.{slot}"))
+}
+
+/// Readies a connection to `journal.db` for the filer, which copies SQLite's own log into the file as it goes.
+pub(super) fn for_filing(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(FILER_BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+}

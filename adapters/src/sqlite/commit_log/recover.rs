@@ -1,0 +1,77 @@
+//! Files what a process that has died left in the commit log, before anybody reads `journal.db`. Refuses a log of which
+//! something is missing, or which does not continue the journal; must never take a segment away before it is filed.
+
+use super::scan::{Scan, ScanError};
+use super::segment::sync_directory;
+use super::store::{Store, StoreError};
+use super::{SEGMENTS, segment_path};
+use crate::chain::LogKey;
+use crate::sqlite::data_dir::{JOURNAL, OpenError};
+use std::io;
+use std::path::Path;
+
+/// Whether there is a commit log in that directory.
+pub(in crate::sqlite) fn is_there(dir: &Path) -> bool {
+    (0..SEGMENTS).any(|slot| segment_path(dir, slot).exists())
+}
+
+/// Files what is left of a commit log in that directory, whose lock is held, and takes the log away.
+///
+/// # Errors
+/// [`OpenError::LogDamaged`], [`OpenError::LogUnfit`], and as the file system or SQLite says.
+pub(in crate::sqlite) fn file_left_over(
+    dir: &Path,
+    key: &LogKey,
+    store: impl FnOnce() -> Result<Store, OpenError>,
+) -> Result<(), OpenError> {
+    if !is_there(dir) {
+        return Ok(());
+    }
+    let mut scan = Scan::begin(dir, key)?;
+    let mut store = store()?;
+    let mut frames = 0;
+    let unfiled = |error, log: &Path| unfiled(error, dir, log);
+    while let Some(segment) = scan.next()? {
+        store.store(segment.payloads()).map_err(|error| unfiled(error, segment.path()))?;
+        frames += segment.payloads().count();
+    }
+    let closed = store.raise_leases().and_then(|()| store.close());
+    closed.map_err(|error| unfiled(error.into(), dir))?;
+    tracing::info!(frames, "the commit log of an earlier process was gone through, and is filed");
+    remove(dir, key)
+}
+
+/// Takes a log away all of which is filed, the oldest segment first: what a crash leaves of it is a log, too.
+pub(super) fn remove(dir: &Path, key: &LogKey) -> Result<(), OpenError> {
+    let scan = Scan::begin(dir, key)?;
+    let slots: Vec<_> = (0..SEGMENTS).map(|slot| segment_path(dir, slot)).collect();
+    let ours = scan.paths().chain(slots.iter().map(|path| &**path));
+    for path in ours {
+        match std::fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::File { path: path.to_owned(), source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    sync_directory(dir).map_err(|source| OpenError::File { path: dir.to_owned(), source })
+}
+
+fn unfiled(error: StoreError, dir: &Path, log: &Path) -> OpenError {
+    match error {
+        StoreError::Database { error: source, .. } => OpenError::Database { path: dir.join(JOURNAL), source },
+        StoreError::Gap { .. } | StoreError::Differs { .. } => {
+            OpenError::LogUnfit { path: dir.join(JOURNAL), reason: error.to_string() }
+        }
+        StoreError::Malformed(_) => OpenError::LogDamaged { path: log.to_owned(), reason: error.to_string() },
+    }
+}
+
+impl From<ScanError> for OpenError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::File { path, source } => Self::File { path, source },
+            ScanError::Damaged { path, reason } => Self::LogDamaged { path, reason },
+        }
+    }
+}

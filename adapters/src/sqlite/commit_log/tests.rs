@@ -1,0 +1,351 @@
+//! The commit log as stories over real files: what a crash leaves, what a disk or an operator does to it, and a filer that
+//! is slow.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::sqlite::{DataDir, OpenError, SqliteJournal, SqliteReader};
+use onsale_engine::fakes::FakePlans;
+use onsale_engine::id::{BuyerId, Epoch, EventId, Seq};
+use onsale_engine::ports::{Journal, JournalEntry, JournalError, JournalReader, ReadError};
+use onsale_engine::sale::{Entry, Fact};
+use onsale_engine::time::Timestamp;
+use rusqlite::Connection;
+use std::sync::Arc;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const EVENT: EventId = EventId(Uuid::from_u128(1));
+/// Fifteen frames in a segment, sixty in all.
+const SMALL: Sizes = Sizes {
+    first_bytes: 8 << 10,
+    growth_bytes: 12 << 10,
+    segment_bytes: 64 << 10,
+    room_patience: Duration::from_millis(20),
+};
+const FRAMES: u64 = 4 * 15;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn row(epoch: Epoch, seq: u64) -> JournalEntry {
+    let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(u128::from(seq))) };
+    JournalEntry { event: EVENT, entry: Entry { seq: Seq(seq), epoch, at: Timestamp(seq.cast_signed()), fact } }
+}
+
+/// A journal that is written row by row, and read.
+struct Written {
+    temp: TempDir,
+    dir: DataDir,
+    journal: SqliteJournal,
+    epoch: Epoch,
+    rows: u64,
+}
+
+impl Written {
+    /// Nothing is filed as long as `held`.
+    fn begin(sizes: Sizes, held: bool) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path()).unwrap();
+        let mut journal = SqliteJournal::open_with(&dir, sizes).unwrap();
+        let epoch = journal.raise_epoch(EVENT).unwrap();
+        journal.append(&[row(epoch, 1)]).unwrap();
+        dir.filing().settle().unwrap();
+        journal.hold_filing(held);
+        Self { temp, dir, journal, epoch, rows: 1 }
+    }
+
+    fn try_append(&mut self) -> Result<(), JournalError> {
+        let appended = self.journal.append(&[row(self.epoch, self.rows + 1)])?;
+        assert_eq!(appended.fenced, []);
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn append(&mut self, rows: u64) {
+        for _ in 0..rows {
+            self.try_append().unwrap();
+        }
+    }
+
+    /// What a process that is killed now leaves.
+    fn left(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.temp.path()).unwrap() {
+            let file = file.unwrap();
+            if file.file_name() != "onsale.lock" && !file.file_name().to_string_lossy().ends_with("-shm") {
+                std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+            }
+        }
+        copy
+    }
+
+    fn filed(&self) -> u64 {
+        let journal = Connection::open(self.temp.path().join("journal.db")).unwrap();
+        journal.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+    }
+}
+
+fn verified(dir: &DataDir) -> u64 {
+    SqliteReader::open(dir, Arc::new(FakePlans::default())).unwrap().verify(EVENT).unwrap()
+}
+
+/// How many rows are there after a start, which leaves no log.
+fn recovered(left: &TempDir) -> u64 {
+    let rows = verified(&DataDir::open_existing(left.path()).unwrap());
+    assert!(!is_there(left.path()));
+    rows
+}
+
+fn change(left: &TempDir, slot: usize, offset: usize, change: impl FnOnce(&mut [u8])) {
+    let path = segment_path(left.path(), slot);
+    let mut bytes = std::fs::read(&path).unwrap();
+    change(&mut bytes[offset..]);
+    std::fs::write(&path, bytes).unwrap();
+}
+
+/// Where the n-th frame of a segment lies; each takes a block here.
+fn frame_at(number: usize) -> usize {
+    number * BLOCK_BYTES
+}
+
+fn refused(left: &TempDir, named: &str) {
+    let error = DataDir::open_existing(left.path()).unwrap_err();
+    assert!(matches!(error, OpenError::LogDamaged { .. }), "{error}");
+    assert!(error.to_string().contains(named), "{error}");
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_everything_acknowledged() {
+    let mut written = Written::begin(SMALL, true);
+    for _ in 0..20 {
+        written.append(2);
+        assert_eq!(recovered(&written.left()), written.rows);
+    }
+    assert_eq!(written.filed(), 1, "the rest was in the log alone");
+    // While it is filed, and when it is: rows are in both, or only in one of them.
+    written.journal.hold_filing(false);
+    let until = std::time::Instant::now() + PATIENCE;
+    while written.filed() < written.rows {
+        assert!(std::time::Instant::now() < until, "it is not filed");
+        assert_eq!(recovered(&written.left()), written.rows);
+    }
+    let left = written.left();
+    assert_eq!(recovered(&left), written.rows);
+    assert_eq!(recovered(&left), written.rows, "a start after a start");
+    let Written { temp, dir, journal, rows, .. } = written;
+    drop((journal, dir));
+    assert!(!is_there(temp.path()), "an orderly end leaves no log");
+    assert_eq!(recovered(&temp), rows);
+}
+
+#[test]
+fn a_crash_in_a_recovery_costs_nothing() {
+    let mut written = Written::begin(SMALL, true);
+    written.append(40);
+    let left = written.left();
+    written.journal.hold_filing(false);
+    written.dir.filing().settle().unwrap();
+    // Filed, and some of the segments taken away.
+    let filed = written.left();
+    for slot in 0..2 {
+        std::fs::copy(segment_path(left.path(), slot + 1), segment_path(filed.path(), slot + 1)).unwrap();
+        std::fs::remove_file(segment_path(filed.path(), slot)).unwrap();
+    }
+    assert_eq!(recovered(&filed), written.rows);
+    // A segment that was just being made.
+    std::fs::write(segment_path(left.path(), 3), [0; 5000]).unwrap();
+    assert_eq!(recovered(&left), written.rows);
+}
+
+#[test]
+fn a_frame_that_was_being_written_is_the_end_and_a_damaged_one_before_others_is_refused() {
+    let mut written = Written::begin(SMALL, true);
+    written.append(10);
+    let torn = written.left();
+    change(&torn, 0, frame_at(11) + 50, |bytes| bytes[0] ^= 1);
+    assert_eq!(recovered(&torn), written.rows - 1);
+    let cut = written.left();
+    let segment = std::fs::File::options().write(true).open(segment_path(cut.path(), 0)).unwrap();
+    segment.set_len(frame_at(11) as u64 + 20).unwrap();
+    assert_eq!(recovered(&cut), written.rows - 1);
+    for offset in [4, 12, 20, 30, 50] {
+        let damaged = written.left();
+        change(&damaged, 0, frame_at(5) + offset, |bytes| bytes[0] ^= 1);
+        refused(&damaged, "journal.log.0");
+        assert_eq!(Connection::open(damaged.path().join("journal.db")).unwrap().changes(), 0);
+    }
+    let damaged = written.left();
+    change(&damaged, 0, 8, |bytes| bytes[0] ^= 1);
+    refused(&damaged, "its first block");
+}
+
+#[test]
+fn a_segment_that_is_missing_or_cut_short_before_another_is_refused() {
+    let mut written = Written::begin(SMALL, true);
+    written.append(40);
+    let missing = written.left();
+    std::fs::remove_file(segment_path(missing.path(), 1)).unwrap();
+    refused(&missing, "journal.log.2");
+    let cut = written.left();
+    change(&cut, 1, frame_at(15), |bytes| bytes.fill(0));
+    refused(&cut, "journal.log.2");
+    assert_eq!(recovered(&written.left()), written.rows);
+}
+
+#[test]
+fn a_log_goes_round_and_frames_of_an_earlier_use_are_none() {
+    let mut written = Written::begin(SMALL, false);
+    let mut largest = 0;
+    for round in 0..20 {
+        written.append(17);
+        let left = written.left();
+        let files = (0..SEGMENTS).filter(|slot| segment_path(left.path(), *slot).exists());
+        largest = files.count().max(largest);
+        if round % 5 == 4 {
+            let old = |slot| std::fs::read(segment_path(left.path(), slot)).unwrap_or_default();
+            assert!((0..SEGMENTS).all(|slot| old(slot).len() as u64 <= SMALL.segment_bytes));
+            assert_eq!(recovered(&left), written.rows);
+        }
+    }
+    assert!(written.rows > 5 * FRAMES && largest <= SEGMENTS);
+    // Of one use only a frame or two, and behind them what was there before.
+    written.journal.hold_filing(true);
+    written.append(3);
+    assert_eq!(recovered(&written.left()), written.rows);
+}
+
+#[test]
+fn what_is_not_filed_is_bounded_and_room_is_waited_for() {
+    let mut written = Written::begin(SMALL, true);
+    let refused = loop {
+        if let Err(error) = written.try_append() {
+            break error;
+        }
+        assert!(written.rows <= FRAMES + 1);
+    };
+    assert!(matches!(refused, JournalError::NotDone(_)), "{refused}");
+    assert!(written.rows >= FRAMES, "{} rows", written.rows);
+    assert_eq!(written.filed(), 1);
+    let left = written.left();
+    assert_eq!(recovered(&left), written.rows, "what was refused is not in");
+    written.journal.hold_filing(false);
+    let until = std::time::Instant::now() + PATIENCE;
+    while written.try_append().is_err() {
+        assert!(std::time::Instant::now() < until);
+    }
+    written.append(2 * FRAMES);
+    assert_eq!(verified(&written.dir), written.rows);
+}
+
+#[test]
+fn a_batch_of_many_blocks_is_one_frame_and_one_that_fits_nowhere_is_refused() {
+    let mut written = Written::begin(SMALL, true);
+    for rows in [1, 200, 3, 500, 90] {
+        let batch: Vec<_> = (1..=rows).map(|at| row(written.epoch, written.rows + at)).collect();
+        written.journal.append(&batch).unwrap();
+        written.rows += rows;
+        assert_eq!(recovered(&written.left()), written.rows);
+    }
+    let batch: Vec<_> = (1..=5000).map(|at| row(written.epoch, written.rows + at)).collect();
+    assert!(matches!(written.journal.append(&batch), Err(JournalError::NotDone(_))));
+    written.append(1);
+    assert_eq!(recovered(&written.left()), written.rows);
+}
+
+#[test]
+fn where_the_cache_cannot_be_passed_by_each_write_is_synced() {
+    let mut written = Written::begin(SMALL, false);
+    written.journal.write_through_the_cache();
+    written.append(3 * FRAMES);
+    written.journal.hold_filing(true);
+    written.append(5);
+    assert_eq!(recovered(&written.left()), written.rows);
+}
+
+#[test]
+fn a_stranger_who_locks_the_file_stops_appends_until_all_is_filed() {
+    let mut written = Written::begin(Sizes::JOURNAL, false);
+    let stranger = Connection::open(written.temp.path().join("journal.db")).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let until = std::time::Instant::now() + PATIENCE;
+    let refused = loop {
+        match written.try_append() {
+            Ok(()) => assert!(std::time::Instant::now() < until, "nothing is refused"),
+            Err(error) => break error,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(matches!(refused, JournalError::NotDone(_)) && refused.to_string().contains("locked"), "{refused}");
+    assert_eq!(recovered(&written.left()), written.rows);
+    stranger.execute_batch("ROLLBACK").unwrap();
+    while written.try_append().is_err() {
+        assert!(std::time::Instant::now() < until, "it does not come back");
+    }
+    assert_eq!(verified(&written.dir), written.rows);
+}
+
+#[test]
+fn an_older_journal_is_gone_on_with_only_where_the_log_continues_it() {
+    let mut written = Written::begin(SMALL, false);
+    written.append(5);
+    written.dir.filing().settle().unwrap();
+    let older = written.left();
+    written.append(5);
+    written.dir.filing().settle().unwrap();
+    // The log still has what came after the copy.
+    let continued = written.left();
+    for file in ["journal.db", "journal.db-wal"] {
+        std::fs::copy(older.path().join(file), continued.path().join(file)).unwrap();
+    }
+    assert_eq!(recovered(&continued), written.rows);
+    // Now it has not.
+    written.append(3 * FRAMES);
+    let parted = written.left();
+    for file in ["journal.db", "journal.db-wal"] {
+        std::fs::copy(older.path().join(file), parted.path().join(file)).unwrap();
+    }
+    let error = DataDir::open_existing(parted.path()).unwrap_err();
+    assert!(matches!(error, OpenError::LogUnfit { .. }), "{error}");
+    assert!(error.to_string().contains("ends at seq 6") && error.to_string().contains("journal.log.*"), "{error}");
+    (0..SEGMENTS).for_each(|slot| drop(std::fs::remove_file(segment_path(parted.path(), slot))));
+    assert_eq!(recovered(&parted), 6);
+}
+
+#[test]
+fn a_row_that_differs_from_the_logs_and_a_missing_key_are_refused() {
+    let mut written = Written::begin(SMALL, false);
+    written.append(5);
+    written.dir.filing().settle().unwrap();
+    let left = written.left();
+    let journal = Connection::open(left.path().join("journal.db")).unwrap();
+    journal.execute("UPDATE journal SET chain = zeroblob(32) WHERE seq = 3", []).unwrap();
+    drop(journal);
+    let error = DataDir::open_existing(left.path()).unwrap_err();
+    assert!(matches!(error, OpenError::LogUnfit { .. }), "{error}");
+    let left = written.left();
+    std::fs::remove_file(left.path().join("journal.key")).unwrap();
+    std::fs::remove_file(left.path().join("journal.db")).unwrap();
+    assert!(matches!(DataDir::open(left.path()), Err(OpenError::KeyMissing { .. })));
+}
+
+#[test]
+fn readers_wait_for_what_was_appended_and_there_is_one_writer() {
+    let mut written = Written::begin(Sizes::JOURNAL, false);
+    let reader = SqliteReader::open(&written.dir, Arc::new(FakePlans::default())).unwrap();
+    for _ in 0..50 {
+        written.append(1);
+        assert_eq!(reader.verify(EVENT).unwrap(), written.rows);
+    }
+    assert!(matches!(SqliteJournal::open(&written.dir), Err(OpenError::Writing { .. })));
+    // A writer that could not file leaves it to the next.
+    let stranger = Connection::open(written.temp.path().join("journal.db")).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    written.append(1);
+    let unread = std::thread::scope(|scope| scope.spawn(|| reader.verify(EVENT)).join().unwrap());
+    assert!(matches!(unread, Err(ReadError::Unavailable(_))), "{unread:?}");
+    let Written { temp, dir, journal, rows, .. } = written;
+    drop(journal);
+    assert!(is_there(temp.path()));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    let journal = SqliteJournal::open(&dir).unwrap();
+    assert_eq!(reader.verify(EVENT).unwrap(), rows);
+    drop(journal);
+}
