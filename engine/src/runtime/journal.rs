@@ -253,8 +253,9 @@ impl JournalThread {
             }
         }
         told.tell(&self.core);
+        let is_busy = self.core.journal.is_busy(self.core.clock.now());
         for (sale, entries) in committed {
-            self.core.snapshots.consider(&sale, &entries);
+            self.core.snapshots.consider(&sale, &entries, is_busy);
             if let Some(copier) = self.core.copier.get() {
                 copier.hand_over(sale.event(), &entries);
             }

@@ -18,7 +18,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How often a projector that was passed over looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
 /// While the journal is busy the projector rests so many times as long as it wrote: tables come behind answers.
-const REST_FACTOR: u32 = 4;
+const REST_FACTOR: u32 = 9;
 /// And no longer than this, so that what is handed over meanwhile finds room.
 const REST_MAX: Duration = Duration::from_millis(500);
 /// How often a resting projector looks whether it still may.

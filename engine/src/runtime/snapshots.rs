@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 
 /// Sales waiting for their snapshot; beyond them a snapshot is taken at a later batch.
 const WAITING: usize = 64;
+/// While the journal is busy a snapshot waits for so many times as many facts: taking one reads the whole sale.
+const PATIENCE_WHEN_BUSY: u64 = 5;
 
 /// Who decides when a snapshot is due.
 pub(crate) struct Snapshots {
@@ -24,10 +26,11 @@ impl Snapshots {
     }
 
     /// Orders a snapshot if enough facts have been committed since the last one.
-    pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry]) {
+    pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry], journal_is_busy: bool) {
         let Some(seq) = entries.last().map(|entry| entry.seq.0) else { return };
         let last = sale.snapshot_at.load(Ordering::Relaxed);
-        if seq < last + self.every {
+        let patience = if journal_is_busy { PATIENCE_WHEN_BUSY } else { 1 };
+        if seq < last + self.every * patience {
             return;
         }
         if let Some(queue) = &*self.queue.lock()
