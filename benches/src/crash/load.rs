@@ -340,13 +340,14 @@ impl Worker {
             let at = self.rng.random_range(0..own);
             let mut buyer = self.work.buyers[at].clone();
             let done = match buyer.place {
-                Place::InLine if self.chance(40) => self.leave(&mut buyer).await,
-                Place::InLine | Place::Active(_) => self.look_at_place(&mut buyer).await,
-                Place::Nowhere | Place::Gone if buyer.in_flight.is_none() => self.enter(&mut buyer).await,
-                Place::Nowhere | Place::Gone => {
+                // Who left without a clear answer may be gone by now: what they ask next would hide that they asked.
+                _ if buyer.in_flight.is_some() => {
                     tokio::time::sleep(POLL).await;
                     Ok(())
                 }
+                Place::InLine if self.chance(40) => self.leave(&mut buyer).await,
+                Place::InLine | Place::Active(_) => self.look_at_place(&mut buyer).await,
+                Place::Nowhere | Place::Gone => self.enter(&mut buyer).await,
             };
             self.work.buyers[at] = buyer;
             return done;

@@ -10,7 +10,10 @@ use crate::scene::{SEATS_PER_BUYER, SEATS_PER_HOLD, Scene, buyer};
 use onsale_adapters::private_postgres::PrivatePostgres;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// How long the projection's last batch may take.
+const LAST_BATCH_PATIENCE: Duration = Duration::from_secs(5);
 /// A hall of a million seats: as many that clients seldom meet.
 const TABLES: &str = "CREATE TABLE seats (id bigint PRIMARY KEY, status text NOT NULL, reservation uuid);
     CREATE TABLE reservations (id uuid PRIMARY KEY, buyer uuid NOT NULL, status text NOT NULL, at timestamptz NOT NULL);
@@ -91,10 +94,17 @@ async fn over_http(
     if seen.broken > 0 || seen.refused > 0 || held < seen.requests || held > most {
         return Err(CompareError::Wrong(format!("{seen:?}, but {held} holds stand")).into());
     }
-    // Not only the number says so: the rows are there.
-    let rows = cluster.sql(&database, "SELECT count(*) FROM reservations WHERE status = 'PENDING'");
-    if rows != held.to_string() {
-        return Err(CompareError::Wrong(format!("{held} holds stand, but the tables have {rows}")).into());
+    // Not only the number says so: the rows are there. What is being written counts as written, and may take a moment.
+    let (since, count) = (Instant::now(), "SELECT count(*) FROM reservations WHERE status = 'PENDING'");
+    loop {
+        let rows = cluster.sql(&database, count);
+        if rows == held.to_string() {
+            break;
+        }
+        if since.elapsed() > LAST_BATCH_PATIENCE {
+            return Err(CompareError::Wrong(format!("{held} holds stand, but the tables have {rows}")).into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     server.kill()?;
     clear(cluster, &database);
