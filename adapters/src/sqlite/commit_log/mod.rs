@@ -102,4 +102,3 @@ pub(super) fn for_filing(connection: &rusqlite::Connection) -> rusqlite::Result<
     connection.busy_timeout(FILER_BUSY_TIMEOUT)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
 }
-#[cfg(test)] mod tmp_timing;
