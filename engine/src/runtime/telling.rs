@@ -56,9 +56,12 @@ impl Told {
     }
 }
 
-/// The answers of each runtime, of which there are a few: with one answer alone it is told from here.
-fn by_home(answers: Vec<(ReplyTo, Answer)>) -> Vec<(Option<Handle>, Vec<(ReplyTo, Answer)>)> {
-    let mut homes: Vec<(Option<Handle>, Vec<(ReplyTo, Answer)>)> = Vec::new();
+/// The answers that are told in one runtime, or from here.
+type Home = (Option<Handle>, Vec<(ReplyTo, Answer)>);
+
+/// The answers of each runtime, of which there are a few: one answer alone is told from here.
+fn by_home(answers: Vec<(ReplyTo, Answer)>) -> Vec<Home> {
+    let mut homes: Vec<Home> = Vec::new();
     for (mut reply, answer) in answers {
         let home = reply.home.take();
         let id = home.as_ref().map(Handle::id);
