@@ -135,12 +135,12 @@ impl Front {
         let mut about = About::default();
         let (number, begun) = self.begin(request, peer, &mut about);
         let outcome = match begun {
-            Ok((work, patience)) => {
+            Begun::Work(work, patience) => {
                 let handled = Handling { work, about, deadline: started + patience, watch }.await;
                 about = handled.1;
                 handled.0
             }
-            Err(outcome) => outcome,
+            Begun::Answered(outcome) => outcome,
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => (response, None),
@@ -175,19 +175,22 @@ impl Front {
     }
 
     /// Everything that comes before a handler; what is not refused or answered by then is work.
-    fn begin(
-        &self,
-        request: http::Request<Incoming>,
-        peer: IpAddr,
-        about: &mut About,
-    ) -> (Option<usize>, Result<Begun, Outcome>) {
+    fn begin(&self, request: http::Request<Incoming>, peer: IpAddr, about: &mut About) -> (Option<usize>, Begun) {
         let found = self.router.find(request.method(), request.uri().path());
         let number = found.as_ref().ok().map(|(number, _)| *number);
-        let begun = check_headers(request.headers()).and(found).map_err(Err).and_then(|(number, spans)| {
-            let route = self.router.route(number);
-            let Some(app) = self.app.get() else { return Err(self.before_open(route)) };
-            self.order(app, route, request, (spans, peer), about).map_err(Err)
-        });
+        let begun = match check_headers(request.headers()).and(found) {
+            Err(problem) => Begun::Answered(Err(problem)),
+            Ok((number, spans)) => {
+                let route = self.router.route(number);
+                match self.app.get() {
+                    None => Begun::Answered(self.before_open(route)),
+                    Some(app) => match self.order(app, route, request, (spans, peer), about) {
+                        Ok((work, patience)) => Begun::Work(work, patience),
+                        Err(problem) => Begun::Answered(Err(problem)),
+                    },
+                }
+            }
+        };
         (number, begun)
     }
 
@@ -199,7 +202,7 @@ impl Front {
         request: http::Request<Incoming>,
         (spans, peer): (Spans, IpAddr),
         about: &mut About,
-    ) -> Result<Begun, Problem> {
+    ) -> Result<(Work, Duration), Problem> {
         let now = self.clock.now();
         let caller = match route.access {
             Access::Public => None,
@@ -262,11 +265,13 @@ impl Front {
     }
 }
 
-/// What becomes of a request.
-type Outcome = Result<Response, Problem>;
-
-/// A request whose handler has been called, and how long it may take.
-type Begun = (Work, Duration);
+/// How far a request is when its handler would begin.
+enum Begun {
+    /// The handler's work, and how long it may take.
+    Work(Work, Duration),
+    /// Refused or answered without it.
+    Answered(Result<Response, Problem>),
+}
 
 /// HTTP/1 connections stop reading at the limit by themselves; HTTP/2 ones bound single frames only.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
