@@ -1,7 +1,7 @@
 //! What the writer of the commit log, its filer and those who read `journal.db` know of each other: how far was appended,
 //! how far filed, what failed, who waits. Never does any of it itself.
 
-use super::{GATHER, PRESSING_BYTES, ROWS_PER_FILING, SETTLE_PATIENCE};
+use super::{FAILING_PATIENCE, GATHER, PRESSING_BYTES, ROWS_PER_FILING, SETTLE_PATIENCE};
 use onsale_engine::ports::JournalError;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -115,9 +115,12 @@ impl Filing {
         if is_first {
             state.oldest = Some(Instant::now());
         }
+        // The filer sleeps until the oldest has waited long enough; only what shortens that wakes it, once.
+        let reaches = |bound: u64, now: u64, added: u64| now >= bound && now - added < bound;
+        let is_full = reaches(ROWS_PER_FILING, state.waiting_rows, batch.rows);
+        let is_pressing = reaches(PRESSING_BYTES, state.unfiled_bytes, batch.bytes);
         state.waiting.push_back(batch);
-        // The filer sleeps until the oldest has waited long enough; only what shortens that wakes it.
-        if is_first || state.waiting_rows >= ROWS_PER_FILING || state.unfiled_bytes >= PRESSING_BYTES {
+        if is_first || is_full || is_pressing {
             self.shared.work.notify_one();
         }
     }
@@ -132,11 +135,12 @@ impl Filing {
     /// Waits until all that was appended before the call is in `journal.db`.
     ///
     /// # Errors
-    /// Why it is not, after some seconds.
+    /// Why it is not: after some seconds, or, when it could not be filed before either, after one more try.
     pub(in crate::sqlite) fn settle(&self) -> Result<(), String> {
         let mut state = self.shared.state.lock();
         let counter = state.appended;
-        if self.wait(&mut state, counter, Instant::now() + SETTLE_PATIENCE) {
+        let patience = if state.failure.is_some() { FAILING_PATIENCE } else { SETTLE_PATIENCE };
+        if self.wait(&mut state, counter, Instant::now() + patience) {
             return Ok(());
         }
         Err(match &state.failure {

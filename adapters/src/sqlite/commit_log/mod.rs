@@ -60,12 +60,15 @@ const CHECKPOINT_PAGES: u32 = 4096;
 const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 /// How long whoever reads `journal.db` waits for what was appended before.
 const SETTLE_PATIENCE: Duration = BUSY_TIMEOUT;
+/// And how long when the last filing has failed: one more try.
+const FAILING_PATIENCE: Duration = Duration::from_millis(500);
 
 const _: () = assert!(FIRST_BYTES <= SEGMENT_BYTES && FIRST_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () =
     assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES as u64) && GROWTH_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () = assert!(SEGMENTS >= 2, "one is filed while another is written");
 const _: () = assert!((FACTS_PER_BATCH * ROW_BYTES) as u64 + 2 * BLOCK_BYTES as u64 <= SEGMENT_BYTES);
+const _: () = assert!(FILER_RETRY.as_millis() + FILER_BUSY_TIMEOUT.as_millis() < FAILING_PATIENCE.as_millis());
 const _: () = assert!(ROOM_PATIENCE.as_millis() < JOURNAL_SILENCE.as_millis());
 const _: () = assert!(SEGMENT_BYTES <= u32::MAX as u64, "a frame tells its length in four bytes");
 
