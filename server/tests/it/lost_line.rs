@@ -185,9 +185,12 @@ fn copy_journal(data: &Path, to: &Path) {
 
 /// Puts an older journal back. What came later is in the commit log, too, and is meant to be lost.
 fn put_back(data: &Path, copy: &Path) {
-    let logs = (0..4).map(|slot| format!("journal.log.{slot}"));
-    for log in logs.chain(["journal.db-wal", "journal.db-shm"].map(str::to_owned)) {
-        let _ = std::fs::remove_file(data.join(log));
+    for file in std::fs::read_dir(data).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        if name.starts_with("journal.log.") || name.starts_with("journal.db-") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
     }
     std::fs::copy(copy.join("journal.db"), data.join("journal.db")).unwrap();
 }

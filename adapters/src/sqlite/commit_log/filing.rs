@@ -100,6 +100,17 @@ impl Filing {
         }
     }
 
+    /// While so many bytes are unfiled, waits for a filing.
+    pub(super) fn hold_back(&self, crowded_bytes: u64, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut state = self.shared.state.lock();
+        while state.unfiled_bytes >= crowded_bytes && state.failure.is_none() {
+            if self.shared.moved.wait_until(&mut state, until).timed_out() {
+                return;
+            }
+        }
+    }
+
     /// How far everything is filed.
     pub(super) fn filed_up_to(&self) -> u64 {
         self.shared.state.lock().filed

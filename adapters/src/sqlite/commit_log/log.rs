@@ -103,6 +103,7 @@ impl CommitLog {
             return Ok(());
         }
         let bytes = self.blocks.frame_bytes();
+        self.filing.hold_back(self.sizes.crowded_bytes(), self.sizes.room_patience);
         self.make_room(bytes)?;
         let counter = self.counter + 1;
         let segment = &mut self.segments[self.active];

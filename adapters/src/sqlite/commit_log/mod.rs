@@ -30,15 +30,16 @@ use std::time::Duration;
 /// Frames begin at multiples of this, and are padded to it: what a disk is asked to write at the least.
 const BLOCK_BYTES: usize = 4096;
 /// Segments at the most; with their size, the bound of what may wait to be filed.
-const SEGMENTS: usize = 4;
+const SEGMENTS: usize = 8;
 /// The size that a segment grows to.
-const SEGMENT_BYTES: u64 = 32 << 20;
+const SEGMENT_BYTES: u64 = 16 << 20;
 /// The size of a new segment: small, because every start makes one.
 const FIRST_BYTES: u64 = 1 << 20;
 /// By how much a segment grows at a time: whoever appends waits for it.
 const GROWTH_BYTES: u64 = 4 << 20;
-/// What a row takes at the most. Rules of an event may take more, and a batch has few of those.
-const ROW_BYTES: usize = 3 << 10;
+/// What a row takes at the most: a hold of a hundred seats, or a message. Rules of an event may take more, and a batch has
+/// few of those.
+const ROW_BYTES: usize = 3 << 9;
 
 /// Rows that are filed at once when so many wait, and in one transaction at the most (but for its last batch).
 const ROWS_PER_FILING: u64 = 8192;
@@ -50,13 +51,16 @@ const REST_FACTOR: u32 = 9;
 const REST_MAX: Duration = Duration::from_millis(500);
 /// Unfiled bytes from which on it takes no rest.
 const PRESSING_BYTES: u64 = SEGMENTS as u64 * SEGMENT_BYTES / 2;
+/// Of its size, how much of a log may be unfiled before each batch waits for a filing: so there is always a segment that
+/// is filed whole, and nobody waits long for it.
+const CROWDED: (u64, u64) = (3, 4);
 /// How long a filing waits for a lock on `journal.db` before it has failed.
 const FILER_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// The pause before a failed filing is tried again.
 const FILER_RETRY: Duration = Duration::from_millis(100);
 /// Pages in SQLite's own log after which a filing copies them into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
-/// How long a batch waits for room in the log.
+/// How long a batch waits for room in the log, twice at the most.
 const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 /// How long whoever reads `journal.db` waits for what was appended before.
 const SETTLE_PATIENCE: Duration = BUSY_TIMEOUT;
@@ -66,10 +70,10 @@ const FAILING_PATIENCE: Duration = Duration::from_millis(500);
 const _: () = assert!(FIRST_BYTES <= SEGMENT_BYTES && FIRST_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () =
     assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES as u64) && GROWTH_BYTES.is_multiple_of(BLOCK_BYTES as u64));
-const _: () = assert!(SEGMENTS >= 2, "one is filed while another is written");
+const _: () = assert!(SEGMENTS as u64 * CROWDED.0 + 2 * CROWDED.1 <= SEGMENTS as u64 * CROWDED.1);
 const _: () = assert!((FACTS_PER_BATCH * ROW_BYTES) as u64 + 2 * BLOCK_BYTES as u64 <= SEGMENT_BYTES);
 const _: () = assert!(FILER_RETRY.as_millis() + FILER_BUSY_TIMEOUT.as_millis() < FAILING_PATIENCE.as_millis());
-const _: () = assert!(ROOM_PATIENCE.as_millis() < JOURNAL_SILENCE.as_millis());
+const _: () = assert!(2 * ROOM_PATIENCE.as_millis() < JOURNAL_SILENCE.as_millis());
 const _: () = assert!(SEGMENT_BYTES <= u32::MAX as u64, "a frame tells its length in four bytes");
 
 /// How large the log and its segments may get; smaller in tests.
@@ -90,6 +94,10 @@ impl Sizes {
         segment_bytes: SEGMENT_BYTES,
         room_patience: ROOM_PATIENCE,
     };
+
+    fn crowded_bytes(self) -> u64 {
+        SEGMENTS as u64 * self.segment_bytes / CROWDED.1 * CROWDED.0
+    }
 }
 
 /// Where the segment in that slot lies.
