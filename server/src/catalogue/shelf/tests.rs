@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
 
 use super::*;
+use onsale_adapters::private_redis::RedisServer;
+use onsale_adapters::redis::{Redis, RedisSettings};
 use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared};
 use onsale_engine::ports::shared::{Heard, SharedNews};
 
@@ -58,26 +60,63 @@ async fn a_thousand_readers_of_one_key_cause_one_read() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     let nodes = [node(&catalogue, Some(&shared)), node(&catalogue, Some(&shared))];
     for _ in 0..2 {
-        let readers = (0..1000).map(|number| {
-            let shelf = nodes[number % 2].clone();
-            tokio::spawn(async move { name(&shelf).await })
-        });
-        for reader in readers.collect::<Vec<_>>() {
-            assert_eq!(reader.await.unwrap().as_deref(), Some("House"));
-        }
+        a_thousand_readers(&nodes).await;
     }
     assert_eq!(reads(&nodes[0]) + reads(&nodes[1]), 1);
     // Expired, it is read once more.
     nodes.iter().for_each(Shelf::forget_all);
     shared.wipe();
+    a_thousand_readers(&nodes).await;
+    assert_eq!(reads(&nodes[0]) + reads(&nodes[1]), 2);
+}
+
+async fn a_thousand_readers(nodes: &[Shelf]) {
     let readers = (0..1000).map(|number| {
-        let shelf = nodes[number % 2].clone();
+        let shelf = nodes[number % nodes.len()].clone();
         tokio::spawn(async move { name(&shelf).await })
     });
     for reader in readers.collect::<Vec<_>>() {
         assert_eq!(reader.await.unwrap().as_deref(), Some("House"));
     }
-    assert_eq!(reads(&nodes[0]) + reads(&nodes[1]), 2);
+}
+
+/// A node with connections of its own to a real Redis.
+async fn node_on(redis: &RedisServer, catalogue: &Arc<FakeCatalogue>) -> Shelf {
+    let secs = Duration::from_secs;
+    let redis = Redis::open(RedisSettings {
+        url: redis.url(),
+        ca_file: None,
+        timeout: secs(5),
+        pipeline_timeout: secs(10),
+        connect_timeout: secs(5),
+        pool_size: 2,
+        retry_every: Duration::from_millis(20),
+    });
+    let redis = redis.unwrap();
+    assert!(redis.wait_until_up(secs(30)).await, "redis does not answer");
+    let catalogue = Arc::clone(catalogue) as Arc<dyn Catalogue>;
+    Shelf::new(catalogue, Arc::new(FakeClock::at(NOON)), Some(Arc::new(redis)), &config())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_on_one_redis_read_a_key_once_whenever_it_has_expired() {
+    let (catalogue, server) = (catalogue().await, RedisServer::start());
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        nodes.push(node_on(&server, &catalogue).await);
+    }
+    for expected in 1..=3 {
+        a_thousand_readers(&nodes).await;
+        assert_eq!(nodes.iter().map(reads).sum::<u64>(), expected);
+        nodes.iter().for_each(Shelf::forget_all);
+        for key in server.keys() {
+            server.command(&format!("PEXPIRE {key} 1"));
+        }
+        let since = Instant::now();
+        while !server.keys().is_empty() {
+            assert!(since.elapsed() < Duration::from_secs(30), "{:?}", server.keys());
+        }
+    }
 }
 
 #[tokio::test]
