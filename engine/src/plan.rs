@@ -220,6 +220,14 @@ impl Plan {
         self.index.find(hash, |&seat| self.seat_ids.at(seat as usize) == id).map(|&seat| SeatIndex(seat))
     }
 
+    /// The same for a seat that is likely the one after `neighbour`, as for people who sit together: that one is looked at
+    /// first, because it lies nearby.
+    #[must_use]
+    pub fn seat_beside(&self, neighbour: SeatIndex, id: &str) -> Option<SeatIndex> {
+        let next = SeatIndex(neighbour.0 + 1);
+        if self.has(next) && self.seat_id(next) == id { Some(next) } else { self.seat(id) }
+    }
+
     /// The category of that name.
     #[must_use]
     pub fn category(&self, name: &str) -> Option<CategoryIndex> {

@@ -29,10 +29,13 @@ const EVENTS: &str = "WITH RECURSIVE found (id) AS (
 const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
     WHERE event_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2";
-/// Covered by the index `journal_by_operators`; the kinds are those of facts that administrators order.
-const BY_OPERATORS: &str = "SELECT seq FROM journal WHERE event_id = ?1 AND kind IN (1, 21, 22, 23)
+/// Covered by the index `journal_by_operators`, whose condition they repeat word for word; the kinds are those of facts that
+/// administrators order.
+const BY_OPERATORS: &str = "SELECT seq FROM journal INDEXED BY journal_by_operators
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23)
     ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
-const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal WHERE event_id = ?1 AND kind IN (1, 21, 22, 23)";
+const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal INDEXED BY journal_by_operators
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
 const KEEP: &str =
     "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";

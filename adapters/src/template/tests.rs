@@ -18,6 +18,12 @@ fn a_template_makes_a_hall_with_its_categories_in_the_order_of_the_rows() {
     assert_ne!(plan.categories()[0].color, plan.categories()[1].color);
     let seat = plan.seat("A-3").unwrap();
     assert_eq!((seat.0, plan.seat_label(seat), plan.full_label(seat).as_str()), (5, "3", "A-3"));
+    let beside = |neighbour: &str, id: &str| plan.seat_beside(plan.seat(neighbour).unwrap(), id);
+    assert_eq!(
+        (beside("A-2", "A-3"), beside("Z-3", "A-3"), beside("B-1", "A-3")),
+        (Some(seat), Some(seat), Some(seat))
+    );
+    assert_eq!((beside("A-2", "A-4"), beside("Z-3", "")), (None, None));
     assert_eq!(plan.seat_position(seat), (3.0, 2.0));
     assert_eq!(plan.segments().len(), 3, "no aisles");
     assert_eq!(plan.segments()[0].centre, 1.0);

@@ -21,7 +21,7 @@
 //!     mistakes.check()?;                                      // VALIDATION_FAILED, all of them
 //!     let Some(name) = name else { return Err(mistakes.refuse()) };
 //!     let id = request.path_id("id")?;                        // malformed: 404, after the body's mistakes
-//!     response::created(Some("/api/v1/venues/…"), &venue)
+//!     response::created("/api/v1/venues/…".into(), &venue)
 //! }
 //! ```
 //!

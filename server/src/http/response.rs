@@ -127,13 +127,13 @@ pub fn ok<T: Serialize + ?Sized>(value: &T) -> Result<Response, Problem> {
     json(StatusCode::OK, value)
 }
 
-/// 201 with JSON, and `Location` where there is one.
+/// 201 with JSON, and `Location`.
 ///
 /// # Errors
 /// See [`json`].
-pub fn created<T: Serialize + ?Sized>(location: Option<&str>, value: &T) -> Result<Response, Problem> {
+pub fn created<T: Serialize + ?Sized>(location: String, value: &T) -> Result<Response, Problem> {
     let mut response = json(StatusCode::CREATED, value)?;
-    if let Some(location) = location.and_then(|path| HeaderValue::from_str(path).ok()) {
+    if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)

@@ -14,6 +14,8 @@ pub(super) struct Seldom<F> {
     inner: Pin<Box<F>>,
     bell: Arc<Bell>,
     waker: Waker,
+    /// The task that the bell knows, so that its lock is taken only for another one.
+    known: Option<Waker>,
 }
 
 /// Rings when the inner future wants to be polled.
@@ -25,7 +27,7 @@ struct Bell {
 impl<F> Seldom<F> {
     pub(super) fn new(inner: F) -> Self {
         let bell = Arc::new(Bell { rang: AtomicBool::new(true), task: Mutex::new(None) });
-        Self { inner: Box::pin(inner), waker: Waker::from(Arc::clone(&bell)), bell }
+        Self { inner: Box::pin(inner), waker: Waker::from(Arc::clone(&bell)), known: None, bell }
     }
 }
 
@@ -46,14 +48,12 @@ impl<F: Future> Future for Seldom<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        {
+        if !self.known.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             // Before the bell is looked at, so that whoever rings it from here on finds this task.
-            let mut task = self.bell.task.lock();
-            if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
+            *self.bell.task.lock() = Some(cx.waker().clone());
+            self.known = Some(cx.waker().clone());
         }
-        if !self.bell.rang.swap(false, Ordering::AcqRel) {
+        if !self.bell.rang.load(Ordering::Acquire) || !self.bell.rang.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         let this = &mut *self;

@@ -75,7 +75,7 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let currency = currency(&sale)?;
     let location = format!("/api/v1/payments/{}", view.id);
     let opened = OpenedJson::new(&view, &currency, ctx.app.payments.name(), &ctx.app.seals);
-    response::created(Some(&location), &opened)
+    response::created(location, &opened)
 }
 
 /// What a confirmation says, read and valid.

@@ -115,7 +115,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
     let location = format!("/api/v1/reservations/{}", view.id);
-    response::created(Some(&location), &ReservationJson::new(&view, &terms, &ctx.app.seals))
+    response::created(location, &ReservationJson::new(&view, &terms, &ctx.app.seals))
 }
 
 fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> {
@@ -158,11 +158,24 @@ fn selection(plan: &Plan, wanted: &Wanted<'_>) -> Result<Selection, Problem> {
 }
 
 fn seats_of(plan: &Plan, ids: &[&str]) -> Result<Seats, Problem> {
-    let unknown: Vec<&str> = ids.iter().copied().filter(|id| plan.seat(id).is_none()).collect();
-    if !unknown.is_empty() {
-        return Err(sales::refused(Refusal::Rejected(Rejection::SeatNotFound)).with("unknownSeatIds", unknown));
+    let mut seats = Seats::new();
+    for id in ids {
+        let found = match seats.last() {
+            Some(&neighbour) => plan.seat_beside(neighbour, id),
+            None => plan.seat(id),
+        };
+        match found {
+            Some(seat) => seats.push(seat),
+            None => return Err(unknown_seats(plan, ids)),
+        }
     }
-    Ok(ids.iter().filter_map(|id| plan.seat(id)).collect())
+    Ok(seats)
+}
+
+/// The refusal that names every seat which the plan does not have.
+fn unknown_seats(plan: &Plan, ids: &[&str]) -> Problem {
+    let unknown: Vec<&str> = ids.iter().copied().filter(|id| plan.seat(id).is_none()).collect();
+    sales::refused(Refusal::Rejected(Rejection::SeatNotFound)).with("unknownSeatIds", unknown)
 }
 
 async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {

@@ -7,7 +7,9 @@ use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{ReservationStatus, ReservationView, SaleConfig};
 use serde::Serialize;
+use smallvec::SmallVec;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What seats are called and cost: enough of a sale to write its reservations down, without holding on to it.
 /// Prices stand still from the opening on, so a copy is as good as the original.
@@ -18,7 +20,7 @@ pub struct Terms {
     /// The hall.
     pub plan: Arc<Plan>,
     /// The price of each category, in the plan's order.
-    pub prices: Vec<Amount>,
+    pub prices: SmallVec<[Amount; 8]>,
     /// The currency of all amounts.
     pub currency: Currency,
 }
@@ -27,7 +29,7 @@ impl Terms {
     /// The terms of a sale.
     #[must_use]
     pub fn new(event: EventId, plan: &Arc<Plan>, config: &SaleConfig) -> Self {
-        Self { event, plan: Arc::clone(plan), prices: config.prices.clone(), currency: config.currency }
+        Self { event, plan: Arc::clone(plan), prices: SmallVec::from_slice(&config.prices), currency: config.currency }
     }
 }
 
@@ -35,8 +37,8 @@ impl Terms {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationJson<'a> {
-    reservation_id: String,
-    event_id: String,
+    reservation_id: Uuid,
+    event_id: Uuid,
     status: &'static str,
     seats: Vec<SeatJson<'a>>,
     total_amount: i64,
@@ -69,8 +71,8 @@ impl<'a> ReservationJson<'a> {
         // A ticket that was given back opens no door.
         let ticket = view.ticket.filter(|_| view.status == ReservationStatus::Confirmed);
         Self {
-            reservation_id: view.id.to_string(),
-            event_id: terms.event.to_string(),
+            reservation_id: view.id.0,
+            event_id: terms.event.0,
             status: status_word(view.status),
             seats: seats_json(view, terms),
             total_amount: view.amount.0,
