@@ -137,6 +137,7 @@ mod tests {
     use onsale_engine::ports::records::ReservationRecord;
     use onsale_engine::ports::{Later, StoreError};
     use onsale_engine::sale::PaymentView;
+    use std::sync::atomic::AtomicU64;
     use uuid::Uuid;
 
     #[derive(Default)]

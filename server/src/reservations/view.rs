@@ -156,7 +156,7 @@ mod tests {
         Terms {
             event: EventId(Uuid::from_u128(0x1f)),
             plan: Arc::new(Plan::compile(&draft, PlanHash([0; 32])).unwrap()),
-            prices: vec![Amount(150_000)],
+            prices: SmallVec::from_slice(&[Amount(150_000)]),
             currency: "KRW".parse().unwrap(),
         }
     }
