@@ -4,6 +4,7 @@
 use clap::Parser;
 use onsale_benches::built::onsale_binary;
 use onsale_benches::databases::{DatabasesError, Settings, run};
+use onsale_engine::limits::PROJECTION_LAG_MAX;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ struct Args {
     /// Holds a second that the hall has seats for.
     #[arg(long, default_value_t = 60_000)]
     most_per_second: u64,
+    /// Facts that the tables may be behind before commits wait for them: less than by default is reached sooner.
+    #[arg(long, default_value_t = PROJECTION_LAG_MAX)]
+    lag_max: u64,
     /// The server's binary; without it, one is built beside this.
     #[arg(long)]
     onsale: Option<PathBuf>,
@@ -57,6 +61,7 @@ fn measure(args: &Args) -> Result<(), DatabasesError> {
         clients: args.clients.max(1),
         connections: args.connections.max(1),
         most_per_second: args.most_per_second.max(1),
+        lag_max: args.lag_max,
     };
     runtime.block_on(run(&settings, &mut io::stdout()))
 }

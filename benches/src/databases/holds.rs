@@ -75,6 +75,7 @@ async fn over_http(
     std::fs::create_dir_all(&dir)?;
     let launch = Launch::new(&settings.onsale, &dir)?.with("ONSALE__LOG__LEVEL", "warn");
     let launch = launch.with("ONSALE__STORAGE__KIND", "postgres").with("ONSALE__POSTGRES__URL", url);
+    let launch = launch.with("ONSALE__ENGINE__PROJECTION_LAG_MAX", settings.lag_max.to_string());
     let server = launch.start().await?;
     let scene = Arc::new(Scene::new(server.client.clone()));
     let holds = settings.most_per_second * settings.seconds;

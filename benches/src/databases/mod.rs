@@ -12,10 +12,13 @@ use crate::machine;
 use crate::process::ProcessError;
 use crate::scene::SceneError;
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres};
-use onsale_engine::limits::PROJECTION_LAG_MAX;
+use onsale_engine::limits::FACTS_PER_BATCH;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// What may be committed together once the tables are as far behind as they may be: a batch of the journal.
+const LAG_ROOM: u64 = FACTS_PER_BATCH as u64;
 
 /// Why there are no figures.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,8 @@ pub struct Settings {
     pub connections: usize,
     /// Holds a second that the hall has seats for.
     pub most_per_second: u64,
+    /// Facts that the tables may be behind before commits wait for them.
+    pub lag_max: u64,
 }
 
 /// Measures everything and tells it as tables.
@@ -129,7 +134,15 @@ fn tell_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write)
         let (peak, seconds) = (lag.peak(), lag.caught_up_after.as_secs_f64());
         writeln!(out, "{}\n  at most {peak}; caught up {seconds:.1} s after the load", lag.line())?;
     }
-    writeln!(out, "(tables rest while holds are answered, until they are {PROJECTION_LAG_MAX} facts behind)")?;
+    let lag_max = settings.lag_max;
+    writeln!(
+        out,
+        "(tables rest while holds are answered, until they are {lag_max} facts behind; then commits wait for them)"
+    )?;
+    let (most, peak) = (lag_max + LAG_ROOM, rates.iter().map(|rates| rates.lag.peak()).max().unwrap_or_default());
+    if peak > most {
+        return Err(DatabasesError::Database(format!("the tables were {peak} facts behind, more than {most}")));
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Default)]
 struct Tables {
@@ -19,6 +20,7 @@ struct Tables {
     seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
     notices: Vec<Notice>,
     failing: usize,
+    pause: Duration,
 }
 
 /// Projections in memory; clones share them. Also their [`Records`].
@@ -31,6 +33,11 @@ impl FakeProjection {
     /// The next `times` writes are certainly not done.
     pub fn fail_not_done(&self, times: usize) {
         self.tables.lock().failing = times;
+    }
+
+    /// From now on every fact takes so long to write.
+    pub fn take_for_each_fact(&self, pause: Duration) {
+        self.tables.lock().pause = pause;
     }
 
     /// A seat's row; none if it was never held.
@@ -90,6 +97,9 @@ impl Projection for FakeProjection {
     }
 
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {
+        let pause = self.tables.lock().pause;
+        let count: usize = facts.iter().map(|committed| committed.entries.len()).sum();
+        std::thread::sleep(pause.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)));
         let mut tables = self.tables.lock();
         if tables.failing > 0 {
             tables.failing -= 1;

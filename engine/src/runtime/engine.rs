@@ -1,7 +1,7 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
 use crate::id::{Epoch, EventId, EventTag};
-use crate::limits::FACTS_PER_SNAPSHOT;
+use crate::limits::{FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX};
 use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
@@ -54,6 +54,8 @@ pub struct Settings {
     pub charge_timeout: Duration,
     /// Facts of one event after which a snapshot is taken.
     pub snapshot_every: u64,
+    /// Facts that may be committed and not yet written behind, see [`crate::limits::PROJECTION_LAG_MAX`].
+    pub projection_lag_max: u64,
     /// Called once when the journal has lost the right to be believed: the process must end without answering.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
     /// The seed of an event's draw, asked for once: nobody may guess it.
@@ -69,6 +71,7 @@ impl Default for Settings {
             arbiters: 1,
             charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
             snapshot_every: FACTS_PER_SNAPSHOT,
+            projection_lag_max: PROJECTION_LAG_MAX,
             on_fatal: Arc::new(|_| std::process::abort()),
             draw_seed: Arc::new(|_| random_seed()),
             behind: Arc::new(|| {}),
@@ -141,7 +144,7 @@ impl Engine {
     pub fn start(ports: Ports, settings: Settings, tokio: tokio::runtime::Handle) -> Result<Self, StartError> {
         let Ports { mut journal, reader, projection, payments, clock } = ports;
         let storage = |error: &dyn std::fmt::Display| StartError::Storage(error.to_string());
-        let (projector, handed) = ProjectorFront::new();
+        let (projector, handed) = ProjectorFront::new(settings.projection_lag_max);
         let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
         let core = Arc::new(Core {
             clock,

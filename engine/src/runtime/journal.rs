@@ -202,6 +202,9 @@ impl JournalThread {
     pub(crate) fn run(mut self) {
         loop {
             let (turns, errands) = self.core.journal.take();
+            if !turns.is_empty() {
+                self.core.projector.hold_back();
+            }
             if !turns.is_empty() && !self.commit(turns) {
                 return;
             }

@@ -1,9 +1,11 @@
 //! The projector: writes committed facts to tables and outbox, behind the answer. What it was not handed in time it
-//! reads from the journal, so it may fall behind but never skip. Must never hold up the journal.
+//! reads from the journal, so it may fall behind but never skip. How far is bounded: from there on commits wait for the
+//! tables, a transaction of theirs at a time. Tables that do not move, because their storage fails or hangs, must never
+//! hold up the journal: then the lag grows, and is seen.
 
 use crate::id::{EventId, Seq};
 use crate::limits::{
-    FACTS_PER_PROJECTION, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF, PROJECTION_LAG_MAX,
+    FACTS_PER_PROJECTION, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF, PROJECTION_PATIENCE,
 };
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
@@ -23,6 +25,8 @@ const REST_FACTOR: u32 = 9;
 const REST_MAX: Duration = Duration::from_millis(500);
 /// How often a resting projector looks whether it still may.
 const REST_STEP: Duration = Duration::from_millis(10);
+/// How often a commit that waits for the tables looks whether it still must.
+const HOLD_BACK_STEP: Duration = Duration::from_millis(1);
 
 /// The front of the projector, for the journal's thread.
 pub(crate) struct ProjectorFront {
@@ -30,22 +34,53 @@ pub(crate) struct ProjectorFront {
     passed_over: AtomicBool,
     closed: AtomicBool,
     handed: AtomicU64,
-    written: Arc<AtomicU64>,
+    progress: Arc<Progress>,
+    /// See [`crate::limits::PROJECTION_LAG_MAX`].
+    lag_max: u64,
+}
+
+/// What the projector has done, as its front sees it.
+struct Progress {
+    /// Facts whose transaction is committed.
+    written: AtomicU64,
+    since: Instant,
+    /// When a transaction began after nothing was to be done, or was committed; in milliseconds.
+    moved: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { written: AtomicU64::new(0), since: Instant::now(), moved: AtomicU64::new(0) }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn moves(&self) {
+        self.moved.store(self.millis(), Ordering::Relaxed);
+    }
+
+    fn has_moved_lately(&self) -> bool {
+        let rested = self.millis().saturating_sub(self.moved.load(Ordering::Relaxed));
+        u128::from(rested) < PROJECTION_PATIENCE.as_millis()
+    }
 }
 
 impl ProjectorFront {
-    pub(crate) fn new() -> (Self, Receiver<Committed>) {
+    pub(crate) fn new(lag_max: u64) -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = parking_lot::Mutex::new(Some(queue));
         let (passed_over, closed) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (handed, written) = (AtomicU64::new(0), Arc::default());
-        (Self { queue, passed_over, closed, handed, written }, receiver)
+        let (handed, progress) = (AtomicU64::new(0), Arc::new(Progress::new()));
+        (Self { queue, passed_over, closed, handed, progress, lag_max }, receiver)
     }
 
     /// Hands committed facts over; when the projector is behind, it will read them from the journal.
     pub(crate) fn hand_over(&self, committed: Committed) {
+        let queue = self.queue.lock();
         self.handed.fetch_add(committed.entries.len() as u64, Ordering::Relaxed);
-        if let Some(queue) = &*self.queue.lock()
+        if let Some(queue) = &*queue
             && queue.try_send(committed).is_err()
         {
             self.passed_over.store(true, Ordering::Release);
@@ -54,12 +89,32 @@ impl ProjectorFront {
 
     /// Committed facts that are not written yet.
     pub(crate) fn lag(&self) -> u64 {
-        self.handed.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))
+        self.handed.load(Ordering::Relaxed).saturating_sub(self.progress.written.load(Ordering::Relaxed))
     }
 
     /// Whether the projector may rest: others are pressed, tables are not too far behind, and the end is not near.
     pub(crate) fn may_rest(&self, journal_is_busy: bool) -> bool {
-        journal_is_busy && self.lag() < PROJECTION_LAG_MAX && self.queue.lock().is_some()
+        journal_is_busy && self.lag() < self.lag_max && self.queue.lock().is_some()
+    }
+
+    /// For the journal's thread, before it commits: while the tables are as far behind as they may be, and move, it waits.
+    /// Nothing is being committed meanwhile, so nothing counts as hanging; whoever asks waits longer, or is shed.
+    pub(crate) fn hold_back(&self) {
+        while self.lag() >= self.lag_max && self.progress.has_moved_lately() && !self.closed.load(Ordering::Acquire) {
+            std::thread::sleep(HOLD_BACK_STEP);
+        }
+    }
+
+    /// When nothing is left to do the lag is none, whatever was counted: facts behind a damaged row are never written.
+    fn is_done(&self, queue: &Receiver<Committed>) {
+        if !queue.is_empty() {
+            return;
+        }
+        // Under its lock nothing is handed over.
+        let _locked = self.queue.lock();
+        if queue.is_empty() && !self.passed_over.load(Ordering::Acquire) {
+            self.progress.written.store(self.handed.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Nothing more is handed over: the projector writes what it has and ends. What cannot be written then, because the
@@ -88,8 +143,7 @@ pub(crate) struct Projector {
     pub(crate) storage: Box<dyn Projection>,
     pub(crate) reader: Arc<dyn JournalReader>,
     checkpoints: HashMap<EventId, Seq>,
-    /// Facts written, for the front.
-    written: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     may_rest: Box<dyn Fn() -> bool + Send>,
 }
 
@@ -101,7 +155,7 @@ impl Projector {
         front: &ProjectorFront,
         may_rest: Box<dyn Fn() -> bool + Send>,
     ) -> Self {
-        Self { storage, reader, checkpoints: HashMap::new(), written: Arc::clone(&front.written), may_rest }
+        Self { storage, reader, checkpoints: HashMap::new(), progress: Arc::clone(&front.progress), may_rest }
     }
 
     /// Before serving: brings an event's tables to where its journal ends. Tables that are further know of facts that
@@ -121,7 +175,7 @@ impl Projector {
     /// Brings an event's tables up to date from the journal.
     pub(crate) fn catch_up(&mut self, event: EventId) -> Result<(), ProjectError> {
         let after = self.storage.checkpoint(event)?;
-        self.checkpoints.insert(event, after);
+        self.stand_at(event, after);
         let (mut chunk, mut failed) = (Vec::new(), None);
         let reader = Arc::clone(&self.reader);
         reader.replay(event, after, &mut |entry| {
@@ -146,15 +200,26 @@ impl Projector {
         let entries: Arc<[Entry]> = std::mem::take(chunk).into();
         let began = Instant::now();
         self.storage.project(&[Committed { event, entries }])?;
-        self.advance(event, last);
+        self.stand_at(event, last);
+        self.progress.moves();
         self.rest(began.elapsed());
         Ok(())
     }
 
-    fn advance(&mut self, event: EventId, last: Seq) {
-        let known = self.checkpoints.entry(event).or_default();
-        self.written.fetch_add(last.0.saturating_sub(known.0), Ordering::Relaxed);
-        *known = last.max(*known);
+    /// The tables have the event up to there; more than was known, or less, when a storage that crashed has lost some.
+    fn stand_at(&mut self, event: EventId, seq: Seq) {
+        let written = &self.progress.written;
+        match self.checkpoints.insert(event, seq) {
+            Some(known) if known <= seq => {
+                written.fetch_add(seq.0 - known.0, Ordering::Relaxed);
+            }
+            Some(known) => {
+                let lost = known.0 - seq.0;
+                let _ =
+                    written.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(lost)));
+            }
+            None => {}
+        }
     }
 
     /// Rests after having written for some time, as long as it may.
@@ -170,7 +235,7 @@ impl Projector {
     /// Writes what is handed over until the front is closed.
     pub(crate) fn run(mut self, queue: &Receiver<Committed>, front: &ProjectorFront) {
         // What was caught up before was never handed over.
-        self.written.store(0, Ordering::Relaxed);
+        self.progress.written.store(0, Ordering::Relaxed);
         loop {
             let mut batch = match queue.recv_timeout(LOOK) {
                 Ok(first) => {
@@ -189,6 +254,9 @@ impl Projector {
                 Some(more)
             }));
             let all = batch.is_empty() && front.passed_over.swap(false, Ordering::AcqRel);
+            if all || !batch.is_empty() {
+                self.progress.moves();
+            }
             if all {
                 let events: Vec<EventId> = self.checkpoints.keys().copied().collect();
                 events.into_iter().for_each(|event| self.catch_up_surely(event, front));
@@ -196,23 +264,22 @@ impl Projector {
             if !batch.is_empty() {
                 self.write_surely(&batch, front);
             }
-            if queue.is_empty() && !front.passed_over.load(Ordering::Acquire) {
-                self.written.store(front.handed.load(Ordering::Relaxed), Ordering::Relaxed);
-            }
+            front.is_done(queue);
         }
     }
 
     /// Writes a batch, however often it takes; gaps are filled from the journal first.
     fn write_surely(&mut self, batch: &[Committed], front: &ProjectorFront) {
+        // Where each event will stand: entries of one event follow each other within the batch.
+        let mut ends: HashMap<EventId, Seq> = HashMap::new();
         for Committed { event, entries } in batch {
-            let known = self.checkpoints.get(event).copied();
-            let first = entries.first().map(|entry| entry.seq).unwrap_or_default();
-            if known.is_none_or(|known| first > known.next()) {
+            let (Some(first), Some(last)) = (entries.first(), entries.last()) else { continue };
+            let known = ends.get(event).or_else(|| self.checkpoints.get(event)).copied();
+            if known.is_none_or(|known| first.seq > known.next()) {
                 self.catch_up_surely(*event, front);
-            } else {
-                // Entries of one event follow each other within the batch.
-                self.advance(*event, entries.last().map(|entry| entry.seq).unwrap_or_default());
             }
+            let end = ends.entry(*event).or_default();
+            *end = last.seq.max(*end);
         }
         let began = Instant::now();
         let mut failed = false;
@@ -223,7 +290,13 @@ impl Projector {
                     self.catch_up_undamaged(committed.event)?;
                 }
             }
-            self.storage.project(batch).map_err(ProjectError::from)
+            self.storage.project(batch)?;
+            for (event, end) in &ends {
+                let known = self.checkpoints.get(event).copied().unwrap_or_default();
+                self.stand_at(*event, known.max(*end));
+            }
+            self.progress.moves();
+            Ok(())
         });
         self.rest(began.elapsed());
     }

@@ -16,7 +16,7 @@ pub use redis::{CacheConfig, RedisConfig};
 
 use crate::accounts::is_email;
 use crate::limits::{FAMILIES, Family};
-use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, FACTS_PER_SNAPSHOT};
+use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX};
 use onsale_engine::ports::shared::Quota;
 use reader::{PREFIX, Reader};
 use secrecy::SecretString;
@@ -180,6 +180,9 @@ pub struct EngineConfig {
     pub arbiters: usize,
     /// Facts of one event after which a snapshot is taken. Default 200000. Raising it makes starts slower.
     pub snapshot_every: u64,
+    /// Facts that may be committed and not yet in the tables. Default 500000. Raising it lets lists be older under a long
+    /// load; lowering it lets the tables slow the sale sooner.
+    pub projection_lag_max: u64,
 }
 
 /// See [`Config::bootstrap_admin`].
@@ -351,6 +354,7 @@ fn engine(reader: &mut Reader) -> EngineConfig {
     EngineConfig {
         arbiters: size(reader.number("engine", "arbiters", 1, 1..=64)),
         snapshot_every: reader.number("engine", "snapshot_every", FACTS_PER_SNAPSHOT, 1000..=100_000_000),
+        projection_lag_max: reader.number("engine", "projection_lag_max", PROJECTION_LAG_MAX, 1000..=100_000_000),
     }
 }
 

@@ -8,3 +8,4 @@ mod money;
 mod places;
 mod recovery;
 mod sharing;
+mod tables_behind;
