@@ -5,8 +5,9 @@ use super::wire::{Input, Stored};
 use super::{DecodeError, find_plan, parts};
 use onsale_engine::id::{EventId, PlanHash};
 use onsale_engine::ports::Plans;
-use onsale_engine::sale::{Entry, Fact};
+use onsale_engine::sale::{Entry, Fact, SaleConfig};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The version that facts are written in, but for those below.
 const VERSION: u8 = 1;
@@ -78,9 +79,9 @@ macro_rules! facts {
         fn take_members(kind: FactKind, input: &mut Input<'_>, plans: &dyn Plans) -> Result<Fact, DecodeError> {
             match kind {
                 FactKind::Configured => {
-                    let (config, hash, by) = (Stored::take(input)?, PlanHash::take(input)?, Stored::take(input)?);
+                    let (config, hash, by) = (SaleConfig::take(input)?, PlanHash::take(input)?, Stored::take(input)?);
                     input.end()?;
-                    Ok(Fact::Configured { config, plan: find_plan(plans, hash)?, by })
+                    Ok(Fact::Configured { config: Arc::new(config), plan: find_plan(plans, hash)?, by })
                 }
                 $(FactKind::$variant => {
                     $(let $member = Stored::take(input)?;)*

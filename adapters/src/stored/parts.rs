@@ -156,18 +156,6 @@ impl Stored for Seats {
     }
 }
 
-impl<T: Stored> Stored for Box<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (**self).put(out);
-    }
-    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-        Ok(Self::new(T::take(input)?))
-    }
-    fn tell(&self) -> Value {
-        (**self).tell()
-    }
-}
-
 /// Members in their stored order; the struct patterns name every member, so that none can be forgotten.
 macro_rules! structs {
     ($($type:ident { $($member:ident),* $(,)? })*) => {$(

@@ -122,7 +122,7 @@ impl Draw {
     fn fact(&mut self, kind: FactKind) -> Fact {
         match kind {
             FactKind::Configured => {
-                Fact::Configured { config: Box::new(self.config()), plan: small_plan(3, 5), by: self.buyer() }
+                Fact::Configured { config: Arc::new(self.config()), plan: small_plan(3, 5), by: self.buyer() }
             }
             FactKind::SeatsHeld => Fact::SeatsHeld {
                 reservation: self.reservation(),

@@ -179,7 +179,7 @@ pub fn entry(epoch: Epoch, seq: u64, fact: Fact) -> Entry {
 pub fn journal_entry(event: EventId, epoch: Epoch, seq: u64) -> JournalEntry {
     let fact = match seq {
         1 => Fact::Configured {
-            config: Box::new(small_config(NOON)),
+            config: Arc::new(small_config(NOON)),
             plan: small_plan(10, 20),
             by: BuyerId(Uuid::from_u128(7)),
         },

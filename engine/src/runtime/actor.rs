@@ -5,8 +5,9 @@
 use crate::id::{BuyerId, Epoch, PaymentId};
 use crate::limits::{COMMANDS_PER_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
-use crate::runtime::handle::{Answer, Envelope, Refusal, ReplyTo, SaleHandle};
+use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
 use crate::runtime::journal::Turn;
+use crate::runtime::lanes::Envelope;
 use crate::sale::{Command, Decision, Entry, Fact, Facts, PaymentStatus, PaymentView, Reply, Sale};
 use crate::time::Timestamp;
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, Context, Handler, Message};
@@ -101,11 +102,11 @@ impl SaleActor {
         }
         let mut turn = Turn { sale: Arc::clone(&handle), rows: Vec::new(), answers: Vec::new(), settled: Vec::new() };
         while let Some(envelope) = handle.lanes.outcomes.pop() {
-            self.handle_command(*envelope, now, &mut turn);
+            self.handle_command(envelope, now, &mut turn);
         }
         self.pass_time(now, &mut turn);
         while let Some(envelope) = handle.lanes.operators.pop() {
-            self.handle_command(*envelope, now, &mut turn);
+            self.handle_command(envelope, now, &mut turn);
         }
         self.bring_seed(now, &mut turn);
         for _ in 0..COMMANDS_PER_TURN {

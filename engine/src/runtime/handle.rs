@@ -5,10 +5,10 @@ use crate::id::{BuyerId, EventId, Seq};
 use crate::limits::IN_FLIGHT_PER_SALE;
 use crate::runtime::actor::Post;
 use crate::runtime::engine::Core;
+use crate::runtime::lanes::{Envelope, Lanes};
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
-use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -58,15 +58,6 @@ pub(crate) enum Service {
     Elsewhere,
 }
 
-/// A command on its way to the actor.
-pub(crate) struct Envelope {
-    pub(crate) command: Command,
-    pub(crate) reply: Option<ReplyTo>,
-    /// Past this it is refused unprocessed.
-    pub(crate) deadline: Timestamp,
-    pub(crate) span: tracing::Span,
-}
-
 /// Who waits for an answer, and the permit that the command holds until it has one.
 pub(crate) struct ReplyTo {
     sender: oneshot::Sender<Result<Answer, Refusal>>,
@@ -107,21 +98,13 @@ impl Drop for Claimed<'_> {
     }
 }
 
-/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed. Those are boxed:
-/// a queue keeps room for dozens of what it holds, and an idle event should take little.
-#[derive(Default)]
-pub(crate) struct Lanes {
-    pub(crate) outcomes: SegQueue<Box<Envelope>>,
-    pub(crate) operators: SegQueue<Box<Envelope>>,
-    pub(crate) buyers: SegQueue<Envelope>,
-}
-
 /// The route to one sale.
 pub struct SaleHandle {
     event: EventId,
     pub(crate) core: Arc<Core>,
     pub(crate) view: RwLock<Sale>,
-    pub(crate) committed: watch::Sender<Seq>,
+    /// Where the last committed position is told, once somebody has asked to hear of it.
+    committed: OnceLock<watch::Sender<Seq>>,
     pub(crate) lanes: Lanes,
     in_flight: AtomicUsize,
     scheduled: AtomicBool,
@@ -141,7 +124,7 @@ impl SaleHandle {
         Self {
             event,
             core,
-            committed: watch::Sender::new(sale.seq()),
+            committed: OnceLock::new(),
             view: RwLock::new(sale),
             lanes: Lanes::default(),
             in_flight: AtomicUsize::new(0),
@@ -182,7 +165,22 @@ impl SaleHandle {
     /// The position of the last committed fact, as it moves.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<Seq> {
-        self.committed.subscribe()
+        let committed = self.committed.get_or_init(|| watch::Sender::new(Seq(0)));
+        // Before the sender was there nobody told it anything.
+        let seq = self.read().seq();
+        committed.send_if_modified(|told| {
+            let is_news = *told < seq;
+            *told = seq.max(*told);
+            is_news
+        });
+        committed.subscribe()
+    }
+
+    /// The read view has moved to `seq`.
+    pub(crate) fn view_moved(&self, seq: Seq) {
+        if let Some(committed) = self.committed.get() {
+            committed.send_replace(seq);
+        }
     }
 
     /// A waiting buyer polled, or keeps a stream open.
@@ -290,7 +288,7 @@ impl SaleHandle {
         let reply = Some(ReplyTo { sender, home: Handle::try_current().ok(), _permit: permit });
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
         if for_operators {
-            self.lanes.operators.push(Box::new(envelope));
+            self.lanes.operators.push(envelope);
             self.wake();
         } else {
             self.lanes.buyers.push(envelope);
@@ -304,7 +302,7 @@ impl SaleHandle {
     pub(crate) fn tell(&self, command: Command) {
         let deadline = Timestamp(i64::MAX);
         let envelope = Envelope { command, reply: None, deadline, span: tracing::Span::none() };
-        self.lanes.outcomes.push(Box::new(envelope));
+        self.lanes.outcomes.push(envelope);
         self.wake();
     }
 
@@ -366,7 +364,7 @@ impl SaleHandle {
 
     /// Answers everybody in the lanes of buyers and operators.
     pub(crate) fn refuse_all(&self, refusal: &Refusal) {
-        while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop().map(|boxed| *boxed)) {
+        while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop()) {
             if let Some(reply) = envelope.reply {
                 reply.send(Err(refusal.clone()));
             }

@@ -326,7 +326,7 @@ impl JournalThread {
             }
             view.seq()
         };
-        sale.committed.send_replace(seq);
+        sale.view_moved(seq);
     }
 }
 

@@ -14,6 +14,7 @@ mod engine;
 mod handle;
 mod health;
 mod journal;
+mod lanes;
 mod projector;
 mod rebuild;
 mod recovery;

@@ -104,7 +104,7 @@ impl Sale {
         self.note_possibility(entry);
     }
 
-    fn configure(&mut self, config: &SaleConfig, plan: &Arc<Plan>, entry: &Entry) {
+    fn configure(&mut self, config: &Arc<SaleConfig>, plan: &Arc<Plan>, entry: &Entry) {
         if self.phase == SalePhase::Unconfigured {
             self.made_at = entry.at;
             self.room.made_in(entry.epoch);
@@ -116,7 +116,7 @@ impl Sale {
             }
             None => initial,
         }));
-        self.config = Some(Box::new(config.clone()));
+        self.config = Some(Arc::clone(config));
         self.phase = SalePhase::Scheduled;
         // The opening may have moved, and admission counts from it.
         self.room.possible_since = None;

@@ -358,7 +358,7 @@ impl Sale {
             (SalePhase::Scheduled, Some(before)) if now >= before.sale_starts_at => return Err(Rejection::SaleStarted),
             (SalePhase::Unconfigured | SalePhase::Scheduled, _) => {}
         }
-        let fact = Fact::Configured { config: Box::new(config.clone()), plan: Arc::clone(plan), by };
+        let fact = Fact::Configured { config: Arc::new(config.clone()), plan: Arc::clone(plan), by };
         Ok(Decision { facts: smallvec![fact], outcome: Outcome::Done })
     }
 

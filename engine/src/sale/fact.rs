@@ -33,7 +33,7 @@ pub enum Fact {
     /// The sale was made, or its rules were changed before it opened.
     Configured {
         /// The rules from now on.
-        config: Box<SaleConfig>,
+        config: Arc<SaleConfig>,
         /// The hall; stored by its hash.
         plan: Arc<Plan>,
         /// The administrator.

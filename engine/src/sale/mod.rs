@@ -57,7 +57,8 @@ pub struct Sale {
     seq: Seq,
     at: Timestamp,
     phase: SalePhase,
-    config: Option<Box<SaleConfig>>,
+    /// Shared by every copy of the sale, and by the fact that brought it.
+    config: Option<Arc<SaleConfig>>,
     steering: Option<Box<Steering>>,
     ledger: Option<Box<Ledger>>,
     reservations: Reservations,
@@ -359,7 +360,7 @@ impl Sale {
             seq: snapshot.seq,
             at: snapshot.at,
             phase: snapshot.phase,
-            config: snapshot.config.map(Box::new),
+            config: snapshot.config.map(Arc::new),
             steering: snapshot.steering.map(Box::new),
             ledger,
             reservations,

@@ -1,0 +1,65 @@
+//! The lanes in which commands wait for their turn. Those that are seldom used, and all of an event at which nobody buys, take
+//! next to nothing: there may be ten thousand idle events. Must never drop a command that was put in.
+
+use crate::runtime::handle::ReplyTo;
+use crate::sale::Command;
+use crate::time::Timestamp;
+use crossbeam::queue::SegQueue;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+
+/// A command on its way to the actor.
+pub(crate) struct Envelope {
+    pub(crate) command: Command,
+    pub(crate) reply: Option<ReplyTo>,
+    /// Past this it is refused unprocessed.
+    pub(crate) deadline: Timestamp,
+    pub(crate) span: tracing::Span,
+}
+
+/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    pub(crate) outcomes: QuietLane,
+    pub(crate) operators: QuietLane,
+    pub(crate) buyers: BusyLane,
+}
+
+/// A lane for a command now and then: what it took is given back when it is empty.
+#[derive(Default)]
+pub(crate) struct QuietLane(Mutex<VecDeque<Envelope>>);
+
+impl QuietLane {
+    pub(crate) fn push(&self, envelope: Envelope) {
+        self.0.lock().push_back(envelope);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Envelope> {
+        let mut waiting = self.0.lock();
+        let first = waiting.pop_front();
+        if waiting.is_empty() {
+            *waiting = VecDeque::new();
+        }
+        first
+    }
+}
+
+/// A lane for everybody at once, without a lock. Made by its first command: it keeps room for dozens, also when it is empty
+/// again.
+#[derive(Default)]
+pub(crate) struct BusyLane(OnceLock<Box<SegQueue<Envelope>>>);
+
+impl BusyLane {
+    pub(crate) fn push(&self, envelope: Envelope) {
+        self.0.get_or_init(Box::default).push(envelope);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Envelope> {
+        self.0.get()?.pop()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.get().is_none_or(|waiting| waiting.is_empty())
+    }
+}
