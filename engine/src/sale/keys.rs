@@ -8,16 +8,25 @@ use crate::sale::decide::{Decision, Outcome};
 use crate::sale::fact::{RefundReason, RememberedAnswer};
 use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, PaymentView, ReservationStatus, ReservationView};
+use crate::sale::seldom::Empty;
 use crate::sale::snapshot::{KeyRow, PaymentRow};
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 /// The keys of one sale.
 #[derive(Default, Clone)]
 pub(crate) struct Keys {
     rows: HashMap<u128, KeyRow>,
     order: VecDeque<(Timestamp, u128)>,
+}
+
+impl Empty for Keys {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Keys> = LazyLock::new(Keys::default);
+        &EMPTY
+    }
 }
 
 impl Keys {

@@ -94,7 +94,12 @@ impl Ledger {
             } else {
                 self.free.remove(seat.at())
             }
-            if state == SeatState::Sold { self.sold.insert(seat.at()) } else { self.sold.remove(seat.at()) }
+            // Most seats go from free to held and back: their line of the other bitmap is not touched for it.
+            if state == SeatState::Sold {
+                self.sold.insert(seat.at());
+            } else if before == SeatState::Sold {
+                self.sold.remove(seat.at());
+            }
         }
         let mut last = u32::MAX;
         for &seat in seats {

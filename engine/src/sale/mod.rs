@@ -19,6 +19,7 @@ mod reply;
 mod reservations;
 mod room;
 mod runs;
+mod seldom;
 mod slab;
 mod snapshot;
 mod time_step;
@@ -46,6 +47,7 @@ use keys::Keys;
 use ledger::Ledger;
 use reservations::Reservations;
 use room::Room;
+use seldom::Seldom;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -61,8 +63,8 @@ pub struct Sale {
     config: Option<Arc<SaleConfig>>,
     steering: Option<Box<Steering>>,
     ledger: Option<Box<Ledger>>,
-    reservations: Reservations,
-    keys: Keys,
+    reservations: Seldom<Reservations>,
+    keys: Seldom<Keys>,
     tickets: u64,
     room: Room,
     /// When the sale was made.
@@ -89,8 +91,8 @@ impl Sale {
             config: None,
             steering: None,
             ledger: None,
-            reservations: Reservations::default(),
-            keys: Keys::default(),
+            reservations: Seldom::default(),
+            keys: Seldom::default(),
             tickets: 0,
             room: Room::default(),
             made_at: Timestamp(0),
@@ -342,7 +344,10 @@ impl Sale {
     /// The sale that a snapshot describes.
     #[must_use]
     pub fn from_snapshot(snapshot: SaleSnapshot) -> Self {
-        let reservations = Reservations::from_rows(snapshot.reservations, snapshot.payments);
+        let reservations = match snapshot.reservations.is_empty() && snapshot.payments.is_empty() {
+            true => Seldom::default(),
+            false => Seldom::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
+        };
         let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
         for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
             let confirmed = reservation.row.view.status == ReservationStatus::Confirmed;
@@ -364,7 +369,7 @@ impl Sale {
             steering: snapshot.steering.map(Box::new),
             ledger,
             reservations,
-            keys: Keys::from_rows(snapshot.keys),
+            keys: if snapshot.keys.is_empty() { Seldom::default() } else { Keys::from_rows(snapshot.keys).into() },
             tickets: snapshot.tickets,
             room,
             made_at: snapshot.made_at,

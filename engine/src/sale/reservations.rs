@@ -4,11 +4,13 @@
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
+use crate::sale::seldom::Empty;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::LazyLock;
 
 /// A reservation and what only the sale knows of it.
 #[derive(Clone)]
@@ -54,6 +56,13 @@ pub(crate) struct Reservations {
     /// Deadlines that moved, by a charge or its end.
     moved: BTreeSet<(Timestamp, Seq, u32)>,
     live: u64,
+}
+
+impl Empty for Reservations {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Reservations> = LazyLock::new(Reservations::default);
+        &EMPTY
+    }
 }
 
 impl Reservations {
