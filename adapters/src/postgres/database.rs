@@ -20,6 +20,10 @@ mod schema {
     refinery::embed_migrations!("migrations/postgres");
 }
 
+/// How long a session that writes may say nothing in the middle of a transaction. A node that is paused there would keep
+/// its locks from the one that takes over; nobody thinks for long in a transaction.
+const TRANSACTION_SILENCE: Duration = Duration::from_secs(3);
+
 /// The oldest version of Postgres that is supported, as `server_version_num` counts.
 const OLDEST: u32 = 150_000;
 /// The advisory lock under which the schema is brought up to date.
@@ -150,7 +154,7 @@ impl Postgres {
         let limits = PoolLimits { size: settings.pool_size, turn: settings.statement_timeout };
         let timeout = ("statement_timeout", millis(settings.statement_timeout));
         let pooled = |url: &DatabaseUrl, purpose: &str| -> Result<Pool, UrlMistake> {
-            let settings_of_session = [timeout.clone()];
+            let settings_of_session = [timeout.clone(), transaction_silence()];
             let connect = settings.connect_timeout;
             let connector = Connector::new(url, purpose, &settings_of_session, connect, handle.clone())?;
             Ok(Pool::new(connector, limits))
@@ -240,6 +244,11 @@ fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
 /// A duration as Postgres reads its settings.
 pub(super) fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
+}
+
+/// The setting of sessions for [`TRANSACTION_SILENCE`].
+pub(super) fn transaction_silence() -> (&'static str, String) {
+    ("idle_in_transaction_session_timeout", millis(TRANSACTION_SILENCE))
 }
 
 /// What is done to the schema.

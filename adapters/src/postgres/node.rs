@@ -4,7 +4,7 @@
 //! Must never take over from a node that lives.
 
 use super::connect::{ConnectError, Connector};
-use super::database::{NODE_LOCKS, OpenError, Postgres, millis};
+use super::database::{NODE_LOCKS, OpenError, Postgres, millis, transaction_silence};
 use super::failure::told;
 use super::session::Session;
 use onsale_engine::id::EventId;
@@ -97,7 +97,7 @@ impl NodeLease {
     /// # Errors
     /// See [`NodeError`].
     pub fn register(database: &Postgres) -> Result<Self, NodeError> {
-        let connector = database.connector("node", &[]).map_err(OpenError::from)?;
+        let connector = database.connector("node", &[transaction_silence()]).map_err(OpenError::from)?;
         let node = database.node();
         let [a, b, c, d, ..] = *node.as_bytes();
         let keeper = Arc::new(Keeper {

@@ -4,7 +4,7 @@
 //! Must never decide what a fact means: the fold of the engine does.
 
 use super::connect::Connector;
-use super::database::{OpenError, Postgres};
+use super::database::{OpenError, Postgres, transaction_silence};
 use super::failure::{Failure, journal_error};
 use super::records::Checkpoints;
 use super::rows::{self, PAYMENT, PaymentRows, RESERVATION, ReservationRows, SeatRows};
@@ -112,7 +112,7 @@ impl PostgresProjection {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(database: &Postgres, plans: Arc<dyn Plans>) -> Result<(Self, super::PostgresRecords), OpenError> {
-        let settings = [("synchronous_commit", "off".to_owned())];
+        let settings = [("synchronous_commit", "off".to_owned()), transaction_silence()];
         let connector = database.connector("projection", &settings)?;
         let checkpoints = Checkpoints::default();
         let records = super::PostgresRecords::new(database, checkpoints.clone());
