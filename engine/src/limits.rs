@@ -81,7 +81,7 @@ pub const FACTS_PER_PROJECTION: usize = 4096;
 /// Facts that may be committed and not yet written behind: what three sold-out arenas write. From there on the projector
 /// takes no rest, and commits wait for it.
 pub const PROJECTION_LAG_MAX: u64 = 500_000;
-/// Tables that have not moved for so long count as failing, and no commit waits for them.
+/// Tables that have not moved for so long count as failing, and no commit waits for them; nor once they have failed.
 pub const PROJECTION_PATIENCE: Duration = Duration::from_secs(2);
 /// Batches between the journal and the projector; when full, the projector reads the journal instead.
 pub const PROJECTION_HANDOFF: usize = 1024;

@@ -303,6 +303,69 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_an_older_version_keep_their_rows_and_their_checks() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = temp.path().join(LIBRARY);
+        let older = library_schema::migrations::runner().set_target(refinery::Target::Version(3));
+        migrate(&at, &older).unwrap();
+        let rows = [
+            "INSERT INTO seats VALUES (x'01', 'A-1', 'HELD', x'02'), (x'01', 'A-2', 'AVAILABLE', NULL)",
+            "INSERT INTO reservations VALUES (x'02', x'01', x'03', 'CONFIRMED', 5, 'EUR', 6, 7, 8, 9, 10)",
+            "INSERT INTO payments VALUES (x'04', x'01', x'02', x'03', 'REFUNDED', 'REFUND_SETTLED', 5, 5, 'EUR', 't', 6, 7, 'f',
+                'd', 'r')",
+        ];
+        let connection = connect(&at).unwrap();
+        for row in rows {
+            connection.execute(row, []).unwrap();
+        }
+        let all = |connection: &Connection| -> Vec<String> {
+            let tables = ["seats", "reservations", "payments"].map(|table| {
+                let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+                let columns = statement.column_count();
+                let row = |row: &rusqlite::Row<'_>| {
+                    (0..columns).map(|at| Ok(format!("{:?}", row.get_ref(at)?))).collect::<rusqlite::Result<String>>()
+                };
+                statement.query_map([], row).unwrap().collect::<rusqlite::Result<Vec<String>>>().unwrap()
+            });
+            tables.concat()
+        };
+        let before = all(&connection);
+        assert!(makes_a_tree(&connection, "seats"), "the older ones did");
+        drop(connection);
+        migrate(&at, &library_schema::migrations::runner()).unwrap();
+        let connection = connect(&at).unwrap();
+        assert_eq!((before.len(), all(&connection)), (4, before));
+        for wrong in [
+            "UPDATE seats SET status = 'FREE'",
+            "UPDATE reservations SET status = 'HELD'",
+            "UPDATE payments SET status = 'PAID'",
+            "UPDATE payments SET stage = 'PAID'",
+        ] {
+            assert!(connection.execute(wrong, []).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_row_that_is_written_costs_a_tree_of_its_own() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path()).unwrap();
+        assert!(!makes_a_tree(&dir.journal_connection().unwrap(), "journal"));
+        for table in ["seats", "reservations", "reservation_seats", "payments", "outbox_events"] {
+            assert!(!makes_a_tree(&dir.library().unwrap(), table), "{table}");
+        }
+    }
+
+    /// Whether SQLite makes a tree for itself for each row that is put into a table.
+    fn makes_a_tree(connection: &Connection, table: &str) -> bool {
+        let columns = connection.prepare(&format!("SELECT * FROM {table}")).unwrap().column_count();
+        let insert = format!("EXPLAIN INSERT INTO {table} VALUES ({})", vec!["?"; columns].join(", "));
+        let mut statement = connection.prepare(&insert).unwrap();
+        let codes: Vec<String> = statement.raw_query().mapped(|row| row.get("opcode")).map(Result::unwrap).collect();
+        assert!(codes.iter().any(|code| code == "MakeRecord"), "{codes:?}");
+        codes.iter().any(|code| code == "OpenEphemeral")
+    }
+
+    #[test]
     fn connections_are_synced_on_commit_and_check_foreign_keys() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();

@@ -202,9 +202,6 @@ impl JournalThread {
     pub(crate) fn run(mut self) {
         loop {
             let (turns, errands) = self.core.journal.take();
-            if !turns.is_empty() {
-                self.core.projector.hold_back();
-            }
             if !turns.is_empty() && !self.commit(turns) {
                 return;
             }
@@ -274,6 +271,7 @@ impl JournalThread {
         }
         let core = Arc::clone(&self.core);
         let front = &core.journal;
+        core.projector.hold_back(rows.len(), || core.is_stopping());
         let mut pause = JOURNAL_RETRY_MIN;
         front.committing_since.store(core.clock.now().0.max(1), Ordering::Release);
         let appended = loop {

@@ -44,7 +44,7 @@ struct Progress {
     /// Facts whose transaction is committed.
     written: AtomicU64,
     since: Instant,
-    /// When a transaction began after nothing was to be done, or was committed; in milliseconds.
+    /// When a transaction began after nothing was to be done, or was committed, in milliseconds; 0 once one has failed.
     moved: AtomicU64,
 }
 
@@ -58,12 +58,16 @@ impl Progress {
     }
 
     fn moves(&self) {
-        self.moved.store(self.millis(), Ordering::Relaxed);
+        self.moved.store(self.millis().max(1), Ordering::Relaxed);
+    }
+
+    fn fails(&self) {
+        self.moved.store(0, Ordering::Relaxed);
     }
 
     fn has_moved_lately(&self) -> bool {
-        let rested = self.millis().saturating_sub(self.moved.load(Ordering::Relaxed));
-        u128::from(rested) < PROJECTION_PATIENCE.as_millis()
+        let moved = self.moved.load(Ordering::Relaxed);
+        moved > 0 && u128::from(self.millis().saturating_sub(moved)) < PROJECTION_PATIENCE.as_millis()
     }
 }
 
@@ -97,10 +101,14 @@ impl ProjectorFront {
         journal_is_busy && self.lag() < self.lag_max && self.queue.lock().is_some()
     }
 
-    /// For the journal's thread, before it commits: while the tables are as far behind as they may be, and move, it waits.
-    /// Nothing is being committed meanwhile, so nothing counts as hanging; whoever asks waits longer, or is shed.
-    pub(crate) fn hold_back(&self) {
-        while self.lag() >= self.lag_max && self.progress.has_moved_lately() && !self.closed.load(Ordering::Acquire) {
+    /// For the journal's thread, before it commits so many facts: while the tables are as far behind as they may be, and
+    /// move, it waits. Tables that are further behind, as after an outage of theirs, write two facts for each that is
+    /// committed meanwhile: they come nearer, and the sale goes on. Nothing is being committed, so nothing counts as
+    /// hanging; whoever asks waits longer, or is shed.
+    pub(crate) fn hold_back(&self, facts: usize, is_stopping: impl Fn() -> bool) {
+        let enough = self.lag().saturating_sub(2 * facts as u64);
+        let is_too_much = |lag| lag >= self.lag_max && lag > enough;
+        while is_too_much(self.lag()) && self.progress.has_moved_lately() && !is_stopping() {
             std::thread::sleep(HOLD_BACK_STEP);
         }
     }
@@ -129,6 +137,7 @@ impl ProjectorFront {
         let mut pause = JOURNAL_RETRY_MIN;
         while let Err(error) = attempt() {
             tracing::warn!(%error, what, "not written behind; tried again");
+            self.progress.fails();
             if self.closed.load(Ordering::Acquire) {
                 return;
             }

@@ -13,13 +13,13 @@ mod keys;
 mod ledger;
 mod line;
 pub mod merkle;
+mod on_demand;
 mod payment;
 mod rejection;
 mod reply;
 mod reservations;
 mod room;
 mod runs;
-mod seldom;
 mod slab;
 mod snapshot;
 mod time_step;
@@ -45,9 +45,9 @@ use crate::time::Timestamp;
 use draw::Draw;
 use keys::Keys;
 use ledger::Ledger;
+use on_demand::OnDemand;
 use reservations::Reservations;
 use room::Room;
-use seldom::Seldom;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ pub struct Sale {
     config: Option<Arc<SaleConfig>>,
     steering: Option<Box<Steering>>,
     ledger: Option<Box<Ledger>>,
-    reservations: Seldom<Reservations>,
-    keys: Seldom<Keys>,
+    reservations: OnDemand<Reservations>,
+    keys: OnDemand<Keys>,
     tickets: u64,
     room: Room,
     /// When the sale was made.
@@ -91,8 +91,8 @@ impl Sale {
             config: None,
             steering: None,
             ledger: None,
-            reservations: Seldom::default(),
-            keys: Seldom::default(),
+            reservations: OnDemand::default(),
+            keys: OnDemand::default(),
             tickets: 0,
             room: Room::default(),
             made_at: Timestamp(0),
@@ -345,8 +345,8 @@ impl Sale {
     #[must_use]
     pub fn from_snapshot(snapshot: SaleSnapshot) -> Self {
         let reservations = match snapshot.reservations.is_empty() && snapshot.payments.is_empty() {
-            true => Seldom::default(),
-            false => Seldom::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
+            true => OnDemand::default(),
+            false => OnDemand::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
         };
         let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
         for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
@@ -369,7 +369,7 @@ impl Sale {
             steering: snapshot.steering.map(Box::new),
             ledger,
             reservations,
-            keys: if snapshot.keys.is_empty() { Seldom::default() } else { Keys::from_rows(snapshot.keys).into() },
+            keys: if snapshot.keys.is_empty() { OnDemand::default() } else { Keys::from_rows(snapshot.keys).into() },
             tickets: snapshot.tickets,
             room,
             made_at: snapshot.made_at,

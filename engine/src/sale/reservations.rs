@@ -3,8 +3,8 @@
 
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
+use crate::sale::on_demand::Empty;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
-use crate::sale::seldom::Empty;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::time::Timestamp;

@@ -1,4 +1,5 @@
-//! Parts of a sale that an idle one does not need: a pointer until they are first written, and empty to whoever reads them before.
+//! Parts of a sale that an idle one does not need: a pointer until they are first written, and empty to whoever reads them
+//! before.
 //! Must never be written to in order to read.
 
 use std::ops::{Deref, DerefMut};
@@ -11,21 +12,21 @@ pub(crate) trait Empty: Default + 'static {
 
 /// See the module.
 #[derive(Clone)]
-pub(crate) struct Seldom<T>(Option<Box<T>>);
+pub(crate) struct OnDemand<T>(Option<Box<T>>);
 
-impl<T> Default for Seldom<T> {
+impl<T> Default for OnDemand<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T> From<T> for Seldom<T> {
+impl<T> From<T> for OnDemand<T> {
     fn from(part: T) -> Self {
         Self(Some(Box::new(part)))
     }
 }
 
-impl<T: Empty> Deref for Seldom<T> {
+impl<T: Empty> Deref for OnDemand<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -36,7 +37,7 @@ impl<T: Empty> Deref for Seldom<T> {
     }
 }
 
-impl<T: Empty> DerefMut for Seldom<T> {
+impl<T: Empty> DerefMut for OnDemand<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_default()
     }
