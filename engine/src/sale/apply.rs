@@ -35,7 +35,9 @@ impl Sale {
                     refund: None,
                 };
                 self.set_seats(seats, SeatState::Held);
-                self.watching_holds(*buyer, |sale| sale.reservations.insert(ReservationRow { born: entry.seq, view }));
+                if self.reservations.insert(ReservationRow { born: entry.seq, view }) {
+                    self.room.holds(*buyer, true);
+                }
             }
             Fact::HoldChanged { reservation, seats, amount } => self.change_hold(*reservation, seats, *amount),
             Fact::HoldReleased { reservation } => self.end_hold(*reservation, ReservationStatus::Cancelled),
@@ -143,27 +145,27 @@ impl Sale {
 
     fn change_hold(&mut self, id: ReservationId, seats: &Seats, amount: Amount) {
         let Some(reservation) = self.reservations.get(id) else { return };
-        let old = reservation.row.view.seats.clone();
+        let old = reservation.seats.clone();
         self.set_seats(&old, SeatState::Free);
         self.set_seats(seats, SeatState::Held);
         self.reservations.update(id, |reservation| {
-            reservation.row.view.seats = seats.clone();
-            reservation.row.view.amount = amount;
+            reservation.seats = seats.clone();
+            reservation.amount = amount;
         });
     }
 
     fn end_hold(&mut self, id: ReservationId, status: ReservationStatus) {
         let Some(reservation) = self.reservations.get(id) else { return };
-        let (buyer, seats) = (reservation.row.view.buyer, reservation.row.view.seats.clone());
-        self.sweep.remove(&(reservation.row.born, id));
+        let (buyer, seats) = (reservation.buyer, reservation.seats.clone());
+        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.watching_holds(buyer, |sale| {
-            sale.reservations.update(id, |reservation| reservation.row.view.status = status);
+            sale.reservations.update(id, |reservation| reservation.status = status);
         });
     }
 
     fn open_payment(&mut self, entry: &Entry, payment: PaymentId, reservation: ReservationId, amount: Amount) {
-        let Some(owner) = self.reservations.get(reservation).map(|r| r.row.view.buyer) else { return };
+        let Some(owner) = self.reservations.get(reservation).map(|r| r.buyer) else { return };
         let view = PaymentView {
             id: payment,
             reservation,
@@ -187,16 +189,16 @@ impl Sale {
     }
 
     fn confirm(&mut self, id: ReservationId, seats: &Seats, entry: &Entry) {
-        let Some(buyer) = self.reservations.get(id).map(|r| r.row.view.buyer) else { return };
+        let Some(buyer) = self.reservations.get(id).map(|r| r.buyer) else { return };
         self.set_seats(seats, SeatState::Sold);
         let ticket = crate::id::TicketSerial(self.tickets);
         self.watching_holds(buyer, |sale| {
             sale.reservations.update(id, |reservation| {
-                let view = &mut reservation.row.view;
-                view.status = ReservationStatus::Confirmed;
-                view.seats = seats.clone();
-                view.confirmed_at = Some(entry.at);
-                view.ticket = Some(ticket);
+                reservation.status = ReservationStatus::Confirmed;
+                reservation.seats = seats.clone();
+                let later = reservation.later();
+                later.confirmed_at = Some(entry.at);
+                later.ticket = Some(ticket);
             });
         });
         let shops = |place: &crate::sale::PlaceRow| matches!(place.state, crate::sale::PlaceState::Active { .. });
@@ -207,12 +209,12 @@ impl Sale {
 
     fn cancel_reservation(&mut self, id: ReservationId, refund: Amount) {
         let Some(reservation) = self.reservations.get(id) else { return };
-        let seats = reservation.row.view.seats.clone();
-        self.sweep.remove(&(reservation.row.born, id));
+        let seats = reservation.seats.clone();
+        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.reservations.update(id, |reservation| {
-            reservation.row.view.status = ReservationStatus::Cancelled;
-            reservation.row.view.refund = Some(refund);
+            reservation.status = ReservationStatus::Cancelled;
+            reservation.later().refund = Some(refund);
         });
     }
 

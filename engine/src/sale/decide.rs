@@ -12,7 +12,7 @@ use crate::sale::fact::{Fact, Facts, PaymentFailure, RememberedAnswer};
 use crate::sale::ledger::Ledger;
 use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, PaymentView, Reply, ReservationStatus, ReservationView, SalePhase};
-use crate::sale::reservations::Reservation;
+use crate::sale::reservation::Reservation;
 use crate::sale::snapshot::PlaceState;
 use crate::time::Timestamp;
 use smallvec::smallvec;
@@ -221,7 +221,7 @@ impl Sale {
 
     /// A buyer's own reservation.
     pub(crate) fn own(&self, buyer: BuyerId, id: ReservationId) -> Result<&Reservation, Rejection> {
-        self.reservations.get(id).filter(|r| r.row.view.buyer == buyer).ok_or(Rejection::ReservationNotFound)
+        self.reservations.get(id).filter(|r| r.buyer == buyer).ok_or(Rejection::ReservationNotFound)
     }
 
     fn decide_change(&self, change: &ChangeHold, now: Timestamp) -> Result<Decision, Rejection> {
@@ -229,7 +229,7 @@ impl Sale {
         let reservation = self.own(change.buyer, change.reservation)?;
         check_known(ledger, &change.seats)?;
         self.check_pending(reservation, now)?;
-        let view = &reservation.row.view;
+        let view = reservation;
         self.check_limit(config, change.buyer, change.seats.len(), view.seats.len() as u16)?;
         self.check_seats(config, ledger, &change.seats, &view.seats)?;
         let outcome = Outcome::Reservation(view.id);
@@ -246,7 +246,7 @@ impl Sale {
 
     /// Whether a hold can still be changed or paid: pending, in time, and not being charged.
     pub(crate) fn check_pending(&self, reservation: &Reservation, now: Timestamp) -> Result<(), Rejection> {
-        let view = &reservation.row.view;
+        let view = reservation;
         if view.status == ReservationStatus::Expired {
             return Err(Rejection::HoldExpired);
         }
@@ -268,7 +268,7 @@ impl Sale {
 
     fn release(&self, buyer: BuyerId, id: ReservationId) -> Result<Decision, Rejection> {
         let reservation = self.own(buyer, id)?;
-        match reservation.row.view.status {
+        match reservation.status {
             ReservationStatus::Pending if self.is_charging(id) => Err(Rejection::PaymentInProgress),
             ReservationStatus::Pending => {
                 let mut facts: Facts = smallvec![Fact::HoldReleased { reservation: id }];

@@ -26,7 +26,7 @@ impl Sale {
         let Some(ledger) = &self.ledger else { return };
         let mut owner: HashMap<SeatIndex, SeatState> = HashMap::new();
         for reservation in self.reservations.iter().filter(|r| r.is_live()) {
-            let view = &reservation.row.view;
+            let view = reservation;
             let state = if view.status == ReservationStatus::Confirmed { SeatState::Sold } else { SeatState::Held };
             for &seat in &view.seats {
                 if owner.insert(seat, state).is_some() {
@@ -57,7 +57,7 @@ impl Sale {
         let limit = self.config.as_ref().map_or(u16::MAX, |config| config.max_seats_per_buyer);
         let mut seats: HashMap<BuyerId, u16> = HashMap::new();
         for reservation in self.reservations.iter().filter(|r| r.is_live()) {
-            *seats.entry(reservation.row.view.buyer).or_default() += reservation.row.view.seats.len() as u16;
+            *seats.entry(reservation.buyer).or_default() += reservation.seats.len() as u16;
         }
         for (buyer, has) in &seats {
             if *has > limit || self.reservations.buyer(*buyer).seats != *has {
@@ -67,8 +67,8 @@ impl Sale {
                 ));
             }
         }
-        if seats.len() != self.reservations.buyers().len() {
-            broken.push(format!("{} buyers with seats, {} counted", seats.len(), self.reservations.buyers().len()));
+        if seats.len() != self.reservations.buyers() {
+            broken.push(format!("{} buyers with seats, {} counted", seats.len(), self.reservations.buyers()));
         }
         if self.reservations.live() as usize != self.reservations.iter().filter(|r| r.is_live()).count() {
             broken.push("live reservations are miscounted".into());
@@ -83,12 +83,8 @@ impl Sale {
             .filter(|row| row.view.status == PaymentStatus::Captured)
             .map(|row| row.captured.0)
             .sum();
-        let confirmed: i64 = self
-            .reservations
-            .iter()
-            .filter(|r| r.row.view.status == ReservationStatus::Confirmed)
-            .map(|r| r.row.view.amount.0)
-            .sum();
+        let confirmed: i64 =
+            self.reservations.iter().filter(|r| r.status == ReservationStatus::Confirmed).map(|r| r.amount.0).sum();
         if kept != confirmed {
             broken.push(format!("{kept} of money kept for {confirmed} of confirmed reservations"));
         }

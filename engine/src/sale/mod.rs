@@ -8,6 +8,7 @@ mod config;
 mod decide;
 pub mod draw;
 mod fact;
+mod index;
 pub mod invariants;
 mod keys;
 mod ledger;
@@ -17,6 +18,7 @@ mod on_demand;
 mod payment;
 mod rejection;
 mod reply;
+mod reservation;
 mod reservations;
 mod room;
 mod runs;
@@ -46,6 +48,7 @@ use draw::Draw;
 use keys::Keys;
 use ledger::Ledger;
 use on_demand::OnDemand;
+use reservation::Reservation;
 use reservations::Reservations;
 use room::Room;
 use std::collections::BTreeSet;
@@ -169,7 +172,7 @@ impl Sale {
     /// A reservation, unless it ended long ago.
     #[must_use]
     pub fn reservation(&self, id: ReservationId) -> Option<ReservationView> {
-        self.reservations.get(id).map(|reservation| reservation.row.view.clone())
+        self.reservations.get(id).map(Reservation::view)
     }
 
     /// A payment, unless its reservation ended long ago.
@@ -272,8 +275,8 @@ impl Sale {
     /// Every pending reservation, in no order; walks them, for copies.
     #[must_use]
     pub fn pending(&self) -> Vec<ReservationView> {
-        let rows = self.reservations.iter().map(|reservation| &reservation.row.view);
-        rows.filter(|view| view.status == ReservationStatus::Pending).cloned().collect()
+        let pending = self.reservations.iter().filter(|r| r.status == ReservationStatus::Pending);
+        pending.map(Reservation::view).collect()
     }
 
     /// Everyone waiting, in order; walks the line, for starts and checks.
@@ -350,10 +353,10 @@ impl Sale {
         };
         let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
         for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
-            let confirmed = reservation.row.view.status == ReservationStatus::Confirmed;
+            let confirmed = reservation.status == ReservationStatus::Confirmed;
             let state = if confirmed { ledger::SeatState::Sold } else { ledger::SeatState::Held };
             if let Some(ledger) = &mut ledger {
-                ledger.set(&reservation.row.view.seats, state);
+                ledger.set(&reservation.seats, state);
             }
         }
         let sweep = match snapshot.phase {

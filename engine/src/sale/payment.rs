@@ -9,7 +9,7 @@ use crate::sale::decide::{Decision, Outcome};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason, RememberedAnswer};
 use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
-use crate::sale::reservations::Reservation;
+use crate::sale::reservation::Reservation;
 use crate::sale::snapshot::PaymentRow;
 use crate::time::Timestamp;
 use smallvec::smallvec;
@@ -19,7 +19,7 @@ impl Sale {
         if let Some(answer) = self.recall_opening(open, now)? {
             return Ok(answer);
         }
-        let view = &self.own(open.buyer, open.reservation)?.row.view;
+        let view = self.own(open.buyer, open.reservation)?;
         let in_time = view.hold_expires_at > now || self.is_charging(open.reservation);
         if view.status != ReservationStatus::Pending || !in_time || self.phase != SalePhase::Scheduled {
             return Err(Rejection::NotPending);
@@ -56,7 +56,7 @@ impl Sale {
         let outcome = Outcome::Payment(confirm.payment);
         match row.view.status {
             PaymentStatus::Failed(PaymentFailure::HoldEnded | PaymentFailure::SaleCancelled)
-                if reservation.row.view.status != ReservationStatus::Pending =>
+                if reservation.status != ReservationStatus::Pending =>
             {
                 Err(Rejection::HoldExpired)
             }
@@ -70,7 +70,7 @@ impl Sale {
                 Ok(Decision::nothing(outcome))
             }
             PaymentStatus::Opened => {
-                let view = &reservation.row.view;
+                let view = reservation;
                 let pending = view.status == ReservationStatus::Pending && view.hold_expires_at > now;
                 if !pending || self.phase != SalePhase::Scheduled {
                     return Err(Rejection::HoldExpired);
@@ -143,7 +143,7 @@ impl Sale {
 
     /// The seats that a payment buys: the ones held; if it comes too late the same ones, else an equal block.
     fn seats_for_payment(&self, reservation: &Reservation, amount: Amount) -> Option<Seats> {
-        let (view, ledger, config) = (&reservation.row.view, self.ledger.as_ref()?, self.config.as_ref()?);
+        let (view, ledger, config) = (reservation, self.ledger.as_ref()?, self.config.as_ref()?);
         match view.status {
             ReservationStatus::Pending if view.amount == amount => Some(view.seats.clone()),
             ReservationStatus::Expired if view.amount == amount => {
@@ -171,7 +171,7 @@ impl Sale {
 
     pub(crate) fn cancel(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
         let reservation = self.own(buyer, id)?;
-        if reservation.row.view.status != ReservationStatus::Confirmed {
+        if reservation.status != ReservationStatus::Confirmed {
             return Err(Rejection::NotCancellable);
         }
         if self.config.as_ref().is_some_and(|config| now >= config.cancellation_closes_at) {
@@ -184,7 +184,7 @@ impl Sale {
     /// The facts that cancel a confirmed reservation and order its refund.
     pub(crate) fn cancelled_and_refunded(&self, id: ReservationId, reason: RefundReason) -> Option<Facts> {
         let reservation = self.reservations.get(id)?;
-        let paid = reservation.payments.iter().rev().filter_map(|payment| self.reservations.payment(*payment));
+        let paid = reservation.payments().iter().rev().filter_map(|payment| self.reservations.payment(*payment));
         let paid = paid.into_iter().find(|row| row.view.status == PaymentStatus::Captured)?;
         let (payment, amount) = (paid.view.id, paid.captured);
         Some(smallvec![

@@ -3,36 +3,16 @@
 
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
+use crate::sale::index::Index;
 use crate::sale::on_demand::Empty;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
+use crate::sale::reservation::Reservation;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::LazyLock;
-
-/// A reservation and what only the sale knows of it.
-#[derive(Clone)]
-pub(crate) struct Reservation {
-    pub(crate) row: ReservationRow,
-    /// Every payment opened for it, the newest last.
-    pub(crate) payments: Vec<PaymentId>,
-    /// Until when a charge keeps the hold from expiring.
-    pub(crate) charging_until: Option<Timestamp>,
-}
-
-impl Reservation {
-    /// When the hold ends, a running charge considered.
-    pub(crate) fn deadline(&self) -> Timestamp {
-        let view = &self.row.view;
-        self.charging_until.map_or(view.hold_expires_at, |until| until.max(view.hold_expires_at))
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        matches!(self.row.view.status, ReservationStatus::Pending | ReservationStatus::Confirmed)
-    }
-}
 
 /// What one buyer has of this sale.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -47,8 +27,10 @@ pub(crate) struct BuyerSeats {
 #[derive(Default, Clone)]
 pub(crate) struct Reservations {
     slab: Slab<Reservation>,
-    index: HashMap<ReservationId, u32>,
-    buyers: HashMap<BuyerId, BuyerSeats>,
+    by_id: Index,
+    /// Buyers who have seats.
+    buyers: Slab<(BuyerId, BuyerSeats)>,
+    by_buyer: Index,
     payments: HashMap<PaymentId, PaymentRow>,
     ended: VecDeque<ReservationId>,
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
@@ -67,11 +49,40 @@ impl Empty for Reservations {
 
 impl Reservations {
     pub(crate) fn get(&self, id: ReservationId) -> Option<&Reservation> {
-        self.slab[*self.index.get(&id)?].as_ref()
+        self.slab[self.find(id)?].as_ref()
+    }
+
+    fn find(&self, id: ReservationId) -> Option<u32> {
+        self.by_id.find(&id, |row| self.slab[row].as_ref().is_some_and(|reservation| reservation.id == id))
     }
 
     pub(crate) fn buyer(&self, buyer: BuyerId) -> BuyerSeats {
-        self.buyers.get(&buyer).copied().unwrap_or_default()
+        let row = self.find_buyer(buyer).and_then(|row| self.buyers[row].as_ref());
+        row.map(|(_, has)| *has).unwrap_or_default()
+    }
+
+    fn find_buyer(&self, buyer: BuyerId) -> Option<u32> {
+        self.by_buyer.find(&buyer, |row| self.buyers[row].as_ref().is_some_and(|(other, _)| *other == buyer))
+    }
+
+    /// Counts seats and holds of a buyer that begin or end, and answers what they had before and have now.
+    fn count(&mut self, buyer: BuyerId, before: BuyerSeats, after: BuyerSeats) -> (BuyerSeats, BuyerSeats) {
+        let row = self.find_buyer(buyer);
+        let had = row.and_then(|row| self.buyers[row].as_ref()).map(|(_, has)| *has).unwrap_or_default();
+        let has =
+            BuyerSeats { seats: had.seats + after.seats - before.seats, holds: had.holds + after.holds - before.holds };
+        match row {
+            Some(row) if has == BuyerSeats::default() => {
+                self.by_buyer.remove(&buyer, |other| other == row);
+                self.buyers.remove(row);
+            }
+            Some(row) => self.buyers[row] = Some((buyer, has)),
+            None => {
+                let row = self.buyers.insert((buyer, has));
+                self.by_buyer.insert(&buyer, row);
+            }
+        }
+        (had, has)
     }
 
     /// Pending and confirmed ones.
@@ -83,18 +94,20 @@ impl Reservations {
         self.slab.iter()
     }
 
-    pub(crate) fn insert(&mut self, row: ReservationRow) {
-        let (id, buyer) = (row.view.id, row.view.buyer);
-        let (seats, deadline, born) = (row.view.seats.len() as u16, row.view.hold_expires_at, row.born);
-        let reservation = Reservation { row, payments: Vec::new(), charging_until: None };
-        let (live, pending) = (reservation.is_live(), reservation.row.view.status == ReservationStatus::Pending);
+    /// Adds one that is not there yet; answers whether it is its buyer's first pending hold.
+    pub(crate) fn insert(&mut self, row: ReservationRow) -> bool {
+        let reservation = Reservation::new(row);
+        let (id, buyer, deadline, born) =
+            (reservation.id, reservation.buyer, reservation.hold_expires_at, reservation.born);
+        let (live, pending) = (reservation.is_live(), reservation.status == ReservationStatus::Pending);
+        let weight = weight(&reservation);
         let key = self.slab.insert(reservation);
-        self.index.insert(id, key);
+        self.by_id.insert(&id, key);
+        let mut is_first = false;
         if live {
             self.live += 1;
-            let has = self.buyers.entry(buyer).or_default();
-            has.seats += seats;
-            has.holds += u16::from(pending);
+            let (had, _) = self.count(buyer, BuyerSeats::default(), weight);
+            is_first = pending && had.holds == 0;
         } else {
             self.ended.push_back(id);
         }
@@ -105,6 +118,7 @@ impl Reservations {
                 self.moved.insert((deadline, born, key));
             }
         }
+        is_first
     }
 
     /// Changes a reservation through `change` and keeps every count and deadline right.
@@ -115,22 +129,17 @@ impl Reservations {
     }
 
     fn alter(&mut self, id: ReservationId, change: impl FnOnce(&mut Reservation)) {
-        let Some(&key) = self.index.get(&id) else { return };
+        let Some(key) = self.find(id) else { return };
         let Some(reservation) = self.slab[key].as_mut() else { return };
         let before = weight(reservation);
         let (was_live, old_deadline) = (reservation.is_live(), reservation.deadline());
         change(reservation);
         let after = weight(reservation);
-        let (is_live, deadline, born) = (reservation.is_live(), reservation.deadline(), reservation.row.born);
-        let pending = reservation.row.view.status == ReservationStatus::Pending;
-        let buyer = reservation.row.view.buyer;
+        let (is_live, deadline, born) = (reservation.is_live(), reservation.deadline(), reservation.born);
+        let pending = reservation.status == ReservationStatus::Pending;
+        let buyer = reservation.buyer;
         if before != after {
-            let has = self.buyers.entry(buyer).or_default();
-            has.seats = has.seats + after.seats - before.seats;
-            has.holds = has.holds + after.holds - before.holds;
-            if *has == BuyerSeats::default() {
-                self.buyers.remove(&buyer);
-            }
+            self.count(buyer, before, after);
         }
         match (was_live, is_live) {
             (true, false) => {
@@ -152,7 +161,7 @@ impl Reservations {
     pub(crate) fn next_deadline(&self) -> Option<(Timestamp, ReservationId)> {
         let first = self.deadlines.front().into_iter().chain(self.moved.first()).min()?;
         let reservation = self.slab[first.2].as_ref()?;
-        Some((first.0, reservation.row.view.id))
+        Some((first.0, reservation.id))
     }
 
     /// Drops deadlines that are not true any more from the front.
@@ -173,17 +182,18 @@ impl Reservations {
                 self.ended.push_back(oldest);
                 break;
             }
-            let Some(key) = self.index.remove(&oldest) else { continue };
-            let payments = self.slab.remove(key).map(|reservation| reservation.payments);
-            for payment in payments.into_iter().flatten() {
-                self.payments.remove(&payment);
+            let Some(key) = self.find(oldest) else { continue };
+            self.by_id.remove(&oldest, |row| row == key);
+            let Some(reservation) = self.slab.remove(key) else { continue };
+            for payment in reservation.payments() {
+                self.payments.remove(payment);
             }
         }
     }
 
     /// Whether a charge or a refund of it has not come to its end.
     fn has_open_money(&self, id: ReservationId) -> bool {
-        let payments = self.get(id).map(|reservation| reservation.payments.as_slice()).unwrap_or_default();
+        let payments = self.get(id).map(Reservation::payments).unwrap_or_default();
         payments.iter().filter_map(|payment| self.payments.get(payment)).any(|row| match row.view.status {
             PaymentStatus::Charging | PaymentStatus::Refunded { settled: false, .. } => true,
             PaymentStatus::Opened
@@ -204,7 +214,7 @@ impl Reservations {
 
     /// The payment opened last for a reservation.
     pub(crate) fn last_payment(&self, id: ReservationId) -> Option<&PaymentRow> {
-        self.payments.get(self.get(id)?.payments.last()?)
+        self.payments.get(self.get(id)?.payments().last()?)
     }
 
     pub(crate) fn open_payment(&mut self, row: PaymentRow) {
@@ -216,8 +226,9 @@ impl Reservations {
     fn attach(&mut self, row: PaymentRow) {
         let (payment, charging) = (row.view.id, row.charging_until);
         self.alter(row.view.reservation, |reservation| {
-            reservation.payments.push(payment);
-            reservation.charging_until = charging;
+            let later = reservation.later();
+            later.payments.push(payment);
+            later.charging_until = charging;
         });
         self.payments.insert(payment, row);
     }
@@ -228,8 +239,8 @@ impl Reservations {
         change(row);
         let (reservation, until) = (row.view.reservation, row.charging_until);
         self.update(reservation, |reservation| {
-            if reservation.payments.last() == Some(&id) {
-                reservation.charging_until = until;
+            if reservation.payments().last() == Some(&id) {
+                reservation.later().charging_until = until;
             }
         });
     }
@@ -243,23 +254,23 @@ impl Reservations {
 
     fn stands(&self, (at, born, key): &(Timestamp, Seq, u32)) -> bool {
         self.slab[*key].as_ref().is_some_and(|reservation| {
-            reservation.row.born == *born
-                && reservation.row.view.status == ReservationStatus::Pending
+            reservation.born == *born
+                && reservation.status == ReservationStatus::Pending
                 && reservation.deadline() == *at
         })
     }
 
     /// Live ones in the order of their making, then ended ones in the order of their ending.
     pub(crate) fn rows(&self) -> Vec<ReservationRow> {
-        let mut live: Vec<_> = self.iter().filter(|r| r.is_live()).map(|r| r.row.clone()).collect();
+        let mut live: Vec<_> = self.iter().filter(|r| r.is_live()).map(Reservation::row).collect();
         live.sort_by_key(|row| row.born);
-        live.extend(self.ended.iter().filter_map(|id| self.get(*id)).map(|r| r.row.clone()));
+        live.extend(self.ended.iter().filter_map(|id| self.get(*id)).map(Reservation::row));
         live
     }
 
     /// Live ones, the oldest first; walks all, for the sweep after a cancellation.
     pub(crate) fn live_ones(&self) -> BTreeSet<(Seq, ReservationId)> {
-        self.iter().filter(|r| r.is_live()).map(|r| (r.row.born, r.row.view.id)).collect()
+        self.iter().filter(|r| r.is_live()).map(|r| (r.born, r.id)).collect()
     }
 
     /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.
@@ -268,15 +279,17 @@ impl Reservations {
         let (mut pending, rest): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.view.status == ReservationStatus::Pending);
         pending.sort_by_key(|row| (row.view.hold_expires_at, row.born));
-        pending.into_iter().chain(rest).for_each(|row| all.insert(row));
+        for row in pending.into_iter().chain(rest) {
+            all.insert(row);
+        }
         payments.into_iter().for_each(|row| all.attach(row));
         all.drop_old_deadlines();
         all
     }
 
-    /// Buyers and what they have, for checks.
-    pub(crate) fn buyers(&self) -> &HashMap<BuyerId, BuyerSeats> {
-        &self.buyers
+    /// How many buyers have seats, for checks.
+    pub(crate) fn buyers(&self) -> usize {
+        self.by_buyer.len()
     }
 }
 
@@ -284,6 +297,6 @@ fn weight(reservation: &Reservation) -> BuyerSeats {
     if !reservation.is_live() {
         return BuyerSeats::default();
     }
-    let pending = reservation.row.view.status == ReservationStatus::Pending;
-    BuyerSeats { seats: reservation.row.view.seats.len() as u16, holds: u16::from(pending) }
+    let pending = reservation.status == ReservationStatus::Pending;
+    BuyerSeats { seats: reservation.seats.len() as u16, holds: u16::from(pending) }
 }

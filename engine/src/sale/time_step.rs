@@ -123,7 +123,7 @@ impl Sale {
 
     fn sweep_one(&self) -> Option<Facts> {
         if let Some(id) = self.next_to_sweep() {
-            let view = &self.reservations.get(id)?.row.view;
+            let view = self.reservations.get(id)?;
             if view.status == ReservationStatus::Pending {
                 let mut facts: Facts = smallvec![Fact::HoldReleased { reservation: id }];
                 facts.extend(self.failed_with(id, PaymentFailure::SaleCancelled));
