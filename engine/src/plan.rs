@@ -1,9 +1,12 @@
 //! A seating plan, compiled into dense tables: seats under their index, rows, and *segments* (runs of seats side
 //! by side in one row and one category, between aisles). Immutable once made; shared by every reader.
 
+mod starts;
+
 use crate::id::{CategoryIndex, PlanHash, SeatIndex};
 use crate::limits::{MAX_CATEGORIES, MAX_SEATS};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use starts::Starts;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
@@ -120,9 +123,8 @@ pub struct Plan {
     best_segments: Vec<Vec<u32>>,
     seat_ids: Strings,
     seat_labels: Strings,
-    seat_row: Vec<u32>,
-    seat_segment: Vec<u32>,
-    seat_category: Vec<CategoryIndex>,
+    /// Which segment a seat is in, and by that its row and category.
+    starts: Starts,
     seat_position: Vec<(f32, f32)>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -179,7 +181,7 @@ impl Plan {
     /// How many seats it has.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.seat_row.len()
+        self.seat_position.len()
     }
 
     /// Its categories, in the author's order.
@@ -256,7 +258,7 @@ impl Plan {
     /// The category of a seat.
     #[must_use]
     pub fn seat_category(&self, seat: SeatIndex) -> CategoryIndex {
-        self.seat_category[seat.at()]
+        self.segments[self.seat_segment(seat) as usize].category
     }
 
     /// Where a seat is drawn.
@@ -268,13 +270,13 @@ impl Plan {
     /// The row of a seat.
     #[must_use]
     pub fn seat_row(&self, seat: SeatIndex) -> &Row {
-        &self.rows[self.seat_row[seat.at()] as usize]
+        &self.rows[self.segments[self.seat_segment(seat) as usize].row as usize]
     }
 
     /// The segment of a seat, as an index into [`Plan::segments`].
     #[must_use]
     pub fn seat_segment(&self, seat: SeatIndex) -> u32 {
-        self.seat_segment[seat.at()]
+        self.starts.number(seat.0)
     }
 
     /// What a ticket calls a seat: section, row and seat, as far as they are named.
@@ -319,9 +321,7 @@ impl<'a> Builder<'a> {
             best_segments: vec![Vec::new(); draft.categories.len()],
             seat_ids: Strings::default(),
             seat_labels: Strings::default(),
-            seat_row: Vec::new(),
-            seat_segment: Vec::new(),
-            seat_category: Vec::new(),
+            starts: Starts::default(),
             seat_position: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -363,29 +363,30 @@ impl<'a> Builder<'a> {
 
     fn row(&mut self, section: usize, number: usize, draft: &RowDraft) {
         let row = self.plan.rows.len() as u32;
-        let first = self.plan.seat_row.len() as u32;
+        let first = self.plan.capacity() as u32;
         let aisle = aisle_width(&draft.seats);
-        let mut start = first;
+        let (mut start, mut category) = (first, CategoryIndex(0));
         for (at, seat) in draft.seats.iter().enumerate() {
-            if self.plan.seat_row.len() >= MAX_SEATS {
+            if self.plan.capacity() >= MAX_SEATS {
                 self.mistake(None, "zones", format!("at most {MAX_SEATS} seats"));
                 return;
             }
-            let index = self.plan.seat_row.len() as u32;
+            let index = self.plan.capacity() as u32;
             let place = Some((section, Some((number, Some(at)))));
-            let category = self.category_of(place, seat);
+            let its_category = self.category_of(place, seat);
             let previous = at.checked_sub(1).map(|before| &draft.seats[before]);
             let joined = previous
                 .is_some_and(|previous| distance(previous, seat) <= aisle && previous.category == seat.category);
             if !joined && index > start {
-                self.segment(row, number as u32, start..index);
+                self.segment(row, number as u32, start..index, category);
                 start = index;
             }
-            self.seat(place, index, row, seat, category);
+            category = its_category;
+            self.seat(place, index, seat);
         }
-        let end = self.plan.seat_row.len() as u32;
+        let end = self.plan.capacity() as u32;
         if end > start {
-            self.segment(row, number as u32, start..end);
+            self.segment(row, number as u32, start..end, category);
         }
         self.plan.rows.push(Row { label: draft.label.as_str().into(), section: section as u32, seats: first..end });
     }
@@ -398,7 +399,7 @@ impl<'a> Builder<'a> {
         CategoryIndex(0)
     }
 
-    fn seat(&mut self, place: PlanPath, index: u32, row: u32, draft: &SeatDraft, category: CategoryIndex) {
+    fn seat(&mut self, place: PlanPath, index: u32, draft: &SeatDraft) {
         if draft.id.is_empty() || draft.id.len() > 100 {
             self.mistake(place, "seat_guid", "1 to 100 bytes");
         }
@@ -411,16 +412,13 @@ impl<'a> Builder<'a> {
         let plan = &mut self.plan;
         plan.seat_ids.push(&draft.id);
         plan.seat_labels.push(&draft.label);
-        plan.seat_row.push(row);
-        plan.seat_segment.push(plan.segments.len() as u32);
-        plan.seat_category.push(category);
         plan.seat_position.push((draft.x, draft.y));
         let (ids, hasher) = (&plan.seat_ids, &plan.hasher);
         plan.index
             .insert_unique(hasher.hash_one(draft.id.as_str()), index, |&seat| hasher.hash_one(ids.at(seat as usize)));
     }
 
-    fn segment(&mut self, row: u32, depth: u32, seats: Range<u32>) {
+    fn segment(&mut self, row: u32, depth: u32, seats: Range<u32>, category: CategoryIndex) {
         let plan = &mut self.plan;
         let positions = &plan.seat_position[seats.start as usize..seats.end as usize];
         let mean = positions.iter().map(|(x, _)| x).sum::<f32>() / positions.len() as f32;
@@ -441,12 +439,12 @@ impl<'a> Builder<'a> {
             (seats.start as usize + nearest) as f32
         };
         self.keys.push((depth, (mean - self.middle).abs()));
-        let category = plan.seat_category[seats.start as usize];
+        plan.starts.push(&seats);
         plan.segments.push(Segment { category, row, seats, rank: 0, centre });
     }
 
     fn finish(mut self) -> Result<Plan, Vec<PlanMistake>> {
-        if self.plan.seat_row.is_empty() {
+        if self.plan.capacity() == 0 {
             self.mistake(None, "zones", "at least one seat");
         }
         if !self.mistakes.is_empty() {
