@@ -1,14 +1,22 @@
 //! Numbers of rows under their ids. Eight bytes a row: the id itself lies in its row, which whoever looks for it wants anyway,
 //! and half of its hash lies here, so that growing reads no rows. A map of whole ids is two and a half times as large, and in a
-//! sale of millions each look at it a cache miss. Must never hold an id twice.
+//! sale of millions each look at it a cache miss. A large one is many tables, each of which grows when it must: one for all would
+//! stand still for tens of milliseconds when it doubles. Must never hold an id twice.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::{BuildHasher, Hash};
 
+/// Rows of one table before it is divided.
+const DIVIDED_AT: usize = 8192;
+/// Tables after that, as bits of a hash.
+const TABLE_BITS: u32 = 6;
+
 /// See the module.
 #[derive(Clone, Default)]
 pub(crate) struct Index {
-    slots: HashTable<Slot>,
+    /// None, one, or 64 by the highest bits of the hash.
+    tables: Vec<HashTable<Slot>>,
+    len: usize,
     hasher: DefaultHashBuilder,
 }
 
@@ -22,24 +30,48 @@ impl Index {
     /// The row of an id; `is` says whether a row has it.
     pub(crate) fn find(&self, id: &impl Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.half(id);
-        self.slots.find(spread(hash), |slot| slot.hash == hash && is(slot.row)).map(|slot| slot.row)
+        let table = self.tables.get(self.table(hash))?;
+        table.find(spread(hash), |slot| slot.hash == hash && is(slot.row)).map(|slot| slot.row)
     }
 
     /// Adds an id that is not there yet.
     pub(crate) fn insert(&mut self, id: &impl Hash, row: u32) {
-        let hash = self.half(id);
-        self.slots.insert_unique(spread(hash), Slot { hash, row }, |slot| spread(slot.hash));
+        if self.tables.is_empty() {
+            self.tables.push(HashTable::new());
+        } else if self.tables.len() == 1 && self.len >= DIVIDED_AT {
+            self.divide();
+        }
+        self.put(Slot { hash: self.half(id), row });
+        self.len += 1;
     }
 
     /// Takes an id out and answers its row.
     pub(crate) fn remove(&mut self, id: &impl Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.half(id);
-        let entry = self.slots.find_entry(spread(hash), |slot| slot.hash == hash && is(slot.row)).ok()?;
+        let at = self.table(hash);
+        let table = self.tables.get_mut(at)?;
+        let entry = table.find_entry(spread(hash), |slot| slot.hash == hash && is(slot.row)).ok()?;
+        self.len -= 1;
         Some(entry.remove().0.row)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.len
+    }
+
+    fn divide(&mut self) {
+        let whole = std::mem::take(&mut self.tables);
+        self.tables.resize_with(1 << TABLE_BITS, HashTable::new);
+        whole.into_iter().flatten().for_each(|slot| self.put(slot));
+    }
+
+    fn put(&mut self, slot: Slot) {
+        let at = self.table(slot.hash);
+        self.tables[at].insert_unique(spread(slot.hash), slot, |slot| spread(slot.hash));
+    }
+
+    fn table(&self, hash: u32) -> usize {
+        if self.tables.len() > 1 { (hash >> (u32::BITS - TABLE_BITS)) as usize } else { 0 }
     }
 
     fn half(&self, id: &impl Hash) -> u32 {
@@ -79,5 +111,22 @@ mod tests {
                 prop_assert_eq!(index.len(), model.len());
             }
         }
+    }
+    #[test]
+    fn a_large_index_finds_all_and_grows_in_parts() {
+        let (mut index, mut largest) = (Index::default(), 0);
+        for id in 0..200_000u64 {
+            let before: usize = index.tables.iter().map(HashTable::capacity).sum();
+            index.insert(&id, id as u32);
+            let after: usize = index.tables.iter().map(HashTable::capacity).sum();
+            if id as usize > DIVIDED_AT {
+                largest = largest.max(after - before);
+            }
+        }
+        assert!((0..200_000u64).all(|id| index.find(&id, |row| u64::from(row) == id) == Some(id as u32)));
+        assert!((0..200_000u64).step_by(2).all(|id| index.remove(&id, |row| u64::from(row) == id).is_some()));
+        assert_eq!(index.len(), 100_000);
+        assert!((0..200_000u64).all(|id| index.find(&id, |row| u64::from(row) == id).is_some() == (id % 2 == 1)));
+        assert!(largest <= 8192, "room for {largest} more at once");
     }
 }

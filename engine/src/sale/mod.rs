@@ -8,6 +8,7 @@ mod config;
 mod decide;
 pub mod draw;
 mod fact;
+mod fifo;
 mod index;
 pub mod invariants;
 mod keys;

@@ -3,6 +3,7 @@
 
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
+use crate::sale::fifo::Fifo;
 use crate::sale::index::Index;
 use crate::sale::on_demand::Empty;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
@@ -34,7 +35,7 @@ pub(crate) struct Reservations {
     payments: HashMap<PaymentId, PaymentRow>,
     ended: VecDeque<ReservationId>,
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
-    deadlines: VecDeque<(Timestamp, Seq, u32)>,
+    deadlines: Fifo<(Timestamp, Seq, u32)>,
     /// Deadlines that moved, by a charge or its end.
     moved: BTreeSet<(Timestamp, Seq, u32)>,
     live: u64,
