@@ -94,6 +94,7 @@ impl SaleActor {
         if !core.journal.is_writable(now) {
             self.outage = true;
             handle.refuse_all(&Refusal::StorageUnavailable);
+            core.journal.turn_ends(&handle, None);
             self.arm(Some(now + LOOK_AGAIN), now);
             return;
         }
@@ -113,9 +114,8 @@ impl SaleActor {
             let Some(envelope) = handle.lanes.buyers.pop() else { break };
             self.handle_command(envelope, now, &mut turn);
         }
-        if !turn.rows.is_empty() || !turn.answers.is_empty() {
-            core.journal.push(turn);
-        }
+        let came_of_it = !turn.rows.is_empty() || !turn.answers.is_empty();
+        core.journal.turn_ends(&handle, came_of_it.then_some(turn));
         let absence = self.absences.first().map(|(at, _)| *at);
         let next = self.sale.next_deadline().into_iter().chain(absence).min();
         self.arm(next, now);

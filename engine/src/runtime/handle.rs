@@ -110,6 +110,8 @@ pub struct SaleHandle {
     scheduled: AtomicBool,
     /// Whether the journal's thread will wake the actor after the running commit.
     deferred: AtomicBool,
+    /// Whether the journal's thread waits for its next turn.
+    pub(crate) is_expected: AtomicBool,
     post: RwLock<Option<Post>>,
     service: AtomicU8,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
@@ -130,6 +132,7 @@ impl SaleHandle {
             in_flight: AtomicUsize::new(0),
             scheduled: AtomicBool::new(false),
             deferred: AtomicBool::new(false),
+            is_expected: AtomicBool::new(false),
             post: RwLock::new(None),
             service: AtomicU8::new(Service::Serving as u8),
             heard: OnceLock::new(),

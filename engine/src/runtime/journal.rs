@@ -21,7 +21,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// How long the turns of sales that were woken at the end of a commit are waited for.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The facts of one turn of an actor, and who waits for their commit.
 pub(crate) struct Turn {
@@ -40,6 +44,8 @@ enum Errand {
 #[derive(Default)]
 struct Open {
     turns: VecDeque<Turn>,
+    /// Sales that were woken at the end of a commit and have not had their turn since.
+    expected: usize,
     /// Turns that were taken out.
     taken: u64,
     /// Each with the number of turns that were handed in before it, and are committed before it is run.
@@ -88,9 +94,16 @@ impl JournalFront {
         }
     }
 
-    /// Hands a turn to the open batch.
-    pub(crate) fn push(&self, turn: Turn) {
-        self.open.lock().turns.push_back(turn);
+    /// A sale has had its turn: hands it to the open batch, if anything came of it.
+    pub(crate) fn turn_ends(&self, sale: &SaleHandle, turn: Option<Turn>) {
+        let was_expected = sale.is_expected.swap(false, Ordering::AcqRel);
+        if turn.is_none() && !was_expected {
+            return;
+        }
+        let mut open = self.open.lock();
+        open.turns.extend(turn);
+        open.expected = open.expected.saturating_sub(usize::from(was_expected));
+        drop(open);
         self.filled.notify_one();
     }
 
@@ -125,6 +138,9 @@ impl JournalFront {
 
     fn wake_waiting(&self) {
         while let Some(sale) = self.after_commit.pop() {
+            if !sale.is_expected.swap(true, Ordering::AcqRel) {
+                self.open.lock().expected += 1;
+            }
             sale.wake();
         }
     }
@@ -169,11 +185,19 @@ impl JournalFront {
         self.filled.notify_one();
     }
 
-    /// Turns for the next batch and errands after it; blocks until there is something.
+    /// Turns for the next batch and errands after it; blocks until there is something. What a few have handed in during the last
+    /// commit is not committed before those who waited for its end have had their turn: commits of a few would alternate with
+    /// commits of many.
     fn take(&self) -> (Vec<Turn>, Vec<Errand>) {
         let mut open = self.open.lock();
         while open.turns.is_empty() && open.errands.is_empty() {
             self.filled.wait(&mut open);
+        }
+        let until = Instant::now() + GATHER;
+        while open.expected > 0 {
+            if self.filled.wait_until(&mut open, until).timed_out() {
+                open.expected = 0;
+            }
         }
         let (mut turns, mut rows) = (Vec::new(), 0);
         while let Some(turn) = open.turns.front() {
