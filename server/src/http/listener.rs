@@ -4,6 +4,7 @@
 use crate::http::alarm::{Alarm, AlarmTimer, Watched};
 use crate::http::front::{Front, HEADERS_LIMIT};
 use crate::http::handling::Watch;
+use crate::http::in_turn::InTurn;
 use crate::http::mended::{Mended, written};
 use crate::http::problem::Problem;
 use crate::http::seldom::Seldom;
@@ -173,7 +174,7 @@ impl Connection {
     }
 
     async fn serve_http1(self, stream: TcpStream) {
-        let io = TokioIo::new(Mended::new(stream, Arc::clone(&self.front)));
+        let io = TokioIo::new(InTurn::new(Mended::new(stream, Arc::clone(&self.front))));
         let (front, peer, alarm) = (&*self.front, self.peer, Alarm::new());
         let service = service_fn(|request| {
             let watch = Watch::Alarm(&alarm);
@@ -199,7 +200,7 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
         }
-        connection.into_connection().into_parts().io.into_inner().close(&self.draining).await;
+        connection.into_connection().into_parts().io.into_inner().into_inner().close(&self.draining).await;
     }
 
     async fn serve_http2(self, stream: TcpStream) {

@@ -40,6 +40,7 @@ mod fields;
 mod front;
 pub mod gzip;
 mod handling;
+mod in_turn;
 mod listener;
 mod mended;
 mod problem;
