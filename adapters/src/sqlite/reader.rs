@@ -15,8 +15,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Rows read at a time.
-const CHUNK: i64 = 4096;
+/// Rows read at a time: few enough that their memory is used again, and not given back and cleared anew.
+const CHUNK: i64 = 1024;
 /// Snapshots kept of each event: the newest, and one to fall back to.
 const SNAPSHOTS_KEPT: i64 = 2;
 
@@ -140,7 +140,8 @@ impl SqliteReader {
     fn walk(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
         let anchors = self.kept(event)?;
         let mut walk = Walk::start(event, after, self.stored_chain(event, after)?, &anchors)?;
-        while self.chunk(&mut walk, &anchors, each)? {}
+        let mut entries = Vec::new();
+        while self.chunk(&mut walk, &anchors, &mut entries, each)? {}
         walk.finish(&anchors)
     }
 
@@ -160,10 +161,15 @@ impl SqliteReader {
 
     /// Takes the next rows; false when there are no more. What is done with them begins when the read is over: a
     /// projection takes its time, and as long as a read is open the log only grows.
-    fn chunk(&self, walk: &mut Walk, anchors: &[Kept], each: &mut dyn FnMut(Entry)) -> Result<bool, ReadError> {
-        let mut entries = Vec::new();
-        let read = self.read_chunk(walk, anchors, &mut entries);
-        entries.into_iter().for_each(each);
+    fn chunk(
+        &self,
+        walk: &mut Walk,
+        anchors: &[Kept],
+        entries: &mut Vec<Entry>,
+        each: &mut dyn FnMut(Entry),
+    ) -> Result<bool, ReadError> {
+        let read = self.read_chunk(walk, anchors, entries);
+        entries.drain(..).for_each(each);
         read
     }
 

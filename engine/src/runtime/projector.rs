@@ -20,9 +20,11 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How often a projector that was passed over looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
 /// While the journal is busy the projector rests so many times as long as it wrote: tables come behind answers.
-const REST_FACTOR: u32 = 9;
+const REST_FACTOR: u32 = 19;
 /// And no longer than this, so that what is handed over meanwhile finds room.
-const REST_MAX: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_secs(1);
+/// Facts in one piece of what is read from the journal.
+const FACTS_PER_PIECE: usize = 256;
 /// How often a resting projector looks whether it still may.
 const REST_STEP: Duration = Duration::from_millis(10);
 /// How often a commit that waits for the tables looks whether it still must.
@@ -185,31 +187,29 @@ impl Projector {
     pub(crate) fn catch_up(&mut self, event: EventId) -> Result<(), ProjectError> {
         let after = self.storage.checkpoint(event)?;
         self.stand_at(event, after);
-        let (mut chunk, mut failed) = (Vec::new(), None);
+        let (mut chunk, mut failed) = (Chunk::new(event), None);
         let reader = Arc::clone(&self.reader);
         reader.replay(event, after, &mut |entry| {
+            if failed.is_some() {
+                return;
+            }
             chunk.push(entry);
-            if chunk.len() == FACTS_PER_PROJECTION && failed.is_none() {
-                failed = self.write_chunk(event, &mut chunk).err();
-            } else if failed.is_some() {
-                chunk.clear();
+            if chunk.facts == FACTS_PER_PROJECTION {
+                failed = self.write_chunk(&mut chunk).err();
             }
         })?;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        Ok(self.write_chunk(event, &mut chunk)?)
+        Ok(self.write_chunk(&mut chunk)?)
     }
 
-    fn write_chunk(&mut self, event: EventId, chunk: &mut Vec<Entry>) -> Result<(), JournalError> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let last = chunk.last().map(|entry| entry.seq).unwrap_or_default();
-        let entries: Arc<[Entry]> = std::mem::take(chunk).into();
+    fn write_chunk(&mut self, chunk: &mut Chunk) -> Result<(), JournalError> {
+        let committed = chunk.take();
+        let Some(last) = committed.last().and_then(|piece| piece.entries.last()) else { return Ok(()) };
         let began = Instant::now();
-        self.storage.project(&[Committed { event, entries }])?;
-        self.stand_at(event, last);
+        self.storage.project(&committed)?;
+        self.stand_at(chunk.event, last.seq);
         self.progress.moves();
         self.rest(began.elapsed());
         Ok(())
@@ -322,6 +322,42 @@ impl Projector {
             }
             other => other,
         }
+    }
+}
+
+/// Facts of one event that were read from the journal, in pieces as small as what is handed over: memory for thousands in one
+/// piece is given back to the operating system after each, and cleared by it for the next.
+struct Chunk {
+    event: EventId,
+    pieces: Vec<Committed>,
+    piece: Vec<Entry>,
+    facts: usize,
+}
+
+impl Chunk {
+    fn new(event: EventId) -> Self {
+        Self { event, pieces: Vec::new(), piece: Vec::new(), facts: 0 }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.piece.push(entry);
+        self.facts += 1;
+        if self.piece.len() == FACTS_PER_PIECE {
+            self.end_piece();
+        }
+    }
+
+    fn end_piece(&mut self) {
+        if !self.piece.is_empty() {
+            self.pieces.push(Committed { event: self.event, entries: self.piece.drain(..).collect() });
+        }
+    }
+
+    /// What there is; it is empty afterwards.
+    fn take(&mut self) -> Vec<Committed> {
+        self.end_piece();
+        self.facts = 0;
+        std::mem::take(&mut self.pieces)
     }
 }
 
