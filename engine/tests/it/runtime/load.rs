@@ -29,6 +29,27 @@ fn beyond_the_permits_the_answer_is_overloaded_at_once() {
 }
 
 #[test]
+fn whoever_comes_during_a_commit_shares_the_next_one() {
+    let house = House::open();
+    let before = house.journal.appends();
+    // Seven rounds of seven holds: one whose commit hangs, two that the actor takes at once, four that it puts off.
+    for round in 0..7_u32 {
+        let seat = |number: u32| [7 * round + number];
+        let mut holds = Vec::new();
+        house.journal.hang();
+        for number in 0..7 {
+            let who = u64::from(7 * round + number);
+            holds.push(house.asking(house.hold_of(who, &seat(number))));
+            until("it is taken", || house.sale.in_flight() == holds.len() && house.journal.hanging_writes() == 1);
+        }
+        house.journal.release();
+        assert!(holds.into_iter().all(|hold| house.run(hold).unwrap().is_ok()));
+    }
+    let appends = house.journal.appends() - before;
+    assert!((14..=17).contains(&appends), "{appends} commits for 14 crowds");
+}
+
+#[test]
 fn of_three_hundred_who_want_the_same_seats_one_wins() {
     let house = House::open();
     let crowd: Vec<_> = (0..300).map(|who| house.asking(house.hold_of(who, &[3, 4, 5, 6]))).collect();
