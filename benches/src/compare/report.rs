@@ -105,7 +105,7 @@ impl Report {
         );
         let _ = writeln!(
             out,
-            "| scenario | connections | onsale, req/s | ceiling, req/s | ratio | bar | goal | bar met | p99, closed loop |"
+            "| scenario | connections | onsale, req/s | ceiling, req/s | ratio | bar | goal | bar met | p99, closed loop | processor, server / ceiling |"
         );
         let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|---|--:|--:|");
         for row in &self.rows {
