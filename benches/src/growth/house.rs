@@ -12,6 +12,11 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long tables may take to catch up, and how often they are looked at.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct House {
@@ -42,6 +47,18 @@ impl House {
         let address = running.address();
         let scene = Scene::new(Client::new(format!("http://{address}")));
         Ok(Self { app, scene, address, running, data })
+    }
+
+    /// Waits until the tables have everything: what one measurement has left behind must not be the load of the next.
+    pub(super) async fn catch_up(&self) -> Result<(), GrowthError> {
+        let since = Instant::now();
+        while self.scene.metric("onsale_projection_lag_facts").await? > 0.0 {
+            if since.elapsed() > PATIENCE {
+                return Err(GrowthError::Part("the tables do not catch up".into()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Stops the server and removes its data.

@@ -145,12 +145,12 @@ pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Vec<Table
         tables.push(table);
         Ok(())
     };
+    // First: see there.
+    tell(events::idle(settings).await?)?;
     tell(seats::over_http(settings).await?)?;
     tell(seats::in_process(settings).await?)?;
     tell(crowd::over_http(settings).await?)?;
-    let (holds, memory) = events::over_http(settings).await?;
-    tell(holds)?;
-    tell(memory)?;
+    tell(events::over_http(settings).await?)?;
     let (with, without) = restart::measure(settings).await?;
     tell(with)?;
     tell(without)?;

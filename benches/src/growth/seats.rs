@@ -66,6 +66,7 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
     let mut figures = vec![Vec::new(); works.len()];
     for _ in 0..TIMES {
         for (work, figures) in works.iter().zip(&mut figures) {
+            house.catch_up().await?;
             let took = drive(house.address, CONNECTIONS, times, work).await?;
             figures.push(times as f64 / took.as_secs_f64());
         }
