@@ -110,7 +110,7 @@ pub struct SaleHandle {
     scheduled: AtomicBool,
     /// Whether the journal's thread will wake the actor after the running commit.
     deferred: AtomicBool,
-    /// Whether the journal's thread waits for its next turn.
+    /// Whether the journal's thread waits for its next turn; changed under the lock of the open batch.
     pub(crate) is_expected: AtomicBool,
     post: RwLock<Option<Post>>,
     service: AtomicU8,

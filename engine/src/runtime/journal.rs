@@ -96,13 +96,11 @@ impl JournalFront {
 
     /// A sale has had its turn: hands it to the open batch, if anything came of it.
     pub(crate) fn turn_ends(&self, sale: &SaleHandle, turn: Option<Turn>) {
-        let was_expected = sale.is_expected.swap(false, Ordering::AcqRel);
-        if turn.is_none() && !was_expected {
-            return;
-        }
         let mut open = self.open.lock();
         open.turns.extend(turn);
-        open.expected = open.expected.saturating_sub(usize::from(was_expected));
+        if sale.is_expected.swap(false, Ordering::Relaxed) {
+            open.expected = open.expected.saturating_sub(1);
+        }
         drop(open);
         self.filled.notify_one();
     }
@@ -138,9 +136,11 @@ impl JournalFront {
 
     fn wake_waiting(&self) {
         while let Some(sale) = self.after_commit.pop() {
-            if !sale.is_expected.swap(true, Ordering::AcqRel) {
-                self.open.lock().expected += 1;
+            let mut open = self.open.lock();
+            if !sale.is_expected.swap(true, Ordering::Relaxed) {
+                open.expected += 1;
             }
+            drop(open);
             sale.wake();
         }
     }

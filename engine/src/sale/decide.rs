@@ -229,34 +229,33 @@ impl Sale {
         let reservation = self.own(change.buyer, change.reservation)?;
         check_known(ledger, &change.seats)?;
         self.check_pending(reservation, now)?;
-        let view = reservation;
-        self.check_limit(config, change.buyer, change.seats.len(), view.seats.len() as u16)?;
-        self.check_seats(config, ledger, &change.seats, &view.seats)?;
-        let outcome = Outcome::Reservation(view.id);
-        let same = change.seats.len() == view.seats.len() && change.seats.iter().all(|seat| view.seats.contains(seat));
+        self.check_limit(config, change.buyer, change.seats.len(), reservation.seats.len() as u16)?;
+        self.check_seats(config, ledger, &change.seats, &reservation.seats)?;
+        let outcome = Outcome::Reservation(reservation.id);
+        let same = change.seats.len() == reservation.seats.len()
+            && change.seats.iter().all(|seat| reservation.seats.contains(seat));
         if same {
             return Ok(Decision::nothing(outcome));
         }
         let amount = price(config, &ledger.plan, &change.seats);
         let mut facts: Facts =
-            smallvec![Fact::HoldChanged { reservation: view.id, seats: change.seats.clone(), amount }];
-        facts.extend(self.failed_with(view.id, PaymentFailure::HoldEnded));
+            smallvec![Fact::HoldChanged { reservation: reservation.id, seats: change.seats.clone(), amount }];
+        facts.extend(self.failed_with(reservation.id, PaymentFailure::HoldEnded));
         Ok(Decision { facts, outcome })
     }
 
     /// Whether a hold can still be changed or paid: pending, in time, and not being charged.
     pub(crate) fn check_pending(&self, reservation: &Reservation, now: Timestamp) -> Result<(), Rejection> {
-        let view = reservation;
-        if view.status == ReservationStatus::Expired {
+        if reservation.status == ReservationStatus::Expired {
             return Err(Rejection::HoldExpired);
         }
-        if view.status != ReservationStatus::Pending || self.phase != SalePhase::Scheduled {
+        if reservation.status != ReservationStatus::Pending || self.phase != SalePhase::Scheduled {
             return Err(Rejection::NotPending);
         }
-        if self.is_charging(view.id) {
+        if self.is_charging(reservation.id) {
             return Err(Rejection::PaymentInProgress);
         }
-        if view.hold_expires_at <= now {
+        if reservation.hold_expires_at <= now {
             return Err(Rejection::HoldExpired);
         }
         Ok(())

@@ -26,9 +26,9 @@ impl Sale {
         let Some(ledger) = &self.ledger else { return };
         let mut owner: HashMap<SeatIndex, SeatState> = HashMap::new();
         for reservation in self.reservations.iter().filter(|r| r.is_live()) {
-            let view = reservation;
-            let state = if view.status == ReservationStatus::Confirmed { SeatState::Sold } else { SeatState::Held };
-            for &seat in &view.seats {
+            let state =
+                if reservation.status == ReservationStatus::Confirmed { SeatState::Sold } else { SeatState::Held };
+            for &seat in &reservation.seats {
                 if owner.insert(seat, state).is_some() {
                     broken.push(format!("seat {} is in two hands", ledger.plan.seat_id(seat)));
                 }

@@ -70,8 +70,7 @@ impl Sale {
                 Ok(Decision::nothing(outcome))
             }
             PaymentStatus::Opened => {
-                let view = reservation;
-                let pending = view.status == ReservationStatus::Pending && view.hold_expires_at > now;
+                let pending = reservation.status == ReservationStatus::Pending && reservation.hold_expires_at > now;
                 if !pending || self.phase != SalePhase::Scheduled {
                     return Err(Rejection::HoldExpired);
                 }
@@ -143,18 +142,18 @@ impl Sale {
 
     /// The seats that a payment buys: the ones held; if it comes too late the same ones, else an equal block.
     fn seats_for_payment(&self, reservation: &Reservation, amount: Amount) -> Option<Seats> {
-        let (view, ledger, config) = (reservation, self.ledger.as_ref()?, self.config.as_ref()?);
-        match view.status {
-            ReservationStatus::Pending if view.amount == amount => Some(view.seats.clone()),
-            ReservationStatus::Expired if view.amount == amount => {
-                let has = usize::from(self.reservations.buyer(view.buyer).seats);
-                if has + view.seats.len() > usize::from(config.max_seats_per_buyer) {
+        let (ledger, config) = (self.ledger.as_ref()?, self.config.as_ref()?);
+        match reservation.status {
+            ReservationStatus::Pending if reservation.amount == amount => Some(reservation.seats.clone()),
+            ReservationStatus::Expired if reservation.amount == amount => {
+                let has = usize::from(self.reservations.buyer(reservation.buyer).seats);
+                if has + reservation.seats.len() > usize::from(config.max_seats_per_buyer) {
                     return None;
                 }
-                if view.seats.iter().all(|seat| ledger.is_free(*seat)) {
-                    return Some(view.seats.clone());
+                if reservation.seats.iter().all(|seat| ledger.is_free(*seat)) {
+                    return Some(reservation.seats.clone());
                 }
-                ledger.equal_block(&view.seats)
+                ledger.equal_block(&reservation.seats)
             }
             ReservationStatus::Pending
             | ReservationStatus::Expired
