@@ -80,6 +80,18 @@ pub fn rules(now: Timestamp, plan: &Plan) -> SaleConfig {
     config
 }
 
+/// Makes another event, whose sale is open.
+///
+/// # Errors
+/// See [`EngineError`].
+pub async fn open_sale(engine: &Engine, plan: &Arc<Plan>, now: Timestamp) -> Result<Arc<SaleHandle>, EngineError> {
+    let sale = engine.open(EventId(Uuid::now_v7())).await.map_err(EngineError::Refused)?;
+    let configure =
+        Command::Configure { config: Box::new(rules(now, plan)), plan: Arc::clone(plan), by: buyer(u64::MAX) };
+    sale.ask(configure, now + PATIENCE).await.map_err(EngineError::Refused)?;
+    Ok(sale)
+}
+
 impl House {
     /// Opens a sale of `plan` on these ports.
     ///
@@ -89,10 +101,7 @@ impl House {
         let clock = Arc::clone(&ports.clock);
         let handle = Handle::current();
         let engine = tokio::task::spawn_blocking(move || Engine::start(ports, Settings::default(), handle)).await??;
-        let sale = engine.open(EventId(Uuid::now_v7())).await.map_err(EngineError::Refused)?;
-        let config = Box::new(rules(clock.now(), plan));
-        let configure = Command::Configure { config, plan: Arc::clone(plan), by: buyer(u64::MAX) };
-        sale.ask(configure, clock.now() + PATIENCE).await.map_err(EngineError::Refused)?;
+        let sale = open_sale(&engine, plan, clock.now()).await?;
         let pairs = plan.capacity() as u64 / 2;
         Ok(Self { engine, sale, clock, pairs, next: Arc::default() })
     }

@@ -4,16 +4,14 @@ use super::house::House;
 use super::seats::{CONNECTIONS, HoldAndGiveBack};
 use super::{GrowthError, Row, Settings, TIMES, Table, median, part};
 use crate::http1::drive;
-use crate::in_process::{EngineError, rules};
-use crate::machine::resident_bytes;
-use crate::scene::{Hall, buyer};
+use crate::in_process::{EngineError, open_sale};
+use crate::scene::Hall;
 use onsale_engine::id::EventId;
 use onsale_engine::plan::Plan;
-use onsale_engine::sale::Command;
 use onsale_server::app::App;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Seats of each event: enough pairs that nobody meets.
 const SEATS: u64 = 1000;
@@ -21,9 +19,9 @@ const SEATS: u64 = 1000;
 const OTHER_SEATS: u64 = 4000;
 /// Events made at the same time.
 const TOGETHER: u64 = 64;
-/// When the allocator has given unused memory back.
-const GIVEN_BACK_AFTER: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether memory is still given back, and how much of it counts as none.
+const LOOK: Duration = Duration::from_secs(1);
+const SETTLED: u64 = 20_000;
 
 /// Holds with more and more events.
 pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError> {
@@ -49,34 +47,42 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
     Ok(Table { grows: "events", measured, more_is_better: true, stays: true, rows: holds })
 }
 
-/// Bytes of an idle event without those of its seats, which are told apart by as many events in a larger hall. To be
-/// measured first in a process: what was freed before would be used again, and not be counted.
-pub(super) async fn idle(settings: &Settings) -> Result<Table, GrowthError> {
-    let house = House::start(&settings.dir, "idle").await?;
-    let most = settings.events.iter().copied().max().unwrap_or(1).max(TOGETHER);
+/// Bytes of an idle event without those of its seats, which are told apart by as many events in a larger hall: what
+/// `allocated` counts more when there are twice as many, so that what grows by doubling has doubled in between. Whatever
+/// else the process allocates meanwhile counts, too.
+///
+/// # Errors
+/// See [`GrowthError`].
+pub async fn idle(dir: &Path, events: u64, allocated: impl Fn() -> u64) -> Result<Table, GrowthError> {
     let (mut seats, mut bytes) = (Vec::new(), Vec::new());
     for size in [SEATS, OTHER_SEATS] {
+        let house = House::start(dir, "idle").await?;
         let hall = house.scene.hall(size).await?;
         let plan = plan_of(&house, &hall).await?;
-        // What is needed once, however many events there are.
-        make(&house.app, &plan, TOGETHER).await?;
-        let before = settled(&house).await?;
-        make(&house.app, &plan, most).await?;
-        bytes.push(settled(&house).await?.saturating_sub(before) as f64 / most as f64);
+        make(&house.app, &plan, events).await?;
+        let before = settled(&house, &allocated).await?;
+        make(&house.app, &plan, events).await?;
+        bytes.push(settled(&house, &allocated).await?.saturating_sub(before) as f64 / events as f64);
         seats.push((hall.pairs() * 2) as f64);
+        house.end().await?;
     }
-    house.end().await?;
-    let each_seat = ((bytes[1] - bytes[0]) / (seats[1] - seats[0])).max(0.0);
+    let each_seat = (bytes[1] - bytes[0]) / (seats[1] - seats[0]);
     let measured = "bytes of an idle event beyond its seats (target: under 4,096)";
-    let rows = vec![Row { size: most, figure: bytes[0] - each_seat * seats[0] }];
+    let rows = vec![Row { size: events, figure: bytes[0] - each_seat * seats[0] }];
     Ok(Table { grows: "events", measured, more_is_better: false, stays: false, rows })
 }
 
-/// Bytes in memory when tables are caught up and what they took has been given back.
-async fn settled(house: &House) -> Result<u64, GrowthError> {
+/// What is allocated when tables are caught up and nothing more is given back.
+async fn settled(house: &House, allocated: &impl Fn() -> u64) -> Result<u64, GrowthError> {
     house.catch_up().await?;
-    tokio::time::sleep(GIVEN_BACK_AFTER).await;
-    Ok(resident_bytes()?)
+    let mut now = allocated();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let before = std::mem::replace(&mut now, allocated());
+        if before.abs_diff(now) < SETTLED {
+            return Ok(now);
+        }
+    }
 }
 
 /// The compiled plan of a hall: that of an event in it.
@@ -97,16 +103,13 @@ async fn make(app: &Arc<App>, plan: &Arc<Plan>, count: u64) -> Result<Vec<String
             .map(|_| {
                 let (app, plan) = (Arc::clone(app), Arc::clone(plan));
                 tokio::spawn(async move {
-                    let sale = app.engine.open(EventId(Uuid::now_v7())).await?;
-                    let config = Box::new(rules(app.clock.now(), &plan));
-                    let configure = Command::Configure { config, plan, by: buyer(u64::MAX) };
-                    sale.ask(configure, app.clock.now() + PATIENCE).await?;
-                    Ok(sale.event().to_string())
+                    let sale = open_sale(&app.engine, &plan, app.clock.now()).await?;
+                    Ok::<_, EngineError>(sale.event().to_string())
                 })
             })
             .collect();
         for task in tasks {
-            made.push(task.await.map_err(part)?.map_err(EngineError::Refused)?);
+            made.push(task.await.map_err(part)??);
         }
         left -= now;
     }

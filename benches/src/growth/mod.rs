@@ -7,6 +7,8 @@ mod house;
 mod restart;
 mod seats;
 
+pub use events::idle;
+
 use crate::in_process::EngineError;
 use crate::scene::SceneError;
 use std::io::{self, Write};
@@ -145,8 +147,6 @@ pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Vec<Table
         tables.push(table);
         Ok(())
     };
-    // First: see there.
-    tell(events::idle(settings).await?)?;
     tell(seats::over_http(settings).await?)?;
     tell(seats::in_process(settings).await?)?;
     tell(crowd::over_http(settings).await?)?;

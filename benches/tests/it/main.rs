@@ -7,8 +7,13 @@
 )]
 
 mod crash;
+mod footprint;
 mod load;
 mod load_fake;
 mod onsale;
 mod tidy;
 mod walkthrough;
+
+/// Counts what is allocated, for the footprint.
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;

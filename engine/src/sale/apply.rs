@@ -81,7 +81,7 @@ impl Sale {
             }
             Fact::CohortFrozen { root, size: _ } => {
                 if let Some(draw) = &mut self.draw {
-                    draw.freeze(self.room.line.iter(), *root);
+                    draw.freeze(self.room.line().iter(), *root);
                 }
             }
             Fact::Drawn { seed } => {
@@ -235,7 +235,7 @@ impl Sale {
             && steering.required
             && !steering.paused
             && !steering.closed
-            && self.room.line.len() > 0
+            && self.room.line().len() > 0
             && steering.active_limit.is_none_or(|limit| self.room.active() < limit)
             && self.counts().available > 0
     }

@@ -295,7 +295,7 @@ impl Sale {
         if !steering.required {
             return Ok(Decision::nothing(outcome));
         }
-        if self.room.line.len() >= config.admission.capacity {
+        if self.room.line().len() >= config.admission.capacity {
             return Err(Rejection::QueueFull);
         }
         let (mut facts, mut ordinal) = (Facts::new(), self.room.next_ordinal());
@@ -337,7 +337,7 @@ impl Sale {
         let starts_anew = block.is_some() && self.room.block_epoch() != epoch;
         let waits_until = self.room.lost_waits_until().filter(|_| !starts_anew).unwrap_or_else(|| {
             let lost = self.room.lost_up_to(ordinal, starts_anew);
-            now + config.admission.poll_after(self.room.line.len() + lost) * POLLS_WAITED_FOR_LOST
+            now + config.admission.poll_after(self.room.line().len() + lost) * POLLS_WAITED_FOR_LOST
         });
         facts.extend(block.map(|(first, last)| Fact::OrdinalsReserved { first, last, epoch }));
         facts.push(Fact::Restored { buyer, ordinal, waits_until });

@@ -114,12 +114,12 @@ impl Sale {
             |wanted: fn(&PlaceState) -> bool| snapshot.places.iter().filter(|p| wanted(&p.state)).count() as u64;
         let waiting = count(|state| *state == PlaceState::Waiting);
         let active = count(|state| matches!(state, PlaceState::Active { .. }));
-        if (waiting, active) != (self.room.line.len(), self.room.active()) {
-            let counted = (self.room.line.len(), self.room.active());
+        if (waiting, active) != (self.room.line().len(), self.room.active()) {
+            let counted = (self.room.line().len(), self.room.active());
             broken.push(format!("(waiting, active) is {:?}, counted {counted:?}", (waiting, active)));
         }
         let mut last = None;
-        for (ordinal, buyer) in self.room.line.iter() {
+        for (ordinal, buyer) in self.room.line().iter() {
             if last.is_some_and(|last| last >= ordinal) {
                 broken.push(format!("{ordinal:?} is out of order"));
             }

@@ -140,7 +140,7 @@ impl Sale {
     pub fn steering(&self) -> Option<SteeringView> {
         Some(SteeringView {
             steering: self.steering.as_deref()?.clone(),
-            waiting: self.room.line.len(),
+            waiting: self.room.line().len(),
             active: self.room.active(),
             admitted_total: self.room.admitted_total(),
         })
@@ -244,7 +244,7 @@ impl Sale {
     /// a place here nor had one.
     #[must_use]
     pub fn restores(&self, ordinal: Ordinal) -> bool {
-        ordinal.0 > 0 && !self.room.line.was_used(ordinal)
+        ordinal.0 > 0 && !self.room.line().was_used(ordinal)
     }
 
     /// The draw, once its seed is committed to.
@@ -282,7 +282,7 @@ impl Sale {
 
     /// Everyone waiting, in order; walks the line, for starts and checks.
     pub fn waiting(&self) -> impl Iterator<Item = BuyerId> + '_ {
-        self.room.line.iter().map(|(_, buyer)| buyer)
+        self.room.line().iter().map(|(_, buyer)| buyer)
     }
 
     /// Everyone who waits or shops, in no order; for starts.
@@ -297,7 +297,7 @@ impl Sale {
     pub fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceView> {
         let config = self.config.as_deref()?;
         let required = self.steering.as_ref().is_some_and(|steering| steering.required);
-        let total_in_queue = self.room.line.len();
+        let total_in_queue = self.room.line().len();
         let place = self.room.place(buyer);
         if !required {
             let ordinal = place.map(|place| place.ordinal);
@@ -305,7 +305,7 @@ impl Sale {
             return Some(PlaceView { buyer, ordinal, status, total_in_queue });
         }
         let place = place?;
-        let rank = || self.room.line.rank(place.ordinal);
+        let rank = || self.room.line().rank(place.ordinal);
         let status = match place.state {
             PlaceState::Waiting if now < config.sale_starts_at || self.draw_is_pending() => {
                 PlaceStatus::PreQueue { rank: (!config.admission.draw).then(rank) }

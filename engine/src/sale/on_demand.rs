@@ -26,6 +26,13 @@ impl<T> From<T> for OnDemand<T> {
     }
 }
 
+impl<T> OnDemand<T> {
+    /// To be written to if it was before, and so not empty.
+    pub(crate) fn there(&mut self) -> Option<&mut T> {
+        self.0.as_deref_mut()
+    }
+}
+
 impl<T: Empty> Deref for OnDemand<T> {
     type Target = T;
 

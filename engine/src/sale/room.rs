@@ -4,36 +4,61 @@
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
 use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
 use crate::sale::line::Line;
+use crate::sale::on_demand::{Empty, OnDemand};
 use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 
 /// Everyone's place at one sale.
 #[derive(Default, Clone)]
 pub(crate) struct Room {
-    places: HashMap<BuyerId, PlaceRow>,
-    pub(crate) line: Line,
-    /// Slots by when they end, those of buyers with a pending hold left out.
-    ends: BTreeMap<(Timestamp, Slot), BuyerId>,
+    crowd: OnDemand<Crowd>,
     active: u64,
-    expired: VecDeque<(Timestamp, BuyerId)>,
     next: u64,
     reserved: u64,
     block_epoch: Epoch,
     /// The first ordinal that an older journal may have lost: where the block before the last start was left.
     lost_from: u64,
-    /// What tickets have shown to be lost since that start.
-    lost: Option<LostRow>,
     admitted_total: u64,
-    pub(crate) window: Window,
     pub(crate) possible_since: Option<Timestamp>,
+}
+
+/// Who is, or was, in the room: nobody in that of an idle event.
+#[derive(Default, Clone)]
+struct Crowd {
+    places: HashMap<BuyerId, PlaceRow>,
+    line: Line,
+    /// Slots by when they end, those of buyers with a pending hold left out.
+    ends: BTreeMap<(Timestamp, Slot), BuyerId>,
+    expired: VecDeque<(Timestamp, BuyerId)>,
+    /// What tickets have shown to be lost since the last start.
+    lost: Option<LostRow>,
+    window: Window,
+}
+
+impl Empty for Crowd {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Crowd> = LazyLock::new(Crowd::default);
+        &EMPTY
+    }
 }
 
 impl Room {
     pub(crate) fn place(&self, buyer: BuyerId) -> Option<&PlaceRow> {
-        self.places.get(&buyer)
+        self.crowd.places.get(&buyer)
+    }
+
+    /// Who waits.
+    pub(crate) fn line(&self) -> &Line {
+        &self.crowd.line
+    }
+
+    /// When the next admission is due; see [`Window::next_due`].
+    pub(crate) fn next_due(&self, rate: u32) -> Option<Timestamp> {
+        self.possible_since.map(|since| self.crowd.window.next_due(rate, since))
     }
 
     pub(crate) fn active(&self) -> u64 {
@@ -46,7 +71,7 @@ impl Room {
 
     /// The slot that ends next, of a buyer without a pending hold.
     pub(crate) fn next_end(&self) -> Option<(Timestamp, BuyerId)> {
-        self.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
+        self.crowd.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
     }
 
     pub(crate) fn block_epoch(&self) -> Epoch {
@@ -89,15 +114,18 @@ impl Room {
 
     pub(crate) fn reserve(&mut self, first: Ordinal, last: Ordinal, epoch: Epoch) {
         if self.block_epoch != epoch {
-            (self.lost_from, self.lost) = (self.next.max(1), None);
+            self.lost_from = self.next.max(1);
+            if let Some(crowd) = self.crowd.there() {
+                crowd.lost = None;
+            }
         }
         (self.next, self.reserved, self.block_epoch) = (first.0, last.0, epoch);
     }
 
     pub(crate) fn enter(&mut self, buyer: BuyerId, ordinal: Ordinal, at: Timestamp) {
         self.remove(buyer);
-        self.line.insert(ordinal, buyer);
-        self.places.insert(buyer, PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
+        self.crowd.line.insert(ordinal, buyer);
+        self.crowd.places.insert(buyer, PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
         self.next = self.next.max(ordinal.0 + 1);
         self.forget_expired(at);
     }
@@ -107,14 +135,14 @@ impl Room {
     pub(crate) fn restore(&mut self, buyer: BuyerId, ordinal: Ordinal, waits_until: Timestamp, at: Timestamp) {
         self.enter(buyer, ordinal, at);
         if ordinal.0 >= self.lost_from {
-            let lost = self.lost.get_or_insert(LostRow { top: ordinal, heard: 0, waits_until });
+            let lost = self.crowd.lost.get_or_insert(LostRow { top: ordinal, heard: 0, waits_until });
             (lost.top, lost.heard) = (lost.top.max(ordinal), lost.heard + 1);
         }
     }
 
     /// Until when admission waits for what tickets have shown to be lost, if they have.
     pub(crate) fn lost_waits_until(&self) -> Option<Timestamp> {
-        self.lost.map(|lost| lost.waits_until)
+        self.crowd.lost.map(|lost| lost.waits_until)
     }
 
     /// How many ordinals before this one may be lost; `starts_anew` if it is the first that is heard of since a start.
@@ -124,121 +152,126 @@ impl Room {
 
     /// How many ordinals up to the last one that a ticket has shown are still unheard of.
     pub(crate) fn unheard(&self) -> u64 {
-        self.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.heard))
+        self.crowd.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.heard))
     }
 
     /// Until when the head of the line has to wait because somebody who is lost may stand before it.
     pub(crate) fn head_waits_until(&self) -> Option<Timestamp> {
-        let lost = self.lost.filter(|_| self.unheard() > 0)?;
-        self.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
+        let lost = self.crowd.lost.filter(|_| self.unheard() > 0)?;
+        self.crowd.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
     }
 
     /// Whoever was drawn moves to their place: buyer, where they stand, where they shall stand.
     pub(crate) fn lay_out(&mut self, moves: &[(BuyerId, Ordinal, Ordinal)]) {
         let stands = |room: &Self, buyer: &BuyerId, at: Ordinal| {
-            room.places.get(buyer).is_some_and(|place| place.state == PlaceState::Waiting && place.ordinal == at)
+            room.place(*buyer).is_some_and(|place| place.state == PlaceState::Waiting && place.ordinal == at)
         };
         let moves: Vec<_> = moves.iter().filter(|(buyer, from, _)| stands(self, buyer, *from)).collect();
         for (_, from, _) in &moves {
-            self.line.remove(*from);
+            self.crowd.line.remove(*from);
         }
         for (buyer, _, to) in moves {
-            self.line.insert(*to, *buyer);
-            if let Some(place) = self.places.get_mut(buyer) {
+            self.crowd.line.insert(*to, *buyer);
+            if let Some(place) = self.crowd.places.get_mut(buyer) {
                 place.ordinal = *to;
             }
         }
     }
 
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
-        let Some(place) = self.places.get_mut(&buyer) else { return };
-        self.line.remove(place.ordinal);
+        let crowd = &mut *self.crowd;
+        let Some(place) = crowd.places.get_mut(&buyer) else { return };
+        crowd.line.remove(place.ordinal);
         place.state = PlaceState::Active { slot, expires_at };
         self.active += 1;
         self.admitted_total = slot.0;
-        self.window.push(due);
+        crowd.window.push(due);
         if !holds {
-            self.ends.insert((expires_at, slot), buyer);
+            crowd.ends.insert((expires_at, slot), buyer);
         }
     }
 
     /// A buyer with a slot has, or no longer has, a pending hold: only the latter's slot can end by time.
     pub(crate) fn holds(&mut self, buyer: BuyerId, holds: bool) {
-        let Some(PlaceRow { state: PlaceState::Active { slot, expires_at }, .. }) = self.places.get(&buyer) else {
-            return;
-        };
+        let Some(PlaceState::Active { slot, expires_at }) = self.place(buyer).map(|place| place.state) else { return };
         if holds {
-            self.ends.remove(&(*expires_at, *slot));
+            self.crowd.ends.remove(&(expires_at, slot));
         } else {
-            self.ends.insert((*expires_at, *slot), buyer);
+            self.crowd.ends.insert((expires_at, slot), buyer);
         }
     }
 
     /// The place is gone.
     pub(crate) fn remove(&mut self, buyer: BuyerId) {
-        let Some(place) = self.places.remove(&buyer) else { return };
-        self.end(buyer, &place);
+        let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(&buyer)) else { return };
+        self.end(&place);
         if let PlaceState::Expired { at } = place.state {
-            let first = self.expired.partition_point(|(when, _)| *when < at);
-            let same = self.expired.iter().skip(first).take_while(|(when, _)| *when == at);
+            let expired = &mut self.crowd.expired;
+            let first = expired.partition_point(|(when, _)| *when < at);
+            let same = expired.iter().skip(first).take_while(|(when, _)| *when == at);
             if let Some(offset) = same.into_iter().position(|(_, who)| *who == buyer) {
-                self.expired.remove(first + offset);
+                expired.remove(first + offset);
             }
         }
     }
 
     /// The place is over, and told of for a while.
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
-        let Some(place) = self.places.get(&buyer).copied() else { return };
-        self.end(buyer, &place);
-        self.places.insert(buyer, PlaceRow { state: PlaceState::Expired { at }, ..place });
-        self.expired.push_back((at, buyer));
+        let Some(place) = self.place(buyer).copied() else { return };
+        self.end(&place);
+        self.crowd.places.insert(buyer, PlaceRow { state: PlaceState::Expired { at }, ..place });
+        self.crowd.expired.push_back((at, buyer));
         self.forget_expired(at);
     }
 
-    fn end(&mut self, _buyer: BuyerId, place: &PlaceRow) {
+    fn end(&mut self, place: &PlaceRow) {
         match place.state {
-            PlaceState::Waiting => self.line.remove(place.ordinal),
+            PlaceState::Waiting => self.crowd.line.remove(place.ordinal),
             PlaceState::Active { slot, expires_at } => {
                 self.active -= 1;
-                self.ends.remove(&(expires_at, slot));
+                self.crowd.ends.remove(&(expires_at, slot));
             }
             PlaceState::Expired { .. } => {}
         }
     }
 
     fn forget_expired(&mut self, now: Timestamp) {
-        while self.expired.front().is_some_and(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
-            if let Some((_, buyer)) = self.expired.pop_front() {
-                self.places.remove(&buyer);
-            }
+        let Crowd { expired, places, .. } = &mut *self.crowd;
+        while let Some((_, buyer)) = expired.pop_front_if(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
+            places.remove(&buyer);
         }
     }
 
     /// The first buyer with a slot, for the sweep after a cancellation.
     pub(crate) fn some_active(&self) -> Option<BuyerId> {
-        self.ends.first_key_value().map(|(_, buyer)| *buyer)
+        self.crowd.ends.first_key_value().map(|(_, buyer)| *buyer)
     }
 
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
-        let mut places: Vec<PlaceRow> = self.line.iter().filter_map(|(_, buyer)| self.place(buyer)).copied().collect();
-        let mut active: Vec<PlaceRow> =
-            self.places.values().filter(|place| matches!(place.state, PlaceState::Active { .. })).copied().collect();
+        let mut places: Vec<PlaceRow> =
+            self.line().iter().filter_map(|(_, buyer)| self.place(buyer)).copied().collect();
+        let mut active: Vec<PlaceRow> = self
+            .crowd
+            .places
+            .values()
+            .filter(|place| matches!(place.state, PlaceState::Active { .. }))
+            .copied()
+            .collect();
         active.sort_by_key(|place| match place.state {
             PlaceState::Active { slot, .. } => slot.0,
             PlaceState::Waiting | PlaceState::Expired { .. } => 0,
         });
         places.extend(active);
-        places.extend(self.expired.iter().filter_map(|(_, buyer)| self.place(*buyer)));
+        places.extend(self.crowd.expired.iter().filter_map(|(_, buyer)| self.place(*buyer)));
         RoomSnapshot {
             next: self.next,
             reserved: self.reserved,
             block_epoch: self.block_epoch,
-            used: self.line.used(),
+            used: self.crowd.line.used(),
             lost_from: self.lost_from,
-            lost: self.lost,
+            lost: self.crowd.lost,
             admitted_total: self.admitted_total,
-            window: self.window.rows(),
+            window: self.crowd.window.rows(),
             possible_since: self.possible_since,
             places,
         }
@@ -251,27 +284,29 @@ impl Room {
             reserved: snapshot.reserved,
             block_epoch: snapshot.block_epoch,
             lost_from: snapshot.lost_from,
-            lost: snapshot.lost,
             admitted_total: snapshot.admitted_total,
-            window: Window::from_rows(snapshot.window),
             possible_since: snapshot.possible_since,
             ..Self::default()
         };
+        if snapshot.lost.is_some() || !snapshot.window.is_empty() {
+            room.crowd.lost = snapshot.lost;
+            room.crowd.window = Window::from_rows(snapshot.window);
+        }
         for ordinal in snapshot.used.into_iter().flat_map(|(first, last)| first.0..=last.0) {
-            room.line.spend(Ordinal(ordinal));
+            room.crowd.line.spend(Ordinal(ordinal));
         }
         for place in snapshot.places {
             match place.state {
-                PlaceState::Waiting => room.line.insert(place.ordinal, place.buyer),
+                PlaceState::Waiting => room.crowd.line.insert(place.ordinal, place.buyer),
                 PlaceState::Active { slot, expires_at } => {
                     room.active += 1;
                     if !holds(place.buyer) {
-                        room.ends.insert((expires_at, slot), place.buyer);
+                        room.crowd.ends.insert((expires_at, slot), place.buyer);
                     }
                 }
-                PlaceState::Expired { at } => room.expired.push_back((at, place.buyer)),
+                PlaceState::Expired { at } => room.crowd.expired.push_back((at, place.buyer)),
             }
-            room.places.insert(place.buyer, place);
+            room.crowd.places.insert(place.buyer, place);
         }
         room
     }

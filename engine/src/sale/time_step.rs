@@ -57,8 +57,8 @@ impl Sale {
     pub(crate) fn freeze_due(&self, now: Timestamp) -> Option<Fact> {
         let due = matches!(self.next_of_draw(), Some((at, Step::Freeze)) if at <= now);
         due.then(|| {
-            let root = cohort_root(self.room.line.iter().map(|(_, buyer)| buyer));
-            Fact::CohortFrozen { root, size: self.room.line.len() }
+            let root = cohort_root(self.room.line().iter().map(|(_, buyer)| buyer));
+            Fact::CohortFrozen { root, size: self.room.line().len() }
         })
     }
 
@@ -68,14 +68,14 @@ impl Sale {
             return None;
         }
         let (config, steering) = (self.config.as_deref()?, self.steering.as_deref()?);
-        let due = self.room.window.next_due(steering.rate_per_second, self.room.possible_since?);
+        let due = self.room.next_due(steering.rate_per_second)?;
         let due = self.room.head_waits_until().map_or(due, |until| due.max(until));
         (due < config.sale_ends_at).then_some(due)
     }
 
     /// When there is nothing left to wait for: the end of the sale, while somebody waits.
     fn line_ends_at(&self) -> Option<Timestamp> {
-        let waits = self.phase == SalePhase::Scheduled && self.room.line.len() > 0;
+        let waits = self.phase == SalePhase::Scheduled && self.room.line().len() > 0;
         self.config.as_ref().filter(|_| waits).map(|config| config.sale_ends_at)
     }
 
@@ -106,14 +106,14 @@ impl Sale {
     }
 
     fn admit(&self, due: Timestamp, now: Timestamp) -> Option<Facts> {
-        let (config, (_, buyer)) = (self.config.as_deref()?, self.room.line.head()?);
+        let (config, (_, buyer)) = (self.config.as_deref()?, self.room.line().head()?);
         let due = Window::counted(due, now);
         let slot = Slot(self.room.admitted_total() + 1);
         Some(smallvec![Fact::Admitted { buyer, slot, due, expires_at: due + config.admission.token }])
     }
 
     fn has_something_to_sweep(&self) -> bool {
-        self.next_to_sweep().is_some() || self.room.line.len() > 0 || self.room.some_active().is_some()
+        self.next_to_sweep().is_some() || self.room.line().len() > 0 || self.room.some_active().is_some()
     }
 
     /// A live reservation of a cancelled sale; one that is being charged waits for the outcome.
@@ -137,6 +137,6 @@ impl Sale {
 
     /// Whoever has waited longest waits no more.
     fn end_line(&self) -> Option<Facts> {
-        self.room.line.head().map(|(_, buyer)| smallvec![Fact::PlaceExpired { buyer }])
+        self.room.line().head().map(|(_, buyer)| smallvec![Fact::PlaceExpired { buyer }])
     }
 }

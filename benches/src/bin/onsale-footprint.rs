@@ -1,0 +1,50 @@
+//! `onsale-footprint`: what an idle event takes in memory, to the byte.
+
+use clap::Parser;
+use onsale_benches::growth::{GrowthError, idle};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Counts what is allocated and not given back. SQLite allocates elsewhere, and its caches are bounded.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+/// Makes a server with many events at which nobody buys, and as many again, and tells what each of these takes beyond its
+/// seats.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Events that are counted, after as many that are not.
+    #[arg(long, default_value_t = 10_000)]
+    events: u64,
+    /// Where data lie meanwhile; without it, beside this binary.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match footprint(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "onsale-footprint: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn footprint(args: &Args) -> Result<(), GrowthError> {
+    let myself = std::env::current_exe()?;
+    let beside = args.dir.clone().or_else(|| myself.parent().map(PathBuf::from)).unwrap_or_default();
+    std::fs::create_dir_all(&beside)?;
+    let temporary = tempfile::Builder::new().prefix("onsale-footprint-").tempdir_in(&beside)?;
+    let allocated = || {
+        let stats = ALLOCATOR.stats();
+        stats.bytes_allocated.saturating_sub(stats.bytes_deallocated) as u64
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let table = runtime.block_on(idle(temporary.path(), args.events.max(1), allocated))?;
+    writeln!(io::stdout(), "{}", table.markdown())?;
+    Ok(())
+}
