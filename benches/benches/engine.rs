@@ -1,6 +1,6 @@
 //! The whole engine in process: holds with 1,024 in flight, each answered after its commit, on a journal in memory
-//! (what the actor and the hand-offs cost), on the SQLite journal (each synced), and, beside them, the bare channel that
-//! carries as many messages.
+//! (what the actor and the hand-offs cost) and on the SQLite journal (each synced); and a round trip to the actor, beside a
+//! bare channel that carries as many messages.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench that goes wrong should stop")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -8,8 +8,8 @@ use onsale_benches::in_process;
 use onsale_engine::fakes::{FakeJournal, FakePayments, FakeProjection, small_config, small_plan};
 use onsale_engine::id::{BuyerId, EventId, ReservationId, SeatIndex};
 use onsale_engine::ports::Clock;
-use onsale_engine::runtime::{Engine, Ports, SaleHandle, Settings};
-use onsale_engine::sale::{Command, Hold, Reply, Selection};
+use onsale_engine::runtime::{Engine, Ports, Refusal, SaleHandle, Settings};
+use onsale_engine::sale::{Command, Hold, Rejection, Reply, Selection};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 const IN_FLIGHT: u64 = 1024;
+const CALLERS: u64 = 256;
 const ROWS: usize = 20_000;
 const SEATS: usize = 100;
 
@@ -70,56 +71,44 @@ impl Stage {
         let before = self.sale.view().counts().held;
         let first = self.next.fetch_add(rounds, Ordering::Relaxed);
         assert!((first + rounds) * 2 < (ROWS * SEATS) as u64, "the hall is large enough for the run");
-        let began = Instant::now();
-        self.runtime.block_on(async {
-            let turn = Arc::new(AtomicU64::new(first));
-            let tasks: Vec<_> = (0..IN_FLIGHT.min(rounds))
-                .map(|_| {
-                    let (sale, clock, turn) = (Arc::clone(&self.sale), Arc::clone(&self.clock), Arc::clone(&turn));
-                    tokio::spawn(async move {
-                        loop {
-                            let n = turn.fetch_add(1, Ordering::Relaxed);
-                            if n >= first + rounds {
-                                return;
-                            }
-                            hold(&sale, n, clock.now()).await;
-                        }
-                    })
-                })
-                .collect();
-            for task in tasks {
-                task.await.unwrap();
-            }
+        let (sale, clock) = (Arc::clone(&self.sale), Arc::clone(&self.clock));
+        let spent = asked(&self.runtime, (IN_FLIGHT, rounds), move |n| {
+            let (sale, now) = (Arc::clone(&sale), clock.now());
+            async move { hold(&sale, first + n, now).await }
         });
-        let spent = began.elapsed();
         assert_eq!(u64::from(self.sale.view().counts().held - before), rounds * 2, "every hold is committed");
         spent
     }
 }
 
-async fn hold(sale: &Arc<SaleHandle>, n: u64, now: Timestamp) {
+/// The `pair`-th two seats for the n-th buyer.
+fn hold_of(sale: &SaleHandle, (pair, n): (u64, u64), now: Timestamp) -> Command {
     let reservation = ReservationId::new(sale.event(), now.unix_millis(), n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let seats = [SeatIndex(n as u32 * 2), SeatIndex(n as u32 * 2 + 1)];
+    let seats = [SeatIndex(pair as u32 * 2), SeatIndex(pair as u32 * 2 + 1)];
     let selection = Selection::These(seats.as_slice().into());
-    let command = Command::Hold(Hold { reservation, buyer: buyer(n), selection, slot: None, key: None });
-    let answer = sale.ask(command, now + Duration::from_secs(5)).await.unwrap();
+    Command::Hold(Hold { reservation, buyer: buyer(n), selection, slot: None, key: None })
+}
+
+async fn hold(sale: &Arc<SaleHandle>, n: u64, now: Timestamp) {
+    let answer = sale.ask(hold_of(sale, (n, n), now), now + Duration::from_secs(5)).await.unwrap();
     assert!(matches!(answer.reply, Reply::Reservation(_)));
+}
+
+fn in_memory(clock: Arc<dyn Clock>) -> Ports {
+    let journal = FakeJournal::default();
+    Ports {
+        reader: Arc::new(journal.clone()),
+        journal: Box::new(journal),
+        projection: Box::new(FakeProjection::default()),
+        payments: Arc::new(FakePayments::default()),
+        clock,
+    }
 }
 
 fn on_memory(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(1));
     let event = EventId(Uuid::from_u128(0x0190_0000_0000_7abc_8def_0123_4567_89ab));
-    let in_memory = |clock| {
-        let journal = FakeJournal::default();
-        Ports {
-            reader: Arc::new(journal.clone()),
-            journal: Box::new(journal),
-            projection: Box::new(FakeProjection::default()),
-            payments: Arc::new(FakePayments::default()),
-            clock,
-        }
-    };
     let on_stage = stage(in_memory, event);
     group.bench_function("1024 holds in flight, journal in memory", |bencher| {
         bencher.iter_custom(|rounds| on_stage.holds(rounds));
@@ -150,9 +139,63 @@ fn on_sqlite(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The floor: as many messages through a bounded channel to one task and back through a oneshot.
+/// Asks `rounds` times with so many callers, each of whom waits for an answer before the next question.
+fn asked<F, A>(runtime: &Runtime, (callers, rounds): (u64, u64), ask: F) -> Duration
+where
+    F: Fn(u64) -> A + Clone + Send + 'static,
+    A: Future<Output = ()> + Send,
+{
+    let began = Instant::now();
+    runtime.block_on(async {
+        let turn = Arc::new(AtomicU64::new(0));
+        let tasks: Vec<_> = (0..callers.min(rounds))
+            .map(|_| {
+                let (ask, turn) = (ask.clone(), Arc::clone(&turn));
+                tokio::spawn(async move {
+                    loop {
+                        let n = turn.fetch_add(1, Ordering::Relaxed);
+                        if n >= rounds {
+                            return;
+                        }
+                        ask(n).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    began.elapsed()
+}
+
+/// To the actor and back: a hold of seats that are taken, which is refused at once and needs no commit.
+fn round_trip(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("round trip");
+    group.throughput(Throughput::Elements(1));
+    let on_stage = stage(in_memory, EventId(Uuid::from_u128(0x0190_0000_0000_7abc_8def_0123_4567_89ac)));
+    on_stage.runtime.block_on(hold(&on_stage.sale, 0, on_stage.clock.now()));
+    let refused = {
+        let (sale, clock) = (Arc::clone(&on_stage.sale), Arc::clone(&on_stage.clock));
+        move |n| {
+            let (sale, now) = (Arc::clone(&sale), clock.now());
+            async move {
+                let refusal =
+                    sale.ask(hold_of(&sale, (0, n + 1), now), now + Duration::from_secs(5)).await.unwrap_err();
+                assert!(matches!(refusal, Refusal::Rejected(Rejection::SeatUnavailable { .. })), "{refusal:?}");
+            }
+        }
+    };
+    group.bench_function(format!("actor, a refusal, {CALLERS} callers"), |bencher| {
+        bencher.iter_custom(|rounds| asked(&on_stage.runtime, (CALLERS, rounds), refused.clone()));
+    });
+    on_stage.runtime.block_on(on_stage.engine.stop());
+    group.finish();
+}
+
+/// The floor: as many messages through a bounded channel to one thread and back through a oneshot.
 fn bare_channel(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("engine");
+    let mut group = criterion.benchmark_group("round trip");
     group.throughput(Throughput::Elements(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (send, mut receive) = tokio::sync::mpsc::channel::<(u64, tokio::sync::oneshot::Sender<u64>)>(2048);
@@ -161,34 +204,20 @@ fn bare_channel(criterion: &mut Criterion) {
             let _ = reply.send(n + 1);
         }
     });
-    group.bench_function("bare channel and oneshot, 1024 in flight", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let began = Instant::now();
-            runtime.block_on(async {
-                let turn = Arc::new(AtomicU64::new(0));
-                let tasks: Vec<_> = (0..IN_FLIGHT.min(rounds))
-                    .map(|_| {
-                        let (send, turn) = (send.clone(), Arc::clone(&turn));
-                        tokio::spawn(async move {
-                            loop {
-                                let n = turn.fetch_add(1, Ordering::Relaxed);
-                                if n >= rounds {
-                                    return;
-                                }
-                                let (reply, answer) = tokio::sync::oneshot::channel();
-                                send.send((n, reply)).await.unwrap();
-                                assert_eq!(answer.await.unwrap(), n + 1);
-                            }
-                        })
-                    })
-                    .collect();
-                for task in tasks {
-                    task.await.unwrap();
-                }
-            });
-            began.elapsed()
+    for callers in [CALLERS, IN_FLIGHT] {
+        let send = send.clone();
+        let ask = move |n| {
+            let send = send.clone();
+            async move {
+                let (reply, answer) = tokio::sync::oneshot::channel();
+                send.send((n, reply)).await.unwrap();
+                assert_eq!(answer.await.unwrap(), n + 1);
+            }
+        };
+        group.bench_function(format!("bare channel and oneshot, {callers} callers"), |bencher| {
+            bencher.iter_custom(|rounds| asked(&runtime, (callers, rounds), ask.clone()));
         });
-    });
+    }
     group.finish();
 }
 
@@ -199,5 +228,5 @@ fn config() -> Criterion {
         .measurement_time(Duration::from_secs(2))
 }
 
-criterion_group! { name = engine; config = config(); targets = bare_channel, on_memory, on_sqlite }
+criterion_group! { name = engine; config = config(); targets = bare_channel, round_trip, on_memory, on_sqlite }
 criterion_main!(engine);

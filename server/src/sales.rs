@@ -42,7 +42,7 @@ pub fn by_tag(app: &App, tag: EventTag) -> Option<Arc<SaleHandle>> {
 }
 
 fn stands(sale: &SaleHandle) -> bool {
-    match sale.view().phase() {
+    match sale.phase() {
         SalePhase::Scheduled | SalePhase::Cancelled => true,
         SalePhase::Unconfigured | SalePhase::Retired => false,
     }
@@ -51,8 +51,8 @@ fn stands(sale: &SaleHandle) -> bool {
 /// What a sale's seats are called and cost.
 #[must_use]
 pub fn terms(sale: &SaleHandle) -> Option<Terms> {
-    let view = sale.view();
-    Some(Terms::new(sale.event(), view.plan()?, view.config()?))
+    let standing = sale.standing()?;
+    Some(Terms::new(sale.event(), &standing.plan, &standing.config))
 }
 
 /// Whether the sale remembers an answer for this key, which is then given before any limit is looked at.

@@ -6,7 +6,8 @@ use crate::limits::IN_FLIGHT_PER_SALE;
 use crate::runtime::actor::Post;
 use crate::runtime::engine::Core;
 use crate::runtime::lanes::{Envelope, Lanes};
-use crate::sale::{Command, PaymentView, Rejection, Reply, Sale};
+use crate::runtime::standing::{Posted, Standing};
+use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -102,7 +103,8 @@ impl Drop for Claimed<'_> {
 pub struct SaleHandle {
     event: EventId,
     pub(crate) core: Arc<Core>,
-    pub(crate) view: RwLock<Sale>,
+    view: RwLock<Sale>,
+    standing: Posted,
     /// Where the last committed position is told, once somebody has asked to hear of it.
     committed: OnceLock<watch::Sender<Seq>>,
     pub(crate) lanes: Lanes,
@@ -127,6 +129,7 @@ impl SaleHandle {
             event,
             core,
             committed: OnceLock::new(),
+            standing: Posted::of(&sale),
             view: RwLock::new(sale),
             lanes: Lanes::default(),
             in_flight: AtomicUsize::new(0),
@@ -157,6 +160,26 @@ impl SaleHandle {
 
     fn read(&self) -> RwLockReadGuard<'_, Sale> {
         self.view.read()
+    }
+
+    /// Changes the committed state, and what is known of it without its lock.
+    pub(crate) fn show<T>(&self, change: impl FnOnce(&mut Sale) -> T) -> T {
+        let mut view = self.view.write();
+        let told = change(&mut view);
+        self.standing.follow(&view);
+        told
+    }
+
+    /// The committed state of the sale itself, its rules and its hall, without a lock; none before its first fact.
+    #[must_use]
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.read()
+    }
+
+    /// The committed state of the sale itself, without a lock.
+    #[must_use]
+    pub fn phase(&self) -> SalePhase {
+        self.standing.phase()
     }
 
     /// Whether another node owns the event: what the view says is old then.

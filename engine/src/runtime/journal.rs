@@ -337,17 +337,16 @@ impl JournalThread {
             return;
         }
         let core = &self.core;
-        let seq = {
-            let mut view = sale.view.write();
+        let seq = sale.show(|view| {
             for entry in entries {
                 view.apply(entry);
-                core.effects.ordered_by(sale, &view, &entry.fact, effects);
+                core.effects.ordered_by(sale, view, &entry.fact, effects);
             }
             for entry in entries {
-                follow_place(core, sale, &view, &entry.fact);
+                follow_place(core, sale, view, &entry.fact);
             }
             view.seq()
-        };
+        });
         sale.view_moved(seq);
     }
 }

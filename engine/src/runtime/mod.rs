@@ -19,6 +19,7 @@ mod projector;
 mod rebuild;
 mod recovery;
 mod snapshots;
+mod standing;
 mod telling;
 mod timekeeper;
 
@@ -27,3 +28,4 @@ pub use copier::{CopyHealth, Sharing};
 pub use engine::{Engine, Ports, Settings, StartError};
 pub use handle::{Answer, Refusal, SaleHandle};
 pub use health::{Health, JournalHealth};
+pub use standing::Standing;

@@ -55,7 +55,7 @@ impl Core {
             match rebuilt.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
                 Ok((sale, epoch)) => {
                     tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
-                    *handle.view.write() = sale.clone();
+                    handle.show(|view| *view = sale.clone());
                     return self.serve(handle, sale, epoch);
                 }
                 Err(ReadError::Damaged { seq, reason, .. }) => {

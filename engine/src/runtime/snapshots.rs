@@ -49,7 +49,7 @@ impl Snapshots {
 /// The thread: takes snapshots until nobody can order one any more.
 pub(crate) fn run(orders: &Receiver<Arc<SaleHandle>>, reader: &dyn JournalReader) {
     for sale in orders {
-        let snapshot = sale.view.read().snapshot();
+        let snapshot = sale.view().snapshot();
         if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
             tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
         }

@@ -129,6 +129,10 @@ impl Sale {
         self.config.as_deref()
     }
 
+    pub(crate) fn shared_config(&self) -> Option<&Arc<SaleConfig>> {
+        self.config.as_ref()
+    }
+
     /// The hall; none before the first fact.
     #[must_use]
     pub fn plan(&self) -> Option<&Arc<Plan>> {
