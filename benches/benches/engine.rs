@@ -121,6 +121,8 @@ fn on_memory(criterion: &mut Criterion) {
 fn on_sqlite(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(1));
+    // Shorter, and a run has fewer holds than shall be in flight.
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(10));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let plan = small_plan(ROWS, SEATS);
     group.bench_function("1024 holds in flight, SQLite journal", |bencher| {
