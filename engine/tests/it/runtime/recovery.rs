@@ -1,11 +1,13 @@
 //! After a crash, a restart, a panic: everything that was answered is there, behind the same route.
 
-use super::house::{House, buyer, event, reservation, until};
+use super::house::{House, OPENING, buyer, event, reservation, until};
+use onsale_engine::fakes::small_plan;
 use onsale_engine::id::{Ordinal, SeatIndex, Seq};
 use onsale_engine::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
+use onsale_engine::money::Amount;
 use onsale_engine::ports::records::Records;
 use onsale_engine::runtime::Refusal;
-use onsale_engine::sale::{Command, Fact, PaymentStatus, PlaceStatus, ReservationStatus};
+use onsale_engine::sale::{Command, Fact, PaymentStatus, PlaceStatus, ReservationStatus, SalePhase};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +71,34 @@ fn a_panicked_actor_is_rebuilt_behind_its_route() {
     assert_eq!(house.sale.view().reservation(held.id), Some(held));
     let epochs: Vec<u64> = house.entries().iter().map(|entry| entry.epoch.0).collect();
     assert!(epochs.is_sorted() && epochs.last() > epochs.first(), "{epochs:?}");
+}
+
+/// What is read without the view's lock is what the view says.
+fn stands_as_seen(house: &House, phase: SalePhase, price: i64) {
+    let (view, standing) = (house.sale.view(), house.sale.standing().unwrap());
+    assert_eq!((view.phase(), house.sale.phase(), standing.phase), (phase, phase, phase));
+    assert_eq!((view.config(), standing.config.prices[0]), (Some(&*standing.config), Amount(price)));
+    assert!(Arc::ptr_eq(&standing.plan, view.plan().unwrap()));
+}
+
+#[test]
+fn what_stands_beside_the_view_follows_it() {
+    let house = House::with(|config| config.sale_starts_at = OPENING + Duration::from_secs(3600));
+    stands_as_seen(&house, SalePhase::Scheduled, 150_000);
+    let mut config = house.sale.view().config().unwrap().clone();
+    config.prices[0] = Amount(200_000);
+    let configure = Command::Configure { config: Box::new(config), plan: small_plan(6, 10), by: buyer(1000) };
+    house.ask(configure).unwrap();
+    stands_as_seen(&house, SalePhase::Scheduled, 200_000);
+    assert_eq!(house.sale.standing().unwrap().plan.capacity(), 60);
+    house.sale.panic_in_next_turn();
+    until("it is rebuilt", || house.engine.health().rebuilds == 1);
+    until("it serves again", || house.ask(Command::CancelSale { by: buyer(1000) }).is_ok());
+    stands_as_seen(&house, SalePhase::Cancelled, 200_000);
+    let house = house.crash();
+    stands_as_seen(&house, SalePhase::Cancelled, 200_000);
+    house.ask(Command::Retire { by: buyer(1000) }).unwrap();
+    stands_as_seen(&house, SalePhase::Retired, 200_000);
 }
 
 #[test]
