@@ -39,12 +39,8 @@ fn footprint(args: &Args) -> Result<(), GrowthError> {
     let beside = args.dir.clone().or_else(|| myself.parent().map(PathBuf::from)).unwrap_or_default();
     std::fs::create_dir_all(&beside)?;
     let temporary = tempfile::Builder::new().prefix("onsale-footprint-").tempdir_in(&beside)?;
-    let allocated = || {
-        let stats = ALLOCATOR.stats();
-        stats.bytes_allocated.saturating_sub(stats.bytes_deallocated) as u64
-    };
     let runtime = tokio::runtime::Runtime::new()?;
-    let table = runtime.block_on(idle(temporary.path(), args.events.max(1), allocated))?;
+    let table = runtime.block_on(idle(temporary.path(), args.events.max(1), || ALLOCATOR.stats()))?;
     writeln!(io::stdout(), "{}", table.markdown())?;
     Ok(())
 }

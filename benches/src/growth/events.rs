@@ -9,6 +9,7 @@ use crate::scene::Hall;
 use onsale_engine::id::EventId;
 use onsale_engine::plan::Plan;
 use onsale_server::app::App;
+use stats_alloc::Stats;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,9 @@ const SEATS: u64 = 1000;
 const OTHER_SEATS: u64 = 4000;
 /// Events made at the same time.
 const TOGETHER: u64 = 64;
-/// How often it is looked whether memory is still given back, and how much of it counts as none.
+/// How often, and how many times, it is looked whether memory is still given back, and how much of it counts as none.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 30;
 const SETTLED: u64 = 20_000;
 
 /// Holds with more and more events.
@@ -48,21 +50,21 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
 }
 
 /// Bytes of an idle event without those of its seats, which are told apart by as many events in a larger hall: what
-/// `allocated` counts more when there are twice as many, so that what grows by doubling has doubled in between. Whatever
-/// else the process allocates meanwhile counts, too.
+/// the process' allocator counts more when there are twice as many, so that what grows by doubling has doubled in between.
+/// Whatever else the process allocates meanwhile counts, too.
 ///
 /// # Errors
-/// See [`GrowthError`].
-pub async fn idle(dir: &Path, events: u64, allocated: impl Fn() -> u64) -> Result<Table, GrowthError> {
+/// See [`GrowthError`]; also when what is allocated does not come to rest.
+pub async fn idle(dir: &Path, events: u64, counted: impl Fn() -> Stats) -> Result<Table, GrowthError> {
     let (mut seats, mut bytes) = (Vec::new(), Vec::new());
     for size in [SEATS, OTHER_SEATS] {
         let house = House::start(dir, "idle").await?;
         let hall = house.scene.hall(size).await?;
         let plan = plan_of(&house, &hall).await?;
         make(&house.app, &plan, events).await?;
-        let before = settled(&house, &allocated).await?;
+        let before = settled(&house, &counted).await?;
         make(&house.app, &plan, events).await?;
-        bytes.push(settled(&house, &allocated).await?.saturating_sub(before) as f64 / events as f64);
+        bytes.push(settled(&house, &counted).await?.saturating_sub(before) as f64 / events as f64);
         seats.push((hall.pairs() * 2) as f64);
         house.end().await?;
     }
@@ -73,16 +75,21 @@ pub async fn idle(dir: &Path, events: u64, allocated: impl Fn() -> u64) -> Resul
 }
 
 /// What is allocated when tables are caught up and nothing more is given back.
-async fn settled(house: &House, allocated: &impl Fn() -> u64) -> Result<u64, GrowthError> {
+async fn settled(house: &House, counted: &impl Fn() -> Stats) -> Result<u64, GrowthError> {
     house.catch_up().await?;
+    let allocated = || {
+        let stats = counted();
+        stats.bytes_allocated.saturating_sub(stats.bytes_deallocated) as u64
+    };
     let mut now = allocated();
-    loop {
+    for _ in 0..LOOKS {
         tokio::time::sleep(LOOK).await;
         let before = std::mem::replace(&mut now, allocated());
         if before.abs_diff(now) < SETTLED {
             return Ok(now);
         }
     }
+    Err(GrowthError::Part("what is allocated does not come to rest".into()))
 }
 
 /// The compiled plan of a hall: that of an event in it.
