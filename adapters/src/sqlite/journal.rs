@@ -1,22 +1,20 @@
 //! The writing side of the journal: decides which entries of a batch may be written, links them to the chain and commits
-//! them to the log. Owns the chain's heads while it lives; must never write to `journal.db` but leases.
+//! them to the log. Owns the chain's heads and the epochs while it lives; must never write to `journal.db`.
 
-use super::commit_log::{CommitLog, Sizes, Store, for_filing};
+use super::commit_log::{CommitLog, RAISE_LEASE, Sizes, Store, for_filing};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
 use crate::chain::{Chain, ChainKey, Row};
 use crate::stored::encode_fact_into;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
 use rusqlite::{Connection, OptionalExtension};
 
-const HEAD: &str = "SELECT seq, chain FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
+const HEAD: &str = "SELECT seq, chain, epoch FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 const LEASE: &str = "SELECT epoch FROM leases WHERE event_id = ?1";
-const RAISE: &str = "INSERT INTO leases (event_id, epoch) VALUES (?1, 1)
-    ON CONFLICT (event_id) DO UPDATE SET epoch = epoch + 1 RETURNING epoch";
 /// The end of an event's journal, and who may add to it.
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -37,12 +35,15 @@ struct Line {
 
 /// The journal of a data directory. See the module.
 pub struct SqliteJournal {
-    /// For leases, and to look up what is stored.
+    /// To look up what is stored.
     connection: Connection,
     log: CommitLog,
     linker: Linker,
-    /// Committed heads; those of fenced events are forgotten, so that the next batch finds out what is stored.
+    /// The committed head of every event that was looked up or written to since the opening. Nobody else writes to the
+    /// directory, so they are never read again: a commit must not wait for what the checkpointer writes.
     heads: HashMap<EventId, Head>,
+    /// Events whose epoch was raised since the opening.
+    raised: HashSet<EventId>,
     dir: DataDir,
 }
 
@@ -90,6 +91,7 @@ impl SqliteJournal {
             log,
             linker: Linker { key: dir.chain_key().clone(), body: Vec::new(), scratch: Vec::new() },
             heads: HashMap::new(),
+            raised: HashSet::new(),
             dir: dir.clone(),
         })
     }
@@ -121,24 +123,28 @@ impl SqliteJournal {
         self.log.write_through_the_cache();
     }
 
-    fn head(&self, event: EventId) -> Result<Head, JournalError> {
+    /// The event's head. One that is not known yet was not appended to since the opening, so all of its rows are in
+    /// `journal.db`, and reading them waits for no lock.
+    fn head(&mut self, event: EventId) -> Result<Head, JournalError> {
         if let Some(head) = self.heads.get(&event) {
             return Ok(*head);
         }
-        self.settle()?;
-        self.stored_head(event).map_err(|error| journal_error(&error, Stage::Work))
+        let head = self.stored_head(event).map_err(|error| journal_error(&error, Stage::Work))?;
+        self.heads.insert(event, head);
+        Ok(head)
     }
 
     fn stored_head(&self, event: EventId) -> rusqlite::Result<Head> {
         let id = event.0.as_bytes();
         let lease = self.connection.prepare_cached(LEASE)?.query_row([id], |row| row.get::<_, i64>(0)).optional()?;
         let lease = Epoch(lease.unwrap_or(0).cast_unsigned());
-        let last = self
-            .connection
-            .prepare_cached(HEAD)?
-            .query_row([id], |row| Ok((Seq(row.get::<_, i64>(0)?.cast_unsigned()), Chain(row.get(1)?))));
-        let (seq, chain) = last.optional()?.unwrap_or_else(|| (Seq(0), self.linker.key.genesis(event)));
-        Ok(Head { lease, seq, chain })
+        let last = self.connection.prepare_cached(HEAD)?.query_row([id], |row| {
+            let (seq, epoch) = (row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
+            Ok((Seq(seq), Chain(row.get(1)?), Epoch(epoch)))
+        });
+        let genesis = || (Seq(0), self.linker.key.genesis(event), Epoch(0));
+        let (seq, chain, written) = last.optional()?.unwrap_or_else(genesis);
+        Ok(Head { lease: lease.max(written), seq, chain })
     }
 
     /// The events of a batch, with those fenced that may not be written: by another epoch, or because what is stored
@@ -222,6 +228,17 @@ impl SqliteJournal {
         }
     }
 
+    fn keep_epochs(&self) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for event in &self.raised {
+            if let Some(head) = self.heads.get(event) {
+                let mut raise = transaction.prepare_cached(RAISE_LEASE)?;
+                raise.execute((event.0.as_bytes(), head.lease.0.cast_signed()))?;
+            }
+        }
+        transaction.commit()
+    }
+
     /// Waits until everything that was appended is in `journal.db`, where it is looked up.
     fn settle(&self) -> Result<(), JournalError> {
         self.dir.filing().settle().map_err(JournalError::NotDone)
@@ -237,7 +254,6 @@ impl Journal for SqliteJournal {
         let mut fenced = Vec::new();
         for line in lines {
             if line.fenced {
-                self.heads.remove(&line.event);
                 fenced.push(line.event);
             } else {
                 self.heads.insert(line.event, line.head);
@@ -246,16 +262,22 @@ impl Journal for SqliteJournal {
         Ok(Appended { fenced })
     }
 
+    /// In memory alone: the directory is locked for this process, so the only owners to be fenced are its own earlier
+    /// actors. An epoch becomes durable with the first row that carries it; one that no row carries may be given again.
     fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
-        // One statement, and so a transaction of its own.
-        let raised = self
-            .connection
-            .prepare_cached(RAISE)
-            .and_then(|mut statement| statement.query_row([event.0.as_bytes()], |row| row.get::<_, i64>(0)));
-        self.heads.remove(&event);
-        match raised {
-            Ok(epoch) => Ok(Epoch(epoch.cast_unsigned())),
-            Err(error) => Err(journal_error(&error, Stage::Commit)),
+        let mut head = self.head(event)?;
+        head.lease = Epoch(head.lease.0 + 1);
+        self.heads.insert(event, head);
+        self.raised.insert(event);
+        Ok(head.lease)
+    }
+}
+
+impl Drop for SqliteJournal {
+    /// Writes down the epochs that no row may carry, so that those of an orderly end are not given again.
+    fn drop(&mut self) {
+        if let Err(error) = self.keep_epochs() {
+            tracing::warn!(%error, "the epochs of this process were not all written down; its rows carry those that matter");
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod catalogue;
+mod epochs;
 mod journal;
 mod journal_damage;
 mod payments;

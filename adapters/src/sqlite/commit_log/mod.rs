@@ -20,7 +20,7 @@ pub(super) use log::CommitLog;
 pub(super) use recover::{file_left_over, is_there};
 pub(super) use rows::Decoder;
 pub(super) use scan::{Scan, ScanError};
-pub(super) use store::{Store, StoreError};
+pub(super) use store::{RAISE_LEASE, Store, StoreError};
 
 use crate::sqlite::data_dir::BUSY_TIMEOUT;
 use onsale_engine::limits::{FACTS_PER_BATCH, JOURNAL_SILENCE};

@@ -13,6 +13,9 @@ const INSERT: &str =
     "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const END: &str = "SELECT seq FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
+/// Writes an epoch down: with the first row that carries it, or at an orderly end.
+pub(in crate::sqlite) const RAISE_LEASE: &str = "INSERT INTO leases (event_id, epoch) VALUES (?1, ?2)
+    ON CONFLICT (event_id) DO UPDATE SET epoch = max(epoch, excluded.epoch)";
 /// Rows may come with an epoch that an older copy of the leases does not know.
 const RAISE_LEASES: &str = "UPDATE leases SET epoch = max(epoch, coalesce((SELECT journal.epoch FROM journal
     WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1), 0))";
@@ -54,13 +57,15 @@ pub(in crate::sqlite) struct Store {
     connection: Connection,
     /// Where journals end; forgotten after any failure.
     ends: HashMap<EventId, Seq>,
+    /// The epochs of their last rows, which leases are not behind; forgotten with them.
+    epochs: HashMap<EventId, Epoch>,
 }
 
 impl Store {
     /// Stores into that `journal.db`, of which this must be the only writer of rows.
     pub(in crate::sqlite) fn new(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(16);
-        Self { connection, ends: HashMap::new() }
+        Self { connection, ends: HashMap::new(), epochs: HashMap::new() }
     }
 
     /// Stores the rows of payloads, in one synced transaction. Rows that are stored already are passed over.
@@ -76,6 +81,7 @@ impl Store {
         });
         if stored.is_err() {
             self.ends.clear();
+            self.epochs.clear();
             if let Err(error) = self.roll_back() {
                 tracing::error!(%error, "a failed filing could not be rolled back; it is tried again before the next");
             }
@@ -136,6 +142,10 @@ impl Store {
             insert.raw_bind_parameter(7, &chain.0[..])?;
             insert.raw_execute()?;
             self.ends.insert(row.event, row.seq);
+            if self.epochs.insert(row.event, row.epoch) != Some(row.epoch) {
+                let lease = (row.event.0.as_bytes(), row.epoch.0.cast_signed());
+                self.connection.prepare_cached(RAISE_LEASE)?.execute(lease)?;
+            }
         }
         Ok(())
     }
