@@ -64,8 +64,15 @@ pub const TURNS_DURING_COMMIT: u32 = 2;
 pub const BUSY_ANSWERS: usize = 16;
 /// How long what is written behind steps back after a commit of [`BUSY_ANSWERS`].
 pub const JOURNAL_BUSY_FOR: Duration = Duration::from_millis(100);
-/// Without an answer for this long, the journal counts as failed and nothing that writes is decided.
-pub const JOURNAL_SILENCE: Duration = Duration::from_millis(250);
+/// How long a commit may go without an answer before the journal counts as failed and nothing that writes is decided; until
+/// then commands wait, behind permits and deadlines. Disks of laptops and network volumes stall for a second at times.
+pub const COMMIT_STALL: Duration = Duration::from_secs(2);
+/// The shortest [`COMMIT_STALL`] that may be configured.
+pub const COMMIT_STALL_MIN: Duration = Duration::from_millis(250);
+/// The longest: beyond it most requests have passed their deadline.
+pub const COMMIT_STALL_MAX: Duration = Duration::from_secs(30);
+/// Rebuilds of actors, of different events, that run at the same time.
+pub const REBUILDS_AT_ONCE: usize = 2;
 /// The first pause before a failed batch is tried again; it doubles up to [`JOURNAL_RETRY_MAX`].
 pub const JOURNAL_RETRY_MIN: Duration = Duration::from_millis(50);
 /// The longest pause between tries of a failed batch.
@@ -99,6 +106,8 @@ const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);
 const _: () = assert!(JOURNAL_RETRY_MIN.as_millis() <= JOURNAL_RETRY_MAX.as_millis());
 const _: () = assert!(2 * COPIED_AGAIN_AFTER.as_secs() < COPIES_LIVE.as_secs());
+const _: () = assert!(COMMIT_STALL_MIN.as_millis() <= COMMIT_STALL.as_millis());
+const _: () = assert!(COMMIT_STALL.as_millis() <= COMMIT_STALL_MAX.as_millis());
 const _: () = assert!(MAX_SEATS < u32::MAX as usize);
 const _: () = assert!(POLL_MIN.as_secs() <= POLL_MAX.as_secs());
 const _: () = assert!(ORDINAL_BLOCK <= LOST_ORDINALS);

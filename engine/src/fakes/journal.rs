@@ -16,6 +16,7 @@ enum Fault {
     UnknownDone,
     UnknownNotDone,
     Fatal,
+    Panic,
 }
 
 #[derive(Default)]
@@ -56,6 +57,11 @@ impl FakeJournal {
     /// The next write is an I/O error on a sync; it did not happen.
     pub fn fail_fatally(&self) {
         self.lock().faults.push_back(Fault::Fatal);
+    }
+
+    /// The next write is done, and then its thread panics.
+    pub fn panic_after_write(&self) {
+        self.lock().faults.push_back(Fault::Panic);
     }
 
     /// Writes do not return until [`FakeJournal::release`].
@@ -150,6 +156,10 @@ fn under<T>(fault: Option<Fault>, write: impl FnOnce() -> T) -> Result<T, Journa
         Some(Fault::UnknownNotDone) => Err(JournalError::Unknown(told())),
         Some(Fault::NotDone) => Err(JournalError::NotDone(told())),
         Some(Fault::Fatal) => Err(JournalError::Fatal(told())),
+        Some(Fault::Panic) => {
+            write();
+            panic!("{}", told())
+        }
     }
 }
 

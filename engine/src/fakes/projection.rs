@@ -20,6 +20,7 @@ struct Tables {
     seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
     notices: Vec<Notice>,
     failing: usize,
+    panics: bool,
     pause: Duration,
 }
 
@@ -33,6 +34,11 @@ impl FakeProjection {
     /// The next `times` writes are certainly not done.
     pub fn fail_not_done(&self, times: usize) {
         self.tables.lock().failing = times;
+    }
+
+    /// The next write panics.
+    pub fn panic_next(&self) {
+        self.tables.lock().panics = true;
     }
 
     /// From now on every fact takes so long to write.
@@ -67,6 +73,7 @@ impl Before for &Tables {
 
 impl Tables {
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {
+        assert!(!std::mem::take(&mut self.panics), "the fake was told so");
         let mut changes = Changes::default();
         let mut checkpoints = self.checkpoints.clone();
         for Committed { event, entries } in facts {

@@ -101,7 +101,7 @@ impl SaleActor {
         if std::mem::take(&mut self.outage) {
             self.present_from = now;
         }
-        let mut turn = Turn { sale: Arc::clone(&handle), rows: Vec::new(), answers: Vec::new(), settled: Vec::new() };
+        let mut turn = Turn::of(&handle, self.epoch);
         while let Some(envelope) = handle.lanes.outcomes.pop() {
             self.handle_command(envelope, now, &mut turn);
         }
@@ -125,7 +125,7 @@ impl SaleActor {
     }
 
     fn handle_command(&mut self, envelope: Envelope, now: Timestamp, turn: &mut Turn) {
-        let Envelope { command, reply, deadline, span } = envelope;
+        let Envelope { command, mut reply, deadline, span } = envelope;
         let _entered = span.enter();
         if deadline < now {
             if let Some(reply) = reply {
@@ -134,7 +134,19 @@ impl SaleActor {
             return;
         }
         match self.sale.decide(&command, now, self.epoch) {
-            Ok(decision) => self.carry_out(decision, reply, now, turn),
+            Ok(decision) => {
+                // Admission may have become required since the command was submitted, without a claim.
+                if let Command::Enter { buyer } | Command::Restore { buyer, .. } = &command
+                    && !decision.facts.is_empty()
+                    && let Some(mut waiting) = reply.take()
+                {
+                    if !waiting.claims(*buyer) {
+                        return waiting.send(Err(Refusal::QueuedElsewhere));
+                    }
+                    reply = Some(waiting);
+                }
+                self.carry_out(decision, reply, now, turn);
+            }
             // A refusal promises nothing, so it leaves at once.
             Err(rejection) => {
                 if let Some(reply) = reply {

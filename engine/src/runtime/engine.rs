@@ -1,7 +1,7 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
 use crate::id::{Epoch, EventId, EventTag};
-use crate::limits::{FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX};
+use crate::limits::{COMMIT_STALL, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX, REBUILDS_AT_ONCE};
 use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
@@ -12,17 +12,16 @@ use crate::runtime::handle::{Refusal, SaleHandle, Service};
 use crate::runtime::health::{Health, JournalHealth};
 use crate::runtime::journal::{JournalFront, JournalThread};
 use crate::runtime::projector::{ProjectError, Projector, ProjectorFront};
+use crate::runtime::rebuild::Rebuilds;
 use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
+use crate::runtime::supervision::{OnFatal, supervised};
 use crate::runtime::timekeeper::Timekeeper;
 use crate::sale::draw::DrawSeed;
 use crate::sale::{Entry, Sale};
 use crate::shared_map::SharedMap;
-use crate::time::Timestamp;
-use hashbrown::HashMap;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -56,8 +55,11 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Facts that may be committed and not yet written behind, see [`crate::limits::PROJECTION_LAG_MAX`].
     pub projection_lag_max: u64,
-    /// Called once when the journal has lost the right to be believed: the process must end without answering.
-    pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// How long a commit may go without an answer, see [`crate::limits::COMMIT_STALL`].
+    pub commit_stall: Duration,
+    /// Called when the process must end without answering: the journal's storage has failed, or a thread that everything
+    /// rests on has panicked.
+    pub on_fatal: OnFatal,
     /// The seed of an event's draw, asked for once: nobody may guess it.
     pub draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     /// Called first on each thread that works behind the answers (tables, snapshots, checks of old rows), so that the
@@ -72,6 +74,7 @@ impl Default for Settings {
             charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
             snapshot_every: FACTS_PER_SNAPSHOT,
             projection_lag_max: PROJECTION_LAG_MAX,
+            commit_stall: COMMIT_STALL,
             on_fatal: Arc::new(|_| std::process::abort()),
             draw_seed: Arc::new(|_| random_seed()),
             behind: Arc::new(|| {}),
@@ -113,10 +116,9 @@ pub(crate) struct Core {
     tags: SharedMap<EventTag, EventId>,
     pub(super) reader: Arc<dyn JournalReader>,
     arbiters: Arbiters,
-    pub(super) rebuilds: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
-    pub(super) rebuilt: AtomicU64,
+    pub(super) rebuilds: Rebuilds,
     stopping: AtomicBool,
-    on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    on_fatal: OnFatal,
     behind: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -133,6 +135,7 @@ struct Threads {
     projector: Mutex<Option<JoinHandle<()>>>,
     timekeeper: Mutex<Option<JoinHandle<()>>>,
     snapshots: Mutex<Option<JoinHandle<()>>>,
+    rebuilds: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -148,7 +151,7 @@ impl Engine {
         let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
         let core = Arc::new(Core {
             clock,
-            journal: JournalFront::new(),
+            journal: JournalFront::new(settings.commit_stall),
             projector,
             snapshots,
             effects: Effects::new(payments, tokio, settings.charge_timeout),
@@ -160,8 +163,7 @@ impl Engine {
             tags: SharedMap::default(),
             reader: Arc::clone(&reader),
             arbiters: Arbiters::start(settings.arbiters)?,
-            rebuilds: Mutex::new(HashMap::new()),
-            rebuilt: AtomicU64::new(0),
+            rebuilds: Rebuilds::default(),
             stopping: AtomicBool::new(false),
             on_fatal: settings.on_fatal,
             behind: settings.behind,
@@ -199,7 +201,7 @@ impl Engine {
         let mut unverified = Vec::new();
         for (handle, sale, epoch, from_snapshot) in recovered {
             handle.snapshot_at.store(sale.seq().0, Ordering::Relaxed);
-            core.serve(&handle, sale, epoch);
+            core.serve(&handle, sale, epoch, 0);
             if from_snapshot {
                 unverified.push(handle);
             }
@@ -215,14 +217,21 @@ impl Engine {
         handed: crossbeam::channel::Receiver<crate::ports::Committed>,
         ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
     ) -> std::io::Result<()> {
-        let named = |name: &str| std::thread::Builder::new().name(name.into());
-        *self.threads.journal.lock() = Some(named("onsale-journal").spawn(move || journal.run())?);
+        let fatal: OnFatal = {
+            let core = Arc::downgrade(&self.core);
+            Arc::new(move |reason| {
+                if let Some(core) = core.upgrade() {
+                    core.fatal(reason);
+                }
+            })
+        };
+        *self.threads.journal.lock() = Some(supervised("onsale-journal", &fatal, move || journal.run())?);
         let core = Arc::clone(&self.core);
         let run = move || {
             (core.behind)();
             projector.run(&handed, &core.projector);
         };
-        *self.threads.projector.lock() = Some(named("onsale-projector").spawn(run)?);
+        *self.threads.projector.lock() = Some(supervised("onsale-projector", &fatal, run)?);
         let core = Arc::clone(&self.core);
         let run = move || {
             core.timekeeper.run(&core.clock, |event| {
@@ -231,13 +240,18 @@ impl Engine {
                 }
             });
         };
-        *self.threads.timekeeper.lock() = Some(named("onsale-time").spawn(run)?);
+        *self.threads.timekeeper.lock() = Some(supervised("onsale-time", &fatal, run)?);
         let (reader, behind) = (Arc::clone(&self.core.reader), Arc::clone(&self.core.behind));
         let run = move || {
             behind();
             snapshots::run(&ordered, &*reader);
         };
-        *self.threads.snapshots.lock() = Some(named("onsale-snapshots").spawn(run)?);
+        *self.threads.snapshots.lock() = Some(supervised("onsale-snapshots", &fatal, run)?);
+        for number in 0..REBUILDS_AT_ONCE {
+            let core = Arc::clone(&self.core);
+            let thread = supervised(format!("onsale-rebuild-{number}"), &fatal, move || core.run_rebuilds())?;
+            self.threads.rebuilds.lock().push(thread);
+        }
         Ok(())
     }
 
@@ -286,7 +300,7 @@ impl Engine {
             Ok(Err(_)) | Err(_) => return Err(Refusal::StorageUnavailable),
         };
         let handle = self.core.route(event, Sale::new());
-        self.core.serve(&handle, Sale::new(), epoch);
+        self.core.serve(&handle, Sale::new(), epoch, 0);
         Ok(handle)
     }
 
@@ -315,7 +329,7 @@ impl Engine {
             facts: core.journal.facts.load(Ordering::Relaxed),
             batches: core.journal.batches.load(Ordering::Relaxed),
             projection_lag: core.projector.lag(),
-            rebuilds: core.rebuilt.load(Ordering::Relaxed),
+            rebuilds: core.rebuilds.count(),
         };
         for route in &core.routes {
             match route.service() {
@@ -347,8 +361,10 @@ impl Engine {
         let stop = move || {
             core.timekeeper.stop();
             core.arbiters.stop();
+            core.rebuilds.stop();
             core.journal.stop();
             join(&threads.journal);
+            threads.rebuilds.lock().drain(..).for_each(|thread| drop(thread.join()));
             core.projector.close();
             join(&threads.projector);
             core.snapshots.close();
@@ -387,14 +403,19 @@ impl Core {
         handle
     }
 
-    /// Starts the actor behind a route, and what its state asks for outside.
-    pub(super) fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch) {
+    /// Starts the actor behind a route, and what its state asks for outside; false when the event was lost to another owner
+    /// since `losses` were counted.
+    pub(super) fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch, losses: u64) -> bool {
+        if !handle.own(epoch, losses) {
+            return false;
+        }
         for buyer in sale.everyone_in_room() {
             self.claims.confirm(buyer, handle.event());
         }
         handle.set_service(Service::Serving);
         actor::start(handle, sale, epoch, self.arbiters.next());
         self.effects.reconcile(handle);
+        true
     }
 
     pub(super) fn damaged(self: &Arc<Self>, event: EventId, what: &str) {
@@ -408,9 +429,10 @@ impl Core {
         handle.set_service(Service::Damaged);
     }
 
-    /// The storage is lost: whoever started the engine must end the process.
+    /// The storage is lost, or a thread that everything rests on: the process must end.
     pub(crate) fn fatal(&self, reason: &str) {
-        tracing::error!(reason, "the journal's storage has failed; nothing more is answered");
+        self.journal.ends_fatally();
+        tracing::error!(reason, "nothing more can be committed, and nothing more is answered");
         (self.on_fatal)(reason);
     }
 

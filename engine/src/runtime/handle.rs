@@ -1,10 +1,11 @@
 //! The route to one sale: its lanes, its permits, its committed read view. Lives as long as the event is served; the
 //! actor behind it may be rebuilt without anybody noticing. Must never decide.
 
-use crate::id::{BuyerId, EventId, Seq};
+use crate::id::{BuyerId, Epoch, EventId, Seq};
 use crate::limits::IN_FLIGHT_PER_SALE;
 use crate::runtime::actor::Post;
 use crate::runtime::engine::Core;
+use crate::runtime::journal::is_journals_thread;
 use crate::runtime::lanes::{Envelope, Lanes};
 use crate::runtime::standing::{Posted, Standing};
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
@@ -55,16 +56,26 @@ pub(crate) enum Service {
     Rebuilding,
     Quarantined,
     Damaged,
-    /// Another node owns the event; what this one knows of it is old.
+    /// Another owner has raised the event's epoch; what this node knows of it is old.
     Elsewhere,
 }
 
-/// Who waits for an answer, and the permit that the command holds until it has one.
+/// By which epoch the event is owned here, if it is.
+#[derive(Default)]
+struct Ownership {
+    epoch: Option<Epoch>,
+    /// How often it was lost.
+    losses: u64,
+}
+
+/// Who waits for an answer, and what the command holds until its outcome is known: a permit, and the buyer's claim if it
+/// asks for a place.
 pub(crate) struct ReplyTo {
-    sender: oneshot::Sender<Result<Answer, Refusal>>,
+    caller: Caller,
     /// The runtime in which somebody waits.
     pub(crate) home: Option<Handle>,
-    _permit: Permit,
+    claim: Option<HeldClaim>,
+    permit: Permit,
 }
 
 /// One of the commands that a sale may have in flight; given back when dropped.
@@ -76,24 +87,54 @@ impl Drop for Permit {
     }
 }
 
-impl ReplyTo {
-    pub(crate) fn send(self, answer: Result<Answer, Refusal>) {
-        // Whoever asked may have gone; what is done stays done.
-        let _ = self.sender.send(answer);
+/// Where the answer goes. Dropped without one, the caller is told that nothing was done; so while the journal's thread
+/// unwinds from a panic it is never dropped: what it was about may be committed.
+struct Caller(Option<oneshot::Sender<Result<Answer, Refusal>>>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if std::thread::panicking() && is_journals_thread() {
+            std::mem::forget(self.0.take());
+        }
     }
 }
 
-/// The claim of a buyer who asks for a place: given back unless they got one, also when nobody waits any more.
-struct Claimed<'a> {
-    sale: &'a SaleHandle,
-    buyer: BuyerId,
-    stands: bool,
+impl ReplyTo {
+    pub(crate) fn send(self, answer: Result<Answer, Refusal>) {
+        let Self { mut caller, claim, permit, .. } = self;
+        drop((claim, permit));
+        // The caller may be gone; what is done stays done.
+        if let Some(sender) = caller.0.take() {
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Claims the buyer for the command, unless it has done so before it was submitted; false if another event has them.
+    pub(crate) fn claims(&mut self, buyer: BuyerId) -> bool {
+        if self.claim.is_none() {
+            self.claim = HeldClaim::take(&self.permit.0, buyer);
+        }
+        self.claim.is_some()
+    }
 }
 
-impl Drop for Claimed<'_> {
+/// The claim of a buyer for a command that asks for a place. The command holds it, not the caller who waits: dropped when
+/// the command's outcome is known, whether anybody waits or not.
+struct HeldClaim {
+    sale: Arc<SaleHandle>,
+    buyer: BuyerId,
+}
+
+impl HeldClaim {
+    /// None if another event has the buyer.
+    fn take(sale: &Arc<SaleHandle>, buyer: BuyerId) -> Option<Self> {
+        sale.core.claims.take(buyer, sale.event).then(|| Self { sale: Arc::clone(sale), buyer })
+    }
+}
+
+impl Drop for HeldClaim {
     fn drop(&mut self) {
-        if !self.stands && !self.sale.read().is_in_room(self.buyer) {
-            self.sale.core.claims.release(self.buyer, self.sale.event);
+        if self.sale.core.claims.finish(self.buyer, self.sale.event) {
             self.sale.release_everywhere(self.buyer);
         }
     }
@@ -116,6 +157,7 @@ pub struct SaleHandle {
     pub(crate) is_expected: AtomicBool,
     post: RwLock<Option<Post>>,
     service: AtomicU8,
+    ownership: Mutex<Ownership>,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
@@ -138,6 +180,7 @@ impl SaleHandle {
             is_expected: AtomicBool::new(false),
             post: RwLock::new(None),
             service: AtomicU8::new(Service::Serving as u8),
+            ownership: Mutex::default(),
             heard: OnceLock::new(),
             damage: Mutex::new(None),
             snapshot_at: std::sync::atomic::AtomicU64::new(0),
@@ -244,22 +287,17 @@ impl SaleHandle {
     /// See [`Refusal`].
     pub async fn ask_patiently(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
         let (Command::Enter { buyer } | Command::Restore { buyer, .. }) = command else {
-            return self.send(command, deadline).await;
+            return self.send(command, None, deadline).await;
         };
         let required = self.read().steering().is_some_and(|view| view.steering.required);
         if !required {
-            return self.send(command, deadline).await;
+            return self.send(command, None, deadline).await;
         }
-        if !self.core.claims.claim(buyer, self.event) {
-            return Err(Refusal::QueuedElsewhere);
-        }
-        let mut claim = Claimed { sale: self, buyer, stands: false };
-        let answer = match self.claim_everywhere(buyer).await {
-            true => self.send(command, deadline).await,
+        let claim = HeldClaim::take(self, buyer).ok_or(Refusal::QueuedElsewhere)?;
+        match self.claim_everywhere(buyer).await {
+            true => self.send(command, Some(claim), deadline).await,
             false => Err(Refusal::QueuedElsewhere),
-        };
-        claim.stands = answer.is_ok();
-        answer
+        }
     }
 
     /// Claims the buyer among all nodes; when they cannot be asked, this node's own claim decides.
@@ -293,7 +331,12 @@ impl SaleHandle {
         });
     }
 
-    async fn send(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
+    async fn send(
+        self: &Arc<Self>,
+        command: Command,
+        claim: Option<HeldClaim>,
+        deadline: Timestamp,
+    ) -> Result<Answer, Refusal> {
         if !self.is_served() || self.core.is_stopping() {
             return Err(Refusal::Unserved);
         }
@@ -311,7 +354,7 @@ impl SaleHandle {
         }
         let (sender, receiver) = oneshot::channel();
         let permit = Permit(Arc::clone(self));
-        let reply = Some(ReplyTo { sender, home: Handle::try_current().ok(), _permit: permit });
+        let reply = Some(ReplyTo { caller: Caller(Some(sender)), home: Handle::try_current().ok(), claim, permit });
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
         if for_operators {
             self.lanes.operators.push(envelope);
@@ -382,6 +425,43 @@ impl SaleHandle {
         if !self.is_served() {
             self.refuse_all(&Refusal::Unserved);
         }
+    }
+
+    /// Moves from one state to another; false, and nothing changed, when it was not in the first.
+    pub(crate) fn change_service(&self, from: Service, to: Service) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        let changed = self.service.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if changed && !self.is_served() {
+            self.refuse_all(&Refusal::Unserved);
+        }
+        changed
+    }
+
+    /// How often the event was lost to another owner; for [`SaleHandle::own`].
+    pub(crate) fn losses(&self) -> u64 {
+        self.ownership.lock().losses
+    }
+
+    /// From now on turns of that epoch are committed; false when the event was lost again since `losses` were counted.
+    pub(crate) fn own(&self, epoch: Epoch, losses: u64) -> bool {
+        let mut ownership = self.ownership.lock();
+        let is_ours = ownership.losses == losses;
+        if is_ours {
+            ownership.epoch = Some(epoch);
+        }
+        is_ours
+    }
+
+    /// Another owner has the event: no turn is committed or answered until it is owned again.
+    pub(crate) fn disown(&self) {
+        let mut ownership = self.ownership.lock();
+        ownership.epoch = None;
+        ownership.losses += 1;
+    }
+
+    /// Whether turns of that epoch may be committed and answered.
+    pub(crate) fn is_owned_by(&self, epoch: Epoch) -> bool {
+        self.ownership.lock().epoch == Some(epoch)
     }
 
     fn is_served(&self) -> bool {

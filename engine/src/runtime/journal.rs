@@ -4,8 +4,7 @@
 
 use crate::id::{Epoch, EventId};
 use crate::limits::{
-    BUSY_ANSWERS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, JOURNAL_SILENCE,
-    TURNS_DURING_COMMIT,
+    BUSY_ANSWERS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, TURNS_DURING_COMMIT,
 };
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
 use crate::runtime::effects::Effect;
@@ -17,6 +16,7 @@ use crate::sale::{Entry, Fact, PaymentView, Sale};
 use crate::time::Timestamp;
 use crossbeam::queue::SegQueue;
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -30,9 +30,23 @@ const GATHER: Duration = Duration::from_millis(1);
 /// The facts of one turn of an actor, and who waits for their commit.
 pub(crate) struct Turn {
     pub(crate) sale: Arc<SaleHandle>,
+    /// The epoch of the actor. What it decided rests on facts of that epoch, also where it decided no new ones.
+    pub(crate) epoch: Epoch,
     pub(crate) rows: Vec<JournalEntry>,
     pub(crate) answers: Vec<(ReplyTo, Answer)>,
     pub(crate) settled: Vec<(oneshot::Sender<PaymentView>, PaymentView)>,
+}
+
+impl Turn {
+    /// A turn in which nothing has been decided yet.
+    pub(crate) fn of(sale: &Arc<SaleHandle>, epoch: Epoch) -> Self {
+        Self { sale: Arc::clone(sale), epoch, rows: Vec::new(), answers: Vec::new(), settled: Vec::new() }
+    }
+
+    /// Whether its epoch still owns the event.
+    fn is_current(&self) -> bool {
+        self.sale.is_owned_by(self.epoch)
+    }
 }
 
 /// Something that the journal's thread does between batches.
@@ -50,6 +64,8 @@ struct Open {
     taken: u64,
     /// Each with the number of turns that were handed in before it, and are committed before it is run.
     errands: VecDeque<(u64, Errand)>,
+    /// The thread has ended: nobody takes anything out any more.
+    closed: bool,
 }
 
 impl Open {
@@ -73,14 +89,17 @@ pub(crate) struct JournalFront {
     busy_until: AtomicI64,
     failing: AtomicBool,
     fatal: AtomicBool,
+    /// See [`crate::limits::COMMIT_STALL`].
+    stall: Duration,
     pub(crate) facts: AtomicU64,
     pub(crate) batches: AtomicU64,
 }
 
 impl JournalFront {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(stall: Duration) -> Self {
         Self {
             open: Mutex::new(Open::default()),
+            stall,
             filled: Condvar::new(),
             committing: AtomicBool::new(false),
             turns_meanwhile: AtomicU32::new(0),
@@ -152,13 +171,19 @@ impl JournalFront {
         }
         match self.committing_since.load(Ordering::Acquire) {
             0 => true,
-            since => now.since(Timestamp(since)) < JOURNAL_SILENCE,
+            since => now.since(Timestamp(since)) < self.stall,
         }
     }
 
     /// Whether many are being answered, so that what is written behind should step back.
     pub(crate) fn is_busy(&self, now: Timestamp) -> bool {
         now.0 < self.busy_until.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is committed any more.
+    pub(crate) fn ends_fatally(&self) {
+        self.failing.store(true, Ordering::Release);
+        self.fatal.store(true, Ordering::Release);
     }
 
     pub(crate) fn health(&self, now: Timestamp) -> JournalHealth {
@@ -174,9 +199,22 @@ impl JournalFront {
     /// Raises an event's epoch through the journal's own queue: what was handed in before is in. Blocks.
     pub(crate) fn raise_epoch(&self, event: EventId) -> Result<Epoch, JournalError> {
         let (send, receive) = mpsc::sync_channel(1);
-        self.open.lock().order(Errand::RaiseEpoch(event, send));
+        let mut open = self.open.lock();
+        if !open.closed {
+            open.order(Errand::RaiseEpoch(event, send));
+        }
+        drop(open);
         self.filled.notify_one();
         receive.recv().unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
+    }
+
+    /// The thread has ended, whether in order or not: who waits for something from it is answered that it was not done.
+    fn close(&self) {
+        let mut open = self.open.lock();
+        open.closed = true;
+        let left = (std::mem::take(&mut open.turns), std::mem::take(&mut open.errands));
+        drop(open);
+        drop(left);
     }
 
     /// Ends the journal's thread after everything handed in is committed.
@@ -216,6 +254,24 @@ impl JournalFront {
     }
 }
 
+thread_local! {
+    static IS_JOURNALS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread that commits batches.
+pub(crate) fn is_journals_thread() -> bool {
+    IS_JOURNALS.get()
+}
+
+/// Closes the front when the thread ends, by a panic too.
+struct Closing(Arc<Core>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.journal.close();
+    }
+}
+
 /// The journal's thread: owns the storage's writing side.
 pub(crate) struct JournalThread {
     pub(crate) core: Arc<Core>,
@@ -224,6 +280,8 @@ pub(crate) struct JournalThread {
 
 impl JournalThread {
     pub(crate) fn run(mut self) {
+        IS_JOURNALS.set(true);
+        let _closing = Closing(Arc::clone(&self.core));
         loop {
             let (turns, errands) = self.core.journal.take();
             if !turns.is_empty() && !self.commit(turns) {
@@ -241,7 +299,13 @@ impl JournalThread {
     }
 
     /// Commits a batch and tells everyone; false when the storage is lost.
-    fn commit(&mut self, mut turns: Vec<Turn>) -> bool {
+    fn commit(&mut self, turns: Vec<Turn>) -> bool {
+        // A turn of an epoch that was fenced rests on facts that are in no journal: nobody is answered by it.
+        let (mut turns, stale): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(Turn::is_current);
+        stale.into_iter().for_each(|turn| self.core.drop_stale(turn));
+        if turns.is_empty() {
+            return true;
+        }
         let total: usize = turns.iter().map(|turn| turn.rows.len()).sum();
         let mut ends = Vec::with_capacity(turns.len());
         let mut rows: Vec<JournalEntry> =
@@ -266,7 +330,10 @@ impl JournalThread {
             let entries: Arc<[Entry]> = rows.by_ref().take(end - start).map(|row| row.entry).collect();
             start = end;
             if appended.fenced.contains(&turn.sale.event()) {
-                self.core.fenced(&turn.sale);
+                if turn.is_current() {
+                    self.core.fenced(&turn.sale);
+                }
+                self.core.drop_stale(turn);
                 continue;
             }
             self.show(&turn.sale, &entries, &mut told.effects);
@@ -304,8 +371,6 @@ impl JournalThread {
                 Ok(appended) => break appended,
                 Err(JournalError::Fatal(reason)) => {
                     front.commit_ends();
-                    front.failing.store(true, Ordering::Release);
-                    front.fatal.store(true, Ordering::Release);
                     core.fatal(&reason);
                     return None;
                 }
@@ -387,8 +452,9 @@ fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
         | Fact::KeyRemembered { .. } => None,
     };
     if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
-        core.claims.release(buyer, sale.event());
-        sale.release_everywhere(buyer);
+        if core.claims.release(buyer, sale.event()) {
+            sale.release_everywhere(buyer);
+        }
         sale.unhear(buyer);
     }
 }

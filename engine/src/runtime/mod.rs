@@ -20,6 +20,7 @@ mod rebuild;
 mod recovery;
 mod snapshots;
 mod standing;
+mod supervision;
 mod telling;
 mod timekeeper;
 
@@ -29,3 +30,4 @@ pub use engine::{Engine, Ports, Settings, StartError};
 pub use handle::{Answer, Refusal, SaleHandle};
 pub use health::{Health, JournalHealth};
 pub use standing::Standing;
+pub use supervision::{OnFatal, panic_message, supervised, supervised_task};

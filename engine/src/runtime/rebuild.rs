@@ -1,88 +1,197 @@
-//! Rebuilding an actor behind its route, after a panic or when another owner fenced it: raise the epoch through the
-//! journal's own queue, read, serve. Must never serve what was not read back from the journal.
+//! Rebuilding actors behind their routes, after a panic or when another owner has fenced them: raise the epoch through the
+//! journal's own queue, read, serve. A few threads work through one queue, in which an event stands once, however many
+//! are lost at the same time. Must never serve what was not read back from the journal.
 
 use crate::id::EventId;
 use crate::limits::{JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, REBUILD_WINDOW, REBUILDS_BEFORE_QUARANTINE};
 use crate::ports::{JournalError, ReadError};
 use crate::runtime::engine::Core;
 use crate::runtime::handle::{SaleHandle, Service};
+use crate::runtime::journal::Turn;
 use crate::runtime::recovery::recover;
+use crate::runtime::supervision::panic_message;
+use crate::time::Timestamp;
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-impl Core {
-    /// Another owner has the event: what was written with the old epoch is not in the journal.
-    pub(crate) fn fenced(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        tracing::warn!(event = %handle.event(), "another owner has raised the event's epoch");
-        handle.set_post(None);
-        self.rebuild(handle);
+/// An actor to be rebuilt.
+struct Rebuild {
+    handle: Arc<SaleHandle>,
+    /// How long is waited after the next attempt that fails; none before the first one.
+    pause: Option<Duration>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// By when each is due, and in the order in which they came. The state of its route keeps an event from standing here
+    /// twice, so there are never more than there are events.
+    by_time: BTreeMap<(Instant, u64), Rebuild>,
+    serial: u64,
+    stopped: bool,
+}
+
+/// The queue of rebuilds.
+#[derive(Default)]
+pub(crate) struct Rebuilds {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    recent: Mutex<HashMap<EventId, VecDeque<Timestamp>>>,
+    count: AtomicU64,
+}
+
+impl Rebuilds {
+    /// Actors rebuilt since the start.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
-    /// Rebuilds an actor behind its route: raise the epoch through the journal's queue, read, serve.
-    pub(crate) fn rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        if self.is_stopping() || handle.service() != Service::Serving {
-            return;
-        }
-        let (core, handle) = (Arc::clone(self), Arc::clone(handle));
-        handle.set_service(Service::Rebuilding);
-        let thread = std::thread::Builder::new().name("onsale-rebuild".into());
-        let spawned = thread.spawn({
-            let handle = Arc::clone(&handle);
-            move || core.rebuild_now(&handle)
-        });
-        if let Err(error) = spawned {
-            tracing::error!(event = %handle.event(), %error, "an actor could not be rebuilt");
-            handle.set_service(Service::Quarantined);
-        }
+    fn push(&self, rebuild: Rebuild, at: Instant) {
+        let mut waiting = self.waiting.lock();
+        waiting.serial += 1;
+        let serial = waiting.serial;
+        waiting.by_time.insert((at, serial), rebuild);
+        drop(waiting);
+        self.changed.notify_one();
     }
 
-    fn rebuild_now(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        let event = handle.event();
-        self.rebuilt.fetch_add(1, Ordering::Relaxed);
-        if self.too_many_rebuilds(event) {
-            tracing::error!(%event, "the actor failed too often; the event is quarantined");
-            handle.set_service(Service::Quarantined);
-            return;
-        }
-        let mut pause = JOURNAL_RETRY_MIN;
-        loop {
-            let raised = self.journal.raise_epoch(event);
-            if matches!(raised, Err(JournalError::Elsewhere)) && handle.service() != Service::Elsewhere {
-                tracing::warn!(%event, "another node owns the event; it is not served here");
-                handle.set_service(Service::Elsewhere);
-            }
-            let rebuilt = raised.map_err(|error| ReadError::Unavailable(error.to_string()));
-            match rebuilt.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
-                Ok((sale, epoch)) => {
-                    tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
-                    handle.show(|view| *view = sale.clone());
-                    return self.serve(handle, sale, epoch);
-                }
-                Err(ReadError::Damaged { seq, reason, .. }) => {
-                    return self.damaged(event, &format!("seq {}: {reason}", seq.0));
-                }
-                Err(error @ ReadError::Unavailable(_)) => {
-                    if handle.service() != Service::Elsewhere {
-                        tracing::warn!(%event, %error, "the actor is not rebuilt yet");
-                    }
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(JOURNAL_RETRY_MAX);
-                }
-            }
-            if self.is_stopping() {
-                return;
-            }
-        }
+    /// Those who wait are not rebuilt any more.
+    pub(crate) fn stop(&self) {
+        self.waiting.lock().stopped = true;
+        self.changed.notify_all();
     }
 
-    fn too_many_rebuilds(&self, event: EventId) -> bool {
-        let now = self.clock.now();
-        let mut rebuilds = self.rebuilds.lock();
+    /// The next one that is due; waits for it. None once stopped.
+    fn next(&self) -> Option<Rebuild> {
+        let mut waiting = self.waiting.lock();
+        while !waiting.stopped {
+            match waiting.by_time.first_key_value().map(|((at, _), _)| *at) {
+                Some(at) if at <= Instant::now() => return waiting.by_time.pop_first().map(|(_, rebuild)| rebuild),
+                Some(at) => drop(self.changed.wait_until(&mut waiting, at)),
+                None => self.changed.wait(&mut waiting),
+            }
+        }
+        None
+    }
+
+    fn is_too_often(&self, event: EventId, now: Timestamp) -> bool {
+        let mut rebuilds = self.recent.lock();
         let recent = rebuilds.entry(event).or_default();
         recent.push_back(now);
         while recent.front().is_some_and(|first| now.since(*first) > REBUILD_WINDOW) {
             recent.pop_front();
         }
         recent.len() >= REBUILDS_BEFORE_QUARANTINE
+    }
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Over,
+    /// To be tried again.
+    NotYet(String),
+}
+
+impl Core {
+    /// Another owner has the event: what was decided with the old epoch is not in the journal, and what is known of it here
+    /// is old, so it is not served before it is owned again.
+    pub(crate) fn fenced(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
+        tracing::warn!(event = %handle.event(), "another owner has raised the event's epoch");
+        handle.disown();
+        handle.set_post(None);
+        if handle.change_service(Service::Serving, Service::Elsewhere) {
+            self.rebuilds.push(Rebuild { handle: Arc::clone(handle), pause: None }, Instant::now());
+        } else {
+            // It is being rebuilt; until that is done what is known is old all the same.
+            handle.change_service(Service::Rebuilding, Service::Elsewhere);
+        }
+    }
+
+    /// A turn whose facts are in no journal: who waits for it is answered that nothing was done. If it took an outcome of a
+    /// charge with it, the actor that was rebuilt meanwhile may have asked for that too early, so it is asked again.
+    pub(crate) fn drop_stale(self: &Arc<Self>, turn: Turn) {
+        let sale = Arc::clone(&turn.sale);
+        drop(turn);
+        if sale.service() == Service::Serving {
+            let core = Arc::clone(self);
+            self.effects.tokio().spawn(async move { core.effects.reconcile(&sale) });
+        }
+    }
+
+    /// An actor has panicked: it is rebuilt behind its route.
+    pub(crate) fn rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
+        if !self.is_stopping() && handle.change_service(Service::Serving, Service::Rebuilding) {
+            self.rebuilds.push(Rebuild { handle: Arc::clone(handle), pause: None }, Instant::now());
+        }
+    }
+
+    /// A thread that rebuilds what is due until the engine stops.
+    pub(crate) fn run_rebuilds(self: &Arc<Self>) {
+        while let Some(Rebuild { handle, pause }) = self.rebuilds.next() {
+            let event = handle.event();
+            if pause.is_none() && self.begin_rebuild(&handle) {
+                continue;
+            }
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.try_rebuild(&handle)));
+            match attempt {
+                Ok(Attempt::Over) => {}
+                Ok(Attempt::NotYet(reason)) => {
+                    if handle.service() != Service::Elsewhere {
+                        tracing::warn!(%event, reason, "the actor is not rebuilt yet");
+                    }
+                    let waited = pause.unwrap_or(JOURNAL_RETRY_MIN);
+                    let next = Rebuild { handle, pause: Some((waited * 2).min(JOURNAL_RETRY_MAX)) };
+                    self.rebuilds.push(next, Instant::now() + waited);
+                }
+                Err(panic) => self.damaged(event, &format!("replay panicked: {}", panic_message(&*panic))),
+            }
+        }
+    }
+
+    /// Counts a rebuild; true when there were too many of this event, and it is quarantined.
+    fn begin_rebuild(&self, handle: &SaleHandle) -> bool {
+        self.rebuilds.count.fetch_add(1, Ordering::Relaxed);
+        let is_too_often = self.rebuilds.is_too_often(handle.event(), self.clock.now());
+        if is_too_often {
+            tracing::error!(event = %handle.event(), "the actor failed too often; the event is quarantined");
+            handle.set_service(Service::Quarantined);
+        }
+        is_too_often
+    }
+
+    fn try_rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) -> Attempt {
+        let (event, losses) = (handle.event(), handle.losses());
+        let epoch = match self.journal.raise_epoch(event) {
+            Ok(epoch) => epoch,
+            Err(error) => {
+                if matches!(error, JournalError::Elsewhere) && handle.service() != Service::Elsewhere {
+                    tracing::warn!(%event, "another node owns the event; it is not served here");
+                    handle.set_service(Service::Elsewhere);
+                }
+                return Attempt::NotYet(error.to_string());
+            }
+        };
+        match recover(&*self.reader, event) {
+            Ok((sale, _)) => {
+                if handle.losses() != losses {
+                    return Attempt::NotYet("it was lost again meanwhile".to_owned());
+                }
+                tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
+                handle.show(|view| *view = sale.clone());
+                if !self.serve(handle, sale, epoch, losses) {
+                    return Attempt::NotYet("it was lost again meanwhile".to_owned());
+                }
+                Attempt::Over
+            }
+            Err(ReadError::Damaged { seq, reason, .. }) => {
+                self.damaged(event, &format!("seq {}: {reason}", seq.0));
+                Attempt::Over
+            }
+            Err(error @ ReadError::Unavailable(_)) => Attempt::NotYet(error.to_string()),
+        }
     }
 }

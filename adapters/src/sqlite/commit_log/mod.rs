@@ -23,7 +23,7 @@ pub(super) use scan::{Scan, ScanError};
 pub(super) use store::{RAISE_LEASE, Store, StoreError};
 
 use crate::sqlite::data_dir::BUSY_TIMEOUT;
-use onsale_engine::limits::{FACTS_PER_BATCH, JOURNAL_SILENCE};
+use onsale_engine::limits::{COMMIT_STALL_MIN, FACTS_PER_BATCH};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ const _: () =
 const _: () = assert!(SEGMENTS as u64 * CROWDED.0 + 2 * CROWDED.1 <= SEGMENTS as u64 * CROWDED.1);
 const _: () = assert!((FACTS_PER_BATCH * ROW_BYTES) as u64 + 2 * BLOCK_BYTES as u64 <= SEGMENT_BYTES);
 const _: () = assert!(FILER_RETRY.as_millis() + FILER_BUSY_TIMEOUT.as_millis() < FAILING_PATIENCE.as_millis());
-const _: () = assert!(2 * ROOM_PATIENCE.as_millis() < JOURNAL_SILENCE.as_millis());
+const _: () = assert!(2 * ROOM_PATIENCE.as_millis() < COMMIT_STALL_MIN.as_millis());
 const _: () = assert!(SEGMENT_BYTES <= u32::MAX as u64, "a frame tells its length in four bytes");
 
 /// How large the log and its segments may get; smaller in tests.

@@ -88,7 +88,7 @@ fn a_silent_journal_takes_nothing_new_and_leaves_the_waiting_ones_unknown() {
     until("both are taken", || house.sale.in_flight() == 2);
     // A refusal leaves at once and in its turn: when it is heard, the one before it has been decided.
     assert!(matches!(house.ask(house.hold_of(2, &[3])), Err(Refusal::Rejected(_))));
-    house.clock.advance(Duration::from_millis(249));
+    house.clock.advance(Duration::from_millis(1999));
     assert_eq!(house.engine.health().journal, JournalHealth::Good, "not yet");
     house.clock.advance(Duration::from_millis(1));
     assert_eq!(house.engine.health().journal, JournalHealth::Failing);

@@ -2,10 +2,12 @@
 //! a test waits until something is so, or fails.
 
 mod failing_journal;
+mod fencing;
 mod house;
 mod load;
 mod money;
 mod places;
 mod recovery;
 mod sharing;
+mod supervision;
 mod tables_behind;
