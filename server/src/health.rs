@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::http::{Context, Problem, Request, Response, Route, response};
 use crate::logging;
 use crate::metrics::{write_head, write_single};
+use crate::sales;
 use onsale_engine::id::{EventId, Seq};
 use onsale_engine::runtime::{JournalHealth, SaleHandle};
 use onsale_engine::sale::{Sale, SalePhase};
@@ -64,7 +65,7 @@ async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
     let violations = ctx.app.checks.violations(&ctx.app).await;
     write_single(&mut out, "onsale_invariant_violations", violations);
     write_engine(&mut out, &ctx.app);
-    write_sales(&mut out, &ctx.app.engine.sales());
+    write_sales(&mut out, &sales::all(&ctx.app));
     ctx.app.limits.write(&mut out);
     if let Some(sharing) = &ctx.app.sharing {
         sharing.write(&ctx.app, &mut out);
@@ -135,7 +136,7 @@ impl Checks {
         let now = app.clock.now();
         let stands = self.last.lock().at.is_some_and(|at| now.since(at) < CHECK_STANDS_FOR);
         if !stands {
-            for sale in app.engine.sales() {
+            for sale in sales::all(app) {
                 self.check(&sale).await;
             }
             self.last.lock().at = Some(now);

@@ -15,30 +15,40 @@ use std::sync::Arc;
 /// The sale of an event that exists.
 ///
 /// # Errors
-/// 404; 503 for an event whose journal is damaged, of which nothing is known, and for one that another node owns, of
-/// which only old things are.
+/// 404; 503 while nothing true is known of it here: its journal is damaged, or another node owns it.
 pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
     note_event(event);
-    let sale = app.engine.sale(event).ok_or_else(Problem::not_found)?;
-    if sale.is_elsewhere() {
-        return Err(Problem::storage_unavailable());
-    }
-    if stands(&sale) {
-        return Ok(sale);
-    }
-    let damaged = app.engine.health().damaged.iter().any(|(known, _)| *known == event);
-    Err(if damaged { Problem::storage_unavailable() } else { Problem::not_found() })
+    readable(app, app.engine.sale(event))?.filter(|sale| stands(sale)).ok_or_else(Problem::not_found)
 }
 
-/// The sale that a reservation or payment of ours names by its tag; none for an id that is not ours, or while another
-/// node owns the event.
-#[must_use]
-pub fn by_tag(app: &App, tag: EventTag) -> Option<Arc<SaleHandle>> {
-    let sale = app.engine.sale_by_tag(tag).filter(|sale| !sale.is_elsewhere());
+/// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What memory has
+/// let go of is then in the tables; what another node owns is not answered from them, because they may lag behind it.
+///
+/// # Errors
+/// 503 while nothing true is known of its event here.
+pub fn by_tag(app: &App, tag: EventTag) -> Result<Option<Arc<SaleHandle>>, Problem> {
+    let sale = readable(app, app.engine.sale_by_tag(tag))?;
     if let Some(sale) = &sale {
         note_event(sale.event());
     }
-    sale
+    Ok(sale)
+}
+
+/// Every sale of which something true is known here.
+#[must_use]
+pub fn all(app: &App) -> Vec<Arc<SaleHandle>> {
+    let mut sales = app.engine.sales();
+    sales.retain(|sale| sale.is_readable());
+    sales
+}
+
+/// Lets through what is true: a sale that is read here, or that there is none, if this node is the one that would have it.
+fn readable(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Option<Arc<SaleHandle>>, Problem> {
+    let is_true = match &sale {
+        Some(sale) => sale.is_readable(),
+        None => app.node.as_ref().is_none_or(|node| node.is_active()),
+    };
+    if is_true { Ok(sale) } else { Err(Problem::storage_unavailable()) }
 }
 
 fn stands(sale: &SaleHandle) -> bool {

@@ -23,8 +23,8 @@ use tokio_util::task::TaskTracker;
 const BACKLOG: u32 = 4096;
 /// How often what is remembered in memory is looked through.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// The exit code when the journal's storage is lost.
-const EXIT_STORAGE_LOST: i32 = 74;
+/// The exit code when nothing can be committed any more: the journal's storage is lost, or a thread has panicked.
+const EXIT_FATAL: i32 = 74;
 
 /// Starts servers.
 pub struct Server;
@@ -195,9 +195,9 @@ async fn tidy(app: Arc<App>) {
     }
 }
 
-/// The journal has lost the right to be believed: nobody is answered any more, the process ends at once. The log is
-/// written behind, so this goes to standard error directly.
+/// Nothing can be committed any more: nobody is answered, the process ends at once. The log is written behind, so this goes
+/// to standard error directly.
 pub(crate) fn die(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "onsale: the journal's storage has failed, ending: {reason}");
-    std::process::exit(EXIT_STORAGE_LOST);
+    let _ = writeln!(std::io::stderr(), "onsale: nothing can be committed any more, ending: {reason}");
+    std::process::exit(EXIT_FATAL);
 }

@@ -193,6 +193,7 @@ fn start_engine(
         charge_timeout: config.payment.timeout,
         snapshot_every: config.engine.snapshot_every,
         projection_lag_max: config.engine.projection_lag_max,
+        commit_stall: config.engine.commit_stall,
         on_fatal: Arc::new(crate::server::die),
         draw_seed: Arc::new(move |event| seals.draw_seed(event)),
         behind: Arc::new(step_back),

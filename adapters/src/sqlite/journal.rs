@@ -11,6 +11,7 @@ use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
 use rusqlite::{Connection, OptionalExtension};
+use std::sync::Arc;
 
 const HEAD: &str = "SELECT seq, chain, epoch FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
@@ -270,6 +271,10 @@ impl Journal for SqliteJournal {
         self.heads.insert(event, head);
         self.raised.insert(event);
         Ok(head.lease)
+    }
+
+    fn on_fatal(&mut self, call: Arc<dyn Fn(&str) + Send + Sync>) {
+        self.dir.filing().on_fatal(call);
     }
 }
 

@@ -94,6 +94,12 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// See [`JournalError`]; [`JournalError::Elsewhere`] while another node lives that owns the events.
     fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError>;
+
+    /// Sets what is called, with the reason, should a thread of the storage's own panic: then nothing can be committed, also
+    /// where nobody commits just now. A storage without such threads has nothing to do.
+    fn on_fatal(&mut self, call: Arc<dyn Fn(&str) + Send + Sync>) {
+        drop(call);
+    }
 }
 
 /// Why an event's journal could not be read.

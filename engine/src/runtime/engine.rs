@@ -212,19 +212,13 @@ impl Engine {
 
     fn spawn_threads(
         &self,
-        journal: JournalThread,
+        mut journal: JournalThread,
         projector: Projector,
         handed: crossbeam::channel::Receiver<crate::ports::Committed>,
         ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
     ) -> std::io::Result<()> {
-        let fatal: OnFatal = {
-            let core = Arc::downgrade(&self.core);
-            Arc::new(move |reason| {
-                if let Some(core) = core.upgrade() {
-                    core.fatal(reason);
-                }
-            })
-        };
+        let fatal = self.core.fatal_call();
+        journal.storage.on_fatal(Arc::clone(&fatal));
         *self.threads.journal.lock() = Some(supervised("onsale-journal", &fatal, move || journal.run())?);
         let core = Arc::clone(&self.core);
         let run = move || {
@@ -429,6 +423,16 @@ impl Core {
         handle.set_service(Service::Damaged);
     }
 
+    /// [`Core::fatal`], for threads.
+    fn fatal_call(self: &Arc<Self>) -> OnFatal {
+        let core = Arc::downgrade(self);
+        Arc::new(move |reason| {
+            if let Some(core) = core.upgrade() {
+                core.fatal(reason);
+            }
+        })
+    }
+
     /// The storage is lost, or a thread that everything rests on: the process must end.
     pub(crate) fn fatal(&self, reason: &str) {
         self.journal.ends_fatally();
@@ -460,6 +464,6 @@ impl Core {
                 }
             }
         };
-        std::thread::Builder::new().name("onsale-verify".into()).spawn(verify).map(drop)
+        supervised("onsale-verify", &self.fatal_call(), verify).map(drop)
     }
 }

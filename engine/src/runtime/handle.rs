@@ -367,6 +367,13 @@ impl SaleHandle {
         receiver.await.unwrap_or(Err(Refusal::StorageUnavailable))
     }
 
+    /// Whether the view is the truth: it has every committed fact of the event. It is not while another node owns the event,
+    /// nor when its journal is damaged.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !matches!(self.service(), Service::Elsewhere | Service::Damaged)
+    }
+
     /// Puts the result of an effect into its lane, which is never shed.
     pub(crate) fn tell(&self, command: Command) {
         let deadline = Timestamp(i64::MAX);

@@ -51,7 +51,10 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let query = asked_for(&request.query(), now, &mut mistakes);
     mistakes.check()?;
     let listed = ctx.app.catalogue.events(&query).await?;
-    let live = |event: &Event| Live::of(&ctx.app.engine.sale(event.id)?.view()).map(|live| live.status(now));
+    let live = |event: &Event| {
+        let sale = ctx.app.engine.sale(event.id).filter(|sale| sale.is_readable())?;
+        Live::of(&sale.view()).map(|live| live.status(now))
+    };
     let items = listed.items.iter().map(|event| EventItemJson::new(event, live(event), now)).collect();
     response::ok(&PageJson::of(items, query.page, listed.total))
 }

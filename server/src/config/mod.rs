@@ -16,7 +16,9 @@ pub use redis::{CacheConfig, RedisConfig};
 
 use crate::accounts::is_email;
 use crate::limits::{FAMILIES, Family};
-use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX};
+use onsale_engine::limits::{
+    CHARGE_TIMEOUT_MAX, COMMIT_STALL, COMMIT_STALL_MAX, COMMIT_STALL_MIN, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX,
+};
 use onsale_engine::ports::shared::Quota;
 use reader::{PREFIX, Reader};
 use secrecy::SecretString;
@@ -183,6 +185,9 @@ pub struct EngineConfig {
     /// Facts that may be committed and not yet in the tables. Default 500000. Raising it lets lists be older under a long
     /// load; lowering it lets the tables slow the sale sooner.
     pub projection_lag_max: u64,
+    /// How long a commit may go without an answer before new commands are refused. Milliseconds, default 2000. Raising it
+    /// lets more requests wait for a disk that has stopped for good.
+    pub commit_stall: Duration,
 }
 
 /// See [`Config::bootstrap_admin`].
@@ -355,7 +360,17 @@ fn engine(reader: &mut Reader) -> EngineConfig {
         arbiters: size(reader.number("engine", "arbiters", 1, 1..=64)),
         snapshot_every: reader.number("engine", "snapshot_every", FACTS_PER_SNAPSHOT, 1000..=100_000_000),
         projection_lag_max: reader.number("engine", "projection_lag_max", PROJECTION_LAG_MAX, 1000..=100_000_000),
+        commit_stall: Duration::from_millis(reader.number(
+            "engine",
+            "commit_stall_ms",
+            millis(COMMIT_STALL),
+            millis(COMMIT_STALL_MIN)..=millis(COMMIT_STALL_MAX),
+        )),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {

@@ -6,6 +6,7 @@ use crate::config::{CloudWatchForm, MetricsConfig};
 use crate::logging;
 use crate::metrics::profile::{Profile, Reading};
 use crate::metrics::{emf, statsd};
+use crate::sales;
 use onsale_engine::sale::SalePhase;
 use serde_json::{Map, json};
 use std::net::IpAddr;
@@ -28,7 +29,7 @@ pub fn open_databases(directory: &Path) -> u64 {
 #[must_use]
 pub fn read(app: &App) -> Reading {
     let (mut waiting, mut admitted) = (0, 0);
-    for sale in app.engine.sales() {
+    for sale in sales::all(app) {
         let view = sale.view();
         let stands = match view.phase() {
             SalePhase::Scheduled | SalePhase::Cancelled => true,

@@ -36,7 +36,7 @@ struct StatsJson {
 }
 
 async fn stats(ctx: Context, _: Request) -> Result<Response, Problem> {
-    let stats: BTreeMap<String, StatsJson> = ctx.app.engine.sales().iter().filter_map(|sale| stats_of(sale)).collect();
+    let stats: BTreeMap<String, StatsJson> = sales::all(&ctx.app).iter().filter_map(|sale| stats_of(sale)).collect();
     response::ok(&stats)
 }
 

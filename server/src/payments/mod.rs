@@ -156,6 +156,8 @@ async fn settled(ctx: &Context, sale: &Arc<SaleHandle>, answer: Answer) -> Resul
         let patience = ctx.app.charge_timeout.saturating_sub(BEFORE_TIMEOUT.min(ctx.app.charge_timeout / 10));
         view = match tokio::time::timeout(patience, settlement).await {
             Ok(Ok(settled)) => settled,
+            // Another owner goes on with it: what became of it is not known here.
+            Ok(Err(_)) if !sale.is_readable() => return Err(Problem::deadline_exceeded()),
             // The actor was rebuilt meanwhile: what is committed tells.
             Ok(Err(_)) => sale.view().payment(view.id).unwrap_or(view),
             Err(_) => view,

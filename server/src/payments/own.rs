@@ -35,7 +35,7 @@ impl Own {
 /// 404 when there is none, or it is somebody else's.
 pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
     let buyer = ctx.buyer()?;
-    if let Some(sale) = sales::by_tag(&ctx.app, id.tag()) {
+    if let Some(sale) = sales::by_tag(&ctx.app, id.tag())? {
         let found = sale.view().payment(id);
         if let Some(view) = found {
             return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(Problem::not_found()) };
@@ -53,7 +53,7 @@ pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
 /// 404, or 409 `RESERVATION_NOT_PENDING` when it was over long ago.
 pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<SaleHandle>, Problem> {
     let buyer = ctx.buyer()?;
-    if let Some(sale) = sales::by_tag(&ctx.app, id.tag()) {
+    if let Some(sale) = sales::by_tag(&ctx.app, id.tag())? {
         let owner = sale.view().reservation(id).map(|view| view.buyer);
         if let Some(owner) = owner {
             return if owner == buyer { Ok(sale) } else { Err(Problem::not_found()) };
@@ -69,7 +69,7 @@ pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<Sale
 
 /// The currency of a payment: that of the sale which its id names, or else of its reservation's event.
 async fn currency_of(ctx: &Context, view: &PaymentView) -> Result<Currency, Problem> {
-    let sale = sales::by_tag(&ctx.app, view.id.tag());
+    let sale = sales::by_tag(&ctx.app, view.id.tag())?;
     if let Some(currency) = sale.and_then(|sale| sale.view().config().map(|config| config.currency)) {
         return Ok(currency);
     }

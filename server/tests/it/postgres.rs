@@ -271,6 +271,7 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
     }
     assert_eq!(new.seats(&event).await["sold"], json!(["A-1"]));
     assert_eq!(new.reservation(&buyer, &bought).await, bought);
+    says_nothing_of_what_another_owns(&old, &new, &event).await;
     // When the new owner ends, the old one has the event back, with everything that happened meanwhile.
     second.stop().await;
     let began = Instant::now();
@@ -278,7 +279,37 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
         assert!(began.elapsed() < PATIENCE, "{}", first.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(old.seats(&event).await["sold"], json!(["A-1"]));
+    assert_eq!(old.seats(&event).await["sold"], json!(["A-1", "B-1"]));
     old.hold(&event, &other, &["A-2"]).await.expect(201);
     first.stop().await;
+}
+
+/// A live hold, its payment, and an event that is new are none of which `old` could tell the truth: neither from what it knew nor
+/// from the tables.
+async fn says_nothing_of_what_another_owns(old: &Shop, new: &Shop, event: &str) {
+    let buyer = new.buyer();
+    let hold = new.hold(event, &buyer, &["B-1"]).await.expect(201);
+    let (id, amount) = (hold["reservationId"].as_str().unwrap_or_default(), &hold["totalAmount"]);
+    let order = json!({ "reservationId": id, "amount": amount, "paymentMethod": "CARD" });
+    let payment = new.post("/payments").by(&buyer).json(&order).send().await.expect(201);
+    let (payment_id, key) = (payment["paymentId"].as_str().unwrap_or_default(), &payment["paymentKey"]);
+    let confirmation = json!({
+        "reservationId": id, "paymentId": payment_id, "paymentKey": key, "transactionId": "sim_ok_1", "amount": amount
+    });
+    let later = new.small_event(&json!({})).await;
+    let seats = json!({ "newSeatIds": ["B-2"] });
+    for asked in [
+        old.get(&format!("/reservations/{id}")).by(&buyer),
+        old.put(&format!("/reservations/hold/{id}")).by(&buyer).json(&seats),
+        old.delete(&format!("/reservations/hold/{id}")).by(&buyer),
+        old.delete(&format!("/reservations/{id}")).by(&buyer),
+        old.post("/payments").by(&buyer).json(&order),
+        old.get(&format!("/payments/{payment_id}")).by(&buyer),
+        old.post("/payments/confirm").by(&buyer).json(&confirmation),
+        old.get(&format!("/events/{later}/seats")),
+    ] {
+        asked.send().await.refused(503, "STORAGE_UNAVAILABLE");
+    }
+    assert_eq!(new.reservation(&buyer, &hold).await["status"], "PENDING");
+    new.post("/payments/confirm").by(&buyer).json(&confirmation).send().await.expect(200);
 }

@@ -1,10 +1,12 @@
 //! The filer's thread: takes durable batches to `journal.db`, many in one transaction, and rests in between, so that it
-//! leaves processor and disk to what answers. Must never file a batch before the one before it.
+//! leaves processor and disk to what answers. Must never file a batch before the one before it, nor end unnoticed.
 
 use super::filing::{Batch, Failure, Filing};
 use super::store::{Store, StoreError};
 use super::{FILER_RETRY, REST_FACTOR, REST_MAX};
 use onsale_engine::ports::JournalError;
+use onsale_engine::runtime::{OnFatal, supervised};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,8 +23,9 @@ impl Filer {
     /// As the operating system says.
     pub(super) fn start(filing: &Filing, mut store: Store) -> std::io::Result<Self> {
         let theirs = filing.clone();
-        let builder = std::thread::Builder::new().name("journal-filer".to_owned());
-        let thread = builder.spawn(move || run(&theirs, &mut store))?;
+        let panicked = filing.clone();
+        let on_fatal: OnFatal = Arc::new(move |reason: &str| panicked.ends_fatally(reason));
+        let thread = supervised("journal-filer", &on_fatal, move || run(&theirs, &mut store))?;
         Ok(Self { filing: filing.clone(), thread: Some(thread) })
     }
 }
@@ -30,10 +33,9 @@ impl Filer {
 impl Drop for Filer {
     fn drop(&mut self) {
         self.filing.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the journal's filing thread panicked");
+        if let Some(thread) = self.thread.take() {
+            // It does not unwind: a panic was told as it came.
+            let _ = thread.join();
         }
     }
 }
@@ -41,6 +43,8 @@ impl Drop for Filer {
 fn run(filing: &Filing, store: &mut Store) {
     let mut rested = None;
     while let Some(batches) = filing.next(rested) {
+        #[cfg(test)]
+        assert!(!filing.shall_panic(), "told to panic");
         let Some(took) = file(filing, store, &batches) else { return };
         let more = filing.filed(&batches);
         rested = more.then(|| Instant::now() + (took * REST_FACTOR).min(REST_MAX));

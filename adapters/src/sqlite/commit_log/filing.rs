@@ -3,6 +3,7 @@
 
 use super::{FAILING_PATIENCE, GATHER, PRESSING_BYTES, ROWS_PER_FILING, SETTLE_PATIENCE};
 use onsale_engine::ports::JournalError;
+use onsale_engine::runtime::OnFatal;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,7 +44,11 @@ struct State {
     wanted: u64,
     failure: Option<Failure>,
     stopping: bool,
-    /// For tests: nothing is filed; pages that the file may have.
+    /// Called should the filer panic.
+    on_fatal: Option<OnFatal>,
+    /// For tests: the filer panics; nothing is filed; pages that the file may have.
+    #[cfg(test)]
+    panics: bool,
     held: bool,
     max_pages: Option<u32>,
 }
@@ -223,6 +228,34 @@ impl Filing {
         let until = Instant::now() + pause;
         while !state.stopping && !self.shared.work.wait_until(&mut state, until).timed_out() {}
         true
+    }
+
+    /// Sets what is called should the filer panic.
+    pub(in crate::sqlite) fn on_fatal(&self, call: OnFatal) {
+        self.shared.state.lock().on_fatal = Some(call);
+    }
+
+    /// The filer has panicked: nothing more may be appended.
+    pub(super) fn ends_fatally(&self, reason: &str) {
+        let mut state = self.shared.state.lock();
+        state.failure = Some(Failure::Fatal(reason.to_owned()));
+        self.shared.moved.notify_all();
+        let call = state.on_fatal.clone();
+        drop(state);
+        tracing::error!(%reason, "what is committed is not filed any more");
+        if let Some(call) = call {
+            call(reason);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic(&self) {
+        self.shared.state.lock().panics = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn shall_panic(&self) -> bool {
+        self.shared.state.lock().panics
     }
 
     /// Lets the filer end, after one more try.

@@ -345,3 +345,22 @@ fn readers_wait_for_what_was_appended_and_there_is_one_writer() {
     assert_eq!(reader.verify(EVENT).unwrap(), rows);
     drop(journal);
 }
+
+#[test]
+fn a_filer_that_panics_is_told_at_once_and_nothing_more_is_committed() {
+    let mut written = Written::begin(SMALL, true);
+    written.append(3);
+    let (send, reasons) = std::sync::mpsc::channel();
+    written.journal.on_fatal(Arc::new(move |reason: &str| drop(send.send(reason.to_owned()))));
+    written.dir.filing().panic();
+    written.journal.hold_filing(false);
+    // Nobody appends meanwhile: it is not the next commit that finds out.
+    let reason = reasons.recv_timeout(PATIENCE).unwrap();
+    assert!(reason.contains("journal-filer panicked: told to panic"), "{reason}");
+    assert!(matches!(written.try_append(), Err(JournalError::Fatal(_))));
+    let left = written.left();
+    drop(written);
+    let dir = DataDir::open(left.path()).unwrap();
+    drop(SqliteJournal::open(&dir).unwrap());
+    assert_eq!(SqliteReader::open(&dir, Arc::new(FakePlans::default())).unwrap().verify(EVENT).unwrap(), 4);
+}
