@@ -149,6 +149,35 @@ impl House {
     }
 }
 
+impl House {
+    /// Holds scattered pairs of seats, and gives each back, at a fixed rate for so long, whether or not earlier ones are
+    /// answered. Answers for each hold how long it took from its scheduled moment, or why it was refused.
+    pub async fn scheduled(&self, rate: u32, load: Duration) -> Vec<Result<Duration, Refusal>> {
+        let (began, step) = (tokio::time::Instant::now(), Duration::from_secs(1) / rate);
+        let mut tasks = Vec::new();
+        loop {
+            let n = self.next.fetch_add(1, Ordering::Relaxed);
+            let due = began + step * u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+            if due.duration_since(began) >= load {
+                break;
+            }
+            tokio::time::sleep_until(due).await;
+            let (sale, clock, pairs) = (Arc::clone(&self.sale), Arc::clone(&self.clock), self.pairs);
+            tasks.push(tokio::spawn(async move {
+                let reservation = hold(&sale, pairs, n, clock.now()).await?;
+                let took = due.elapsed();
+                let release = Command::ReleaseHold { buyer: buyer(n), reservation };
+                sale.ask(release, clock.now() + PATIENCE).await.map(|_| took)
+            }));
+        }
+        let mut answers = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            answers.push(task.await.unwrap_or(Err(Refusal::Unserved)));
+        }
+        answers
+    }
+}
+
 /// A number that visits every pair once before it comes to one again.
 fn scattered(n: u64, pairs: u64) -> u64 {
     n.wrapping_mul(7919) % pairs

@@ -11,6 +11,7 @@ mod footprint;
 mod load;
 mod load_fake;
 mod onsale;
+mod stall;
 mod tidy;
 mod walkthrough;
 

@@ -7,7 +7,7 @@ use crate::id::EventId;
 pub enum JournalHealth {
     /// It does.
     Good,
-    /// A batch has failed, or has had no answer for 250 ms: nothing that writes is decided.
+    /// A batch has failed, or has had no answer for `engine.commit_stall_ms`: nothing that writes is decided.
     Failing,
     /// It has lost the right to be believed; the process must end.
     Fatal,
