@@ -10,6 +10,7 @@ use crate::wiring::{self, StartError};
 use crate::{accounts, catalogue, health, open_files, openapi, operators, payments, queue, reservations};
 use onsale_adapters::clock::SystemClock;
 use onsale_engine::ports::Clock;
+use onsale_engine::runtime::{OnFatal, supervised_task};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,8 +100,9 @@ impl Server {
             async move {
                 let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
                 front.open(Arc::clone(&app));
-                tasks.spawn(tidy(Arc::clone(&app)));
-                tasks.spawn(reporter::run(Arc::clone(&app), config.metrics, answered));
+                tasks.spawn(supervised_task("tidy", fatal(), tidy(Arc::clone(&app))));
+                let reporting = reporter::run(Arc::clone(&app), config.metrics, answered);
+                tasks.spawn(supervised_task("reporter", fatal(), reporting));
                 Ok(app)
             }
         });
@@ -197,7 +199,11 @@ async fn tidy(app: Arc<App>) {
 
 /// Nothing can be committed any more: nobody is answered, the process ends at once. The log is written behind, so this goes
 /// to standard error directly.
-pub(crate) fn die(reason: &str) {
+pub(crate) fn fatal() -> OnFatal {
+    Arc::new(die)
+}
+
+fn die(reason: &str) {
     let _ = writeln!(std::io::stderr(), "onsale: nothing can be committed any more, ending: {reason}");
     std::process::exit(EXIT_FATAL);
 }

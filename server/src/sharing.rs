@@ -7,7 +7,7 @@ use crate::metrics::write_single;
 use onsale_adapters::redis::Redis;
 use onsale_engine::ports::accounts::Revocation;
 use onsale_engine::ports::shared::{Heard, SharedNews};
-use onsale_engine::runtime;
+use onsale_engine::runtime::{self, supervised_task};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Sharing {
         app.engine.share(runtime::Sharing { claims: Arc::clone(&redis) as _, copies: Arc::clone(&redis) as _ });
         let hearing = Arc::downgrade(app);
         redis.listen(Arc::new(move |heard| hear(&hearing, heard)));
-        tokio::spawn(keep_up(Arc::downgrade(app)));
+        tokio::spawn(supervised_task("sharing", crate::server::fatal(), keep_up(Arc::downgrade(app))));
     }
 
     /// Tells the other nodes of revoked tokens, now or as soon as it can be.

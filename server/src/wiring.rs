@@ -194,7 +194,7 @@ fn start_engine(
         snapshot_every: config.engine.snapshot_every,
         projection_lag_max: config.engine.projection_lag_max,
         commit_stall: config.engine.commit_stall,
-        on_fatal: Arc::new(crate::server::die),
+        on_fatal: crate::server::fatal(),
         draw_seed: Arc::new(move |event| seals.draw_seed(event)),
         behind: Arc::new(step_back),
     };
@@ -202,6 +202,7 @@ fn start_engine(
     if let Some(node) = &node {
         let engine = engine.clone();
         node.on_lost(move |event| engine.lose(event));
+        node.on_fatal(crate::server::fatal());
     }
     let left = OpenStores { records, plans, accounts, catalogue, node, connections };
     Ok(Started { engine, stores: left, payments, secret })

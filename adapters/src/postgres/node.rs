@@ -8,6 +8,7 @@ use super::database::{NODE_LOCKS, OpenError, Postgres, millis, transaction_silen
 use super::failure::told;
 use super::session::Session;
 use onsale_engine::id::EventId;
+use onsale_engine::runtime::{OnFatal, supervised_task};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,6 +76,7 @@ struct Keeper {
     state: Mutex<State>,
     changed: Condvar,
     on_lost: Mutex<Option<OnLost>>,
+    on_fatal: Mutex<Option<OnFatal>>,
 }
 
 #[derive(Default)]
@@ -109,9 +111,15 @@ impl NodeLease {
             state: Mutex::default(),
             changed: Condvar::new(),
             on_lost: Mutex::new(None),
+            on_fatal: Mutex::new(None),
         });
         let session = database.wait(keeper.connect())?;
-        let keeping = database.handle().spawn(Arc::clone(&keeper).keep(session)).abort_handle();
+        let ends = {
+            let keeper = Arc::clone(&keeper);
+            Arc::new(move |reason: &str| keeper.ends_fatally(reason))
+        };
+        let keep = supervised_task("node", ends, Arc::clone(&keeper).keep(session));
+        let keeping = database.handle().spawn(keep).abort_handle();
         Ok(Self { keeper, keeping })
     }
 
@@ -143,6 +151,11 @@ impl NodeLease {
         self.keeper.state.lock().active
     }
 
+    /// Sets what is called, with the reason, should the task that renews the lease panic.
+    pub fn on_fatal(&self, call: OnFatal) {
+        *self.keeper.on_fatal.lock() = Some(call);
+    }
+
     /// Sets what is called with each event that another node has taken.
     pub fn on_lost(&self, call: impl Fn(EventId) + Send + Sync + 'static) {
         *self.keeper.on_lost.lock() = Some(Box::new(call));
@@ -163,6 +176,17 @@ impl Drop for NodeLease {
 }
 
 impl Keeper {
+    /// The lease is renewed no more: others will take this node for gone.
+    fn ends_fatally(&self, reason: &str) {
+        tracing::error!(reason, "the node's lease is not renewed any more");
+        self.state.lock().active = false;
+        self.changed.notify_all();
+        let call = self.on_fatal.lock().clone();
+        if let Some(call) = call {
+            call(reason);
+        }
+    }
+
     fn interval(&self) -> String {
         format!("{} milliseconds", millis(self.lease))
     }
