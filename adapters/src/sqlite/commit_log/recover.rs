@@ -1,8 +1,8 @@
 //! Files what a process that has died left in the commit log, before anybody reads `journal.db`. Refuses a log of which
 //! something is missing, or which does not continue the journal; must never take a segment away before it is filed.
 
+use super::disk::sync_directory;
 use super::scan::{Scan, ScanError};
-use super::segment::sync_directory;
 use super::store::{Store, StoreError};
 use super::{SEGMENTS, segment_path};
 use crate::chain::LogKey;
@@ -27,6 +27,9 @@ pub(in crate::sqlite) fn file_left_over(
     if !is_there(dir) {
         return Ok(());
     }
+    // Gone through twice, so that nothing is filed of a log that is refused.
+    let mut scan = Scan::begin(dir, key)?;
+    while scan.next()?.is_some() {}
     let mut scan = Scan::begin(dir, key)?;
     let mut store = store()?;
     let mut frames = 0;

@@ -116,7 +116,7 @@ fn a_directory_that_cannot_be_written_is_read() {
     mode(left.path(), 0o500);
     // Root passes over modes, unless this thread gives that right up.
     let rights = capabilities(None).unwrap();
-    let mut fewer = rights.clone();
+    let mut fewer = rights;
     fewer.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
     set_capabilities(None, fewer).unwrap();
     let written = std::fs::write(left.path().join("a file"), "");
