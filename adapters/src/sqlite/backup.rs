@@ -5,8 +5,9 @@
 //! moment is put into the copied one, so that a backup has no log.
 
 use super::commit_log::{self, Store, StoreError};
-use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS, lock};
+use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS};
 use super::pinned::{Pinned, ends, read_only};
+use super::read_only::{connect, lock_shared};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use serde::{Deserialize, Serialize};
@@ -113,16 +114,16 @@ pub fn look(path: &Path) -> Result<Option<Looked>, OpenError> {
         return Ok(None);
     }
     let failed = |source| OpenError::Database { path: journal.clone(), source };
-    let connection = read_only(&journal).map_err(failed)?;
+    let (is_in_use, _lock) = match lock_shared(path) {
+        Ok(lock) => (false, lock),
+        Err(OpenError::Locked { .. }) => (true, None),
+        Err(error) => return Err(error),
+    };
+    let connection = if is_in_use { read_only(&journal) } else { connect(&journal) }.map_err(failed)?;
     let events = ends(&connection).map_err(failed)?.len();
     if (events > 0 || commit_log::is_there(path)) && !path.join(KEY).is_file() {
         return Err(OpenError::KeyMissing { path: path.join(KEY) });
     }
-    let is_in_use = match lock(path) {
-        Ok(_) => false,
-        Err(OpenError::Locked { .. }) => true,
-        Err(error) => return Err(error),
-    };
     Ok(Some(Looked { events, is_in_use }))
 }
 

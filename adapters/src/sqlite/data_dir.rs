@@ -2,6 +2,7 @@
 //! opens is synced on commit. Must never touch a file of a directory whose lock it does not hold.
 
 use super::commit_log::{self, Filing, Store};
+use super::read_only::{self, ReadOnly};
 use crate::chain::{ChainKey, Secret};
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
@@ -75,6 +76,29 @@ pub enum OpenError {
         /// Where they part.
         reason: String,
     },
+    /// It is only read, and another version's schema is not brought up to date.
+    #[error(
+        "{} has version {found} of its schema, and this version of onsale reads {known}: {}", path.display(),
+        if found < known {
+            "start a server on the directory once, which brings it up to date, or use the version that wrote it"
+        } else {
+            "use the version that wrote it"
+        }
+    )]
+    OtherSchema {
+        /// The file.
+        path: PathBuf,
+        /// The last migration that it has seen.
+        found: i32,
+        /// The last one that this version has.
+        known: i32,
+    },
+    /// The directory was opened for reading alone.
+    #[error("the data directory {} was opened for reading alone", path.display())]
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The journal is being written already.
     #[error("the journal in {} has a writer already", path.display())]
     Writing {
@@ -119,8 +143,10 @@ struct Inner {
     path: PathBuf,
     chain_key: ChainKey,
     filing: Filing,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// How it is read when nothing may be changed.
+    read_only: Option<ReadOnly>,
+    /// Locked as long as it is open; none where only reading found no lock.
+    _lock: Option<File>,
 }
 
 impl DataDir {
@@ -158,11 +184,27 @@ impl DataDir {
     /// # Errors
     /// [`OpenError::Database`].
     pub fn library(&self) -> Result<Connection, OpenError> {
-        connect(&self.path().join(LIBRARY))
+        self.connect(LIBRARY)
     }
 
     pub(super) fn journal_connection(&self) -> Result<Connection, OpenError> {
-        connect(&self.path().join(JOURNAL))
+        match self.read_only() {
+            None => self.connect(JOURNAL),
+            Some(read_only) => read_only.journal(self.path()),
+        }
+    }
+
+    /// How it is read when nothing in it may be changed.
+    pub(super) fn read_only(&self) -> Option<&ReadOnly> {
+        self.inner.read_only.as_ref()
+    }
+
+    fn connect(&self, name: &str) -> Result<Connection, OpenError> {
+        let file = self.path().join(name);
+        match self.read_only() {
+            None => connect(&file),
+            Some(_) => read_only::connect(&file).map_err(|source| OpenError::Database { path: file, source }),
+        }
     }
 
     /// What the journal's writer, its filer and its readers know of each other.
@@ -171,7 +213,7 @@ impl DataDir {
     }
 
     pub(super) fn snapshots_connection(&self) -> Result<Connection, OpenError> {
-        connect(&self.path().join(SNAPSHOTS))
+        self.connect(SNAPSHOTS)
     }
 
     /// The key of the journal's chain.
@@ -185,20 +227,29 @@ impl DataDir {
         migrate(&path.join(SNAPSHOTS), &snapshots_schema::migrations::runner())?;
         migrate(&path.join(LIBRARY), &library_schema::migrations::runner())?;
         let chain_key = chain_key(path)?;
-        let filing = Filing::default();
-        let dir = Self { inner: Arc::new(Inner { path: path.to_owned(), chain_key, filing, _lock: lock }) };
+        let (path, filing) = (path.to_owned(), Filing::default());
+        let dir = Self { inner: Arc::new(Inner { path, chain_key, filing, read_only: None, _lock: Some(lock) }) };
         dir.file_left_over()?;
         Ok(dir)
     }
 
+    /// A directory that is read and not changed.
+    pub(super) fn reading(path: &Path, chain_key: ChainKey, lock: Option<File>, read_only: ReadOnly) -> Self {
+        let (path, filing, read_only) = (path.to_owned(), Filing::default(), Some(read_only));
+        Self { inner: Arc::new(Inner { path, chain_key, filing, read_only, _lock: lock }) }
+    }
+
     /// Brings what a writer that has died left in its commit log into the journal.
     pub(super) fn file_left_over(&self) -> Result<(), OpenError> {
+        if self.read_only().is_some() {
+            return Err(OpenError::ReadOnly { path: self.path().to_owned() });
+        }
         let store = || self.journal_connection().map(Store::new);
         commit_log::file_left_over(self.path(), self.chain_key().log(), store)
     }
 }
 
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let failed = |source| OpenError::File { path: at.clone(), source };
     let lock = File::options().create(true).truncate(false).write(true).open(&at).map_err(failed)?;
@@ -207,6 +258,16 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// The last version of a file's schema that is known here.
+pub(super) fn known_schema(file: &Path) -> i32 {
+    let runner = match file.file_name().and_then(|name| name.to_str()) {
+        Some(SNAPSHOTS) => snapshots_schema::migrations::runner(),
+        Some(LIBRARY) => library_schema::migrations::runner(),
+        _ => journal_schema::migrations::runner(),
+    };
+    runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
 }
 
 fn migrate(file: &Path, runner: &refinery::Runner) -> Result<(), OpenError> {

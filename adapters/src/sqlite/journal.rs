@@ -1,7 +1,7 @@
 //! The writing side of the journal: decides which entries of a batch may be written, links them to the chain and commits
 //! them to the log. Owns the chain's heads and the epochs while it lives; must never write to `journal.db`.
 
-use super::commit_log::{CommitLog, RAISE_LEASE, Sizes, Store, for_filing};
+use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for_filing};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
 use crate::chain::{Chain, ChainKey, Row};
@@ -76,12 +76,17 @@ impl SqliteJournal {
     }
 
     pub(super) fn open_with(dir: &DataDir, sizes: Sizes) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(OwnDisk), dir, sizes)
+    }
+
+    pub(super) fn open_on(disk: Arc<dyn Disk>, dir: &DataDir, sizes: Sizes) -> Result<Self, OpenError> {
         let writing = dir.filing().begin().ok_or_else(|| OpenError::Writing { path: dir.path().to_owned() })?;
         dir.file_left_over()?;
         let (connection, filers) = (dir.journal_connection()?, dir.journal_connection()?);
         for_filing(&filers).map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
         connection.set_prepared_statement_cache_capacity(16);
         let log = CommitLog::start(
+            disk,
             (dir.path(), dir.chain_key().log().clone(), sizes),
             (dir.filing(), writing),
             Store::new(filers),

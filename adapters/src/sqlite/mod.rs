@@ -18,6 +18,7 @@ mod library;
 mod pinned;
 mod plans;
 mod projection;
+mod read_only;
 mod reader;
 mod tables;
 

@@ -3,6 +3,7 @@
 
 use super::audit;
 use super::data_dir::{DataDir, OpenError};
+use super::read_only::ReadOnly;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};
 use crate::stored::encode_snapshot;
@@ -22,9 +23,9 @@ const SNAPSHOTS_KEPT: i64 = 2;
 
 /// Looks for the next event's first row instead of walking all rows.
 const EVENTS: &str = "WITH RECURSIVE found (id) AS (
-        SELECT min(event_id) FROM journal
+        SELECT min(event_id) FROM main.journal
         UNION ALL
-        SELECT (SELECT min(event_id) FROM journal WHERE event_id > found.id) FROM found WHERE found.id IS NOT NULL)
+        SELECT (SELECT min(event_id) FROM main.journal WHERE event_id > found.id) FROM found WHERE found.id IS NOT NULL)
     SELECT id FROM found WHERE id IS NOT NULL UNION SELECT event_id FROM leases ORDER BY 1";
 const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
     WHERE event_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
@@ -34,6 +35,13 @@ const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2"
 const BY_OPERATORS: &str = "SELECT seq FROM journal INDEXED BY journal_by_operators
     WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23)
     ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
+/// The same where the journal is a view over the file and the commit log's rows, which has no index of its own.
+const LOGGED_BY_OPERATORS: &str = "SELECT seq FROM journal
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23) ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
+const COUNT_LOGGED_BY_OPERATORS: &str = "SELECT count(*) FROM journal
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23)";
+/// Events that only the commit log has rows of.
+const LOGGED_EVENTS: &str = "SELECT DISTINCT event_id FROM logged";
 const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal INDEXED BY journal_by_operators
     WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
@@ -76,6 +84,11 @@ impl SqliteReader {
     /// Waits until everything that was committed before is in the file that is read.
     fn settle(&self) -> Result<(), ReadError> {
         self.dir.filing().settle().map_err(ReadError::Unavailable)
+    }
+
+    /// Whether the journal is read together with rows that only the commit log has.
+    fn has_logged_rows(&self) -> bool {
+        self.dir.read_only().is_some_and(ReadOnly::has_log)
     }
 
     /// Uses a connection to the journal that nobody else uses meanwhile.
@@ -213,12 +226,18 @@ impl JournalReader for SqliteReader {
     fn events(&self) -> Result<Vec<EventId>, ReadError> {
         self.settle()?;
         self.with_journal(|connection| {
-            let read = || -> rusqlite::Result<Vec<EventId>> {
-                let mut statement = connection.prepare_cached(EVENTS)?;
+            let read = |sql: &str| -> rusqlite::Result<Vec<EventId>> {
+                let mut statement = connection.prepare_cached(sql)?;
                 let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
                 ids.map(|id| id.map(|id| EventId(Uuid::from_bytes(id)))).collect()
             };
-            read().map_err(|error| unavailable(&error))
+            let mut events = read(EVENTS).map_err(|error| unavailable(&error))?;
+            if self.has_logged_rows() {
+                events.extend(read(LOGGED_EVENTS).map_err(|error| unavailable(&error))?);
+                events.sort_unstable();
+                events.dedup();
+            }
+            Ok(events)
         })
     }
 
@@ -254,15 +273,20 @@ impl JournalReader for SqliteReader {
 
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
         self.settle()?;
+        let (page, count) = if self.has_logged_rows() {
+            (LOGGED_BY_OPERATORS, COUNT_LOGGED_BY_OPERATORS)
+        } else {
+            (BY_OPERATORS, COUNT_BY_OPERATORS)
+        };
         let (seqs, total) = self.with_journal(|connection| {
             let read = || -> rusqlite::Result<(Vec<Seq>, u64)> {
                 let id = event.0.as_bytes();
-                let mut statement = connection.prepare_cached(BY_OPERATORS)?;
+                let mut statement = connection.prepare_cached(page)?;
                 let seqs = statement.query_map((id, limit.cast_signed(), skip.cast_signed()), |row| {
                     Ok(Seq(row.get::<_, i64>(0)?.cast_unsigned()))
                 })?;
                 let seqs = seqs.collect::<rusqlite::Result<_>>()?;
-                let mut statement = connection.prepare_cached(COUNT_BY_OPERATORS)?;
+                let mut statement = connection.prepare_cached(count)?;
                 Ok((seqs, statement.query_row([id], |row| row.get::<_, i64>(0))?.cast_unsigned()))
             };
             read().map_err(|error| unavailable(&error))

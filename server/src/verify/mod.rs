@@ -1,6 +1,7 @@
 //! `onsale verify`: checks a data directory offline, or a database. Walks every event's journal from genesis (chain, no gaps, every
 //! fact readable), replays it, and holds against it the invariants, the snapshots, and the tables written behind.
-//! Takes a directory's lock, so never beside a running server, but beside one on Postgres; must never mend anything.
+//! Shares a directory's lock, so never beside a running server, but beside one on Postgres. Must never mend anything, nor
+//! change a byte of what it checks.
 
 mod draw;
 mod event;
@@ -44,6 +45,9 @@ pub enum VerifyError {
     /// The database was not opened.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The directory had no lock file, and has one now.
+    #[error("a server was started on the directory meanwhile; stop it, and verify again")]
+    Disturbed,
     /// The storage did not answer.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -83,17 +87,18 @@ impl Place {
         }
     }
 
-    fn open(&self) -> Result<Box<dyn Evidence>, VerifyError> {
+    /// What is checked, and the directory that it lies in.
+    fn open(&self) -> Result<(Box<dyn Evidence>, Option<DataDir>), VerifyError> {
         Ok(match self {
             Self::Directory(path) => {
-                let dir = DataDir::open_existing(path)?;
+                let dir = DataDir::open_read_only(path)?;
                 let plans: Arc<dyn Plans> = SqlitePlans::open(&dir)?;
-                Box::new(SqliteReader::open(&dir, plans)?)
+                (Box::new(SqliteReader::open(&dir, plans)?), Some(dir))
             }
             Self::Database(settings) => {
                 let database = Postgres::open_existing((**settings).clone())?;
                 let plans: Arc<dyn Plans> = PostgresPlans::new(&database);
-                Box::new(PostgresReader::open(&database, plans)?)
+                (Box::new(PostgresReader::open(&database, plans)?), None)
             }
         })
     }
@@ -105,9 +110,12 @@ impl Place {
 /// See [`VerifyError`]. What is wrong with the data is no error but in the report.
 pub fn verify(place: &Place, each: &mut dyn FnMut(EventId, &Entry)) -> Result<Report, VerifyError> {
     let started = Instant::now();
-    let reader = place.open()?;
+    let (reader, dir) = place.open()?;
     let events = reader.events()?;
     let events = events.into_iter().map(|event| event::check(&*reader, event, each)).collect();
+    if dir.is_some_and(|dir| !dir.is_undisturbed()) {
+        return Err(VerifyError::Disturbed);
+    }
     Ok(Report { place: place.name(), events, took: started.elapsed() })
 }
 

@@ -6,17 +6,18 @@ use crate::auth::{AccessTokens, Revoked};
 use crate::client::{Answered, Call, Client};
 use crate::config::Config;
 use crate::server::{Server, bind};
-use onsale_adapters::sqlite::{DataDir, SqlitePlans, SqliteReader};
+use onsale_adapters::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader};
 use onsale_engine::id::{BuyerId, Seq};
 use onsale_engine::ports::accounts::Role;
-use onsale_engine::ports::{JournalReader, Plans};
-use onsale_engine::sale::Sale;
+use onsale_engine::ports::{Journal, JournalEntry, JournalReader, Plans};
+use onsale_engine::sale::{Entry, Fact, Sale};
 use onsale_engine::time::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 const SECRET: &str = "an example secret of 32 bytes or more";
@@ -197,6 +198,56 @@ async fn a_snapshot_that_leads_elsewhere_is_told() {
     drop((dir, reader));
     let told = only_fault(&verify(data.path()).unwrap()).to_string();
     assert!(told.contains("the snapshot differs"), "{told}");
+}
+
+/// Every file's bytes and when it was changed last.
+fn state(data: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let files = std::fs::read_dir(data).unwrap().map(|file| file.unwrap().path());
+    files
+        .map(|path| (path.clone(), (std::fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap())))
+        .collect()
+}
+
+/// What a process leaves that is killed before its last fact is in `journal.db`.
+fn killed(data: &Path) -> tempfile::TempDir {
+    let dir = DataDir::open_existing(data).unwrap();
+    let reader = SqliteReader::open(&dir, SqlitePlans::open(&dir).unwrap()).unwrap();
+    let event = reader.events().unwrap()[0];
+    let last = Seq(reader.verify(event).unwrap());
+    let mut journal = SqliteJournal::open(&dir).unwrap();
+    let epoch = journal.raise_epoch(event).unwrap();
+    let left = |seq| {
+        let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(1)) };
+        [JournalEntry {
+            event,
+            entry: Entry { seq, epoch, at: Timestamp(jiff::Timestamp::now().as_microsecond()), fact },
+        }]
+    };
+    journal.append(&left(last.next())).unwrap();
+    reader.verify(event).unwrap();
+    journal.hold_filing(true);
+    journal.append(&left(last.next().next())).unwrap();
+    copy_of(data)
+}
+
+#[tokio::test]
+async fn nothing_is_changed_also_of_what_a_killed_process_left() {
+    let data = data().await;
+    let good = verify(data.path()).unwrap();
+    let killed = killed(data.path());
+    assert!(killed.path().join("journal.log.0").exists() && killed.path().join("journal.db-wal").exists());
+    wait_until_nobodys(data.path());
+    for path in [data.path(), killed.path()] {
+        let before = state(path);
+        for (facts, draw) in [(false, None), (true, None), (false, Some(None))] {
+            let output = Output { json: true, facts, draw };
+            let mut out = Vec::new();
+            assert_eq!(checked(&Place::Directory(path.to_owned()), &output, &mut out), Ok(true));
+            let report: Value = serde_json::from_slice(out.split(|byte| *byte == b'\n').rev().nth(1).unwrap()).unwrap();
+            assert_eq!(report["events"][0]["rows"], good.events[0].rows + 2);
+        }
+        assert!(before == state(path), "{:?} before, {:?} after", before.keys(), state(path).keys());
+    }
 }
 
 #[test]

@@ -1,20 +1,23 @@
 //! The writing side of the commit log: gives each batch the next place, and a segment to new frames when the filer is
 //! done with its old ones. Owns the segments' files and the filer's thread.
 
+use super::disk::{Disk, DiskError};
 use super::filer::Filer;
 use super::filing::{Batch, Filing, Writing};
-use super::frame::{Blocks, Place};
+use super::frame::{Blocks, FRAME_MAX_BYTES, Place};
 use super::recover::remove;
 use super::rows::Encoder;
 use super::segment::SegmentFile;
 use super::store::Store;
-use super::{BLOCK_BYTES, SEGMENTS, Sizes, segment_path};
+use super::{SEGMENTS, Sizes, segment_path};
 use crate::chain::{Chain, LogKey, Row};
+use crate::sqlite::data_dir::JOURNAL;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::JournalError;
 use onsale_engine::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A segment, open for writing.
@@ -25,11 +28,16 @@ struct Segment {
     end: u64,
     /// Its last frame.
     last: u64,
+    /// A write at `end` has failed, so that there may be a frame or a part of one.
+    is_torn: bool,
 }
 
 /// See the module.
 pub(in crate::sqlite) struct CommitLog {
     dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// What frames begin at multiples of.
+    block_bytes: u64,
     key: LogKey,
     sizes: Sizes,
     segments: Vec<Segment>,
@@ -38,6 +46,8 @@ pub(in crate::sqlite) struct CommitLog {
     /// The last frame that is durable, and the last segment's number.
     counter: u64,
     number: u64,
+    /// Why nothing is appended any more.
+    lost: Option<String>,
     blocks: Blocks,
     header: Blocks,
     encoder: Encoder,
@@ -54,20 +64,25 @@ impl CommitLog {
     /// # Errors
     /// As the operating system says, when there can be no thread.
     pub(in crate::sqlite) fn start(
+        disk: Arc<dyn Disk>,
         (dir, key, sizes): (&Path, LogKey, Sizes),
         (filing, writing): (&Filing, Writing),
         store: Store,
     ) -> io::Result<Self> {
+        let block_bytes = disk.block_bytes(&dir.join(JOURNAL));
         Ok(Self {
             dir: dir.to_owned(),
+            disk,
+            block_bytes: block_bytes as u64,
             key,
             sizes,
             segments: Vec::new(),
             active: 0,
             counter: 0,
             number: 0,
-            blocks: Blocks::default(),
-            header: Blocks::default(),
+            lost: None,
+            blocks: Blocks::new(block_bytes),
+            header: Blocks::new(block_bytes),
             encoder: Encoder::default(),
             filing: filing.clone(),
             filer: Some(Filer::start(filing, store)?),
@@ -75,9 +90,13 @@ impl CommitLog {
         })
     }
 
-    /// Whether a batch may be appended.
+    /// Whether a batch may be appended. Never again after a write or a sync that was lost: the next one might succeed, and
+    /// would say nothing of what the kernel has dropped.
     pub(in crate::sqlite) fn check(&self) -> Result<(), JournalError> {
-        self.filing.check()
+        match &self.lost {
+            Some(reason) => Err(JournalError::Fatal(reason.clone())),
+            None => self.filing.check(),
+        }
     }
 
     /// Begins a batch.
@@ -98,18 +117,30 @@ impl CommitLog {
 
     /// Makes the batch durable and hands it to the filer. Nothing is written of a batch without rows.
     pub(in crate::sqlite) fn commit(&mut self) -> Result<(), JournalError> {
+        self.check()?;
         let rows = self.encoder.rows();
         if rows == 0 {
             return Ok(());
         }
+        let committed = self.write(rows);
+        if let Err(JournalError::Fatal(reason)) = &committed {
+            self.lost = Some(reason.clone());
+        }
+        committed
+    }
+
+    fn write(&mut self, rows: u64) -> Result<(), JournalError> {
         let bytes = self.blocks.frame_bytes();
         self.filing.hold_back(self.sizes.crowded_bytes(), self.sizes.room_patience);
         self.make_room(bytes)?;
         let counter = self.counter + 1;
         let segment = &mut self.segments[self.active];
-        let sealed = self.blocks.seal_frame(Place { segment: segment.number, counter }, &self.key);
-        segment.file.write(sealed.bytes(), segment.end).map_err(|error| unwritten(&error))?;
+        let is_first = segment.end == self.block_bytes;
+        let sealed = self.blocks.seal_frame(Place { segment: segment.number, counter }, is_first, &self.key);
+        let written = segment.file.write(sealed.bytes(), segment.end);
         drop(sealed);
+        segment.is_torn = written.is_err();
+        written.map_err(DiskError::of_frame)?;
         segment.end += bytes;
         segment.last = counter;
         self.counter = counter;
@@ -117,13 +148,17 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Sees to it that the active segment has so many bytes left.
+    /// Sees to it that the active segment has so many bytes left. A frame that is longer than a segment gets one for
+    /// itself, of its length.
     fn make_room(&mut self, bytes: u64) -> Result<(), JournalError> {
-        if bytes + BLOCK_BYTES as u64 > self.sizes.segment_bytes {
-            return Err(JournalError::NotDone(format!("a batch of {bytes} bytes is longer than a segment of the log")));
+        if bytes > FRAME_MAX_BYTES {
+            // It will not become shorter when it is tried again.
+            return Err(JournalError::Fatal(format!("a batch of {bytes} bytes is longer than a frame of the log")));
         }
-        let fits = |segment: &Segment| segment.end + bytes <= self.sizes.segment_bytes;
+        let limit = self.sizes.segment_bytes.max(self.block_bytes + bytes);
+        let fits = |segment: &Segment| segment.end + bytes <= limit;
         if !self.segments.get(self.active).is_some_and(fits) {
+            self.give_up_torn()?;
             self.active = self.next_segment()?;
         }
         let segment = &mut self.segments[self.active];
@@ -131,8 +166,18 @@ impl CommitLog {
         if end <= now {
             return Ok(());
         }
-        let grown = end.max(now + self.sizes.growth_bytes).min(self.sizes.segment_bytes);
-        segment.file.grow(grown).map_err(|error| no_room(&error))
+        let grown = end.max((now + self.sizes.growth_bytes).min(self.sizes.segment_bytes));
+        segment.file.grow(grown).map_err(DiskError::without_room)
+    }
+
+    /// Before the next frame goes to another segment: what a failed write may have left in this one is no frame. It would
+    /// have the number that the next one gets.
+    fn give_up_torn(&mut self) -> Result<(), JournalError> {
+        let Some(segment) = self.segments.get_mut(self.active).filter(|segment| segment.is_torn) else { return Ok(()) };
+        let nothing = self.header.seal_nothing();
+        segment.file.write(nothing.bytes(), segment.end).map_err(DiskError::of_frame)?;
+        segment.is_torn = false;
+        Ok(())
     }
 
     /// A segment without frames: one that is filed, a new one, or one whose filing was waited for.
@@ -149,24 +194,33 @@ impl CommitLog {
     }
 
     fn reuse(&mut self, slot: usize) -> Result<usize, JournalError> {
-        let number = self.next_number();
-        let sealed = self.header.seal_header(number, &self.key);
+        let place = self.next_place();
+        let sealed = self.header.seal_header(place, &self.key);
         let segment = &mut self.segments[slot];
-        segment.file.write(sealed.bytes(), 0).map_err(|error| unwritten(&error))?;
-        (segment.number, segment.end, segment.last) = (number, BLOCK_BYTES as u64, self.counter);
-        self.number = number;
+        if segment.file.bytes() > self.sizes.segment_bytes {
+            segment.file.shrink(self.sizes.segment_bytes).map_err(DiskError::without_room)?;
+        }
+        segment.file.write(sealed.bytes(), 0).map_err(DiskError::of_frame)?;
+        (segment.number, segment.end, segment.last) = (place.segment, self.block_bytes, self.counter);
+        segment.is_torn = false;
+        self.number = place.segment;
         Ok(slot)
     }
 
     fn create(&mut self) -> Result<usize, JournalError> {
-        let (number, slot) = (self.next_number(), self.segments.len());
-        let sealed = self.header.seal_header(number, &self.key);
-        let path = segment_path(&self.dir, slot);
-        let file =
-            SegmentFile::create(path, sealed.bytes(), self.sizes.first_bytes).map_err(|error| no_room(&error))?;
-        self.segments.push(Segment { file, number, end: BLOCK_BYTES as u64, last: self.counter });
+        let (place, slot) = (self.next_place(), self.segments.len());
+        let sealed = self.header.seal_header(place, &self.key);
+        let (path, bytes) = (segment_path(&self.dir, slot), self.sizes.first_bytes.max(2 * self.block_bytes));
+        let file = SegmentFile::create(&self.disk, path, sealed.bytes(), bytes).map_err(DiskError::without_room)?;
+        let (number, end, last) = (place.segment, self.block_bytes, self.counter);
+        self.segments.push(Segment { file, number, end, last, is_torn: false });
         self.number = number;
         Ok(slot)
+    }
+
+    /// What the next segment says of itself: its number, and the frame that it begins with.
+    fn next_place(&self) -> Place {
+        Place { segment: self.next_number(), counter: self.counter + 1 }
     }
 
     /// Also of use to tell segments of one log from those of the next.
@@ -191,16 +245,4 @@ impl Drop for CommitLog {
             tracing::warn!(%error, "the commit log stays, though all of it is filed; the next start looks through it");
         }
     }
-}
-
-fn no_room(error: &io::Error) -> JournalError {
-    JournalError::NotDone(format!("the commit log cannot grow: {error}"))
-}
-
-/// What a failed write means. Where a disk is full, the same frame may be written again in the same place; anything else
-/// may have been dropped by the kernel, which says so only once.
-fn unwritten(error: &io::Error) -> JournalError {
-    let reason = format!("the commit log cannot be written: {error}");
-    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    if is_full { JournalError::Unknown(reason) } else { JournalError::Fatal(reason) }
 }

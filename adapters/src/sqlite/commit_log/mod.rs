@@ -3,6 +3,7 @@
 //! what a crash left unfiled is filed at the next opening. Must never say "done" before the sync, give a segment to new
 //! frames before its old ones are filed, or pass over frames that are missing.
 
+mod disk;
 mod filer;
 mod filing;
 mod frame;
@@ -15,6 +16,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(super) use disk::{Disk, OwnDisk};
 pub(super) use filing::Filing;
 pub(super) use log::CommitLog;
 pub(super) use recover::{file_left_over, is_there};
@@ -27,11 +29,14 @@ use onsale_engine::limits::{COMMIT_STALL_MIN, FACTS_PER_BATCH};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Frames begin at multiples of this, and are padded to it: what a disk is asked to write at the least.
+/// Frames begin at multiples of this at the least, and are padded to it; of more where the file system, or a page of
+/// memory, asks for more.
 const BLOCK_BYTES: usize = 4096;
+/// And at the most; where more is asked for, writes go through the page cache.
+const BLOCK_MAX_BYTES: usize = 64 << 10;
 /// Segments at the most; with their size, the bound of what may wait to be filed.
 const SEGMENTS: usize = 8;
-/// The size that a segment grows to.
+/// The size that a segment grows to; one whose only frame is longer, to that length.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// The size of a new segment: small, because every start makes one.
 const FIRST_BYTES: u64 = 1 << 20;
@@ -67,14 +72,15 @@ const SETTLE_PATIENCE: Duration = BUSY_TIMEOUT;
 /// And how long when the last filing has failed: one more try.
 const FAILING_PATIENCE: Duration = Duration::from_millis(500);
 
-const _: () = assert!(FIRST_BYTES <= SEGMENT_BYTES && FIRST_BYTES.is_multiple_of(BLOCK_BYTES as u64));
-const _: () =
-    assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES as u64) && GROWTH_BYTES.is_multiple_of(BLOCK_BYTES as u64));
+const _: () = assert!(FIRST_BYTES <= SEGMENT_BYTES && FIRST_BYTES.is_multiple_of(BLOCK_MAX_BYTES as u64));
+const _: () = assert!(
+    SEGMENT_BYTES.is_multiple_of(BLOCK_MAX_BYTES as u64) && GROWTH_BYTES.is_multiple_of(BLOCK_MAX_BYTES as u64)
+);
 const _: () = assert!(SEGMENTS as u64 * CROWDED.0 + 2 * CROWDED.1 <= SEGMENTS as u64 * CROWDED.1);
 const _: () = assert!((FACTS_PER_BATCH * ROW_BYTES) as u64 + 2 * BLOCK_BYTES as u64 <= SEGMENT_BYTES);
 const _: () = assert!(FILER_RETRY.as_millis() + FILER_BUSY_TIMEOUT.as_millis() < FAILING_PATIENCE.as_millis());
 const _: () = assert!(2 * ROOM_PATIENCE.as_millis() < COMMIT_STALL_MIN.as_millis());
-const _: () = assert!(SEGMENT_BYTES <= u32::MAX as u64, "a frame tells its length in four bytes");
+const _: () = assert!(2 * BLOCK_MAX_BYTES as u64 <= FIRST_BYTES && BLOCK_MAX_BYTES.is_multiple_of(BLOCK_BYTES));
 
 /// How large the log and its segments may get; smaller in tests.
 #[derive(Clone, Copy, Debug)]

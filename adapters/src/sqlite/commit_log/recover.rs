@@ -1,12 +1,12 @@
 //! Files what a process that has died left in the commit log, before anybody reads `journal.db`. Refuses a log of which
 //! something is missing, or which does not continue the journal; must never take a segment away before it is filed.
 
+use super::disk::sync_directory;
 use super::scan::{Scan, ScanError};
-use super::segment::sync_directory;
 use super::store::{Store, StoreError};
 use super::{SEGMENTS, segment_path};
 use crate::chain::LogKey;
-use crate::sqlite::data_dir::{JOURNAL, OpenError};
+use crate::sqlite::data_dir::OpenError;
 use std::io;
 use std::path::Path;
 
@@ -27,16 +27,18 @@ pub(in crate::sqlite) fn file_left_over(
     if !is_there(dir) {
         return Ok(());
     }
+    // Gone through twice, so that nothing is filed of a log that is refused.
+    let mut scan = Scan::begin(dir, key)?;
+    while scan.next()?.is_some() {}
     let mut scan = Scan::begin(dir, key)?;
     let mut store = store()?;
     let mut frames = 0;
-    let unfiled = |error, log: &Path| unfiled(error, dir, log);
     while let Some(segment) = scan.next()? {
-        store.store(segment.payloads()).map_err(|error| unfiled(error, segment.path()))?;
+        store.store(segment.payloads()).map_err(|error| error.at_open(dir, segment.path()))?;
         frames += segment.payloads().count();
     }
     let closed = store.raise_leases().and_then(|()| store.close());
-    closed.map_err(|error| unfiled(error.into(), dir))?;
+    closed.map_err(|error| StoreError::from(error).at_open(dir, dir))?;
     tracing::info!(frames, "the commit log of an earlier process was gone through, and is filed");
     remove(dir, key)
 }
@@ -55,16 +57,6 @@ pub(super) fn remove(dir: &Path, key: &LogKey) -> Result<(), OpenError> {
         }
     }
     sync_directory(dir).map_err(|source| OpenError::File { path: dir.to_owned(), source })
-}
-
-fn unfiled(error: StoreError, dir: &Path, log: &Path) -> OpenError {
-    match error {
-        StoreError::Database { error: source, .. } => OpenError::Database { path: dir.join(JOURNAL), source },
-        StoreError::Gap { .. } | StoreError::Differs { .. } => {
-            OpenError::LogUnfit { path: dir.join(JOURNAL), reason: error.to_string() }
-        }
-        StoreError::Malformed(_) => OpenError::LogDamaged { path: log.to_owned(), reason: error.to_string() },
-    }
 }
 
 impl From<ScanError> for OpenError {

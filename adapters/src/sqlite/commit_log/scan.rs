@@ -1,7 +1,7 @@
 //! Reads the commit log back, segment by segment in the order in which they were written, and tells what is missing.
 //! Only reads. A log that somebody writes to meanwhile may look damaged, and is looked at again by whoever reads it.
 
-use super::frame::{frame, frame_bytes, segment_number};
+use super::frame::{Frame, Header, Place, frame, frame_bytes, header, is_block};
 use super::{BLOCK_BYTES, SEGMENTS, segment_path};
 use crate::chain::LogKey;
 use std::fs::File;
@@ -43,7 +43,7 @@ impl Segment {
 /// The segments of a directory, in their order; each is read when its turn comes.
 pub(in crate::sqlite) struct Scan<'a> {
     key: &'a LogKey,
-    found: Vec<(u64, PathBuf)>,
+    found: Vec<(Header, PathBuf)>,
     at: usize,
     /// The number that the next frame must have.
     next: Option<u64>,
@@ -55,17 +55,17 @@ impl<'a> Scan<'a> {
         let mut found = Vec::new();
         for slot in 0..SEGMENTS {
             let path = segment_path(dir, slot);
-            if let Some(number) = number(&path, key)? {
-                found.push((number, path));
+            if let Some(header) = header_of(&path, key)? {
+                found.push((header, path));
             }
         }
-        found.sort_unstable();
+        found.sort_unstable_by_key(|(header, _)| header.segment);
         Ok(Self { key, found, at: 0, next: None })
     }
 
     /// The segments' numbers, rising.
     pub(in crate::sqlite) fn numbers(&self) -> Vec<u64> {
-        self.found.iter().map(|(number, _)| *number).collect()
+        self.found.iter().map(|(header, _)| header.segment).collect()
     }
 
     /// Their files, in the same order.
@@ -75,23 +75,29 @@ impl<'a> Scan<'a> {
 
     /// The next segment.
     pub(in crate::sqlite) fn next(&mut self) -> Result<Option<Segment>, ScanError> {
-        let Some((number, path)) = self.found.get(self.at) else { return Ok(None) };
+        let Some((header, path)) = self.found.get(self.at) else { return Ok(None) };
         self.at += 1;
-        let segment = read(*number, path, self.key)?;
-        if let (Some(expected), Some((first, _))) = (self.next, segment.frames.first())
+        let segment = read(header, path, self.key)?;
+        let damaged = |reason| Err(ScanError::Damaged { path: path.clone(), reason });
+        // Also of a segment without frames: its header was written when the frames before it were durable.
+        if let (Some(end), Some(first)) = (self.next, header.first)
+            && end != first
+        {
+            return damaged(format!("it was begun before frame {first}, and the segment before it ends before {end}"));
+        }
+        let expected = header.first.or(self.next);
+        if let (Some(expected), Some((first, _))) = (expected, segment.frames.first())
             && expected != *first
         {
-            let reason =
-                format!("it begins with frame {first}, and the segment before it ends before frame {expected}");
-            return Err(ScanError::Damaged { path: path.clone(), reason });
+            return damaged(format!("it begins with frame {first}, and must with frame {expected}"));
         }
-        self.next = segment.frames.last().map(|(last, _)| last + 1).or(self.next);
+        self.next = segment.frames.last().map(|(last, _)| last + 1).or(expected);
         Ok(Some(segment))
     }
 }
 
-/// The number of the segment in that file; none where there is no file, or one that was just being made.
-fn number(path: &Path, key: &LogKey) -> Result<Option<u64>, ScanError> {
+/// The header of the segment in that file; none where there is no file, or one that was just being made.
+fn header_of(path: &Path, key: &LogKey) -> Result<Option<Header>, ScanError> {
     let failed = |source| ScanError::File { path: path.to_owned(), source };
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     match File::open(path) {
@@ -99,30 +105,39 @@ fn number(path: &Path, key: &LogKey) -> Result<Option<u64>, ScanError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let number = segment_number(&block, key);
-    if number.is_none() {
-        let bytes = std::fs::read(path).map_err(failed)?;
-        if let Some(offset) = first_frame(&bytes, 0, key, |_| true) {
-            let reason = format!("its first block is not what was written, and there is a frame at byte {offset}");
-            return Err(ScanError::Damaged { path: path.to_owned(), reason });
-        }
+    match header(&block, key) {
+        Some(header) => Ok(Some(header)),
+        None => without_header(&std::fs::read(path).map_err(failed)?, path, key),
     }
-    Ok(number)
 }
 
-fn read(number: u64, path: &Path, key: &LogKey) -> Result<Segment, ScanError> {
+/// A segment whose header is not what was written. It was being written when the process died: the first one of the file,
+/// and then there is no frame; or one over an older one, and then the frames of that use stand behind it, and say themselves
+/// whose they are.
+fn without_header(bytes: &[u8], path: &Path, key: &LogKey) -> Result<Option<Header>, ScanError> {
+    let Some((offset, found)) = first_frame(bytes, (0, BLOCK_BYTES), key, |_| true) else { return Ok(None) };
+    if found.is_first && is_block(offset) {
+        let Place { segment, counter } = found.place;
+        return Ok(Some(Header { segment, first: Some(counter), block_bytes: offset }));
+    }
+    let reason = format!("its first blocks are not what was written, and there is a frame at byte {offset}");
+    Err(ScanError::Damaged { path: path.to_owned(), reason })
+}
+
+fn read(header: &Header, path: &Path, key: &LogKey) -> Result<Segment, ScanError> {
     let bytes = std::fs::read(path).map_err(|source| ScanError::File { path: path.to_owned(), source })?;
-    let (mut frames, mut offset) = (Vec::<(u64, Range<usize>)>::new(), BLOCK_BYTES);
-    while let Some((place, payload)) = bytes.get(offset..).and_then(|left| frame(left, key)) {
+    let Header { segment: number, block_bytes, .. } = *header;
+    let (mut frames, mut offset) = (Vec::<(u64, Range<usize>)>::new(), block_bytes);
+    while let Some(Frame { place, payload, .. }) = bytes.get(offset..).and_then(|left| frame(left, key)) {
         let follows = frames.last().is_none_or(|(last, _)| last + 1 == place.counter);
         if place.segment != number || !follows {
             break;
         }
         frames.push((place.counter, offset + payload.start..offset + payload.end));
-        offset += frame_bytes(&payload);
+        offset += frame_bytes(&payload, block_bytes);
     }
     // A frame that was being written when the process died is the last one. What comes behind it was acknowledged later.
-    if let Some(later) = first_frame(&bytes, offset, key, |segment| segment == number) {
+    if let Some((later, _)) = first_frame(&bytes, (offset, block_bytes), key, |segment| segment == number) {
         let reason =
             format!("the frame at byte {offset} is not what was written, and there is a later one at byte {later}");
         return Err(ScanError::Damaged { path: path.to_owned(), reason });
@@ -130,10 +145,15 @@ fn read(number: u64, path: &Path, key: &LogKey) -> Result<Segment, ScanError> {
     Ok(Segment { path: path.to_owned(), bytes, frames })
 }
 
-/// Where the first frame of a wanted segment lies, at or behind `offset`.
-fn first_frame(bytes: &[u8], offset: usize, key: &LogKey, wanted: impl Fn(u64) -> bool) -> Option<usize> {
-    (offset..bytes.len()).step_by(BLOCK_BYTES).find(|offset| {
-        let found = frame(&bytes[*offset..], key);
-        found.is_some_and(|(place, _)| wanted(place.segment))
+/// The first frame of a wanted segment, at or behind `offset`.
+fn first_frame(
+    bytes: &[u8],
+    (offset, step): (usize, usize),
+    key: &LogKey,
+    wanted: impl Fn(u64) -> bool,
+) -> Option<(usize, Frame)> {
+    (offset..bytes.len()).step_by(step).find_map(|offset| {
+        let found = frame(&bytes[offset..], key)?;
+        wanted(found.place.segment).then_some((offset, found))
     })
 }

@@ -3,11 +3,13 @@
 
 use super::rows::{Decoder, Malformed};
 use crate::chain::{Chain, Row};
+use crate::sqlite::data_dir::{JOURNAL, OpenError};
 use crate::sqlite::failure::{Stage, journal_error};
 use hashbrown::HashMap;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::JournalError;
 use rusqlite::{Connection, OptionalExtension};
+use std::path::Path;
 
 const INSERT: &str =
     "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -43,6 +45,17 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
+    /// What it means to whoever opens the directory, whose log `log` is.
+    pub(in crate::sqlite) fn at_open(self, dir: &Path, log: &Path) -> OpenError {
+        match self {
+            Self::Database { error: source, .. } => OpenError::Database { path: dir.join(JOURNAL), source },
+            Self::Gap { .. } | Self::Differs { .. } => {
+                OpenError::LogUnfit { path: dir.join(JOURNAL), reason: self.to_string() }
+            }
+            Self::Malformed(_) => OpenError::LogDamaged { path: log.to_owned(), reason: self.to_string() },
+        }
+    }
+
     /// What it means to whoever has appended.
     pub(super) fn as_journal_error(&self) -> JournalError {
         match self {
@@ -92,6 +105,11 @@ impl Store {
     /// No lease is behind the rows of its event.
     pub(in crate::sqlite) fn raise_leases(&self) -> rusqlite::Result<()> {
         self.run(RAISE_LEASES)
+    }
+
+    /// The connection, with no transaction open.
+    pub(in crate::sqlite) fn into_connection(self) -> Connection {
+        self.connection
     }
 
     /// Closes the file, with all in it.

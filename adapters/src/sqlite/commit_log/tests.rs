@@ -2,14 +2,20 @@
 //! is slow.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod faults;
+mod faulty;
+
+use super::disk::Disk;
 use super::*;
 use crate::sqlite::{DataDir, OpenError, SqliteJournal, SqliteReader};
+use faulty::FaultyDisk;
 use onsale_engine::fakes::FakePlans;
 use onsale_engine::id::{BuyerId, Epoch, EventId, Seq};
 use onsale_engine::ports::{Journal, JournalEntry, JournalError, JournalReader, ReadError};
 use onsale_engine::sale::{Entry, Fact};
 use onsale_engine::time::Timestamp;
 use rusqlite::Connection;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -34,19 +40,28 @@ struct Written {
     journal: SqliteJournal,
     epoch: Epoch,
     rows: u64,
+    /// What the log lies on instead of the directory.
+    faulty: Option<FaultyDisk>,
 }
 
 impl Written {
     /// Nothing is filed as long as `held`.
     fn begin(sizes: Sizes, held: bool) -> Self {
+        let written = Self::begin_on(Arc::new(OwnDisk), sizes);
+        written.journal.hold_filing(held);
+        written
+    }
+
+    /// Nothing is filed but the first row.
+    fn begin_on(disk: Arc<dyn Disk>, sizes: Sizes) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();
-        let mut journal = SqliteJournal::open_with(&dir, sizes).unwrap();
+        let mut journal = SqliteJournal::open_on(disk, &dir, sizes).unwrap();
         let epoch = journal.raise_epoch(EVENT).unwrap();
         journal.append(&[row(epoch, 1)]).unwrap();
         dir.filing().settle().unwrap();
-        journal.hold_filing(held);
-        Self { temp, dir, journal, epoch, rows: 1 }
+        journal.hold_filing(true);
+        Self { temp, dir, journal, epoch, rows: 1, faulty: None }
     }
 
     fn try_append(&mut self) -> Result<(), JournalError> {
@@ -71,13 +86,18 @@ impl Written {
                 std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
             }
         }
+        self.faulty.iter().for_each(|disk| disk.crash(copy.path()));
         copy
     }
 
     fn filed(&self) -> u64 {
-        let journal = Connection::open(self.temp.path().join("journal.db")).unwrap();
-        journal.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+        rows_in(self.temp.path())
     }
+}
+
+fn rows_in(dir: &Path) -> u64 {
+    let journal = Connection::open(dir.join("journal.db")).unwrap();
+    journal.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap() as u64
 }
 
 fn verified(dir: &DataDir) -> u64 {
@@ -167,11 +187,85 @@ fn a_frame_that_was_being_written_is_the_end_and_a_damaged_one_before_others_is_
         let damaged = written.left();
         change(&damaged, 0, frame_at(5) + offset, |bytes| bytes[0] ^= 1);
         refused(&damaged, "journal.log.0");
-        assert_eq!(Connection::open(damaged.path().join("journal.db")).unwrap().changes(), 0);
+        assert_eq!(rows_in(damaged.path()), 1, "a row of a log that is refused is in the journal");
     }
+    // The frames say by themselves whose they are, as long as none is missing.
     let damaged = written.left();
     change(&damaged, 0, 8, |bytes| bytes[0] ^= 1);
-    refused(&damaged, "its first block");
+    assert_eq!(recovered(&damaged), written.rows);
+    for blocks in [2, 3] {
+        let damaged = written.left();
+        change(&damaged, 0, 0, |bytes| bytes[..blocks * BLOCK_BYTES].fill(0));
+        refused(&damaged, "its first blocks");
+    }
+}
+
+#[test]
+fn a_header_that_was_being_written_over_an_old_one_costs_nothing() {
+    // Every segment is full, and the oldest is used again for the next frame.
+    let mut written = Written::begin(IMPATIENT, true);
+    written.append(FRAMES - 1);
+    written.journal.hold_filing(false);
+    written.dir.filing().settle().unwrap();
+    written.journal.hold_filing(true);
+    let old = written.left();
+    let header = |left: &TempDir| std::fs::read(segment_path(left.path(), 0)).unwrap()[..48].to_vec();
+    let before = header(&old);
+    written.append(1);
+    let after = header(&written.left());
+    assert_ne!(before, after);
+    assert_eq!(recovered(&written.left()), FRAMES + 1);
+    // The disk may stop at any byte, and may begin at any.
+    let left = written.left();
+    for torn in (0..=48).flat_map(|at| [0..at, at..48]) {
+        std::fs::copy(segment_path(old.path(), 0), segment_path(left.path(), 0)).unwrap();
+        change(&left, 0, 0, |bytes| bytes[torn.clone()].copy_from_slice(&after[torn.clone()]));
+        let mut scan = Scan::begin(left.path(), written.dir.chain_key().log()).unwrap();
+        while let Some(segment) = scan.next().unwrap_or_else(|error| panic!("{torn:?}: {error}")) {
+            assert!(segment.path() == segment_path(left.path(), 0) || segment.payloads().count() == 15, "{torn:?}");
+        }
+    }
+    change(&left, 0, 0, |bytes| bytes[..40].copy_from_slice(&[&after[..20], &before[20..40]].concat()));
+    assert_eq!(recovered(&left), FRAMES);
+}
+
+#[test]
+fn a_segment_that_lost_its_end_before_one_with_only_a_header_is_refused() {
+    let mut written = Written::begin(SMALL, true);
+    // Fifteen frames fill the first segment; the sixteenth is the only one of the second.
+    written.append(15);
+    let torn = written.left();
+    change(&torn, 1, BLOCK_BYTES, |bytes| bytes.fill(0));
+    assert_eq!(recovered(&torn), written.rows - 1, "it was being written");
+    for lost in [1, 2, 15] {
+        let cut = written.left();
+        change(&cut, 1, BLOCK_BYTES, |bytes| bytes.fill(0));
+        change(&cut, 0, frame_at(16 - lost), |bytes| bytes.fill(0));
+        refused(&cut, "journal.log.1");
+        assert_eq!(rows_in(cut.path()), 1);
+    }
+}
+
+#[test]
+fn a_log_that_an_older_version_left_is_recovered_and_damage_in_it_is_refused() {
+    let older = || {
+        let left = tempfile::tempdir().unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/commit-log-v1");
+        for file in ["journal.key", "journal.log.0", "journal.log.1", "journal.log.2"] {
+            std::fs::copy(fixture.join(file), left.path().join(file)).unwrap();
+        }
+        drop(Connection::open(left.path().join("journal.db")).unwrap());
+        left
+    };
+    let left = older();
+    assert_eq!(&std::fs::read(segment_path(left.path(), 0)).unwrap()[..8], b"onsL\0\0\0\x01");
+    assert_eq!(recovered(&left), 7);
+    assert_eq!(recovered(&left), 7);
+    for (slot, offset) in [(0, 8), (0, 2 * BLOCK_BYTES), (1, BLOCK_BYTES + 50)] {
+        let left = older();
+        change(&left, slot, offset, |bytes| bytes[0] ^= 1);
+        refused(&left, &format!("journal.log.{slot}"));
+    }
 }
 
 #[test]
@@ -232,16 +326,40 @@ fn what_is_not_filed_is_bounded_and_goes_on_when_it_is_filed() {
 }
 
 #[test]
-fn a_batch_of_many_blocks_is_one_frame_and_one_that_fits_nowhere_is_refused() {
+fn a_batch_of_many_blocks_is_one_frame_also_where_it_is_longer_than_a_segment() {
     let mut written = Written::begin(SMALL, true);
-    for rows in [1, 200, 3, 500, 90] {
+    for rows in [1, 200, 3, 500, 5000, 1, 5000, 90] {
+        let before = written.rows;
         let batch: Vec<_> = (1..=rows).map(|at| row(written.epoch, written.rows + at)).collect();
         written.journal.append(&batch).unwrap();
         written.rows += rows;
-        assert_eq!(recovered(&written.left()), written.rows);
+        let left = written.left();
+        if rows == 5000 {
+            let longest = (0..SEGMENTS).filter_map(|slot| segment_path(left.path(), slot).metadata().ok());
+            assert!(longest.map(|file| file.len()).max().unwrap() > SMALL.segment_bytes);
+        }
+        assert_eq!(recovered(&left), written.rows, "{before} before it");
     }
-    let batch: Vec<_> = (1..=5000).map(|at| row(written.epoch, written.rows + at)).collect();
-    assert!(matches!(written.journal.append(&batch), Err(JournalError::NotDone(_))));
+}
+
+#[test]
+fn a_turn_of_more_than_a_segment_is_whole_or_not_there() {
+    let mut written = Written::begin(Sizes::JOURNAL, true);
+    written.append(2);
+    let rows: u64 = 300_000;
+    let batch: Vec<_> = (1..=rows).map(|at| row(written.epoch, written.rows + at)).collect();
+    written.journal.append(&batch).unwrap();
+    let left = written.left();
+    let length = segment_path(left.path(), 1).metadata().unwrap().len() as usize;
+    assert!(length as u64 > SEGMENT_BYTES, "{length} bytes");
+    // What a crash leaves while it is written: blocks of it, in any order.
+    for missing in [1, 2, length / BLOCK_BYTES / 2, length / BLOCK_BYTES - 1] {
+        let torn = written.left();
+        change(&torn, 1, missing * BLOCK_BYTES, |bytes| bytes[..BLOCK_BYTES].fill(0));
+        assert_eq!(recovered(&torn), written.rows);
+    }
+    written.rows += rows;
+    assert_eq!(recovered(&left), written.rows);
     written.append(1);
     assert_eq!(recovered(&written.left()), written.rows);
 }
