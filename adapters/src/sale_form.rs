@@ -1,6 +1,7 @@
 //! The stored form of a sale's rules beside its event: one versioned JSON document. It changes only with its
 //! version, and every earlier version stays readable; samples are kept in the tests.
 
+use onsale_engine::limits::HOLDS_PER_SLOT;
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
 use onsale_engine::time::Timestamp;
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version that is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The one before slots had a limit of holds, which is then the contract's.
+const FIRST: u32 = 1;
 
 /// Why a stored form cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,8 @@ struct StoredAdmission {
     absent: u64,
     draw: bool,
     room_opens_at: Option<i64>,
+    /// Since version 2.
+    max_holds_per_slot: Option<u16>,
 }
 
 pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
@@ -64,6 +69,7 @@ pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
             absent: micros(sale.admission.absent),
             draw: sale.admission.draw,
             room_opens_at: sale.admission.room_opens_at.map(|at| at.0),
+            max_holds_per_slot: Some(sale.admission.max_holds_per_slot),
         },
     };
     serde_json::to_string(&stored).map_err(|error| SaleFormError(error.to_string()))
@@ -72,9 +78,12 @@ pub(crate) fn write(sale: &SaleConfig) -> Result<String, SaleFormError> {
 pub(crate) fn read(text: &str) -> Result<SaleConfig, SaleFormError> {
     let damaged = |reason: &str| SaleFormError(reason.to_owned());
     let stored: StoredSale = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
-    if stored.version != VERSION {
-        return Err(damaged("they are of a later version"));
-    }
+    let max_holds_per_slot = match (stored.version, stored.admission.max_holds_per_slot) {
+        (VERSION, Some(limit)) => limit,
+        (VERSION, None) => return Err(damaged("no maxHoldsPerSlot")),
+        (FIRST, _) => HOLDS_PER_SLOT,
+        _ => return Err(damaged("they are of a later version")),
+    };
     Ok(SaleConfig {
         sale_starts_at: Timestamp(stored.sale_starts_at),
         sale_ends_at: Timestamp(stored.sale_ends_at),
@@ -93,6 +102,7 @@ pub(crate) fn read(text: &str) -> Result<SaleConfig, SaleFormError> {
             absent: Duration::from_micros(stored.admission.absent),
             draw: stored.admission.draw,
             room_opens_at: stored.admission.room_opens_at.map(Timestamp),
+            max_holds_per_slot,
         },
     })
 }
@@ -109,18 +119,29 @@ mod tests {
     /// Version 1, as it was first written.
     const SAMPLE: &str = r#"{"version":1,"saleStartsAt":1780000000000000,"saleEndsAt":1790000000000000,"cancellationClosesAt":1789000000000000,"currency":"KRW","prices":[150000,99000],"maxSeatsPerBuyer":4,"hold":300000000,"noOrphans":true,"admission":{"required":true,"ratePerSecond":10,"capacity":50000,"activeLimit":500,"token":600000000,"absent":300000000,"draw":false,"roomOpensAt":1779990000000000}}"#;
 
+    /// Version 2: with the limit of holds.
+    const SECOND: &str = r#"{"version":2,"saleStartsAt":1780000000000000,"saleEndsAt":1790000000000000,"cancellationClosesAt":1789000000000000,"currency":"KRW","prices":[150000,99000],"maxSeatsPerBuyer":4,"hold":300000000,"noOrphans":true,"admission":{"required":true,"ratePerSecond":10,"capacity":50000,"activeLimit":500,"token":600000000,"absent":300000000,"draw":false,"roomOpensAt":1779990000000000,"maxHoldsPerSlot":7}}"#;
+
     #[test]
-    fn version_1_is_read_and_written_as_ever() {
+    fn version_2_is_read_and_written_as_ever() {
+        let sale = read(SECOND).unwrap();
+        assert_eq!(sale.admission.max_holds_per_slot, 7);
+        assert_eq!(write(&sale).unwrap(), SECOND);
+        assert!(read(&SECOND.replace(",\"maxHoldsPerSlot\":7", "")).is_err());
+    }
+
+    #[test]
+    fn version_1_is_still_read() {
         let sale = read(SAMPLE).unwrap();
+        assert_eq!(sale.admission.max_holds_per_slot, 30);
         assert_eq!(sale.prices, [Amount(150_000), Amount(99_000)]);
         assert_eq!(sale.admission.active_limit, Some(500));
         assert_eq!(sale.hold, Duration::from_secs(300));
-        assert_eq!(write(&sale).unwrap(), SAMPLE);
     }
 
     #[test]
     fn what_it_cannot_know_is_refused() {
-        for wrong in [SAMPLE.replace("\"version\":1", "\"version\":2"), SAMPLE.replace("KRW", "won"), "{}".into()] {
+        for wrong in [SAMPLE.replace("\"version\":1", "\"version\":3"), SAMPLE.replace("KRW", "won"), "{}".into()] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }
     }

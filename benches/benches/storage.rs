@@ -36,7 +36,7 @@ fn batch(from: Seq, facts: usize, epoch: Epoch) -> Vec<JournalEntry> {
         let seats = [SeatIndex(seq.0 as u32 * 2), SeatIndex(seq.0 as u32 * 2 + 1)].as_slice().into();
         let buyer = BuyerId(Uuid::from_u128(u128::from(seq.0) << 64 | 0x8000_0000_0000_0000));
         let expires_at = START + Duration::from_secs(300);
-        let fact = Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(300_000), expires_at };
+        let fact = Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(300_000), expires_at, slot: None };
         JournalEntry { event: EVENT, entry: Entry { seq, epoch, at: START, fact } }
     };
     (0..facts as u64).map(entry).collect()

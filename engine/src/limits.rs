@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+/// The largest `maxHoldsPerSlot`: a bound for what an operator may allow, far beyond what a shopper needs.
+pub const MAX_HOLDS_PER_SLOT: u16 = 10_000;
+/// `maxHoldsPerSlot` unless an event says otherwise: somebody who changes their mind every twenty seconds of a slot of ten
+/// minutes needs no more. Also the limit of every sale whose rules are older than it.
+pub const HOLDS_PER_SLOT: u16 = 30;
+/// Declined charges of one hold; after them it is not charged again. Enough for typing errors and a second card, too few to
+/// try stolen cards one after the other.
+pub const DECLINES_PER_HOLD: u16 = 5;
+/// Unmatched outcomes that a sale remembers to recognise their repeats; the oldest is forgotten first.
+pub const UNMATCHED_KEPT: usize = 1000;
 /// Seats in one hold at the most; also the largest `maxSeatsPerBuyer`.
 pub const MAX_SEATS_PER_HOLD: usize = 100;
 /// Lengths of free runs that the best-seats index tells apart; longer blocks are searched among these.
@@ -101,6 +111,7 @@ pub const COPIED_AGAIN_AFTER: Duration = Duration::from_secs(20 * 60);
 /// How long a claim or a copy that nobody writes anew lives.
 pub const COPIES_LIVE: Duration = Duration::from_secs(3600);
 
+const _: () = assert!(HOLDS_PER_SLOT <= MAX_HOLDS_PER_SLOT);
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);

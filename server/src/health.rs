@@ -82,6 +82,7 @@ fn write_engine(out: &mut String, app: &App) {
     write_single(out, "onsale_batches_total", health.batches);
     write_single(out, "onsale_projection_lag_facts", health.projection_lag);
     write_single(out, "onsale_actor_rebuilds_total", health.rebuilds);
+    write_single(out, "onsale_unmatched_outcomes_total", health.unmatched_outcomes);
     write_single(out, "onsale_events_unserved", health.damaged.len() + health.quarantined.len());
     write_single(out, "onsale_log_lines_dropped_total", logging::dropped_lines());
     write_single(out, "onsale_log_bytes_total", logging::bytes_written());

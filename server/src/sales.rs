@@ -79,7 +79,8 @@ pub fn slot(ctx: &Context, request: &Request, event: EventId, buyer: BuyerId) ->
     ctx.app.seals.read_queue_token(token, event, buyer).map(|(slot, _)| slot)
 }
 
-/// For reads that only admitted buyers may make: whether the token's slot lives, where one is needed.
+/// For reads that only admitted buyers may make: whether the token's slot lives, where one is needed. It does as long as a
+/// pending hold keeps its buyer's place, also when no new hold is made with it any more.
 ///
 /// # Errors
 /// 401 `QUEUE_TOKEN_INVALID`.
@@ -142,6 +143,9 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::AmountMismatch => {
             Problem::new(StatusCode::BAD_REQUEST, "AMOUNT_MISMATCH", "the amount is not what the seats cost")
         }
+        Rejection::PaymentAttemptsExceeded => {
+            Problem::conflict("PAYMENT_ATTEMPTS_EXCEEDED", "too many charges of this hold were declined")
+        }
         Rejection::NotCancellable => Problem::conflict("NOT_CANCELLABLE", "it is not confirmed"),
         Rejection::CancellationClosed => {
             Problem::conflict("CANCELLATION_CLOSED", "it is too late: the day of the event has begun")
@@ -149,6 +153,10 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::SeatLimitExceeded { limit, has } => {
             let detail = format!("one buyer may have {limit} seats of this event, and you have {has}");
             Problem::conflict("SEAT_LIMIT_EXCEEDED", detail).with("limit", limit).with("has", has)
+        }
+        Rejection::HoldLimitExceeded { limit } => {
+            let detail = format!("{limit} holds were made with this admission, which is as many as may be");
+            Problem::conflict("HOLD_LIMIT_EXCEEDED", detail).with("limit", limit)
         }
         Rejection::SeatUnavailable { taken, alternative } => {
             let problem = Problem::conflict("SEAT_UNAVAILABLE", "some of the seats are taken");

@@ -1,7 +1,7 @@
 //! Copies of sales, written behind by the owner of each event:
 //!
 //! - `onsale:queue:{event}`: sorted set of the buyers who wait, by their ordinals;
-//! - `onsale:active:{event}`: hash from buyers who shop to `{"slot", "expiresAt"}`;
+//! - `onsale:active:{event}`: hash from buyers who shop to `{"slot", "expiresAt"}`; past that a pending hold keeps the place;
 //! - `onsale:holds:{event}`: hash from reservations to `{"buyerId", "seatIds", "expiresAt"}`;
 //! - `onsale:counts:{event}`: hash of seats and buyers by their state, `version` (the last fact) and `generation`.
 //!

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 /// The version that facts are written in, but for those below.
 const VERSION: u8 = 1;
-/// The version that [`Fact::Steered`] is written in: since it has a reason.
-const STEERED: u8 = 2;
+/// The version of facts that have grown once: [`Fact::Steered`] by its reason, [`Fact::Configured`] by the limit of holds,
+/// [`Fact::SeatsHeld`] by its slot.
+const GROWN: u8 = 2;
 
 /// The list of all facts: number, name and members in stored order. Patterns name every member, so that a new
 /// member or a new fact does not compile until its stored form is decided.
@@ -111,7 +112,7 @@ macro_rules! facts {
 }
 
 facts! {
-    2 SeatsHeld "seats_held" { reservation, buyer, seats, amount, expires_at }
+    2 SeatsHeld "seats_held" { reservation, buyer, seats, amount, expires_at, slot }
     3 HoldChanged "hold_changed" { reservation, seats, amount }
     4 HoldReleased "hold_released" { reservation }
     5 HoldExpired "hold_expired" { reservation }
@@ -138,6 +139,7 @@ facts! {
     26 CohortFrozen "cohort_frozen" { root, size }
     27 Drawn "drawn" { seed }
     28 Restored "restored" { buyer, ordinal, waits_until }
+    29 OutcomeUnmatched "outcome_unmatched" { payment, moved }
 }
 
 impl FactKind {
@@ -148,7 +150,7 @@ impl FactKind {
     }
 
     fn version(self) -> u8 {
-        if self == Self::Steered { STEERED } else { VERSION }
+        if matches!(self, Self::Steered | Self::Configured | Self::SeatsHeld) { GROWN } else { VERSION }
     }
 }
 
@@ -179,6 +181,17 @@ pub fn decode_fact(kind: FactKind, body: &[u8], plans: &dyn Plans) -> Result<Fac
             let (steering, by) = (Stored::take(&mut input)?, Stored::take(&mut input)?);
             input.end()?;
             Ok(Fact::Steered { steering, by, reason: None })
+        }
+        VERSION if kind == FactKind::Configured => {
+            input.is_before_hold_limits();
+            take_members(kind, &mut input, plans)
+        }
+        VERSION if kind == FactKind::SeatsHeld => {
+            let (reservation, buyer) = (Stored::take(&mut input)?, Stored::take(&mut input)?);
+            let (seats, amount) = (Stored::take(&mut input)?, Stored::take(&mut input)?);
+            let expires_at = Stored::take(&mut input)?;
+            input.end()?;
+            Ok(Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot: None })
         }
         other => Err(DecodeError::malformed(format!("a {} of version {other} is not known", kind.name()))),
     }

@@ -5,6 +5,7 @@
 //! instants in full, strings and lists behind their length. Must never panic on any bytes, and never guess.
 
 mod fact;
+mod hold_limits;
 mod parts;
 mod snapshot;
 #[cfg(test)]

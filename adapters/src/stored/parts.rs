@@ -10,9 +10,9 @@ use onsale_engine::id::{
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
-    AdmissionConfig, CohortRow, DrawRow, KeyRow, LostRow, PaymentFailure, PaymentRow, PaymentStatus, PaymentView,
-    PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus,
-    ReservationView, RoomSnapshot, SaleConfig, SalePhase, Seats, Steering,
+    CohortRow, DrawRow, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow,
+    RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView, RoomSnapshot,
+    SaleConfig, SalePhase, Seats, Steering, UnmatchedRow,
 };
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
@@ -229,7 +229,6 @@ structs! {
         sale_starts_at, sale_ends_at, cancellation_closes_at, currency, prices, max_seats_per_buyer, hold, no_orphans,
         admission,
     }
-    AdmissionConfig { required, rate_per_second, capacity, active_limit, token, absent, draw, room_opens_at }
     Steering { rate_per_second, active_limit, required, paused, closed, message }
     RequestKey { scope, body }
     ReservationView {
@@ -243,6 +242,7 @@ structs! {
         next, reserved, block_epoch, admitted_total, window, possible_since, places, used, lost_from, lost,
     }
     LostRow { top, heard, waits_until }
+    UnmatchedRow { payment, moved }
     CohortRow { root, members }
     DrawRow { seed, commitment, cohort, drawn }
     PlaceRow { buyer, ordinal, state }
@@ -286,10 +286,9 @@ enums! {
         3 Cancelled,
         4 Retired,
     }
-    PlaceState {
-        1 Waiting,
-        2 Active { slot, expires_at },
-        3 Expired { at },
+    MoneyMoved {
+        1 Captured { amount },
+        2 Refunded,
     }
 }
 

@@ -9,7 +9,9 @@ use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// The version that is written.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The one before slots had a limit of holds and outcomes could be unmatched.
+const SECOND: u8 = 2;
 /// The one before draws and tickets.
 const FIRST: u8 = 1;
 
@@ -17,7 +19,7 @@ const FIRST: u8 = 1;
 #[must_use]
 pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
     let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
-    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, .. } = snapshot;
     let mut out = vec![VERSION];
     seq.put(&mut out);
     at.put(&mut out);
@@ -32,6 +34,7 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
     room.put(&mut out);
     made_at.put(&mut out);
     draw.put(&mut out);
+    unmatched.put(&mut out);
     out
 }
 
@@ -42,9 +45,12 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
 pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, DecodeError> {
     let mut input = Input::new(bytes);
     let version = match input.byte()? {
-        known @ (FIRST | VERSION) => known,
+        known @ (FIRST | SECOND | VERSION) => known,
         other => return Err(DecodeError::malformed(format!("a snapshot of version {other} is not known"))),
     };
+    if version != VERSION {
+        input.is_before_hold_limits();
+    }
     let input = &mut input;
     let (seq, at, phase, config) =
         (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
@@ -55,6 +61,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
         FIRST => (parts::take_first_room(input)?, Timestamp(0), None),
         _ => (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?),
     };
+    let unmatched = if version == VERSION { Stored::take(input)? } else { Vec::new() };
     input.end()?;
     let plan = hash.map(|hash| find_plan(plans, hash)).transpose()?;
     Ok(SaleSnapshot {
@@ -71,6 +78,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
         room,
         made_at,
         draw,
+        unmatched,
     })
 }
 
@@ -78,7 +86,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
 #[must_use]
 pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
     let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
-    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, .. } = snapshot;
     let members = [
         ("seq", seq.tell()),
         ("at", at.tell()),
@@ -93,6 +101,7 @@ pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
         ("room", room.tell()),
         ("made_at", made_at.tell()),
         ("draw", draw.tell()),
+        ("unmatched", unmatched.tell()),
     ];
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }

@@ -9,9 +9,9 @@ use onsale_engine::id::{
 use onsale_engine::money::Amount;
 use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
-    CohortRow, DrawRow, Entry, Fact, KeyRow, LostRow, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow,
-    PlaceState, RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView,
-    RoomSnapshot, SalePhase, SaleSnapshot, Seats, Steering,
+    CohortRow, DrawRow, Entry, Fact, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus,
+    PaymentView, PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus,
+    ReservationView, RoomSnapshot, SalePhase, SaleSnapshot, Seats, Steering, UnmatchedRow,
 };
 use onsale_engine::time::Timestamp;
 use rand::rngs::StdRng;
@@ -68,6 +68,7 @@ impl Draw {
         config.admission.active_limit = self.maybe(Self::number);
         config.admission.capacity = self.number();
         config.admission.room_opens_at = self.maybe(Self::at);
+        config.admission.max_holds_per_slot = self.number() as u16;
         config
     }
     fn steering(&mut self) -> Steering {
@@ -115,6 +116,14 @@ impl Draw {
         all[self.0.random_range(0..4)]
     }
 
+    fn slot(&mut self) -> Slot {
+        Slot(self.number())
+    }
+
+    fn moved(&mut self) -> MoneyMoved {
+        if self.0.random() { MoneyMoved::Refunded } else { MoneyMoved::Captured { amount: self.amount() } }
+    }
+
     fn seed(&mut self) -> DrawSeed {
         DrawSeed(self.0.random())
     }
@@ -130,6 +139,7 @@ impl Draw {
                 seats: self.seats(),
                 amount: self.amount(),
                 expires_at: self.at(),
+                slot: self.maybe(Self::slot),
             },
             FactKind::HoldChanged => {
                 Fact::HoldChanged { reservation: self.reservation(), seats: self.seats(), amount: self.amount() }
@@ -182,6 +192,7 @@ impl Draw {
             FactKind::Restored => {
                 Fact::Restored { buyer: self.buyer(), ordinal: Ordinal(self.number()), waits_until: self.at() }
             }
+            FactKind::OutcomeUnmatched => Fact::OutcomeUnmatched { payment: self.payment(), moved: self.moved() },
             FactKind::KeyRemembered => Fact::KeyRemembered { key: self.key(), answer: self.answer() },
         }
     }
@@ -238,7 +249,7 @@ impl Draw {
     fn place(&mut self) -> PlaceRow {
         let state = match self.0.random_range(0..3) {
             0 => PlaceState::Waiting,
-            1 => PlaceState::Active { slot: Slot(self.number()), expires_at: self.at() },
+            1 => PlaceState::Active { slot: self.slot(), expires_at: self.at(), holds_made: self.number() as u16 },
             _ => PlaceState::Expired { at: self.at() },
         };
         PlaceRow { buyer: self.buyer(), ordinal: Ordinal(self.number()), state }
@@ -276,6 +287,7 @@ impl Draw {
             },
             made_at: self.at(),
             draw: self.maybe(Self::draw_row),
+            unmatched: (0..many).map(|_| UnmatchedRow { payment: self.payment(), moved: self.moved() }).collect(),
         }
     }
 
@@ -401,7 +413,7 @@ fn fact_sample(fact: &Fact) -> String {
 }
 
 fn snapshot_sample(snapshot: &SaleSnapshot) -> String {
-    format!("v2 {} {}\n", hex(&encode_snapshot(snapshot)), describe_snapshot(snapshot))
+    format!("v3 {} {}\n", hex(&encode_snapshot(snapshot)), describe_snapshot(snapshot))
 }
 
 /// Whether everything that was meant is still told; newer versions may tell more.
@@ -409,6 +421,9 @@ fn still_means(told: &serde_json::Value, meant: &serde_json::Value) -> bool {
     match (told, meant) {
         (serde_json::Value::Object(told), serde_json::Value::Object(meant)) => {
             meant.iter().all(|(name, meant)| told.get(name).is_some_and(|told| still_means(told, meant)))
+        }
+        (serde_json::Value::Array(told), serde_json::Value::Array(meant)) => {
+            told.len() == meant.len() && told.iter().zip(meant).all(|(told, meant)| still_means(told, meant))
         }
         (told, meant) => told == meant,
     }
@@ -433,6 +448,33 @@ fn old_facts_are_still_read_and_every_kind_has_a_sample() {
 }
 
 #[test]
+fn what_was_written_before_slots_had_a_limit_has_the_contracts() {
+    let mut old = 0;
+    for (name, body, _) in samples(OLD_FACTS).into_iter().filter(|(_, body, _)| body[0] == 1) {
+        let kind = *FactKind::ALL.iter().find(|kind| kind.name() == name).unwrap();
+        match decode_fact(kind, &body, &plans()).unwrap() {
+            Fact::Configured { config, .. } => assert_eq!(config.admission.max_holds_per_slot, 30),
+            Fact::SeatsHeld { slot, .. } => assert_eq!(slot, None),
+            _ => continue,
+        }
+        old += 1;
+    }
+    assert_eq!(old, 2, "a sample of each");
+    let places = samples(OLD_SNAPSHOTS).into_iter().filter(|(_, body, _)| body[0] < 3).flat_map(|(_, body, _)| {
+        let snapshot = decode_snapshot(&body, &plans()).unwrap();
+        assert_eq!(snapshot.unmatched, []);
+        assert!(snapshot.config.is_none_or(|config| config.admission.max_holds_per_slot == 30));
+        snapshot.room.places
+    });
+    let made = |place: PlaceRow| match place.state {
+        PlaceState::Active { holds_made, .. } => Some(holds_made),
+        PlaceState::Waiting | PlaceState::Expired { .. } => None,
+    };
+    let made: Vec<u16> = places.filter_map(made).collect();
+    assert!(!made.is_empty() && made.iter().all(|made| *made == 0), "{made:?}");
+}
+
+#[test]
 fn old_snapshots_are_still_read() {
     let old = samples(OLD_SNAPSHOTS);
     for (version, body, meaning) in &old {
@@ -440,7 +482,7 @@ fn old_snapshots_are_still_read() {
         assert!(still_means(&describe_snapshot(&snapshot), &parse(meaning)), "{version} means something else now");
     }
     assert!(
-        old.iter().any(|(version, ..)| *version == "v2"),
+        old.iter().any(|(version, ..)| *version == "v3"),
         "a sample of this version would be\n{}",
         snapshot_sample(&draw(6).snapshot())
     );

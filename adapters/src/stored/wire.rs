@@ -7,11 +7,23 @@ use serde_json::Value;
 /// Bytes being read.
 pub(super) struct Input<'a> {
     rest: &'a [u8],
+    /// Whether what is read was written before slots had a limit of holds: some parts are shorter there.
+    before_hold_limits: bool,
 }
 
 impl<'a> Input<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, before_hold_limits: false }
+    }
+
+    /// What follows was written before slots had a limit of holds.
+    pub(super) fn is_before_hold_limits(&mut self) {
+        self.before_hold_limits = true;
+    }
+
+    /// A part that is there since slots have a limit of holds, and what it is where it is not.
+    pub(super) fn since_hold_limits<T: Stored>(&mut self, before: T) -> Result<T, DecodeError> {
+        if self.before_hold_limits { Ok(before) } else { T::take(self) }
     }
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {

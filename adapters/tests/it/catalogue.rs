@@ -67,6 +67,7 @@ fn event(number: u128) -> Event {
             required: true,
             active_limit: Some(7),
             room_opens_at: Some(after(-60)),
+            max_holds_per_slot: 12,
             ..small_config(NOON).admission
         },
         ..small_config(NOON)

@@ -168,6 +168,7 @@ pub fn held(event: EventId, number: u64) -> Fact {
         seats: [seat(number * 2), seat(number * 2 + 1)].into_iter().collect(),
         amount: Amount(300_000),
         expires_at: NOON + Duration::from_secs(300 + number),
+        slot: None,
     }
 }
 

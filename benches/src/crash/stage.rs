@@ -122,6 +122,7 @@ fn event(title: &str, hall: &str, rate: u32) -> Value {
         "maxSeatsPerBuyer": 8, "holdSeconds": 3600,
         "admission": {
             "required": true, "ratePerSecond": rate, "capacity": 1_000_000, "tokenSeconds": 86_400, "absentSeconds": 86_400,
+            "maxHoldsPerSlot": 10_000,
         },
     })
 }

@@ -37,6 +37,7 @@ fn fact(number: u64) -> Fact {
         seats: [seat(number * 2), seat(number * 2 + 1)].into_iter().collect(),
         amount: Amount(300_000),
         expires_at: Timestamp::from_secs(1_780_000_300),
+        slot: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plans in memory, and a small hall with its rules to try things on.
 
 use crate::id::PlanHash;
+use crate::limits::HOLDS_PER_SLOT;
 use crate::money::Amount;
 use crate::plan::{Category, Plan, PlanDraft, RowDraft, SeatDraft, SectionDraft};
 use crate::ports::{Plans, ReadError};
@@ -97,6 +98,7 @@ pub fn small_config(starts: Timestamp) -> SaleConfig {
             token: Duration::from_secs(600),
             absent: Duration::from_secs(300),
             draw: false,
+            max_holds_per_slot: HOLDS_PER_SLOT,
             room_opens_at: None,
         },
     }

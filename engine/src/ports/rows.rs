@@ -173,6 +173,7 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::PaymentRefunded { payment } => (None, Some(*payment)),
         Fact::Configured { .. }
         | Fact::SeatsHeld { .. }
+        | Fact::OutcomeUnmatched { .. }
         | Fact::OrdinalsReserved { .. }
         | Fact::Entered { .. }
         | Fact::Restored { .. }
@@ -204,7 +205,7 @@ impl<B: Before> Folding<'_, B> {
                 self.changes.configured.insert(self.event, (config.currency, Arc::clone(plan)));
                 Ok(())
             }
-            Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at } => {
+            Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot: _ } => {
                 self.hold(*reservation, *buyer, seats, *amount, *expires_at);
                 Ok(())
             }
@@ -255,7 +256,8 @@ impl<B: Before> Folding<'_, B> {
                     *settled = true;
                 }
             }),
-            Fact::OrdinalsReserved { .. }
+            Fact::OutcomeUnmatched { .. }
+            | Fact::OrdinalsReserved { .. }
             | Fact::Entered { .. }
             | Fact::Restored { .. }
             | Fact::DrawCommitted { .. }

@@ -148,11 +148,11 @@ impl SaleActor {
                 self.carry_out(decision, reply, now, turn);
             }
             // A refusal promises nothing, so it leaves at once.
-            Err(rejection) => {
-                if let Some(reply) = reply {
-                    reply.send(Err(Refusal::Rejected(rejection)));
-                }
-            }
+            Err(rejection) => match reply {
+                Some(reply) => reply.send(Err(Refusal::Rejected(rejection))),
+                // An outcome by which no money has moved; one by which it has is never rejected.
+                None => tracing::warn!(event = %self.handle.event(), ?command, ?rejection, "an outcome has no payment"),
+            },
         }
     }
 

@@ -280,6 +280,7 @@ impl Concerned {
             | Fact::PaymentFailed { .. }
             | Fact::RefundOrdered { .. }
             | Fact::PaymentRefunded { .. }
+            | Fact::OutcomeUnmatched { .. }
             | Fact::OrdinalsReserved { .. }
             | Fact::DrawCommitted { .. }
             | Fact::CohortFrozen { .. }
@@ -331,7 +332,7 @@ fn part(sale: &SaleHandle, concerned: &Concerned) -> SaleCopy {
 fn standing(place: &PlaceRow) -> Standing {
     match place.state {
         PlaceState::Waiting => Standing::Waiting(place.ordinal),
-        PlaceState::Active { slot, expires_at } => Standing::Active(slot, expires_at),
+        PlaceState::Active { slot, expires_at, .. } => Standing::Active(slot, expires_at),
         PlaceState::Expired { .. } => Standing::Gone,
     }
 }

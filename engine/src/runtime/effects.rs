@@ -2,11 +2,14 @@
 //! outcome nobody knows. Results come back as commands on a lane that is never shed. Must never start before the
 //! fact is durable, and never decide what an outcome means.
 
+use crate::id::PaymentId;
 use crate::limits::CHARGE_TIMEOUT_MAX;
 use crate::money::Currency;
 use crate::ports::{Charge, PaymentProvider};
 use crate::runtime::handle::SaleHandle;
 use crate::sale::{ChargeOutcome, Command, Fact, PaymentRow, Sale};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +25,7 @@ pub(crate) struct Effect {
     kind: Kind,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Charge,
     Find,
@@ -35,11 +38,17 @@ pub(crate) struct Effects {
     tokio: tokio::runtime::Handle,
     timeout: Duration,
     stopped: Arc<AtomicBool>,
+    running: Arc<Mutex<HashSet<Work>>>,
 }
+
+/// A payment, and whether its refund is meant: each is worked on once at a time, also when its sale is rebuilt meanwhile. Twice
+/// would tell the sale of the same money twice, perhaps when it has forgotten the payment.
+type Work = (PaymentId, bool);
 
 impl Effects {
     pub(crate) fn new(provider: Arc<dyn PaymentProvider>, tokio: tokio::runtime::Handle, timeout: Duration) -> Self {
-        Self { provider, tokio, timeout: timeout.min(CHARGE_TIMEOUT_MAX), stopped: Arc::default() }
+        let (timeout, running) = (timeout.min(CHARGE_TIMEOUT_MAX), Arc::default());
+        Self { provider, tokio, timeout, stopped: Arc::default(), running }
     }
 
     /// Where outside work is done, and answers are given.
@@ -68,8 +77,13 @@ impl Effects {
         effects.into_iter().for_each(|effect| self.order(effect));
     }
 
-    /// Starts a piece of work.
+    /// Starts a piece of work, unless it is being done.
     pub(crate) fn order(&self, effect: Effect) {
+        let work = (effect.charge.payment, effect.kind == Kind::Refund);
+        if !self.running.lock().insert(work) {
+            return;
+        }
+        let running = Arc::clone(&self.running);
         let (provider, timeout, stopped) = (Arc::clone(&self.provider), self.timeout, Arc::clone(&self.stopped));
         self.tokio.spawn(async move {
             match effect.kind {
@@ -84,6 +98,7 @@ impl Effects {
                 Kind::Find => find(&*provider, &effect, timeout, &stopped).await,
                 Kind::Refund => refund(&*provider, &effect, timeout, &stopped).await,
             }
+            running.lock().remove(&work);
         });
     }
 
@@ -94,7 +109,13 @@ impl Effects {
 
 impl Effect {
     fn settle(&self, outcome: ChargeOutcome) {
-        self.sale.tell(Command::SettleCharge { payment: self.charge.payment, outcome });
+        self.tell(Command::SettleCharge { payment: self.charge.payment, outcome });
+    }
+
+    /// To the route that the event has now: it may be another one than when the work began.
+    fn tell(&self, command: Command) {
+        let route = self.sale.core.sale(self.sale.event());
+        route.as_ref().unwrap_or(&self.sale).tell(command);
     }
 }
 
@@ -143,7 +164,7 @@ async fn refund(provider: &dyn PaymentProvider, effect: &Effect, timeout: Durati
     let mut pause = FIRST_PAUSE;
     while !stopped.load(Ordering::Acquire) {
         if let Ok(Ok(())) = tokio::time::timeout(timeout, provider.refund(&effect.charge)).await {
-            return effect.sale.tell(Command::SettleRefund { payment: effect.charge.payment });
+            return effect.tell(Command::SettleRefund { payment: effect.charge.payment });
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -17,6 +17,7 @@ use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::supervision::{OnFatal, supervised};
 use crate::runtime::timekeeper::Timekeeper;
+use crate::runtime::unmatched::UnmatchedOutcomes;
 use crate::sale::draw::DrawSeed;
 use crate::sale::{Entry, Sale};
 use crate::shared_map::SharedMap;
@@ -110,6 +111,7 @@ pub(crate) struct Core {
     pub(crate) effects: Effects,
     pub(crate) timekeeper: Timekeeper,
     pub(crate) claims: Claims,
+    pub(crate) unmatched: UnmatchedOutcomes,
     pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     pub(crate) copier: OnceLock<Arc<CopierFront>>,
     routes: SharedMap<EventId, Arc<SaleHandle>>,
@@ -157,6 +159,7 @@ impl Engine {
             effects: Effects::new(payments, tokio, settings.charge_timeout),
             timekeeper: Timekeeper::default(),
             claims: Claims::default(),
+            unmatched: UnmatchedOutcomes::default(),
             draw_seed: settings.draw_seed,
             copier: OnceLock::new(),
             routes: SharedMap::default(),
@@ -324,6 +327,7 @@ impl Engine {
             batches: core.journal.batches.load(Ordering::Relaxed),
             projection_lag: core.projector.lag(),
             rebuilds: core.rebuilds.count(),
+            unmatched_outcomes: core.unmatched.count(),
         };
         for route in &core.routes {
             match route.service() {

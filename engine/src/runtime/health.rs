@@ -32,4 +32,6 @@ pub struct Health {
     pub projection_lag: u64,
     /// Actors rebuilt since the start.
     pub rebuilds: u64,
+    /// Outcomes of charges and refunds since the start that no payment accounts for.
+    pub unmatched_outcomes: u64,
 }

@@ -413,6 +413,7 @@ impl JournalThread {
             view.seq()
         });
         sale.view_moved(seq);
+        core.unmatched.note(sale.event(), entries);
     }
 }
 
@@ -442,6 +443,7 @@ fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
         | Fact::ReservationCancelled { .. }
         | Fact::RefundOrdered { .. }
         | Fact::PaymentRefunded { .. }
+        | Fact::OutcomeUnmatched { .. }
         | Fact::OrdinalsReserved { .. }
         | Fact::DrawCommitted { .. }
         | Fact::CohortFrozen { .. }

@@ -23,6 +23,7 @@ mod standing;
 mod supervision;
 mod telling;
 mod timekeeper;
+mod unmatched;
 
 pub use claims::Claims;
 pub use copier::{CopyHealth, Sharing};

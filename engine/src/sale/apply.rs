@@ -9,7 +9,7 @@ use crate::sale::draw::Draw;
 use crate::sale::fact::{Entry, Fact, PaymentFailure};
 use crate::sale::ledger::{Ledger, SeatState};
 use crate::sale::reply::{PaymentStatus, PaymentView, ReservationStatus, ReservationView, SalePhase};
-use crate::sale::snapshot::{PaymentRow, ReservationRow};
+use crate::sale::snapshot::{PaymentRow, ReservationRow, UnmatchedRow};
 use crate::sale::{Sale, SaleConfig, Steering};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Sale {
         self.at = entry.at;
         match &entry.fact {
             Fact::Configured { config, plan, by: _ } => self.configure(config, plan, entry),
-            Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at } => {
+            Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot } => {
                 let view = ReservationView {
                     id: *reservation,
                     buyer: *buyer,
@@ -37,6 +37,9 @@ impl Sale {
                 self.set_seats(seats, SeatState::Held);
                 if self.reservations.insert(ReservationRow { born: entry.seq, view }) {
                     self.room.holds(*buyer, true);
+                }
+                if let Some(slot) = slot {
+                    self.room.count_hold(*buyer, *slot);
                 }
             }
             Fact::HoldChanged { reservation, seats, amount } => self.change_hold(*reservation, seats, *amount),
@@ -71,6 +74,9 @@ impl Sale {
                     *settled = true;
                 }
             }),
+            Fact::OutcomeUnmatched { payment, moved } => {
+                self.unmatched.push(UnmatchedRow { payment: *payment, moved: *moved });
+            }
             Fact::OrdinalsReserved { first, last, epoch } => self.room.reserve(*first, *last, *epoch),
             Fact::Entered { buyer, ordinal } => self.room.enter(*buyer, *ordinal, entry.at),
             Fact::Restored { buyer, ordinal, waits_until } => {

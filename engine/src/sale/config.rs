@@ -41,6 +41,9 @@ pub struct AdmissionConfig {
     pub active_limit: Option<u64>,
     /// How long a slot lasts.
     pub token: Duration,
+    /// Holds that may be made with one slot, 1 to [`crate::limits::MAX_HOLDS_PER_SLOT`]: released and expired ones count, too,
+    /// so that nobody keeps seats away from others by holding and releasing.
+    pub max_holds_per_slot: u16,
     /// How long a waiting buyer may not be heard of.
     pub absent: Duration,
     /// Whether those who came before the opening are put in a drawn order.

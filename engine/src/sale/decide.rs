@@ -85,7 +85,7 @@ impl Sale {
             }
             Command::Tick => Ok(self.decide_tick(now)),
             Command::SettleCharge { payment, outcome } => self.decide_settlement(*payment, outcome),
-            Command::SettleRefund { payment } => self.decide_refund(*payment),
+            Command::SettleRefund { payment } => Ok(self.decide_refund(*payment)),
             Command::Configure { config, plan, by } => self.decide_configure(config, plan, *by, now),
             Command::Steer { change, by } => self.steer(change, *by),
             Command::CancelSale { by } => self.cancel_sale(*by),
@@ -143,12 +143,13 @@ impl Sale {
             }
             Selection::Best { quantity, .. } => usize::from(*quantity),
         };
-        self.check_slot(hold.buyer, hold.slot, now)?;
+        let slot = self.check_slot(hold.buyer, hold.slot, now)?;
         self.check_open(config, now)?;
         if self.reservations.get(hold.reservation).is_some() {
             return Err(Rejection::NotPending);
         }
         self.check_limit(config, hold.buyer, quantity, 0)?;
+        self.check_holds_made(config, hold.buyer, slot)?;
         let seats = match &hold.selection {
             Selection::These(seats) => {
                 self.check_seats(config, ledger, seats, &[])?;
@@ -171,23 +172,30 @@ impl Sale {
             facts.push(Fact::KeyRemembered { key, answer });
         }
         let (reservation, buyer) = (hold.reservation, hold.buyer);
-        facts.push(Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at });
+        facts.push(Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot });
         Ok(Decision { facts, outcome: Outcome::Reservation(reservation) })
     }
 
-    /// Whether the buyer's slot lives, where one is needed.
-    fn check_slot(&self, buyer: BuyerId, slot: Option<Slot>, now: Timestamp) -> Result<(), Rejection> {
+    /// The buyer's slot, where one is needed to make a hold. Its time ends that right also while a hold is pending: holds
+    /// that were made one after the other would keep a slot for ever, and others out.
+    fn check_slot(&self, buyer: BuyerId, slot: Option<Slot>, now: Timestamp) -> Result<Option<Slot>, Rejection> {
         if !self.steering.as_ref().is_some_and(|steering| steering.required) {
-            return Ok(());
+            return Ok(None);
         }
         match self.room.place(buyer).map(|place| place.state) {
-            Some(PlaceState::Active { slot: has, expires_at })
-                if slot == Some(has) && !self.slot_is_over(buyer, expires_at, now) =>
-            {
-                Ok(())
-            }
+            Some(PlaceState::Active { slot: has, expires_at, .. }) if slot == Some(has) && now < expires_at => Ok(slot),
             Some(_) | None => Err(Rejection::NoSlot),
         }
+    }
+
+    /// Whether one more hold may be made with the slot; there is no limit without one.
+    fn check_holds_made(&self, config: &SaleConfig, buyer: BuyerId, slot: Option<Slot>) -> Result<(), Rejection> {
+        let made = match self.room.place(buyer).map(|place| place.state) {
+            Some(PlaceState::Active { holds_made, .. }) if slot.is_some() => holds_made,
+            Some(_) | None => return Ok(()),
+        };
+        let limit = config.admission.max_holds_per_slot;
+        if made < limit { Ok(()) } else { Err(Rejection::HoldLimitExceeded { limit }) }
     }
 
     fn check_limit(&self, config: &SaleConfig, buyer: BuyerId, quantity: usize, own: u16) -> Result<(), Rejection> {

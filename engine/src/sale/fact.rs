@@ -51,6 +51,8 @@ pub enum Fact {
         amount: Amount,
         /// When the hold ends.
         expires_at: Timestamp,
+        /// The slot that it was made with and counts for; none where admission was not required.
+        slot: Option<Slot>,
     },
     /// A hold was given other seats.
     HoldChanged {
@@ -137,6 +139,13 @@ pub enum Fact {
     PaymentRefunded {
         /// The payment.
         payment: PaymentId,
+    },
+    /// A provider says that money has moved, and no payment accounts for it: somebody has to look into it.
+    OutcomeUnmatched {
+        /// The payment that the provider names.
+        payment: PaymentId,
+        /// What it says.
+        moved: MoneyMoved,
     },
     /// Ordinals were set aside for use; none below `first` is issued any more.
     OrdinalsReserved {
@@ -262,6 +271,18 @@ pub enum RememberedAnswer {
         /// The payment.
         payment: PaymentId,
     },
+}
+
+/// What a provider says of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoneyMoved {
+    /// It took this amount.
+    Captured {
+        /// How much.
+        amount: Amount,
+    },
+    /// It gave the payment back.
+    Refunded,
 }
 
 /// Why a payment ended without money.

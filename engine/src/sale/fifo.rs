@@ -11,11 +11,12 @@ const PIECE: usize = 512;
 pub(crate) struct Fifo<T> {
     /// The last one is not empty, and the first one neither.
     pieces: VecDeque<VecDeque<T>>,
+    len: usize,
 }
 
 impl<T> Default for Fifo<T> {
     fn default() -> Self {
-        Self { pieces: VecDeque::new() }
+        Self { pieces: VecDeque::new(), len: 0 }
     }
 }
 
@@ -28,6 +29,7 @@ impl<T> Fifo<T> {
         }
         if let Some(piece) = self.pieces.back_mut() {
             piece.push_back(entry);
+            self.len += 1;
         }
     }
 
@@ -37,7 +39,17 @@ impl<T> Fifo<T> {
         if piece.is_empty() {
             self.pieces.pop_front();
         }
+        self.len -= usize::from(entry.is_some());
         entry
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Every entry, the first one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pieces.iter().flatten()
     }
 
     pub(crate) fn front(&self) -> Option<&T> {
@@ -66,7 +78,9 @@ mod tests {
                     prop_assert_eq!(queue.pop_front(), ring.pop_front());
                 }
                 prop_assert_eq!((queue.front(), queue.back()), (ring.front(), ring.back()));
+                prop_assert_eq!(queue.len(), ring.len());
             }
+            prop_assert!(queue.iter().eq(&ring));
             while let Some(number) = ring.pop_front() {
                 prop_assert_eq!(queue.pop_front(), Some(number));
             }

@@ -3,9 +3,10 @@
 
 use crate::id::{BuyerId, SeatIndex};
 use crate::sale::Sale;
+use crate::sale::fact::PaymentFailure;
 use crate::sale::ledger::SeatState;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
-use crate::sale::snapshot::PlaceState;
+use crate::sale::snapshot::{PaymentRow, PlaceState};
 use hashbrown::HashMap;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ impl Sale {
         self.check_buyers(&mut broken);
         self.check_money(&mut broken);
         self.check_room(&mut broken);
+        self.check_limits(&mut broken);
         broken
     }
 
@@ -87,6 +89,30 @@ impl Sale {
             self.reservations.iter().filter(|r| r.status == ReservationStatus::Confirmed).map(|r| r.amount.0).sum();
         if kept != confirmed {
             broken.push(format!("{kept} of money kept for {confirmed} of confirmed reservations"));
+        }
+    }
+
+    /// No slot has made more holds than it may, each that time may end is among those that do, and declined charges are
+    /// counted right.
+    fn check_limits(&self, broken: &mut Vec<String>) {
+        let limit = self.config.as_ref().map_or(u16::MAX, |config| config.admission.max_holds_per_slot);
+        let mut ending = 0;
+        for place in self.room.places() {
+            let PlaceState::Active { holds_made, .. } = place.state else { continue };
+            if holds_made > limit {
+                broken.push(format!("{} has made {holds_made} holds with one slot, limit {limit}", place.buyer));
+            }
+            ending += usize::from(self.reservations.buyer(place.buyer).holds == 0);
+        }
+        if ending != self.room.ending() {
+            broken.push(format!("{ending} slots may end by time, counted {}", self.room.ending()));
+        }
+        let declined =
+            |row: &&PaymentRow| matches!(row.view.status, PaymentStatus::Failed(PaymentFailure::Declined(_)));
+        let declined = self.reservations.payments().filter(declined).count();
+        let counted: usize = self.reservations.iter().map(|reservation| usize::from(reservation.declined())).sum();
+        if declined != counted {
+            broken.push(format!("{declined} declined charges, counted {counted}"));
         }
     }
 

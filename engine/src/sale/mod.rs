@@ -25,14 +25,16 @@ mod room;
 mod runs;
 mod slab;
 mod snapshot;
+mod table;
 mod time_step;
+mod unmatched;
 mod window;
 
 pub use command::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
-pub use fact::{Entry, Fact, Facts, PaymentFailure, RefundReason, RememberedAnswer};
+pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};
 pub use rejection::Rejection;
 pub use reply::{
     PaymentStatus, PaymentView, PlaceStatus, PlaceView, Reply, ReservationStatus, ReservationView, SalePhase,
@@ -40,6 +42,7 @@ pub use reply::{
 };
 pub use snapshot::{
     CohortRow, DrawRow, KeyRow, LostRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot,
+    UnmatchedRow,
 };
 
 use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq};
@@ -54,6 +57,7 @@ use reservations::Reservations;
 use room::Room;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use unmatched::Unmatched;
 
 pub use decide::{Decision, Outcome};
 
@@ -76,6 +80,7 @@ pub struct Sale {
     draw: Option<Box<Draw>>,
     /// Live reservations of a cancelled sale, in the order of their making: all are still to be ended.
     sweep: BTreeSet<(Seq, ReservationId)>,
+    unmatched: Unmatched,
 }
 
 impl Default for Sale {
@@ -102,6 +107,7 @@ impl Sale {
             made_at: Timestamp(0),
             draw: None,
             sweep: BTreeSet::new(),
+            unmatched: Unmatched::default(),
         }
     }
 
@@ -305,7 +311,7 @@ impl Sale {
         let place = self.room.place(buyer);
         if !required {
             let ordinal = place.map(|place| place.ordinal);
-            let status = PlaceStatus::Active { slot: None, expires_at: config.sale_ends_at };
+            let status = PlaceStatus::Active { slot: None, expires_at: config.sale_ends_at, may_hold: true };
             return Some(PlaceView { buyer, ordinal, status, total_in_queue });
         }
         let place = place?;
@@ -316,7 +322,9 @@ impl Sale {
             }
             PlaceState::Waiting => PlaceStatus::Waiting { rank: rank() },
             PlaceState::Active { expires_at, .. } if self.slot_is_over(buyer, expires_at, now) => PlaceStatus::Expired,
-            PlaceState::Active { slot, expires_at } => PlaceStatus::Active { slot: Some(slot), expires_at },
+            PlaceState::Active { slot, expires_at, .. } => {
+                PlaceStatus::Active { slot: Some(slot), expires_at, may_hold: now < expires_at }
+            }
             PlaceState::Expired { at } if at + crate::limits::EXPIRED_TOLD_FOR <= now => return None,
             PlaceState::Expired { .. } => PlaceStatus::Expired,
         };
@@ -324,7 +332,8 @@ impl Sale {
         Some(PlaceView { buyer, ordinal, status, total_in_queue })
     }
 
-    /// A slot ends by time, though never while its buyer has a pending hold.
+    /// A slot ends by time, though it is not given back while its buyer has a pending hold: until that ends the buyer may look
+    /// on, but make no new hold.
     fn slot_is_over(&self, buyer: BuyerId, expires_at: Timestamp, now: Timestamp) -> bool {
         expires_at <= now && self.reservations.buyer(buyer).holds == 0
     }
@@ -346,6 +355,7 @@ impl Sale {
             room: self.room.snapshot(),
             made_at: self.made_at,
             draw: self.draw.as_ref().map(|draw| draw.row()),
+            unmatched: self.unmatched.rows(),
         }
     }
 
@@ -383,6 +393,7 @@ impl Sale {
             made_at: snapshot.made_at,
             draw: snapshot.draw.map(|row| Box::new(Draw::from_row(row))),
             sweep,
+            unmatched: Unmatched::from_rows(snapshot.unmatched),
         }
     }
 }

@@ -2,11 +2,12 @@
 //! durable fact and its outcome comes back as a command, perhaps late, perhaps twice.
 
 use crate::id::{BuyerId, PaymentId, ReservationId, TicketSerial};
+use crate::limits::DECLINES_PER_HOLD;
 use crate::money::Amount;
 use crate::sale::Sale;
 use crate::sale::command::{ChargeOutcome, ConfirmPayment, OpenPayment, Seats};
 use crate::sale::decide::{Decision, Outcome};
-use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason, RememberedAnswer};
+use crate::sale::fact::{Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};
 use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, ReservationStatus, SalePhase};
 use crate::sale::reservation::Reservation;
@@ -31,6 +32,7 @@ impl Sale {
         let payment = pending.as_ref().map_or(open.payment, |payment| payment.id);
         let mut facts = Facts::new();
         if pending.is_none() {
+            check_attempts(view)?;
             facts.push(Fact::PaymentOpened { payment, reservation: open.reservation, amount: open.amount });
         }
         if let Some(key) = open.key {
@@ -67,6 +69,12 @@ impl Sale {
                 if confirm.amount != row.view.amount {
                     return Err(Rejection::AmountMismatch);
                 }
+                // A repeat is answered as before; another transaction would be another attempt.
+                let declined = matches!(row.view.status, PaymentStatus::Failed(PaymentFailure::Declined(_)));
+                let again = row.transaction.as_deref() == Some(&*confirm.transaction);
+                if declined && !again && reservation.status == ReservationStatus::Pending {
+                    check_attempts(reservation)?;
+                }
                 Ok(Decision::nothing(outcome))
             }
             PaymentStatus::Opened => {
@@ -77,6 +85,7 @@ impl Sale {
                 if confirm.amount != row.view.amount {
                     return Err(Rejection::AmountMismatch);
                 }
+                check_attempts(reservation)?;
                 let (payment, transaction) = (confirm.payment, confirm.transaction.clone());
                 let mut facts: Facts = smallvec![Fact::PaymentStarted { payment, transaction }];
                 if let Some(key) = confirm.key {
@@ -88,9 +97,18 @@ impl Sale {
     }
 
     /// What follows from a provider's answer. Repeats and answers to what is settled change nothing, except that
-    /// money taken where none is owed is given back.
+    /// money taken where none is owed is given back, and money that no payment accounts for is written down.
     pub(crate) fn decide_settlement(&self, payment: PaymentId, outcome: &ChargeOutcome) -> Result<Decision, Rejection> {
-        let row = self.reservations.payment(payment).ok_or(Rejection::PaymentNotFound)?;
+        let Some(row) = self.reservations.payment(payment) else {
+            return match outcome {
+                ChargeOutcome::Captured { amount } => {
+                    Ok(Decision::done(self.note_unmatched(payment, MoneyMoved::Captured { amount: *amount })))
+                }
+                ChargeOutcome::Declined { .. } | ChargeOutcome::NotCharged | ChargeOutcome::Unknown => {
+                    Err(Rejection::PaymentNotFound)
+                }
+            };
+        };
         let open = matches!(row.view.status, PaymentStatus::Opened | PaymentStatus::Charging);
         let facts = match outcome {
             ChargeOutcome::Captured { amount } if open || matches!(row.view.status, PaymentStatus::Failed(_)) => {
@@ -104,6 +122,10 @@ impl Sale {
             }
             ChargeOutcome::Unknown if row.view.status == PaymentStatus::Charging && !row.unknown => {
                 smallvec![Fact::PaymentUnknown { payment }]
+            }
+            // Captured before, and by another amount: a second charge.
+            ChargeOutcome::Captured { amount } if *amount != row.captured => {
+                self.note_unmatched(payment, MoneyMoved::Captured { amount: *amount })
             }
             ChargeOutcome::Captured { .. }
             | ChargeOutcome::Declined { .. }
@@ -162,10 +184,15 @@ impl Sale {
         }
     }
 
-    pub(crate) fn decide_refund(&self, payment: PaymentId) -> Result<Decision, Rejection> {
-        let row = self.reservations.payment(payment).ok_or(Rejection::PaymentNotFound)?;
-        let owed = matches!(row.view.status, PaymentStatus::Refunded { settled: false, .. });
-        Ok(Decision::done(owed.then_some(Fact::PaymentRefunded { payment }).into_iter().collect()))
+    pub(crate) fn decide_refund(&self, payment: PaymentId) -> Decision {
+        Decision::done(match self.reservations.payment(payment).map(|row| &row.view.status) {
+            Some(PaymentStatus::Refunded { settled: false, .. }) => smallvec![Fact::PaymentRefunded { payment }],
+            Some(PaymentStatus::Refunded { settled: true, .. }) => Facts::new(),
+            Some(
+                PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured | PaymentStatus::Failed(_),
+            )
+            | None => self.note_unmatched(payment, MoneyMoved::Refunded),
+        })
     }
 
     pub(crate) fn cancel(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
@@ -198,4 +225,9 @@ impl Sale {
         let payment = row.view.id;
         (row.view.status == PaymentStatus::Opened).then_some(Fact::PaymentFailed { payment, reason })
     }
+}
+
+/// Whether the hold may be charged once more: who tries cards finds out about a few of them only.
+fn check_attempts(reservation: &Reservation) -> Result<(), Rejection> {
+    if reservation.declined() < DECLINES_PER_HOLD { Ok(()) } else { Err(Rejection::PaymentAttemptsExceeded) }
 }

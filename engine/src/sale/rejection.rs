@@ -39,6 +39,8 @@ pub enum Rejection {
     PaymentInProgress,
     /// The amount is not what the seats cost.
     AmountMismatch,
+    /// As many charges of this hold were declined as may be.
+    PaymentAttemptsExceeded,
     /// The reservation is not confirmed.
     NotCancellable,
     /// It is too late to cancel.
@@ -49,6 +51,11 @@ pub enum Rejection {
         limit: u16,
         /// How many the buyer has, pending and confirmed.
         has: u16,
+    },
+    /// As many holds were made with the buyer's slot as may be.
+    HoldLimitExceeded {
+        /// The limit.
+        limit: u16,
     },
     /// Some of the seats are taken, or no block of that size is left.
     SeatUnavailable {

@@ -116,8 +116,11 @@ pub enum PlaceStatus {
     Active {
         /// The number of the admission; `None` where admission is not required.
         slot: Option<Slot>,
-        /// When the slot ends.
+        /// When the slot ends: from then on no new hold is made with it.
         expires_at: Timestamp,
+        /// Whether a new hold may be made: not any more when the slot's time is over and only a pending hold keeps the
+        /// place.
+        may_hold: bool,
     },
     /// The slot's time was over, or the buyer was not heard of.
     Expired,

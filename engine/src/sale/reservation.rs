@@ -31,6 +31,8 @@ const _: () = assert!(size_of::<Option<Reservation>>() <= 104);
 pub(crate) struct Later {
     /// Every payment opened for it, the newest last.
     pub(crate) payments: Vec<PaymentId>,
+    /// How many of them were declined.
+    pub(crate) declined: u16,
     /// Until when a charge keeps the hold from expiring.
     pub(crate) charging_until: Option<Timestamp>,
     pub(crate) confirmed_at: Option<Timestamp>,
@@ -73,6 +75,11 @@ impl Reservation {
     /// Every payment opened for it, the newest last.
     pub(crate) fn payments(&self) -> &[PaymentId] {
         self.later.as_ref().map(|later| later.payments.as_slice()).unwrap_or_default()
+    }
+
+    /// How many charges of it were declined, whatever seats it had then.
+    pub(crate) fn declined(&self) -> u16 {
+        self.later.as_ref().map_or(0, |later| later.declined)
     }
 
     pub(crate) fn later(&mut self) -> &mut Later {

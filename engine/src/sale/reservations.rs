@@ -3,6 +3,7 @@
 
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
+use crate::sale::fact::PaymentFailure;
 use crate::sale::fifo::Fifo;
 use crate::sale::index::Index;
 use crate::sale::on_demand::Empty;
@@ -10,8 +11,8 @@ use crate::sale::reply::{PaymentStatus, ReservationStatus};
 use crate::sale::reservation::Reservation;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
+use crate::sale::table::{Keyed, Table};
 use crate::time::Timestamp;
-use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
@@ -32,7 +33,7 @@ pub(crate) struct Reservations {
     /// Buyers who have seats.
     buyers: Slab<(BuyerId, BuyerSeats)>,
     by_buyer: Index,
-    payments: HashMap<PaymentId, PaymentRow>,
+    payments: Table<PaymentRow>,
     ended: VecDeque<ReservationId>,
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
     deadlines: Fifo<(Timestamp, Seq, u32)>,
@@ -187,7 +188,7 @@ impl Reservations {
             self.by_id.remove(&oldest, |row| row == key);
             let Some(reservation) = self.slab.remove(key) else { continue };
             for payment in reservation.payments() {
-                self.payments.remove(payment);
+                self.payments.remove(*payment);
             }
         }
     }
@@ -195,7 +196,7 @@ impl Reservations {
     /// Whether a charge or a refund of it has not come to its end.
     fn has_open_money(&self, id: ReservationId) -> bool {
         let payments = self.get(id).map(Reservation::payments).unwrap_or_default();
-        payments.iter().filter_map(|payment| self.payments.get(payment)).any(|row| match row.view.status {
+        payments.iter().filter_map(|payment| self.payments.get(*payment)).any(|row| match row.view.status {
             PaymentStatus::Charging | PaymentStatus::Refunded { settled: false, .. } => true,
             PaymentStatus::Opened
             | PaymentStatus::Captured
@@ -205,17 +206,17 @@ impl Reservations {
     }
 
     pub(crate) fn payment(&self, id: PaymentId) -> Option<&PaymentRow> {
-        self.payments.get(&id)
+        self.payments.get(id)
     }
 
     /// All payments, in no order.
     pub(crate) fn payments(&self) -> impl Iterator<Item = &PaymentRow> {
-        self.payments.values()
+        self.payments.iter()
     }
 
     /// The payment opened last for a reservation.
     pub(crate) fn last_payment(&self, id: ReservationId) -> Option<&PaymentRow> {
-        self.payments.get(self.get(id)?.payments().last()?)
+        self.payments.get(*self.get(id)?.payments().last()?)
     }
 
     pub(crate) fn open_payment(&mut self, row: PaymentRow) {
@@ -225,21 +226,28 @@ impl Reservations {
     }
 
     fn attach(&mut self, row: PaymentRow) {
-        let (payment, charging) = (row.view.id, row.charging_until);
+        let (payment, charging, declined) = (row.view.id, row.charging_until, is_declined(&row));
         self.alter(row.view.reservation, |reservation| {
             let later = reservation.later();
             later.payments.push(payment);
             later.charging_until = charging;
+            later.declined += u16::from(declined);
         });
-        self.payments.insert(payment, row);
+        self.payments.insert(row);
     }
 
-    /// Changes a payment through `change`; its reservation's deadline follows.
+    /// Changes a payment through `change`; its reservation's deadline and its count of declined charges follow.
     pub(crate) fn update_payment(&mut self, id: PaymentId, change: impl FnOnce(&mut PaymentRow)) {
-        let Some(row) = self.payments.get_mut(&id) else { return };
+        let Some(row) = self.payments.get_mut(id) else { return };
+        let was_declined = is_declined(row);
         change(row);
         let (reservation, until) = (row.view.reservation, row.charging_until);
+        let declined = is_declined(row);
         self.update(reservation, |reservation| {
+            if was_declined != declined {
+                let later = reservation.later();
+                later.declined = later.declined + u16::from(declined) - u16::from(was_declined);
+            }
             if reservation.payments().last() == Some(&id) {
                 reservation.later().charging_until = until;
             }
@@ -248,7 +256,7 @@ impl Reservations {
 
     /// All payments, in the order of their opening.
     pub(crate) fn payment_rows(&self) -> Vec<PaymentRow> {
-        let mut rows: Vec<_> = self.payments.values().cloned().collect();
+        let mut rows: Vec<_> = self.payments.iter().cloned().collect();
         rows.sort_by_key(|row| row.born);
         rows
     }
@@ -292,6 +300,17 @@ impl Reservations {
     pub(crate) fn buyers(&self) -> usize {
         self.by_buyer.len()
     }
+}
+
+impl Keyed for PaymentRow {
+    type Id = PaymentId;
+    fn id(&self) -> PaymentId {
+        self.view.id
+    }
+}
+
+fn is_declined(row: &PaymentRow) -> bool {
+    matches!(row.view.status, PaymentStatus::Failed(PaymentFailure::Declined(_)))
 }
 
 fn weight(reservation: &Reservation) -> BuyerSeats {

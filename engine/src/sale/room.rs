@@ -6,10 +6,10 @@ use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
 use crate::sale::line::Line;
 use crate::sale::on_demand::{Empty, OnDemand};
 use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
+use crate::sale::table::{Keyed, Table};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
-use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// Everyone's place at one sale.
@@ -29,11 +29,12 @@ pub(crate) struct Room {
 /// Who is, or was, in the room: nobody in that of an idle event.
 #[derive(Default, Clone)]
 struct Crowd {
-    places: HashMap<BuyerId, PlaceRow>,
+    places: Table<PlaceRow>,
     line: Line,
     /// Slots by when they end, those of buyers with a pending hold left out.
     ends: BTreeMap<(Timestamp, Slot), BuyerId>,
-    expired: VecDeque<(Timestamp, BuyerId)>,
+    /// Places that are over, by when they ended.
+    expired: BTreeSet<(Timestamp, BuyerId)>,
     /// What tickets have shown to be lost since the last start.
     lost: Option<LostRow>,
     window: Window,
@@ -46,9 +47,16 @@ impl Empty for Crowd {
     }
 }
 
+impl Keyed for PlaceRow {
+    type Id = BuyerId;
+    fn id(&self) -> BuyerId {
+        self.buyer
+    }
+}
+
 impl Room {
     pub(crate) fn place(&self, buyer: BuyerId) -> Option<&PlaceRow> {
-        self.crowd.places.get(&buyer)
+        self.crowd.places.get(buyer)
     }
 
     /// Who waits.
@@ -72,6 +80,16 @@ impl Room {
     /// The slot that ends next, of a buyer without a pending hold.
     pub(crate) fn next_end(&self) -> Option<(Timestamp, BuyerId)> {
         self.crowd.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
+    }
+
+    /// Slots that time may end: those of buyers without a pending hold.
+    pub(crate) fn ending(&self) -> usize {
+        self.crowd.ends.len()
+    }
+
+    /// Every place, in no order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &PlaceRow> {
+        self.crowd.places.iter()
     }
 
     pub(crate) fn block_epoch(&self) -> Epoch {
@@ -125,7 +143,7 @@ impl Room {
     pub(crate) fn enter(&mut self, buyer: BuyerId, ordinal: Ordinal, at: Timestamp) {
         self.remove(buyer);
         self.crowd.line.insert(ordinal, buyer);
-        self.crowd.places.insert(buyer, PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
+        self.crowd.places.insert(PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
         self.next = self.next.max(ordinal.0 + 1);
         self.forget_expired(at);
     }
@@ -172,7 +190,7 @@ impl Room {
         }
         for (buyer, _, to) in moves {
             self.crowd.line.insert(*to, *buyer);
-            if let Some(place) = self.crowd.places.get_mut(buyer) {
+            if let Some(place) = self.crowd.places.get_mut(*buyer) {
                 place.ordinal = *to;
             }
         }
@@ -180,9 +198,9 @@ impl Room {
 
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
         let crowd = &mut *self.crowd;
-        let Some(place) = crowd.places.get_mut(&buyer) else { return };
+        let Some(place) = crowd.places.get_mut(buyer) else { return };
         crowd.line.remove(place.ordinal);
-        place.state = PlaceState::Active { slot, expires_at };
+        place.state = PlaceState::Active { slot, expires_at, holds_made: 0 };
         self.active += 1;
         self.admitted_total = slot.0;
         crowd.window.push(due);
@@ -193,7 +211,9 @@ impl Room {
 
     /// A buyer with a slot has, or no longer has, a pending hold: only the latter's slot can end by time.
     pub(crate) fn holds(&mut self, buyer: BuyerId, holds: bool) {
-        let Some(PlaceState::Active { slot, expires_at }) = self.place(buyer).map(|place| place.state) else { return };
+        let Some(PlaceState::Active { slot, expires_at, .. }) = self.place(buyer).map(|place| place.state) else {
+            return;
+        };
         if holds {
             self.crowd.ends.remove(&(expires_at, slot));
         } else {
@@ -201,44 +221,47 @@ impl Room {
         }
     }
 
+    /// A hold was made with this slot.
+    pub(crate) fn count_hold(&mut self, buyer: BuyerId, made_with: Slot) {
+        let place = self.crowd.there().and_then(|crowd| crowd.places.get_mut(buyer));
+        if let Some(PlaceState::Active { slot, holds_made, .. }) = place.map(|place| &mut place.state)
+            && *slot == made_with
+        {
+            *holds_made = holds_made.saturating_add(1);
+        }
+    }
+
     /// The place is gone.
     pub(crate) fn remove(&mut self, buyer: BuyerId) {
-        let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(&buyer)) else { return };
+        let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(buyer)) else { return };
         self.end(&place);
-        if let PlaceState::Expired { at } = place.state {
-            let expired = &mut self.crowd.expired;
-            let first = expired.partition_point(|(when, _)| *when < at);
-            let same = expired.iter().skip(first).take_while(|(when, _)| *when == at);
-            if let Some(offset) = same.into_iter().position(|(_, who)| *who == buyer) {
-                expired.remove(first + offset);
-            }
-        }
     }
 
     /// The place is over, and told of for a while.
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
         let Some(place) = self.place(buyer).copied() else { return };
         self.end(&place);
-        self.crowd.places.insert(buyer, PlaceRow { state: PlaceState::Expired { at }, ..place });
-        self.crowd.expired.push_back((at, buyer));
+        self.crowd.places.insert(PlaceRow { state: PlaceState::Expired { at }, ..place });
+        self.crowd.expired.insert((at, buyer));
         self.forget_expired(at);
     }
 
     fn end(&mut self, place: &PlaceRow) {
         match place.state {
             PlaceState::Waiting => self.crowd.line.remove(place.ordinal),
-            PlaceState::Active { slot, expires_at } => {
+            PlaceState::Active { slot, expires_at, .. } => {
                 self.active -= 1;
                 self.crowd.ends.remove(&(expires_at, slot));
             }
-            PlaceState::Expired { .. } => {}
+            PlaceState::Expired { at } => drop(self.crowd.expired.remove(&(at, place.buyer))),
         }
     }
 
     fn forget_expired(&mut self, now: Timestamp) {
         let Crowd { expired, places, .. } = &mut *self.crowd;
-        while let Some((_, buyer)) = expired.pop_front_if(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
-            places.remove(&buyer);
+        while let Some(&(at, buyer)) = expired.first().filter(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
+            expired.remove(&(at, buyer));
+            places.remove(buyer);
         }
     }
 
@@ -253,7 +276,7 @@ impl Room {
         let mut active: Vec<PlaceRow> = self
             .crowd
             .places
-            .values()
+            .iter()
             .filter(|place| matches!(place.state, PlaceState::Active { .. }))
             .copied()
             .collect();
@@ -298,15 +321,15 @@ impl Room {
         for place in snapshot.places {
             match place.state {
                 PlaceState::Waiting => room.crowd.line.insert(place.ordinal, place.buyer),
-                PlaceState::Active { slot, expires_at } => {
+                PlaceState::Active { slot, expires_at, .. } => {
                     room.active += 1;
                     if !holds(place.buyer) {
                         room.crowd.ends.insert((expires_at, slot), place.buyer);
                     }
                 }
-                PlaceState::Expired { at } => room.crowd.expired.push_back((at, place.buyer)),
+                PlaceState::Expired { at } => drop(room.crowd.expired.insert((at, place.buyer))),
             }
-            room.crowd.places.insert(place.buyer, place);
+            room.crowd.places.insert(place);
         }
         room
     }

@@ -12,12 +12,12 @@ const MASK: usize = (1 << BITS) - 1;
 #[derive(Clone)]
 pub(crate) struct Slab<T> {
     pieces: Vec<Vec<Option<T>>>,
-    vacant: Vec<u32>,
+    vacant: Stack,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { pieces: Vec::new(), vacant: Vec::new() }
+        Self { pieces: Vec::new(), vacant: Stack::default() }
     }
 }
 
@@ -72,6 +72,31 @@ impl<T> IndexMut<u32> for Slab<T> {
     }
 }
 
+/// Numbers to be given again, the last one first, in pieces, too: a million rows may go one after the other.
+#[derive(Clone, Default)]
+struct Stack(Vec<Vec<u32>>);
+
+impl Stack {
+    fn push(&mut self, number: u32) {
+        if self.0.last().is_none_or(|piece| piece.len() > MASK) {
+            let room = if self.0.is_empty() { 0 } else { MASK + 1 };
+            self.0.push(Vec::with_capacity(room));
+        }
+        if let Some(piece) = self.0.last_mut() {
+            piece.push(number);
+        }
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        let piece = self.0.last_mut()?;
+        let number = piece.pop();
+        if piece.is_empty() && self.0.len() > 1 {
+            self.0.pop();
+        }
+        number
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +111,11 @@ mod tests {
         assert_eq!(slab.insert(9), 1234);
         assert_eq!(slab.insert(8), 3000);
         assert_eq!(slab.iter().count(), 3001);
+        let many: Vec<u32> = (0..2000).rev().collect();
+        assert!(many.iter().all(|number| slab.remove(*number).is_some()));
+        assert!((0..2000).all(|number| slab.insert(number) == number), "the last one that went is given first");
+        assert_eq!(slab.insert(7), 3001);
+        slab.remove(3001);
         slab[7] = Some(1);
         assert_eq!(slab.iter().nth(7), Some(&1));
     }

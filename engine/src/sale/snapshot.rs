@@ -1,13 +1,13 @@
 //! The whole state of a sale as plain data, in an order that does not depend on memory: what snapshots store, and
 //! what two sales are compared by. Derived tables are left out; they are rebuilt.
 
-use crate::id::{BuyerId, Epoch, Ordinal, Seq, Slot};
+use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, Seq, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::RequestKey;
 use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
-use crate::sale::fact::RememberedAnswer;
+use crate::sale::fact::{MoneyMoved, RememberedAnswer};
 use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -41,6 +41,17 @@ pub struct SaleSnapshot {
     pub made_at: Timestamp,
     /// The draw, once its seed is committed to.
     pub draw: Option<DrawRow>,
+    /// Outcomes that no payment accounts for, oldest first.
+    pub unmatched: Vec<UnmatchedRow>,
+}
+
+/// An outcome that no payment accounts for, in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmatchedRow {
+    /// The payment that the provider names.
+    pub payment: PaymentId,
+    /// What it says.
+    pub moved: MoneyMoved,
 }
 
 /// The draw in a snapshot.
@@ -123,7 +134,8 @@ pub struct RoomSnapshot {
     pub window: Vec<Timestamp>,
     /// Since when admission has been possible without a break, if it is.
     pub possible_since: Option<Timestamp>,
-    /// Everyone in the line by ordinal, then everyone active by slot, then the expired in the order of expiry.
+    /// Everyone in the line by ordinal, then everyone active by slot, then the expired in the order of expiry
+    /// (those of one instant by their ids).
     pub places: Vec<PlaceRow>,
 }
 
@@ -158,8 +170,10 @@ pub enum PlaceState {
     Active {
         /// The number of the admission.
         slot: Slot,
-        /// When the slot ends.
+        /// When the slot ends: from then on no new hold is made with it.
         expires_at: Timestamp,
+        /// Holds that were made with it, whatever became of them.
+        holds_made: u16,
     },
     /// Over.
     Expired {
@@ -181,5 +195,6 @@ impl PartialEq for SaleSnapshot {
             && self.room == other.room
             && self.made_at == other.made_at
             && self.draw == other.draw
+            && self.unmatched == other.unmatched
     }
 }

@@ -12,6 +12,7 @@ pub use outcome::{LOG_LINE_BYTES, METRICS_LINE_BYTES, Outcome, Second};
 
 use crate::config::Config;
 use onsale_adapters::{FieldMistake, compile, pretix, template};
+use onsale_engine::limits::HOLDS_PER_SLOT;
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{AdmissionConfig, Sale, SaleConfig};
@@ -144,6 +145,7 @@ fn sale_config(plan: &Plan, rules: &Rules, currency: Currency) -> SaleConfig {
             absent: Duration::from_secs(300),
             draw: false,
             room_opens_at: None,
+            max_holds_per_slot: HOLDS_PER_SLOT,
         },
     }
 }

@@ -4,7 +4,9 @@
 use crate::http::{Mistakes, Object};
 use jiff::tz::TimeZone;
 use onsale_engine::id::EventId;
-use onsale_engine::limits::{MAX_CAPACITY, MAX_RATE_PER_SECOND, MAX_SEATS_PER_HOLD};
+use onsale_engine::limits::{
+    HOLDS_PER_SLOT, MAX_CAPACITY, MAX_HOLDS_PER_SLOT, MAX_RATE_PER_SECOND, MAX_SEATS_PER_HOLD,
+};
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::ports::catalogue::Event;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
@@ -172,6 +174,7 @@ pub fn body_of(event: &Event, categories: &[String]) -> Value {
             "absentSeconds": admission.absent.as_secs(),
             "draw": admission.draw,
             "roomOpensAt": admission.room_opens_at.map(time),
+            "maxHoldsPerSlot": admission.max_holds_per_slot,
         },
     })
 }
@@ -243,6 +246,7 @@ fn admission(body: &Object<'_>, mistakes: &mut Mistakes) -> AdmissionConfig {
         absent: seconds(300),
         draw: false,
         room_opens_at: None,
+        max_holds_per_slot: HOLDS_PER_SLOT,
     };
     let Some(given) = body.optional_object(mistakes, "admission") else { return defaults };
     let mut whole = |member, most| given.optional_integer(mistakes, member, 1..=most);
@@ -251,6 +255,7 @@ fn admission(body: &Object<'_>, mistakes: &mut Mistakes) -> AdmissionConfig {
     let active_limit = whole("activeLimit", MAX_CAPACITY as i64);
     let token = whole("tokenSeconds", SECONDS_OF_DAY);
     let absent = whole("absentSeconds", SECONDS_OF_DAY);
+    let holds = whole("maxHoldsPerSlot", i64::from(MAX_HOLDS_PER_SLOT));
     AdmissionConfig {
         required: given.optional_boolean(mistakes, "required").unwrap_or(defaults.required),
         rate_per_second: rate.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(defaults.rate_per_second),
@@ -260,6 +265,7 @@ fn admission(body: &Object<'_>, mistakes: &mut Mistakes) -> AdmissionConfig {
         absent: absent.map_or(defaults.absent, seconds),
         draw: given.optional_boolean(mistakes, "draw").unwrap_or(defaults.draw),
         room_opens_at: given.optional_time(mistakes, "roomOpensAt"),
+        max_holds_per_slot: holds.and_then(|count| u16::try_from(count).ok()).unwrap_or(defaults.max_holds_per_slot),
     }
 }
 
@@ -294,10 +300,11 @@ mod tests {
     fn what_is_left_out_has_the_contracts_defaults() {
         let form = read(&body());
         assert_eq!((form.max_seats_per_buyer, form.hold.as_secs(), form.no_orphans), (4, 300, false));
-        let AdmissionConfig { required, rate_per_second, capacity, active_limit, token, absent, draw, room_opens_at } =
-            form.admission;
+        let AdmissionConfig { required, rate_per_second, capacity, active_limit, .. } = form.admission;
+        let AdmissionConfig { token, absent, draw, room_opens_at, max_holds_per_slot, .. } = form.admission;
         assert_eq!((required, rate_per_second, capacity, active_limit), (true, 10, 50_000, None));
         assert_eq!((token.as_secs(), absent.as_secs(), draw, room_opens_at), (600, 300, false, None));
+        assert_eq!(max_holds_per_slot, 30);
         assert_eq!(mistakes_of(&body()), [""; 0]);
     }
 
@@ -315,7 +322,7 @@ mod tests {
         wrong["prices"] = json!({ "VIP": -1, "B": 2 });
         wrong["admission"] = json!({
             "required": "yes", "ratePerSecond": 0, "capacity": 10_000_001, "activeLimit": 0, "tokenSeconds": 86_401,
-            "absentSeconds": 0, "roomOpensAt": "2027-01-01T00:00:00Z",
+            "absentSeconds": 0, "roomOpensAt": "2027-01-01T00:00:00Z", "maxHoldsPerSlot": 10_001,
         });
         let expected = [
             "title",
@@ -331,6 +338,7 @@ mod tests {
             "admission.activeLimit",
             "admission.tokenSeconds",
             "admission.absentSeconds",
+            "admission.maxHoldsPerSlot",
             "admission.required",
             "endsAt",
             "saleEndsAt",
@@ -360,12 +368,12 @@ mod tests {
         let mut patched = body();
         let patch = json!({
             "title": "Night", "description": "x", "prices": { "VIP": 1 },
-            "admission": { "activeLimit": 5 }, "unknown": 1,
+            "admission": { "activeLimit": 5, "maxHoldsPerSlot": 7 }, "unknown": 1,
         });
         lay_over(&mut patched, &patch);
         let form = read(&patched);
         assert_eq!((form.title.as_str(), form.description.as_deref()), ("Night", Some("x")));
-        assert_eq!(form.admission.active_limit, Some(5));
+        assert_eq!((form.admission.active_limit, form.admission.max_holds_per_slot), (Some(5), 7));
         let price = |name: &str| form.prices.iter().find(|(priced, _)| priced == name).map(|(_, price)| price.0);
         assert_eq!((price("VIP"), price("S")), (Some(1), Some(90_000)));
         lay_over(&mut patched, &json!({ "admission": { "activeLimit": null }, "description": null }));

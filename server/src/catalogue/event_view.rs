@@ -185,6 +185,7 @@ pub struct AdmissionJson<'a> {
     active_limit: Option<u64>,
     token_seconds: u64,
     absent_seconds: u64,
+    max_holds_per_slot: u16,
     draw: bool,
     /// The hash of the draw's seed, where there is a draw.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +211,7 @@ impl<'a> AdmissionJson<'a> {
             active_limit: steering.active_limit,
             token_seconds: rules.token.as_secs(),
             absent_seconds: rules.absent.as_secs(),
+            max_holds_per_slot: rules.max_holds_per_slot,
             draw: rules.draw,
             draw_commitment: draw.map(|draw| draw.commitment.to_string()),
             room_opens_at: rules.room_opens_at.map(rfc3339),

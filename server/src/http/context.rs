@@ -4,11 +4,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::limits::Due;
+use crate::limits::{self, Due, Who};
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The surroundings of one request.
@@ -19,6 +20,8 @@ pub struct Context {
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
     pub(super) due: Option<Due>,
+    /// Who is connected: the client, or the nearest proxy.
+    pub(super) peer: IpAddr,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
 }
@@ -63,6 +66,12 @@ impl Context {
         ]);
         let body = self.app.seals.request_digest(&[request.path().as_bytes(), body]);
         Ok(Some(RequestKey { scope, body }))
+    }
+
+    /// The address that the request came from, as limits count it.
+    #[must_use]
+    pub fn address(&self, request: &Request) -> Who {
+        limits::address(self.peer, request.headers(), self.app.limits.forwarded_hops())
     }
 
     /// Counts a request that came with an idempotency key and has no stored answer; all others were counted before.

@@ -239,6 +239,7 @@ impl Front {
             deadline: now + patience,
             caller,
             due: due.filter(|_| has_key),
+            peer,
             route: route.path,
         };
         let work = (route.handler)(context, request);

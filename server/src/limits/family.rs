@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How many families there are.
-pub const FAMILIES: usize = 10;
+pub const FAMILIES: usize = 12;
 
 /// Routes that are limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub enum Family {
     Refresh,
     /// Wrong passwords, for each account: no route's, and asked by whoever compares one.
     Password,
+    /// Declined charges, for each buyer: no route's, and asked by whoever starts one.
+    Declined,
+    /// Declined charges, for each address.
+    DeclinedAddress,
 }
 
 impl Family {
@@ -46,6 +50,8 @@ impl Family {
         Self::Login,
         Self::Refresh,
         Self::Password,
+        Self::Declined,
+        Self::DeclinedAddress,
     ];
 
     /// Its name.
@@ -62,6 +68,8 @@ impl Family {
             Self::Login => "login",
             Self::Refresh => "refresh",
             Self::Password => "password",
+            Self::Declined => "declined",
+            Self::DeclinedAddress => "declined_address",
         }
     }
 
@@ -74,6 +82,8 @@ impl Family {
             Self::Payment | Self::Signup => (120, 60),
             Self::Account => (60, 60),
             Self::Password => (10, 300),
+            Self::Declined => (20, 3600),
+            Self::DeclinedAddress => (200, 3600),
         };
         // None of them is zero; `expect` is no option in a constant that lints watch.
         let requests = match NonZeroU32::new(requests) {
@@ -95,7 +105,9 @@ impl Family {
         !matches!(self, Self::Status | Self::Read)
     }
 
-    pub(super) const fn number(self) -> usize {
+    /// Where its quota stands among those of a configuration.
+    #[must_use]
+    pub const fn number(self) -> usize {
         self as usize
     }
 }

@@ -132,6 +132,23 @@ impl Limits {
         limit.check(verdict)
     }
 
+    /// Whether something may be tried of which only what fails is counted, by what this node knows.
+    ///
+    /// # Errors
+    /// 429 when too much has failed.
+    pub fn may_try(&self, Due { family, who }: Due) -> Result<(), Problem> {
+        self.limit(family).map_or(Ok(()), |limit| limit.check(limit.own.look(who)))
+    }
+
+    /// Counts what was tried and has failed, on this node and on all of them together. What has happened is not refused any
+    /// more: where it was one too many, the next is.
+    pub async fn has_failed(&self, Due { family, who }: Due) {
+        let Some(limit) = self.limit(family) else { return };
+        if limit.own.spend(who) == Verdict::Allowed && self.spend_shared(&limit, who).await != Verdict::Allowed {
+            limit.own.spend_all(who);
+        }
+    }
+
     fn limit(&self, family: Family) -> Option<Arc<Limit>> {
         self.kept.load().as_ref().map(|kept| Arc::clone(&kept.families[family.number()]))
     }
@@ -272,6 +289,28 @@ mod tests {
         assert!(one.was_wrong(7).await.is_err() && one.may_compare(7).is_err());
         assert!(one.may_compare(8).is_ok(), "another account");
         assert!(Limits::new(&config(false), None).was_wrong(7).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_what_failed_counts_and_on_all_nodes() {
+        let shared = Arc::new(FakeShared::default());
+        let mut few = config(true);
+        few.quotas[Family::Declined.number()].requests = 2.try_into().unwrap();
+        let node = || Limits::new(&few, Some(Arc::clone(&shared) as Arc<dyn SharedLimits>));
+        let (one, other) = (node(), node());
+        let due = |who| Due { family: Family::Declined, who };
+        for _ in 0..9 {
+            assert!(one.may_try(due(7)).is_ok(), "trying takes nothing");
+        }
+        one.has_failed(due(7)).await;
+        other.has_failed(due(7)).await;
+        assert!(one.may_try(due(7)).is_ok() && other.may_try(due(7)).is_ok());
+        // Two in all: this node is told so by the next that fails.
+        one.has_failed(due(7)).await;
+        let refused = one.may_try(due(7)).unwrap_err().into_response("", Default::default());
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert!(one.may_try(due(8)).is_ok(), "another buyer");
     }
 
     #[tokio::test]

@@ -62,6 +62,12 @@ pub const PROMETHEUS: &[Family] = &[
     ),
     family("onsale_actor_rebuilds_total", Kind::Counter, "", "Actors rebuilt after a panic or a lost epoch."),
     family(
+        "onsale_unmatched_outcomes_total",
+        Kind::Counter,
+        "",
+        "Charges and refunds by which the provider moved money that no payment accounts for. Must not rise.",
+    ),
+    family(
         "onsale_events_unserved",
         Kind::Gauge,
         "",

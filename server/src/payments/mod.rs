@@ -1,6 +1,7 @@
 //! Payments over HTTP: open, confirm, and one's own payments. Must never speak to a provider: a confirmed payment is
 //! charged by the effect that its durable fact orders.
 
+mod declines;
 mod own;
 mod view;
 
@@ -10,6 +11,7 @@ use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, 
 use crate::limits::Family;
 use crate::reservations::note;
 use crate::sales;
+use declines::Declines;
 use http::StatusCode;
 use onsale_engine::id::{PaymentId, ReservationId};
 use onsale_engine::limits::{CHARGE_TIMEOUT_MAX, MAX_TRANSACTION_BYTES};
@@ -133,8 +135,11 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     if !sales::has_answered(&sale, key) {
         ctx.count().await?;
     }
-    if view.status == PaymentStatus::Opened {
+    let declines = Declines::of(&ctx, &request, buyer);
+    let starts = view.status == PaymentStatus::Opened;
+    if starts {
         check_provider(&ctx)?;
+        declines.check(&ctx)?;
     }
     let command = Command::ConfirmPayment(ConfirmPayment {
         buyer,
@@ -145,11 +150,17 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         key,
     });
     let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
-    settled(&ctx, &sale, answer).await
+    settled(&ctx, &sale, answer, starts.then_some(&declines)).await
 }
 
-/// Waits for the provider, within its time, and says what became of the payment.
-async fn settled(ctx: &Context, sale: &Arc<SaleHandle>, answer: Answer) -> Result<Response, Problem> {
+/// Waits for the provider, within its time, and says what became of the payment; a charge that the request has started
+/// counts among the declined ones if it was.
+async fn settled(
+    ctx: &Context,
+    sale: &Arc<SaleHandle>,
+    answer: Answer,
+    started: Option<&Declines>,
+) -> Result<Response, Problem> {
     let Answer { reply, settlement, .. } = answer;
     let mut view = payment_of(reply)?;
     if let Some(settlement) = settlement {
@@ -162,6 +173,9 @@ async fn settled(ctx: &Context, sale: &Arc<SaleHandle>, answer: Answer) -> Resul
             Ok(Err(_)) => sale.view().payment(view.id).unwrap_or(view),
             Err(_) => view,
         };
+    }
+    if let Some(declines) = started {
+        declines.count(ctx, &view).await;
     }
     let (confirmed, seq) = {
         let state = sale.view();

@@ -365,9 +365,11 @@ mod tests {
     fn a_rank_waits_for_the_poll_interval_and_all_else_is_told_at_once() {
         let waiting = |rank| told(PlaceStatus::Waiting { rank }, 90, None);
         let pre_queue = |rank| told(PlaceStatus::PreQueue { rank }, 90, None);
-        let active = |slot, secs| {
-            told(PlaceStatus::Active { slot: Some(Slot(slot)), expires_at: Timestamp::from_secs(secs) }, 90, None)
+        let shops = |slot, secs, may_hold| {
+            let expires_at = Timestamp::from_secs(secs);
+            told(PlaceStatus::Active { slot: Some(Slot(slot)), expires_at, may_hold }, 90, None)
         };
+        let active = |slot, secs| shops(slot, secs, true);
         check(1, &waiting(9), &waiting(8), false);
         check(2, &waiting(9), &waiting(8), true);
         check(1, &pre_queue(Some(9)), &pre_queue(Some(8)), false);
@@ -379,6 +381,7 @@ mod tests {
         check(0, &waiting(1), &active(1, 2000), true);
         check(0, &active(1, 2000), &active(2, 2000), true);
         check(60, &active(1, 2000), &active(1, 2000), false);
+        check(0, &active(1, 2000), &shops(1, 2000, false), true);
         check(0, &active(1, 2000), &told(PlaceStatus::Expired, 90, None), true);
         let fewer = Told { left: Left::from_iter([7, 3]), ..waiting(9) };
         check(14, &waiting(9), &fewer, false);

@@ -120,7 +120,9 @@ impl<'a> PlaceJson<'a> {
                 ("PRE_QUEUE", rank, wait, None)
             }
             PlaceStatus::Waiting { rank } => ("WAITING", Some(rank), estimate(room, rank, now), None),
-            PlaceStatus::Active { slot, expires_at } => ("ACTIVE", Some(0), None, Some((slot, expires_at))),
+            PlaceStatus::Active { slot, expires_at, may_hold } => {
+                ("ACTIVE", Some(0), None, Some((slot, expires_at, may_hold)))
+            }
             PlaceStatus::Expired => ("EXPIRED", None, None, None),
         };
         let in_line = matches!(status, "PRE_QUEUE" | "WAITING");
@@ -130,8 +132,11 @@ impl<'a> PlaceJson<'a> {
             rank,
             estimated_wait_seconds: wait,
             total_in_queue: total,
-            token: until.map(|(slot, ends)| seals.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
-            token_expires_at: until.map(|(_, ends)| rfc3339(ends)),
+            // A token that makes no hold any more is not shown; who has it goes on reading with it.
+            token: until
+                .filter(|(_, _, may_hold)| *may_hold)
+                .map(|(slot, ends, _)| seals.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
+            token_expires_at: until.map(|(_, ends, _)| rfc3339(ends)),
             ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
             poll_after_seconds: room.poll_after_seconds(total),
             available: room.plan.as_deref().filter(|_| in_line).map(|plan| Available(plan, &room.left)),
@@ -182,6 +187,7 @@ pub(in crate::queue) mod tests {
             absent: Duration::from_secs(300),
             draw: false,
             room_opens_at: None,
+            max_holds_per_slot: 30,
         }
     }
 
@@ -214,7 +220,8 @@ pub(in crate::queue) mod tests {
             let told = shown(status, &room(), now);
             let members = ["status", "rank", "estimatedWaitSeconds", "tokenExpiresAt"];
             assert_eq!(Value::from_iter(members.map(|name| (name, told[name].clone()))), expected);
-            assert_eq!(told["token"].is_null(), told["tokenExpiresAt"].is_null());
+            let may_hold = matches!(status, PlaceStatus::Active { may_hold: true, .. });
+            assert_eq!(told["token"].as_str().is_some_and(|token| token.starts_with("qr_")), may_hold);
             assert!(told["ticket"].as_str().unwrap().starts_with("pt_"));
         };
         let later = NOW + Duration::from_secs(100);
@@ -223,8 +230,11 @@ pub(in crate::queue) mod tests {
         check(PlaceStatus::PreQueue { rank: Some(21) }, NOW, told("PRE_QUEUE", json!(21), json!(63), none()));
         check(PlaceStatus::PreQueue { rank: None }, NOW, told("PRE_QUEUE", none(), json!(65), none()));
         check(PlaceStatus::Waiting { rank: 21 }, later, told("WAITING", json!(21), json!(3), none()));
-        let active = PlaceStatus::Active { slot: Some(Slot(3)), expires_at: Timestamp::from_secs(1_780_308_600) };
-        check(active, later, told("ACTIVE", json!(0), none(), json!("2026-06-01T10:10:00Z")));
+        for may_hold in [true, false] {
+            let expires_at = Timestamp::from_secs(1_780_308_600);
+            let active = PlaceStatus::Active { slot: Some(Slot(3)), expires_at, may_hold };
+            check(active, later, told("ACTIVE", json!(0), none(), json!("2026-06-01T10:10:00Z")));
+        }
         check(PlaceStatus::Expired, later, told("EXPIRED", none(), none(), none()));
     }
 

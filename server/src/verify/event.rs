@@ -2,12 +2,13 @@
 
 use super::draw::DrawCheck;
 use onsale_adapters::{Evidence, ProjectedRows};
-use onsale_engine::id::{EventId, ReservationId, SeatIndex, Seq};
+use onsale_engine::id::{EventId, PaymentId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::ReadError;
 use onsale_engine::ports::rows::{Before, Changes, PaymentRecord, SeatStatus};
 use onsale_engine::sale::draw::{Draw, DrawView};
-use onsale_engine::sale::{Entry, ReservationView, Sale, SeatCounts};
+use onsale_engine::sale::{Entry, Fact, MoneyMoved, PaymentStatus, ReservationView, Sale, SeatCounts};
+use onsale_engine::time::Timestamp;
 use std::convert::Infallible;
 use std::fmt;
 
@@ -72,8 +73,49 @@ pub struct EventReport {
     pub payments: usize,
     /// The draw as far as it is, where there is one.
     pub draw: Option<DrawView>,
+    /// Money that the provider has moved and that no payment accounts for: the journal is right, the accounts may not be.
+    pub unmatched: Vec<UnmatchedOutcome>,
     /// What is wrong.
     pub faults: Vec<Fault>,
+}
+
+/// An outcome that no payment accounts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmatchedOutcome {
+    /// The row that says so.
+    pub seq: Seq,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The payment that the provider names.
+    pub payment: PaymentId,
+    /// What it says.
+    pub moved: MoneyMoved,
+}
+
+impl UnmatchedOutcome {
+    /// The outcome of such a fact; none of another, nor of a repeat: memory lets old payments go, but their rows tell.
+    fn of(entry: &Entry, changes: &Changes) -> Option<Self> {
+        let Fact::OutcomeUnmatched { payment, moved } = &entry.fact else { return None };
+        let repeats = changes.payments.get(payment).is_some_and(|change| match moved {
+            MoneyMoved::Captured { amount } => change.record.captured == *amount,
+            MoneyMoved::Refunded => {
+                matches!(change.record.view.status, PaymentStatus::Refunded { settled: true, .. })
+            }
+        });
+        (!repeats).then_some(Self { seq: entry.seq, at: entry.at, payment: *payment, moved: *moved })
+    }
+}
+
+impl fmt::Display for UnmatchedOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (payment, at, seq) = (self.payment, crate::time::rfc3339(self.at), self.seq.0);
+        match self.moved {
+            MoneyMoved::Captured { amount } => {
+                write!(f, "payment {payment}: {} captured at {at} (row {seq})", amount.0)
+            }
+            MoneyMoved::Refunded => write!(f, "payment {payment}: refunded at {at} (row {seq})"),
+        }
+    }
 }
 
 /// Checks one event; hands every good fact to `each`.
@@ -100,6 +142,7 @@ pub(super) fn check(reader: &dyn Evidence, event: EventId, each: &mut dyn FnMut(
         reservations: replay.changes.reservations.len(),
         payments: replay.changes.payments.len(),
         draw: replay.sale.draw().map(Draw::view),
+        unmatched: replay.unmatched,
         faults: replay.faults,
     }
 }
@@ -114,7 +157,7 @@ impl Before for Nothing {
         Ok(None)
     }
 
-    fn payment(&mut self, _: onsale_engine::id::PaymentId) -> Result<Option<PaymentRecord>, Infallible> {
+    fn payment(&mut self, _: PaymentId) -> Result<Option<PaymentRecord>, Infallible> {
         Ok(None)
     }
 }
@@ -125,6 +168,7 @@ struct Replay {
     sale: Sale,
     changes: Changes,
     draw: DrawCheck,
+    unmatched: Vec<UnmatchedOutcome>,
     /// Whether the journal was read to its end.
     is_whole: bool,
     faults: Vec<Fault>,
@@ -133,12 +177,14 @@ struct Replay {
 impl Replay {
     fn new(event: EventId) -> Self {
         let (changes, draw) = (Changes::default(), DrawCheck::default());
-        Self { event, sale: Sale::new(), changes, draw, is_whole: false, faults: Vec::new() }
+        let (unmatched, faults) = (Vec::new(), Vec::new());
+        Self { event, sale: Sale::new(), changes, draw, unmatched, is_whole: false, faults }
     }
 
     /// Replays, and stops by at the tables' checkpoint to compare them with the rows as they must be there.
     fn run(&mut self, reader: &dyn Evidence, tables: Option<&ProjectedRows>, each: &mut dyn FnMut(EventId, &Entry)) {
         let (sale, changes, draw) = (&mut self.sale, &mut self.changes, &mut self.draw);
+        let unmatched = &mut self.unmatched;
         let mut differences = None;
         let event = self.event;
         let compare = |sale: &Sale, changes: &Changes| {
@@ -147,6 +193,7 @@ impl Replay {
         };
         differences = differences.or_else(|| compare(sale, changes));
         let read = reader.replay(event, Seq(0), &mut |entry| {
+            unmatched.extend(UnmatchedOutcome::of(&entry, changes));
             let Ok(()) = changes.fold(event, &entry, &mut Nothing);
             changes.notices.clear();
             each(event, &entry);

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 pub use draw::check_proof;
-pub use event::{EventReport, Fault};
+pub use event::{EventReport, Fault, UnmatchedOutcome};
 
 /// What was found.
 #[derive(Debug)]
@@ -58,6 +58,12 @@ impl Report {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.events.iter().all(|event| event.faults.is_empty())
+    }
+
+    /// How many outcomes no payment accounts for. They are no faults of the data: it says truly what it was told.
+    #[must_use]
+    pub fn unmatched(&self) -> usize {
+        self.events.iter().map(|event| event.unmatched.len()).sum()
     }
 }
 

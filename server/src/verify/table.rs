@@ -1,6 +1,7 @@
 //! What `onsale verify` prints: a table for people, one JSON object for machines.
 
-use super::{EventReport, Report, draw};
+use super::{EventReport, Report, UnmatchedOutcome, draw};
+use onsale_engine::sale::MoneyMoved;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -50,9 +51,19 @@ pub(super) fn print(report: &Report, draws: bool, out: &mut dyn Write) -> io::Re
             writeln!(out, "event {}: {fault}", event.event)?;
         }
     }
+    for event in &report.events {
+        for outcome in &event.unmatched {
+            writeln!(out, "event {}: unmatched outcome, {outcome}", event.event)?;
+        }
+    }
+    let unmatched = match report.unmatched() {
+        0 => String::new(),
+        count => format!("; {count} unmatched outcomes of charges or refunds: look into each with the provider"),
+    };
     let rows: u64 = report.events.iter().map(|event| event.rows).sum();
     let verdict = if report.is_good() { "everything is as it must be" } else { "NOT as it must be" };
-    writeln!(out, "{} events, {rows} rows in {:.2} s: {verdict}", report.events.len(), report.took.as_secs_f64())
+    let (events, seconds) = (report.events.len(), report.took.as_secs_f64());
+    writeln!(out, "{events} events, {rows} rows in {seconds:.2} s: {verdict}{unmatched}")
 }
 
 fn cells(event: &EventReport) -> [String; HEADS.len()] {
@@ -77,6 +88,20 @@ fn verdict(event: &EventReport) -> &'static str {
     if event.faults.is_empty() { "good" } else { "BAD" }
 }
 
+fn outcome(outcome: &UnmatchedOutcome) -> Value {
+    let (moved, amount) = match outcome.moved {
+        MoneyMoved::Captured { amount } => ("CAPTURED", Some(amount.0)),
+        MoneyMoved::Refunded => ("REFUNDED", None),
+    };
+    json!({
+        "seq": outcome.seq.0,
+        "at": crate::time::rfc3339(outcome.at),
+        "paymentId": outcome.payment.to_string(),
+        "moved": moved,
+        "amount": amount,
+    })
+}
+
 pub(super) fn json(report: &Report) -> Value {
     let event = |event: &EventReport| {
         let seats = &event.seats;
@@ -93,6 +118,7 @@ pub(super) fn json(report: &Report) -> Value {
             "reservations": event.reservations,
             "payments": event.payments,
             "draw": event.draw.map(|view| draw::json(event.event, view)),
+            "unmatched": event.unmatched.iter().map(outcome).collect::<Vec<_>>(),
             "good": event.faults.is_empty(),
             "faults": event.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
@@ -100,6 +126,7 @@ pub(super) fn json(report: &Report) -> Value {
     json!({
         "path": report.place,
         "good": report.is_good(),
+        "unmatchedOutcomes": report.unmatched(),
         "events": report.events.iter().map(event).collect::<Vec<_>>(),
     })
 }

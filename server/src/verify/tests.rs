@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
 
 use super::{Fault, Output, Place, Report, VerifyError, checked, print};
+use crate::app::App;
 use crate::auth::{AccessTokens, Revoked};
 use crate::client::{Answered, Call, Client};
 use crate::config::Config;
-use crate::server::{Server, bind};
+use crate::server::{Running, Server, bind};
 use onsale_adapters::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader};
 use onsale_engine::id::{BuyerId, Seq};
+use onsale_engine::money::Amount;
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::ports::{Journal, JournalEntry, JournalReader, Plans};
-use onsale_engine::sale::{Entry, Fact, Sale};
+use onsale_engine::sale::{ChargeOutcome, Command, Entry, Fact, MoneyMoved, Sale};
 use onsale_engine::time::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -22,14 +24,20 @@ use uuid::Uuid;
 
 const SECRET: &str = "an example secret of 32 bytes or more";
 
-/// A data directory in which two seats were sold and one is held.
-async fn data() -> tempfile::TempDir {
-    let temp = tempfile::tempdir().unwrap();
-    let env = [("ONSALE__STORAGE__PATH", temp.path().to_str().unwrap()), ("ONSALE__AUTH__JWT_SECRET", SECRET)];
+/// A server on a data directory.
+async fn served(path: &Path) -> (Running, Arc<App>) {
+    let env = [("ONSALE__STORAGE__PATH", path.to_str().unwrap()), ("ONSALE__AUTH__JWT_SECRET", SECRET)];
     let config = Config::load(None, env.map(|(name, value)| (name.into(), value.into()))).unwrap();
     let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let mut running = Server::start(config, socket).unwrap();
-    running.ready().await.unwrap();
+    let app = running.ready().await.unwrap();
+    (running, app)
+}
+
+/// A data directory in which two seats were sold and one is held.
+async fn data() -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    let (running, _) = served(temp.path()).await;
     sell(&Client::new(format!("http://{}", running.address()))).await;
     running.stop().await;
     wait_until_nobodys(temp.path());
@@ -248,6 +256,39 @@ async fn nothing_is_changed_also_of_what_a_killed_process_left() {
         }
         assert!(before == state(path), "{:?} before, {:?} after", before.keys(), state(path).keys());
     }
+}
+
+/// What the provider says of money that no payment accounts for is no damage, but nobody overlooks it.
+#[tokio::test]
+async fn unmatched_outcomes_are_listed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (running, app) = served(temp.path()).await;
+    let client = Client::new(format!("http://{}", running.address()));
+    sell(&client).await;
+    let sale = app.engine.sales().into_iter().next().unwrap();
+    let payment = sale.view().snapshot().payments[0].clone();
+    let deadline = app.clock.now() + Duration::from_secs(60);
+    for amount in [2000, 2001, 2001] {
+        let outcome = ChargeOutcome::Captured { amount: Amount(amount) };
+        sale.ask(Command::SettleCharge { payment: payment.view.id, outcome }, deadline).await.unwrap();
+    }
+    let metrics = client.send(&Call::get("/metrics")).await.unwrap();
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("onsale_unmatched_outcomes_total 1\n"), "{metrics}");
+    drop((sale, app));
+    running.stop().await;
+    wait_until_nobodys(temp.path());
+
+    let report = verify(temp.path()).unwrap();
+    assert!(report.is_good(), "{report:?}");
+    let [outcome] = &report.events[0].unmatched[..] else { unreachable!("one, not {report:?}") };
+    let moved = MoneyMoved::Captured { amount: Amount(2001) };
+    assert_eq!((outcome.payment, outcome.moved), (payment.view.id, moved));
+    let table = text(&report, false);
+    let line = format!("unmatched outcome, payment {}: 2001 captured at ", payment.view.id);
+    assert!(table.contains(&line) && table.contains("1 unmatched outcomes"), "{table}");
+    let told: Value = serde_json::from_str(&text(&report, true)).unwrap();
+    assert_eq!((&told["unmatchedOutcomes"], &told["events"][0]["unmatched"][0]["amount"]), (&json!(1), &json!(2001)));
 }
 
 #[test]

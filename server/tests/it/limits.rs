@@ -188,3 +188,46 @@ async fn nobody_who_behaves_meets_a_limit() {
     }
     server.stop().await;
 }
+
+/// Holds a seat, pays for it with that card, from that address.
+async fn buy(shop: &Shop, event: &str, buyer: &Person, seat: &str, card: &str, from: &str) -> Reply {
+    let held = shop.hold(event, buyer, &[seat]).await.expect(201);
+    let opened = shop.pay(buyer, &held).await.expect(201);
+    let paying = confirmation(&opened, card);
+    shop.post("/payments/confirm").by(buyer).header("x-forwarded-for", from).json(&paying).send().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_many_cards_declined_starts_no_further_charge() {
+    let server = Server::with()
+        .key("RATE_LIMIT__DECLINED", "2/3600s")
+        .key("RATE_LIMIT__DECLINED_ADDRESS", "4/3600s")
+        .key("RATE_LIMIT__FORWARDED_HOPS", "1")
+        .start()
+        .await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "admission": { "required": false } })).await;
+    let (here, there) = ("203.0.113.1", "203.0.113.2");
+    let thief = shop.buyer();
+    buy(&shop, &event, &thief, "A-1", "sim_decline", here).await.refused(402, "PAYMENT_DECLINED");
+    let held = shop.hold(&event, &thief, &["A-2"]).await.expect(201);
+    let opened = shop.pay(&thief, &held).await.expect(201);
+    for _ in 0..3 {
+        // Told again it is the same decline.
+        shop.confirm(&thief, &opened, "sim_decline").await.refused(402, "PAYMENT_DECLINED");
+    }
+    // Two of the buyer, of whom one counts for this address: the other came past the proxy.
+    let refused = buy(&shop, &event, &thief, "A-3", "sim_ok", there).await;
+    refused.refused(429, "RATE_LIMITED");
+    assert_eq!(refused.header("ratelimit-policy"), "\"declined\";q=2;w=3600");
+    assert!((1700..=1800).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
+    // Others at that address pay, and each of their declines counts for it.
+    for seat in ["B-1", "B-2", "B-3"] {
+        buy(&shop, &event, &shop.buyer(), seat, "sim_decline", here).await.refused(402, "PAYMENT_DECLINED");
+    }
+    let refused = buy(&shop, &event, &shop.buyer(), "B-4", "sim_ok", here).await;
+    refused.refused(429, "RATE_LIMITED");
+    assert_eq!(refused.header("ratelimit-policy"), "\"declined_address\";q=4;w=3600");
+    buy(&shop, &event, &shop.buyer(), "B-5", "sim_ok", there).await.expect(200);
+    server.stop().await;
+}

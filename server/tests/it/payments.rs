@@ -121,6 +121,28 @@ async fn the_provider_declines_flickers_and_takes_the_wrong_amount() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn five_declined_charges_of_a_hold_are_the_last() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let held = shop.hold(&event, &buyer, &["A-1"]).await.expect(201);
+    let mut last = Value::Null;
+    for _ in 0..5 {
+        last = shop.pay(&buyer, &held).await.expect(201);
+        shop.confirm(&buyer, &last, "sim_decline").await.refused(402, "PAYMENT_DECLINED");
+    }
+    shop.pay(&buyer, &held).await.refused(409, "PAYMENT_ATTEMPTS_EXCEEDED");
+    shop.confirm(&buyer, &last, "sim_ok").await.refused(409, "PAYMENT_ATTEMPTS_EXCEEDED");
+    shop.confirm(&buyer, &last, "sim_decline").await.refused(402, "PAYMENT_DECLINED");
+    let path = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
+    let changed = shop.put(&path).by(&buyer).json(&json!({ "newSeatIds": ["A-2"] })).send().await.expect(200);
+    shop.pay(&buyer, &changed).await.refused(409, "PAYMENT_ATTEMPTS_EXCEEDED");
+    assert_eq!(shop.reservation(&buyer, &held).await["status"], "PENDING");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_does_not_answer_leaves_the_payment_pending_until_it_is_found() {
     let server = Server::with().key("PAYMENT__TIMEOUT_MS", "1500").start().await;
     let shop = server.shop();

@@ -201,6 +201,68 @@ async fn a_slot_ends_by_time_but_never_while_seats_are_held() {
     server.stop().await;
 }
 
+/// From `tokenExpiresAt` on a pending hold keeps the place, without a token: no new hold, but reading, changing and paying.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_time_is_over_makes_no_new_hold_while_one_is_pending() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let rules = json!({ "tokenSeconds": 1, "ratePerSecond": 100, "activeLimit": 1 });
+    let event = event(&shop, rules, json!({ "holdSeconds": 600 })).await;
+    let (busy, next) = (shop.buyer(), shop.buyer());
+    let token = shop.admitted(&event, &busy).await;
+    let hold = async |seat: &str| {
+        let body = json!({ "eventId": event, "seatIds": [seat] });
+        shop.post("/reservations/hold").by(&busy).admitted(&token).json(&body).send().await
+    };
+    let held = hold("A-1").await.expect(201);
+    let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&busy).stream().await;
+    let told = stream.next().await.unwrap().data;
+    assert_eq!(told["status"], "ACTIVE");
+    enter(&shop, &event, &next).await.expect(200);
+    // The token goes by time alone, which no fact tells of.
+    let mut place = told;
+    while place["token"].is_string() {
+        place = stream.next().await.unwrap().data;
+    }
+    assert_eq!((&place["status"], &place["rank"], &place["token"]), (&json!("ACTIVE"), &json!(0), &Value::Null));
+    assert!(place["tokenExpiresAt"].is_string());
+    hold("A-2").await.refused(401, "QUEUE_TOKEN_INVALID");
+    let seats = shop.get(&format!("/reservations/seats/{event}")).by(&busy).admitted(&token).send().await;
+    assert_eq!(seats.expect(200)["held"], json!(["A-1"]), "reading goes on");
+    assert_eq!(enter(&shop, &event, &busy).await.expect(200)["token"], Value::Null);
+    assert_eq!(status(&shop, &event, &next).await.expect(200)["status"], "WAITING", "the slot is not given back yet");
+    let path = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
+    let changed = shop.put(&path).by(&busy).json(&json!({ "newSeatIds": ["A-3"] })).send().await.expect(200);
+    let opened = shop.pay(&busy, &changed).await.expect(201);
+    shop.confirm(&busy, &opened, "sim_ok").await.expect(200);
+    until(&shop, &event, &next, "ACTIVE").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_is_good_for_so_many_holds() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = event(&shop, json!({ "maxHoldsPerSlot": 2, "ratePerSecond": 100 }), json!({})).await;
+    let shown = shop.get(&format!("/events/{event}")).send().await.expect(200);
+    assert_eq!(shown["admission"]["maxHoldsPerSlot"], 2);
+    let buyer = shop.buyer();
+    let token = shop.admitted(&event, &buyer).await;
+    let hold = async |key: &str| {
+        let body = json!({ "eventId": event, "seatIds": ["A-1"] });
+        shop.post("/reservations/hold").by(&buyer).admitted(&token).key(key).json(&body).send().await
+    };
+    for key in ["1", "2"] {
+        let held = hold(key).await.expect(201);
+        let path = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
+        shop.delete(&path).by(&buyer).send().await.expect(204);
+    }
+    let refused = hold("3").await.refused(409, "HOLD_LIMIT_EXCEEDED");
+    assert_eq!(refused["limit"], 2);
+    hold("2").await.expect(201);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_heard_of_loses_the_place_and_an_open_stream_is_heard() {
     let server = Server::start().await;

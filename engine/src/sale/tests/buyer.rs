@@ -216,6 +216,17 @@ impl Buyer<'_> {
         Refusal::of(self.stage, refused)
     }
 
+    /// Asks for the charge once more, by another transaction.
+    #[track_caller]
+    pub(super) fn cannot_confirm_by(mut self, transaction: &str, payment: PaymentId) -> Refusal {
+        let view = self.stage.sale.payment(payment).expect("a payment");
+        let (buyer, reservation, amount, key) = (self.id, view.reservation, view.amount, self.key);
+        let transaction = transaction.into();
+        let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key };
+        let refused = self.does(|_| Command::ConfirmPayment(confirm)).expect_err("a refusal");
+        Refusal::of(self.stage, refused)
+    }
+
     /// Opens a payment and asks for its charge; the provider has not answered.
     #[track_caller]
     pub(super) fn starts_paying(mut self, reservation: ReservationId) -> PaymentId {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
 
 mod admission;
+mod attempts;
 mod best_seats;
 mod buyer;
 mod cancelling;
@@ -20,3 +21,4 @@ mod seats;
 mod slots;
 mod stage;
 mod tickets;
+mod unmatched;

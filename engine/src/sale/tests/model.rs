@@ -5,8 +5,8 @@ use crate::id::{BuyerId, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::limits::{CHARGE_KEEPS_HOLD_FOR, EXPIRED_TOLD_FOR, KEY_REMEMBERED_FOR, MAX_ADMISSION_LAG};
 use crate::money::Amount;
 use crate::sale::{
-    ChangeHold, ChargeOutcome, ConfirmPayment, Fact, Hold, OpenPayment, PaymentFailure, PaymentStatus, PlaceStatus,
-    RefundReason, RequestKey, ReservationStatus, SaleConfig, Selection, Steering,
+    ChangeHold, ChargeOutcome, ConfirmPayment, Fact, Hold, MoneyMoved, OpenPayment, PaymentFailure, PaymentStatus,
+    PlaceStatus, RefundReason, RequestKey, ReservationStatus, SaleConfig, Selection, Steering,
 };
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,13 +34,14 @@ pub(super) struct Payment {
     pub(super) amount: i64,
     pub(super) status: PaymentStatus,
     pub(super) started: Option<Timestamp>,
+    transaction: Option<Box<str>>,
     pub(super) captured: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Place {
     Waiting { joined: u64 },
-    Active { slot: Slot, expires_at: Timestamp },
+    Active { slot: Slot, expires_at: Timestamp, made: u16 },
     Expired { at: Timestamp },
 }
 
@@ -72,6 +73,8 @@ pub(super) struct Model {
     pub(super) reservations: BTreeMap<ReservationId, Reservation>,
     pub(super) payments: BTreeMap<PaymentId, Payment>,
     pub(super) places: BTreeMap<BuyerId, Place>,
+    /// What no payment accounts for.
+    pub(super) unmatched: Vec<(PaymentId, MoneyMoved)>,
     keys: BTreeMap<u128, (u128, Timestamp, Answer)>,
     joined: u64,
     dues: Vec<Timestamp>,
@@ -102,6 +105,7 @@ impl Model {
             reservations: BTreeMap::new(),
             payments: BTreeMap::new(),
             places: BTreeMap::new(),
+            unmatched: Vec::new(),
             keys: BTreeMap::new(),
             joined: 0,
             dues: Vec::new(),
@@ -199,10 +203,16 @@ impl Model {
     fn may_shop(&self, buyer: BuyerId, shown: Option<Slot>, now: Timestamp) -> bool {
         match self.places.get(&buyer) {
             _ if !self.steering.required => true,
-            Some(Place::Active { slot, expires_at }) => {
-                shown == Some(*slot) && (*expires_at > now || self.holds(buyer))
-            }
+            Some(Place::Active { slot, expires_at, .. }) => shown == Some(*slot) && *expires_at > now,
             _ => false,
+        }
+    }
+
+    /// Holds that the buyer has made with a slot that was needed.
+    fn made(&self, buyer: BuyerId) -> u16 {
+        match self.places.get(&buyer) {
+            Some(Place::Active { made, .. }) if self.steering.required => *made,
+            _ => 0,
         }
     }
 
@@ -229,6 +239,9 @@ impl Model {
         }
         if self.has(hold.buyer) + size > usize::from(self.rules.max_seats_per_buyer) {
             return Err("SeatLimitExceeded");
+        }
+        if self.made(hold.buyer) >= self.rules.admission.max_holds_per_slot {
+            return Err("HoldLimitExceeded");
         }
         let Selection::These(seats) = &hold.selection else { return Ok(false) };
         if seats.iter().any(|seat| self.owner(*seat).is_some()) {
@@ -301,7 +314,21 @@ impl Model {
         if hold.status != ReservationStatus::Pending || !in_time || self.cancelled {
             return Err("NotPending");
         }
-        if open.amount.0 == hold.amount { Ok(false) } else { Err("AmountMismatch") }
+        if open.amount.0 != hold.amount {
+            return Err("AmountMismatch");
+        }
+        if self.pending(open).is_none() && self.is_exhausted(open.reservation) {
+            return Err("PaymentAttemptsExceeded");
+        }
+        Ok(false)
+    }
+
+    /// Whether five charges of it were declined.
+    fn is_exhausted(&self, id: ReservationId) -> bool {
+        let declined = |p: &&Payment| {
+            p.reservation == id && matches!(p.status, PaymentStatus::Failed(PaymentFailure::Declined(_)))
+        };
+        self.payments.values().filter(declined).count() >= 5
     }
 
     pub(super) fn may_confirm(&self, confirm: &ConfirmPayment, now: Timestamp) -> Result<bool, No> {
@@ -320,7 +347,17 @@ impl Model {
         if too_late {
             return Err("HoldExpired");
         }
-        if confirm.amount.0 == payment.amount { Ok(false) } else { Err("AmountMismatch") }
+        if confirm.amount.0 != payment.amount {
+            return Err("AmountMismatch");
+        }
+        let is_attempt = match &payment.status {
+            PaymentStatus::Opened => true,
+            PaymentStatus::Failed(PaymentFailure::Declined(_)) => {
+                pending && payment.transaction.as_deref() != Some(&*confirm.transaction)
+            }
+            _ => false,
+        };
+        if is_attempt && self.is_exhausted(confirm.reservation) { Err("PaymentAttemptsExceeded") } else { Ok(false) }
     }
 
     /// `Ok(true)` when the place stands as it is.
@@ -352,6 +389,9 @@ impl Model {
         let status = ReservationStatus::Pending;
         let reservation = Reservation { buyer: hold.buyer, seats, status, amount, expires_at };
         self.reservations.insert(hold.reservation, reservation);
+        if let (true, Some(Place::Active { made, .. })) = (self.steering.required, self.places.get_mut(&hold.buyer)) {
+            *made += 1;
+        }
         self.remember(hold.key, now, Answer::Reservation);
     }
 
@@ -399,19 +439,23 @@ impl Model {
         payment.status = PaymentStatus::Refunded { reason, settled: false };
     }
 
-    /// The payment that is answered.
-    pub(super) fn open(&mut self, open: &OpenPayment, now: Timestamp) -> PaymentId {
+    fn pending(&self, open: &OpenPayment) -> Option<PaymentId> {
         let same = |p: &Payment| {
             let pending = matches!(p.status, PaymentStatus::Opened | PaymentStatus::Charging);
             p.reservation == open.reservation && pending && p.amount == open.amount.0
         };
-        let found = self.payments.iter().find(|(_, p)| same(p)).map(|(id, _)| *id);
-        let id = found.unwrap_or(open.payment);
+        self.payments.iter().find(|(_, p)| same(p)).map(|(id, _)| *id)
+    }
+
+    /// The payment that is answered.
+    pub(super) fn open(&mut self, open: &OpenPayment, now: Timestamp) -> PaymentId {
+        let id = self.pending(open).unwrap_or(open.payment);
         self.payments.entry(id).or_insert(Payment {
             reservation: open.reservation,
             amount: open.amount.0,
             status: PaymentStatus::Opened,
             started: None,
+            transaction: None,
             captured: 0,
         });
         self.remember(open.key, now, Answer::Opened);
@@ -423,6 +467,7 @@ impl Model {
         if payment.status == PaymentStatus::Opened {
             payment.status = PaymentStatus::Charging;
             payment.started = Some(now);
+            payment.transaction = Some(confirm.transaction.clone());
             self.remember(confirm.key, now, Answer::Confirmed(confirm.payment));
         }
     }
@@ -448,7 +493,18 @@ impl Model {
             ChargeOutcome::NotCharged if open => {
                 self.payment(id).status = PaymentStatus::Failed(PaymentFailure::NotCharged);
             }
+            ChargeOutcome::Captured { amount } if amount.0 != payment.captured => {
+                assert_eq!(sold, None);
+                self.is_unmatched(id, MoneyMoved::Captured { amount: *amount });
+            }
             _ => assert_eq!(sold, None),
+        }
+    }
+
+    /// Written down once.
+    pub(super) fn is_unmatched(&mut self, id: PaymentId, moved: MoneyMoved) {
+        if !self.unmatched.contains(&(id, moved)) {
+            self.unmatched.push((id, moved));
         }
     }
 
@@ -505,8 +561,9 @@ impl Model {
     }
 
     pub(super) fn settle_refund(&mut self, id: PaymentId) {
-        if let PaymentStatus::Refunded { settled, .. } = &mut self.payment(id).status {
-            *settled = true;
+        match self.payments.get_mut(&id).map(|payment| &mut payment.status) {
+            Some(PaymentStatus::Refunded { settled, .. }) => *settled = true,
+            _ => self.is_unmatched(id, MoneyMoved::Refunded),
         }
     }
 
@@ -537,7 +594,7 @@ impl Model {
 
     pub(super) fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceStatus> {
         if !self.steering.required {
-            return Some(PlaceStatus::Active { slot: None, expires_at: self.rules.sale_ends_at });
+            return Some(PlaceStatus::Active { slot: None, expires_at: self.rules.sale_ends_at, may_hold: true });
         }
         let rank = || self.waiting().iter().position(|other| *other == buyer).unwrap() as u64 + 1;
         match *self.places.get(&buyer)? {
@@ -546,7 +603,9 @@ impl Model {
             }
             Place::Waiting { .. } => Some(PlaceStatus::Waiting { rank: rank() }),
             Place::Active { expires_at, .. } if expires_at <= now && !self.holds(buyer) => Some(PlaceStatus::Expired),
-            Place::Active { slot, expires_at } => Some(PlaceStatus::Active { slot: Some(slot), expires_at }),
+            Place::Active { slot, expires_at, .. } => {
+                Some(PlaceStatus::Active { slot: Some(slot), expires_at, may_hold: expires_at > now })
+            }
             Place::Expired { at } => (at + EXPIRED_TOLD_FOR > now).then_some(PlaceStatus::Expired),
         }
     }
@@ -638,7 +697,7 @@ impl Model {
                 assert_eq!(*due, earliest.max(now - MAX_ADMISSION_LAG));
                 assert_eq!((slot.0, *expires_at), (self.admitted() + 1, *due + self.rules.admission.token));
                 self.dues.push(*due);
-                self.places.insert(*buyer, Place::Active { slot: *slot, expires_at: *expires_at });
+                self.places.insert(*buyer, Place::Active { slot: *slot, expires_at: *expires_at, made: 0 });
             }
             Fact::HoldReleased { reservation } => {
                 assert!(is_due(Due::Clear) && self.charging(*reservation).is_none(), "{facts:?} of {dues:?}");

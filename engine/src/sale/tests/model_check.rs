@@ -7,9 +7,9 @@ use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, PlanHash, ReservationI
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Decision, Entry, Fact, Hold, OpenPayment, PaymentFailure,
-    RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatCounts, Seats, Selection,
-    SteeringChange,
+    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Decision, Entry, Fact, Hold, MoneyMoved, OpenPayment,
+    PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatCounts, Seats,
+    Selection, SteeringChange,
 };
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -19,27 +19,84 @@ use uuid::Uuid;
 
 const HALL: [&str; 4] = ["VVVV_VVV", "RRVVVRR", "RRRRRR", "RR_R"];
 const BUYERS: u128 = 6;
+/// A payment that nobody has opened.
+const NOBODYS: PaymentId = PaymentId(Uuid::from_u128(0xdead));
 
 /// Something that somebody wants, with reservations and payments named by how long ago they were made.
 #[derive(Clone, Debug)]
 enum Deed {
-    Hold { buyer: u8, seats: Vec<u8>, key: Option<(u8, u8)>, token: bool },
-    HoldBlock { buyer: u8, first: u8, size: u8 },
-    HoldBest { buyer: u8, category: u8, quantity: u8 },
-    Change { ago: u8, seats: Vec<u8>, stranger: bool },
-    ChangeBlock { ago: u8, first: u8, size: u8 },
-    Release { ago: u8, stranger: bool },
-    Cancel { ago: u8, stranger: bool },
-    Open { ago: u8, wrong: bool, key: Option<(u8, u8)> },
-    Confirm { ago: u8, wrong: bool, key: Option<(u8, u8)> },
-    Settle { ago: u8, outcome: u8 },
-    SettleRefund { ago: u8 },
-    Enter { buyer: u8 },
-    Leave { buyer: u8 },
-    Absent { buyer: u8 },
+    Hold {
+        buyer: u8,
+        seats: Vec<u8>,
+        key: Option<(u8, u8)>,
+        token: bool,
+    },
+    HoldBlock {
+        buyer: u8,
+        first: u8,
+        size: u8,
+    },
+    HoldBest {
+        buyer: u8,
+        category: u8,
+        quantity: u8,
+    },
+    Change {
+        ago: u8,
+        seats: Vec<u8>,
+        stranger: bool,
+    },
+    ChangeBlock {
+        ago: u8,
+        first: u8,
+        size: u8,
+    },
+    Release {
+        ago: u8,
+        stranger: bool,
+    },
+    Cancel {
+        ago: u8,
+        stranger: bool,
+    },
+    Open {
+        ago: u8,
+        wrong: bool,
+        key: Option<(u8, u8)>,
+    },
+    Confirm {
+        ago: u8,
+        wrong: bool,
+        key: Option<(u8, u8)>,
+        other: bool,
+    },
+    /// Tries one card after the other.
+    Declined {
+        ago: u8,
+        times: u8,
+    },
+    Settle {
+        ago: u8,
+        outcome: u8,
+    },
+    SettleRefund {
+        ago: u8,
+    },
+    Enter {
+        buyer: u8,
+    },
+    Leave {
+        buyer: u8,
+    },
+    Absent {
+        buyer: u8,
+    },
     Steer(SteeringChange),
     CancelSale,
-    Wait { millis: u64, timers: bool },
+    Wait {
+        millis: u64,
+        timers: bool,
+    },
     Tick,
     Restart,
 }
@@ -97,7 +154,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0..6_u8, stranger()).prop_map(|(ago, stranger)| Deed::Release { ago, stranger }),
         3 => (0..6_u8, stranger()).prop_map(|(ago, stranger)| Deed::Cancel { ago, stranger }),
         10 => (0..3_u8, stranger(), key()).prop_map(|(ago, wrong, key)| Deed::Open { ago, wrong, key }),
-        10 => (0..2_u8, stranger(), key()).prop_map(|(ago, wrong, key)| Deed::Confirm { ago, wrong, key }),
+        10 => (0..2_u8, stranger(), key(), stranger())
+            .prop_map(|(ago, wrong, key, other)| Deed::Confirm { ago, wrong, key, other }),
+        2 => (0..2_u8, 1..4_u8).prop_map(|(ago, times)| Deed::Declined { ago, times }),
         10 => (0..3_u8, 0..8_u8).prop_map(|(ago, outcome)| Deed::Settle { ago, outcome }),
         2 => (0..4_u8).prop_map(|ago| Deed::SettleRefund { ago }),
         8 => who().prop_map(|buyer| Deed::Enter { buyer }),
@@ -115,7 +174,7 @@ prop_compose! {
     fn sale_rules()(
         no_orphans in any::<bool>(), required in any::<bool>(), rate in 1..4_u32, limit in prop::option::of(1..4_u64),
         capacity in 2..7_u64, max in 2..5_u16, hold in 30..400_u64, token in 30..700_u64, opens in 0..100_i64,
-        minutes in 5..200_i64, room in prop::option::of(0..50_i64),
+        minutes in 5..200_i64, room in prop::option::of(0..50_i64), made in 1..8_u16,
     ) -> SaleConfig {
         let start = super::stage::time("10:00:00");
         let after = |seconds: i64| Timestamp(start.0 + seconds * 1_000_000);
@@ -130,6 +189,7 @@ prop_compose! {
         config.admission.capacity = capacity;
         config.admission.token = Duration::from_secs(token);
         config.admission.room_opens_at = room.map(after);
+        config.admission.max_holds_per_slot = made;
         config
     }
 }
@@ -292,6 +352,13 @@ impl Pair {
                 let expected = self.model.may_cancel(buyer, reservation, self.now);
                 if self.same(&Command::CancelReservation { buyer, reservation }, expected) {
                     self.model.refund(reservation, RefundReason::BuyerCancelled);
+                }
+            }
+            Deed::Declined { ago, times } => {
+                for _ in 0..*times {
+                    self.pay(&Deed::Open { ago: *ago, wrong: false, key: None });
+                    self.pay(&Deed::Confirm { ago: 0, wrong: false, key: None, other: false });
+                    self.settle(0, 0);
                 }
             }
             Deed::Open { .. } | Deed::Confirm { .. } | Deed::Settle { .. } | Deed::SettleRefund { .. } => {
@@ -465,13 +532,13 @@ impl Pair {
                     }
                 }
             }
-            Deed::Confirm { ago, wrong, key } => {
+            Deed::Confirm { ago, wrong, key, other } => {
                 let payment = Self::back(&self.payments, *ago).unwrap_or(PaymentId(self.nobodys()));
                 let known = self.model.payments.get(&payment).cloned();
                 let reservation = known.as_ref().map_or_else(|| self.somebodys(0, false).0, |p| p.reservation);
                 let owner = self.model.reservations.get(&reservation).map_or(buyer(0), |r| r.buyer);
                 let amount = Amount(known.map_or(0, |p| p.amount) + i64::from(*wrong));
-                let (transaction, key) = ("t".into(), Self::key(owner, 3, *key));
+                let (transaction, key) = (if *other { "u" } else { "t" }.into(), Self::key(owner, 3, *key));
                 let confirm = ConfirmPayment { buyer: owner, payment, reservation, amount, transaction, key };
                 let expected = self.model.may_confirm(&confirm, self.now);
                 let again = expected == Ok(true);
@@ -481,7 +548,7 @@ impl Pair {
             }
             Deed::Settle { ago, outcome } => self.settle(*ago, *outcome),
             Deed::SettleRefund { ago } => {
-                let Some(payment) = Self::back(&self.payments, *ago) else { return };
+                let payment = Self::back(&self.payments, *ago).unwrap_or(NOBODYS);
                 self.same(&Command::SettleRefund { payment }, Ok(()));
                 self.model.settle_refund(payment);
             }
@@ -490,8 +557,8 @@ impl Pair {
     }
 
     fn settle(&mut self, ago: u8, outcome: u8) {
-        let Some(payment) = Self::back(&self.payments, ago) else { return };
-        let amount = self.model.payments[&payment].amount;
+        let payment = Self::back(&self.payments, ago).unwrap_or(NOBODYS);
+        let amount = self.model.payments.get(&payment).map_or(7, |payment| payment.amount);
         let outcome = match outcome {
             0 => ChargeOutcome::Declined { reason: "no".into() },
             1 => ChargeOutcome::NotCharged,
@@ -499,7 +566,19 @@ impl Pair {
             3 => ChargeOutcome::Captured { amount: Amount(amount + 1) },
             _ => ChargeOutcome::Captured { amount: Amount(amount) },
         };
-        let facts = self.decide(&Command::SettleCharge { payment, outcome: outcome.clone() }).unwrap();
+        let command = Command::SettleCharge { payment, outcome: outcome.clone() };
+        if payment == NOBODYS {
+            let expected = match outcome {
+                ChargeOutcome::Captured { amount } => {
+                    self.model.is_unmatched(payment, MoneyMoved::Captured { amount });
+                    Ok(())
+                }
+                _ => Err("PaymentNotFound"),
+            };
+            self.same(&command, expected);
+            return;
+        }
+        let facts = self.decide(&command).unwrap();
         let sold = facts.iter().find_map(|fact| match fact {
             Fact::ReservationConfirmed { seats, .. } => Some(seats.to_vec()),
             _ => None,
@@ -537,6 +616,8 @@ impl Pair {
             assert_eq!((&view.status, view.amount.0), (&expected.status, expected.amount), "{id:?}");
             assert_eq!(sale.payment_row(*id).map(|row| row.captured.0), Some(expected.captured), "{id:?}");
         }
+        let unmatched = sale.unmatched().into_iter().map(|row| (row.payment, row.moved));
+        assert!(unmatched.eq(model.unmatched.iter().copied()), "{:?} but {:?}", sale.unmatched(), model.unmatched);
         for number in 0..BUYERS {
             let place = sale.place(buyer(number), self.now);
             assert_eq!(place.map(|place| place.status), model.place(buyer(number), self.now), "buyer {number}");

@@ -78,7 +78,6 @@ fn a_payment_belongs_to_its_reservation() {
     stage.buyer(1).cannot_confirm_with(nobodys, hold, 200).because(Rejection::PaymentNotFound);
     let settle = crate::sale::Command::SettleCharge { payment: nobodys, outcome: ChargeOutcome::Unknown };
     assert_eq!(stage.tell(&settle), Err(Rejection::PaymentNotFound));
-    assert_eq!(stage.tell(&crate::sale::Command::SettleRefund { payment: nobodys }), Err(Rejection::PaymentNotFound));
 }
 
 #[test]
@@ -224,7 +223,6 @@ fn outcomes_told_again_are_harmless() {
     let seq = stage.sale.seq();
     stage.captures(payment).declines(payment);
     stage.provider_says(payment, ChargeOutcome::NotCharged).provider_says(payment, ChargeOutcome::Unknown);
-    stage.refunds(payment);
     assert_eq!(stage.sale.seq(), seq);
     assert_eq!(stage.buyer(1).confirms(payment), PaymentStatus::Captured, "and so is asking");
     stage.buyer(1).cancels(hold);

@@ -3,6 +3,7 @@
 
 use super::stage::Stage;
 use crate::sale::{Rejection, Seats};
+use std::time::Duration;
 
 /// The reasons in their order; a new variant must be put where it is checked, here too.
 fn place(rejection: &Rejection) -> usize {
@@ -24,11 +25,13 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::HoldExpired => 14,
         Rejection::PaymentInProgress => 15,
         Rejection::AmountMismatch => 16,
-        Rejection::NotCancellable => 17,
-        Rejection::CancellationClosed => 18,
-        Rejection::SeatLimitExceeded { .. } => 19,
-        Rejection::SeatUnavailable { .. } => 20,
-        Rejection::OrphanSeat { .. } => 21,
+        Rejection::PaymentAttemptsExceeded => 17,
+        Rejection::NotCancellable => 18,
+        Rejection::CancellationClosed => 19,
+        Rejection::SeatLimitExceeded { .. } => 20,
+        Rejection::HoldLimitExceeded { .. } => 21,
+        Rejection::SeatUnavailable { .. } => 22,
+        Rejection::OrphanSeat { .. } => 23,
     }
 }
 
@@ -62,9 +65,11 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::HoldExpired,
         Rejection::PaymentInProgress,
         Rejection::AmountMismatch,
+        Rejection::PaymentAttemptsExceeded,
         Rejection::NotCancellable,
         Rejection::CancellationClosed,
         Rejection::SeatLimitExceeded { limit: 1, has: 1 },
+        Rejection::HoldLimitExceeded { limit: 1 },
         Rejection::SeatUnavailable { taken: seats(), alternative: None },
         Rejection::OrphanSeat { orphans: seats(), alternative: None },
     ];
@@ -77,7 +82,11 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
 /// A hold that is wrong in every way is set right, one way at a time: the reasons come in their order.
 #[test]
 fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
-    let mut stage = Stage::with_room().rules(|config| config.no_orphans = true);
+    let mut stage = Stage::with_room().rules(|config| {
+        config.no_orphans = true;
+        config.admission.max_holds_per_slot = 1;
+        config.admission.token = Duration::from_secs(3 * 3600);
+    });
     stage.buyer(1).enters();
     stage.buyer(2).enters();
     let mut told = Vec::new();
@@ -92,10 +101,11 @@ fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
     tell(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
     stage.unattended_at("10:00:01");
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    tell(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-2"]));
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [0, 4, 6, 9, 19, 20, 21], "{told:?}");
+    assert_eq!(order, [0, 4, 6, 9, 20, 21, 22, 23], "{told:?}");
 }
 
 #[test]
@@ -115,7 +125,7 @@ fn so_is_a_change() {
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 4, 14, 15, 19, 20, 21], "{told:?}");
+    assert_eq!(order, [2, 4, 14, 15, 20, 22, 23], "{told:?}");
 }
 
 #[test]
@@ -130,6 +140,14 @@ fn and_a_confirmation() {
     told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
     stage.unattended_at("10:01:00");
     told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
+    for _ in 0..4 {
+        let declined = stage.buyer(1).starts_paying(hold);
+        stage.declines(declined);
+    }
+    let last = stage.buyer(1).starts_paying(hold);
+    stage.declines(last);
+    told.push(stage.buyer(1).cannot_confirm_with(last, hold, 1).rejection);
+    told.push(stage.buyer(1).cannot_confirm_by("sim_other", last).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 3, 14, 16], "{told:?}");
+    assert_eq!(order, [2, 3, 14, 16, 16, 17], "{told:?}");
 }

@@ -65,6 +65,7 @@ pub(super) fn rules(categories: usize) -> SaleConfig {
             capacity: 50_000,
             active_limit: None,
             token: Duration::from_secs(600),
+            max_holds_per_slot: 30,
             absent: Duration::from_secs(300),
             draw: false,
             room_opens_at: None,
@@ -227,7 +228,7 @@ impl Stage {
         for (at, _) in picture.char_indices().filter(|(_, letter)| *letter == 'h') {
             let (id, seats) = (self.next(), self.seats(&[&format!("{row}-{}", at + 1)]));
             let (reservation, buyer, expires_at) = (ReservationId(id), BuyerId(id), time("23:00:00"));
-            self.happens(Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(1), expires_at });
+            self.happens(Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(1), expires_at, slot: None });
         }
         self.shows(row, picture)
     }
@@ -243,7 +244,7 @@ impl Stage {
         let (seats, expires_at) = (self.seats(&["B-1"]), self.now);
         for _ in 0..times {
             let (reservation, seats, amount) = (ReservationId(self.next()), seats.clone(), Amount(200));
-            self.happens(Fact::SeatsHeld { reservation, buyer: buyer(888_888), seats, amount, expires_at });
+            self.happens(Fact::SeatsHeld { reservation, buyer: buyer(888_888), seats, amount, expires_at, slot: None });
             self.happens(Fact::HoldReleased { reservation });
         }
         self

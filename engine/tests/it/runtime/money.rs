@@ -2,9 +2,10 @@
 //! never done twice.
 
 use super::house::{House, VIP, buyer, payment_of, until};
+use onsale_engine::id::PaymentId;
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{
-    ChargeOutcome, Command, Fact, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus,
+    ChargeOutcome, Command, Fact, MoneyMoved, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus,
 };
 use std::time::Duration;
 
@@ -97,6 +98,31 @@ fn another_amount_goes_back() {
     until("it is back", || house.payments.balance() == 0);
     until("and the sale knows", || house.sale.view().open_money().1.is_empty());
     assert_eq!(house.payments.refund_calls(refused.id), 1);
+}
+
+/// Money that the provider has moved and that no payment accounts for is written down once, counted, and there after a crash.
+#[test]
+fn an_outcome_that_no_payment_accounts_for_is_kept() {
+    let house = House::open();
+    let bought = house.buy(1, &[3]);
+    let says = |payment, amount| Command::SettleCharge {
+        payment,
+        outcome: ChargeOutcome::Captured { amount: Amount(amount) },
+    };
+    let nobodys = PaymentId(house.uuid());
+    house.ask(says(bought.id, VIP.0)).unwrap();
+    assert_eq!(house.engine.health().unmatched_outcomes, 0, "a repeat is none");
+    for _ in 0..3 {
+        house.ask(says(bought.id, VIP.0 + 1)).unwrap();
+        house.ask(says(nobodys, 5)).unwrap();
+    }
+    assert_eq!(house.engine.health().unmatched_outcomes, 2);
+    assert_eq!(house.written(|fact| matches!(fact, Fact::OutcomeUnmatched { .. })), 2);
+    let house = house.crash();
+    house.ask(says(nobodys, 5)).unwrap();
+    let listed: Vec<_> = house.sale.view().unmatched().iter().map(|row| (row.payment, row.moved)).collect();
+    let captured = |amount| MoneyMoved::Captured { amount: Amount(amount) };
+    assert_eq!(listed, [(bought.id, captured(VIP.0 + 1)), (nobodys, captured(5))]);
 }
 
 #[test]

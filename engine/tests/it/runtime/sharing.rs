@@ -38,7 +38,7 @@ fn is_copied(shared: &FakeShared, room: &SaleHandle) -> bool {
     let places = view.places();
     let live = places.iter().filter_map(|place| match place.state {
         PlaceState::Waiting => Some((place.buyer, Standing::Waiting(place.ordinal))),
-        PlaceState::Active { slot, expires_at } => Some((place.buyer, Standing::Active(slot, expires_at))),
+        PlaceState::Active { slot, expires_at, .. } => Some((place.buyer, Standing::Active(slot, expires_at))),
         PlaceState::Expired { .. } => None,
     });
     let live: std::collections::BTreeMap<_, _> = live.collect();

@@ -1,10 +1,12 @@
 //! What is written in the journal, told plainly: who holds which seat, who stands where, what was paid. Every committed
 //! fact is checked against what was written before it, and whatever was answered must be found here.
 
-use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex};
-use onsale_engine::limits::KEY_REMEMBERED_FOR;
+use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
+use onsale_engine::limits::{DECLINES_PER_HOLD, KEY_REMEMBERED_FOR};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed, cohort_root};
-use onsale_engine::sale::{Entry, Fact, PaymentStatus, PlaceStatus, RememberedAnswer, ReservationStatus, Sale};
+use onsale_engine::sale::{
+    Entry, Fact, MoneyMoved, PaymentFailure, PaymentStatus, PlaceStatus, RememberedAnswer, ReservationStatus, Sale,
+};
 use onsale_engine::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,6 +25,7 @@ pub struct Paid {
     pub started: bool,
     pub captured: Option<i64>,
     pub failed: bool,
+    pub declined: bool,
     pub confirmed: bool,
     pub refund_ordered: bool,
     pub refunded: bool,
@@ -45,6 +48,9 @@ pub struct Chronicle {
     pub payments: BTreeMap<PaymentId, Paid>,
     pub places: BTreeMap<BuyerId, Stands>,
     ordinals: BTreeSet<Ordinal>,
+    /// Whose slot is which, until when holds are made with it, and how many were.
+    slots: BTreeMap<BuyerId, (Slot, Timestamp, u16)>,
+    holds_per_slot: u16,
     keys: BTreeMap<u128, Timestamp>,
     tickets: BTreeSet<u64>,
     /// The seed, and the cohort with its root once it is frozen.
@@ -69,6 +75,7 @@ impl Chronicle {
             Fact::Configured { config, .. } => {
                 (self.rate, self.limit) = (config.admission.rate_per_second as usize, config.admission.active_limit);
                 self.max_seats = usize::from(config.max_seats_per_buyer);
+                self.holds_per_slot = config.admission.max_holds_per_slot;
             }
             Fact::Steered { steering, .. } => {
                 (self.rate, self.limit) = (steering.rate_per_second as usize, steering.active_limit);
@@ -97,9 +104,23 @@ impl Chronicle {
             | Fact::PaymentCaptured { .. }
             | Fact::PaymentFailed { .. }
             | Fact::RefundOrdered { .. }
-            | Fact::PaymentRefunded { .. } => self.move_money(&entry.fact),
+            | Fact::PaymentRefunded { .. }
+            | Fact::OutcomeUnmatched { .. } => self.move_money(&entry.fact),
             fact => self.move_seats(fact),
         }
+        if let Fact::SeatsHeld { buyer, slot: Some(slot), .. } = &entry.fact {
+            self.use_slot(*buyer, *slot, entry.at);
+        }
+    }
+
+    /// A slot makes holds until its time is over, whatever is pending, and only so many.
+    fn use_slot(&mut self, buyer: BuyerId, slot: Slot, at: Timestamp) {
+        assert_eq!(self.places.get(&buyer), Some(&Stands::Active), "{buyer} shops without a place");
+        let (has, ends, made) = self.slots.get_mut(&buyer).expect("a slot");
+        assert_eq!(*has, slot, "an old slot of {buyer}");
+        assert!(at < *ends, "a hold at {at:?} with a slot that has ended at {ends:?}");
+        *made += 1;
+        assert!(*made <= self.holds_per_slot, "{made} holds with {slot:?}");
     }
 
     fn freeze(&mut self, root: DrawHash, size: u64) {
@@ -207,17 +228,24 @@ impl Chronicle {
             Fact::PaymentStarted { payment, .. } => {
                 let paid = self.payments.get_mut(payment).expect("a payment");
                 assert!(!std::mem::replace(&mut paid.started, true), "started once");
+                let of = paid.reservation;
+                let declined = self.payments.values().filter(|paid| paid.reservation == of && paid.declined).count();
+                assert!(
+                    declined < usize::from(DECLINES_PER_HOLD),
+                    "{of:?} is charged after {declined} declined charges"
+                );
             }
             Fact::PaymentUnknown { .. } => {}
             Fact::PaymentCaptured { payment, amount } => {
                 let paid = self.payments.get_mut(payment).expect("a payment");
                 assert!(paid.captured.replace(amount.0).is_none(), "captured once");
-                paid.failed = false;
+                (paid.failed, paid.declined) = (false, false);
             }
-            Fact::PaymentFailed { payment, .. } => {
+            Fact::PaymentFailed { payment, reason } => {
                 let paid = self.payments.get_mut(payment).expect("a payment");
                 assert!(paid.captured.is_none() && !paid.failed, "failed once, and not after money came");
                 paid.failed = true;
+                paid.declined = matches!(reason, PaymentFailure::Declined(_));
             }
             Fact::RefundOrdered { payment, .. } => {
                 let paid = self.payments.get_mut(payment).expect("a payment");
@@ -227,6 +255,16 @@ impl Chronicle {
             Fact::PaymentRefunded { payment } => {
                 let paid = self.payments.get_mut(payment).expect("a payment");
                 assert!(paid.refund_ordered && !std::mem::replace(&mut paid.refunded, true));
+            }
+            Fact::OutcomeUnmatched { payment, moved } => {
+                let paid = self.payments.get(payment);
+                let accounted = match moved {
+                    MoneyMoved::Captured { amount } => {
+                        paid.is_some_and(|paid| paid.captured.is_none_or(|had| had == amount.0))
+                    }
+                    MoneyMoved::Refunded => paid.is_some_and(|paid| paid.refund_ordered),
+                };
+                assert!(!accounted, "{moved:?} of {paid:?} is accounted for");
             }
             other => panic!("{other:?} moves no money"),
         }
@@ -242,7 +280,8 @@ impl Chronicle {
             Fact::Left { buyer } => {
                 self.places.remove(buyer);
             }
-            Fact::Admitted { buyer, slot, due, .. } => {
+            Fact::Admitted { buyer, slot, due, expires_at } => {
+                self.slots.insert(*buyer, (*slot, *expires_at, 0));
                 assert!(self.draw.is_none() || self.drawn, "nobody is admitted before the draw");
                 let first = self.waiting().first().copied();
                 assert_eq!(first, Some(*buyer), "the first in line is admitted, once");

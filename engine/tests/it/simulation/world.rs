@@ -127,6 +127,7 @@ fn rules(chance: &mut Chance, now: Timestamp) -> SaleConfig {
     config.admission.token = Duration::from_secs(chance.within(10..600));
     config.admission.capacity = chance.within(3..10);
     config.admission.draw = chance.percent(40);
+    config.admission.max_holds_per_slot = chance.within(2..20) as u16;
     config
 }
 
