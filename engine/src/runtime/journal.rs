@@ -413,6 +413,7 @@ impl JournalThread {
             view.seq()
         });
         sale.view_moved(seq);
+        sale.places.publish(entries);
     }
 }
 
