@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::http::counting::{Counting, Stored};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::limits::Due;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
@@ -18,7 +18,7 @@ pub struct Context {
     /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
-    pub(super) due: Option<Due>,
+    pub(super) counting: Option<Arc<Counting>>,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
 }
@@ -65,14 +65,16 @@ impl Context {
         Ok(Some(RequestKey { scope, body }))
     }
 
-    /// Counts a request that came with an idempotency key and has no stored answer; all others were counted before.
+    /// The request's idempotency key was looked up. A request that has a stored answer does not count; any other was counted
+    /// before, and is refused if that was one too many. To be asked before anything is done.
     ///
     /// # Errors
-    /// 429.
-    pub async fn count(&self) -> Result<(), Problem> {
-        match self.due {
-            Some(due) => self.app.limits.spend(due).await,
-            None => Ok(()),
+    /// 429, and 422 for a key that came with another request before.
+    pub async fn looked_up(&self, stored: Stored) -> Result<(), Problem> {
+        match (&self.counting, stored) {
+            (Some(counting), _) => counting.settle(&self.app.limits, stored).await,
+            (None, Stored::Other) => Err(Problem::key_reused()),
+            (None, Stored::Nothing | Stored::Answer) => Ok(()),
         }
     }
 
