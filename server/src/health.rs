@@ -70,6 +70,7 @@ async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
     if let Some(sharing) = &ctx.app.sharing {
         sharing.write(&ctx.app, &mut out);
     }
+    ctx.app.readers.streams.write(&mut out);
     ctx.app.http.write(&mut out);
     Ok(response::text("text/plain; version=0.0.4; charset=utf-8", out))
 }

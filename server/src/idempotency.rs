@@ -10,7 +10,7 @@
 //! }).await
 //! ```
 
-use crate::http::{Context, Problem, Response, response};
+use crate::http::{Context, Problem, Response, Stored, response};
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::{HeaderValue, StatusCode, header};
@@ -85,16 +85,19 @@ where
     // The task holds the lock, so a repeat still waits when the first caller has gone.
     let running = tokio::spawn(async move {
         let turn = ctx.app.in_flight.take(key.scope).await;
-        let outcome = match ctx.app.catalogue.recall(key.scope, ctx.now()).await? {
-            Some(stored) if stored.body != key.body => Err(Problem::key_reused()),
+        let found = ctx.app.catalogue.recall(key.scope, ctx.now()).await?;
+        ctx.looked_up(match &found {
+            None => Stored::Nothing,
+            Some(stored) if stored.body == key.body => Stored::Answer,
+            Some(_) => Stored::Other,
+        })
+        .await?;
+        let outcome = match found {
             Some(stored) => {
                 let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
                 Ok(answer(status, stored.location.as_deref(), stored.json))
             }
-            None => {
-                ctx.count().await?;
-                work(ctx).await.map(Created::into_response)
-            }
+            None => work(ctx).await.map(Created::into_response),
         };
         drop(turn);
         outcome

@@ -3,15 +3,19 @@
 //! relaxed atomic additions.
 
 pub mod catalogue;
+mod connections;
 mod emf;
 pub mod profile;
 pub mod reporter;
 mod statsd;
 
+pub use connections::Connections;
+
 use crate::http::Router;
 use catalogue::{Family, PROMETHEUS, REDIS};
 use http::StatusCode;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -137,6 +141,8 @@ impl Meaning {
 /// Requests by route and class of status.
 pub struct HttpMetrics {
     routes: Vec<RouteMetrics>,
+    /// What is counted of connections.
+    pub connections: Arc<Connections>,
 }
 
 #[derive(Default)]
@@ -159,7 +165,7 @@ impl HttpMetrics {
         });
         let unmatched =
             RouteMetrics { labels: "method=\"\",route=\"unmatched\"".to_owned(), ..RouteMetrics::default() };
-        Self { routes: routes.chain([unmatched]).collect() }
+        Self { routes: routes.chain([unmatched]).collect(), connections: Arc::default() }
     }
 
     /// Counts an answer; `None` is no route.
@@ -198,6 +204,7 @@ impl HttpMetrics {
 
     /// Writes what was counted; series that never counted are left out.
     pub fn write(&self, out: &mut String) {
+        self.connections.write(out);
         write_head(out, "onsale_http_requests_total");
         for route in &self.routes {
             for (class, count) in route.classes.iter().enumerate() {

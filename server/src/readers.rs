@@ -2,6 +2,7 @@
 //! moment and is made again from the catalogue and the read views; nothing here is state of the domain.
 
 use crate::catalogue::{SeatMaps, Shelf};
+use crate::http::Streams;
 use crate::queue::{Hubs, Paces};
 use crate::reservations::{Acknowledged, Feeds, LiveSeats};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Readers {
     pub shelf: Shelf,
     /// Which seats are held and sold, serialised.
     pub live_seats: LiveSeats,
+    /// The open streams of each buyer.
+    pub streams: Arc<Streams>,
     /// Streams of seat changes.
     pub feeds: Arc<Feeds>,
     /// Streams of waiting rooms.
@@ -32,6 +35,7 @@ impl Readers {
             seat_maps: SeatMaps::default(),
             shelf,
             live_seats: LiveSeats::default(),
+            streams: Arc::default(),
             feeds: Arc::default(),
             hubs: Arc::default(),
             paces: Paces::default(),

@@ -2,7 +2,7 @@
 //! the words of the HTTP contract. Must never decide what only the sale may decide.
 
 use crate::app::App;
-use crate::http::{Context, Problem, Request, note_event};
+use crate::http::{Context, Problem, Request, Stored, note_event};
 use crate::reservations::Terms;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
@@ -65,10 +65,14 @@ pub fn terms(sale: &SaleHandle) -> Option<Terms> {
     Some(Terms::new(sale.event(), &standing.plan, &standing.config))
 }
 
-/// Whether the sale remembers an answer for this key, which is then given before any limit is looked at.
+/// What the sale remembers of this key. A stored answer is given before any limit is looked at.
 #[must_use]
-pub fn has_answered(sale: &SaleHandle, key: Option<RequestKey>) -> bool {
-    key.is_some_and(|key| sale.view().remembered(key.scope).is_some())
+pub fn stored(sale: &SaleHandle, key: Option<RequestKey>) -> Stored {
+    match key.and_then(|key| Some((key, sale.view().remembered(key.scope)?))) {
+        None => Stored::Nothing,
+        Some((key, (body, _))) if body == key.body => Stored::Answer,
+        Some(_) => Stored::Other,
+    }
 }
 
 /// The slot that the request's queue token names, if its seal fits this event and buyer. Whether it lives is the

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Front, Limits, Listener, Route, Router, Tuning, Workers};
+use crate::http::{End, Front, Limits, Listener, Route, Router, Tuning, Workers};
 use crate::logging;
 use crate::metrics::reporter;
 use crate::wiring::{self, StartError};
@@ -85,7 +85,13 @@ impl Server {
         let router = Router::new(routes())?;
         let front = Arc::new(Front::new(router, Arc::clone(&clock), tuning(&config), draining.clone()));
         let connections = open_files::room_for_connections(config.server.max_connections);
-        let limits = Limits { connections, idle: config.server.idle_timeout };
+        let limits = Limits {
+            connections,
+            connections_per_address: config.server.max_connections_per_address,
+            proxies: config.counts_by_address().then(|| config.server.proxies.clone()),
+            head: config.server.head_timeout,
+            idle: config.server.idle_timeout,
+        };
         let listener = Arc::new(Listener::new(Arc::clone(&front), limits, Workers::start()?, draining.clone()));
         let address = socket.local_addr().unwrap_or(config.server.listen);
         let accepting = tokio::spawn({
@@ -101,6 +107,7 @@ impl Server {
                 let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
                 front.open(Arc::clone(&app));
                 tasks.spawn(supervised_task("tidy", fatal(), tidy(Arc::clone(&app))));
+                tasks.spawn(supervised_task("streams", fatal(), end_streams(Arc::clone(&app))));
                 let reporting = reporter::run(Arc::clone(&app), config.metrics, answered);
                 tasks.spawn(supervised_task("reporter", fatal(), reporting));
                 Ok(app)
@@ -183,6 +190,12 @@ impl Running {
             }
         }
     }
+}
+
+/// Ends the open streams when the server drains.
+async fn end_streams(app: Arc<App>) {
+    app.draining.cancelled().await;
+    app.readers.streams.end_all(End::Draining);
 }
 
 /// Forgets what matters no more.

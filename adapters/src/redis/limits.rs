@@ -27,6 +27,17 @@ static SPEND: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// KEYS: the limit. ARGV: the interval of one request, in microseconds. A limit that has ended by itself has nothing to give back.
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local due = redis.call('GET', KEYS[1])
+        if not due then return 0 end
+        redis.call('SET', KEYS[1], string.format('%.0f', tonumber(due) - tonumber(ARGV[1])), 'KEEPTTL')
+        return 1",
+    )
+});
+
 impl Redis {
     /// Takes one request out of what `name` may ask; answers how long to wait, and when that was decided by Redis'
     /// clock, both in microseconds.
@@ -48,6 +59,16 @@ impl SharedLimits for Redis {
                 (0, _) => Verdict::Allowed,
                 (wait, _) => Verdict::Refused { retry_after: Duration::from_micros(wait) },
             })
+        })
+    }
+
+    fn give_back<'a>(&'a self, name: &'a str, quota: Quota) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut give_back = GIVE_BACK.key(format!("onsale:limit:{name}"));
+            give_back.arg(quota.interval().as_nanos() as f64 / 1000.0);
+            let given: i64 = self.link.ask(|mut redis| async move { give_back.invoke_async(&mut redis).await }).await?;
+            let _ = given;
+            Ok(())
         })
     }
 }

@@ -115,6 +115,11 @@ async fn limits_are_kept_together(system: &impl System) {
     let Verdict::Refused { retry_after } = other.spend("hold:a", quota).await.unwrap() else { panic!("a fourth") };
     assert!((1190..=1200).contains(&retry_after.as_secs()), "{retry_after:?}");
     assert_eq!(other.spend("hold:b", quota).await.unwrap(), Verdict::Allowed);
+    // What was given back on one node may be spent on another, once.
+    one.give_back("hold:a", quota).await.unwrap();
+    assert_eq!(other.spend("hold:a", quota).await.unwrap(), Verdict::Allowed);
+    assert!(matches!(one.spend("hold:a", quota).await.unwrap(), Verdict::Refused { .. }));
+    one.give_back("hold:nobody", quota).await.unwrap();
     system.wipe();
     assert_eq!(one.spend("hold:a", quota).await.unwrap(), Verdict::Allowed, "what is lost is counted anew");
     // A short one comes back by itself.

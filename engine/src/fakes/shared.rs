@@ -100,6 +100,15 @@ impl SharedLimits for FakeShared {
             Ok(Verdict::Allowed)
         })
     }
+
+    fn give_back<'a>(&'a self, name: &'a str, quota: Quota) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if let Some(due) = self.reach()?.limits.get_mut(name) {
+                *due = due.checked_sub(quota.interval()).unwrap_or(*due);
+            }
+            Ok(())
+        })
+    }
 }
 
 impl SharedClaims for FakeShared {

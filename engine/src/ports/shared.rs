@@ -46,6 +46,8 @@ pub enum Verdict {
 pub trait SharedLimits: Send + Sync + 'static {
     /// Takes one request out of what `name` may ask.
     fn spend<'a>(&'a self, name: &'a str, quota: Quota) -> Later<'a, Result<Verdict, StoreError>>;
+    /// Gives back one request that `name` was allowed.
+    fn give_back<'a>(&'a self, name: &'a str, quota: Quota) -> Later<'a, Result<(), StoreError>>;
 }
 
 /// Which event has each buyer, for all nodes. What has happened to places brings the claims up to date through

@@ -7,6 +7,7 @@ use crate::runtime::actor::Post;
 use crate::runtime::engine::Core;
 use crate::runtime::journal::is_journals_thread;
 use crate::runtime::lanes::{Envelope, Lanes};
+use crate::runtime::place_changes::PlaceFeed;
 use crate::runtime::standing::{Posted, Standing};
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
 use crate::shared_map::SharedMap;
@@ -148,6 +149,7 @@ pub struct SaleHandle {
     standing: Posted,
     /// Where the last committed position is told, once somebody has asked to hear of it.
     committed: OnceLock<watch::Sender<Seq>>,
+    pub(crate) places: PlaceFeed,
     pub(crate) lanes: Lanes,
     in_flight: AtomicUsize,
     scheduled: AtomicBool,
@@ -173,6 +175,7 @@ impl SaleHandle {
             committed: OnceLock::new(),
             standing: Posted::of(&sale),
             view: RwLock::new(sale),
+            places: PlaceFeed::default(),
             lanes: Lanes::default(),
             in_flight: AtomicUsize::new(0),
             scheduled: AtomicBool::new(false),

@@ -414,6 +414,7 @@ impl JournalThread {
         });
         sale.view_moved(seq);
         core.unmatched.note(sale.event(), entries);
+        sale.places.publish(entries);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::auth::ACCESS_LIFETIME;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use onsale_engine::ports::accounts::{Account, IssuedTokens, Revocation, Rotation};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -98,9 +98,7 @@ fn issue(ctx: &Context, account: &Account, family: Uuid) -> Result<(IssuedTokens
 }
 
 fn answer(tokens: &TokensJson) -> Result<Response, Problem> {
-    let mut response = response::ok(tokens)?;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response::ok(tokens)
 }
 
 /// The token is random beyond guessing, so a plain hash does.

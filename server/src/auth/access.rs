@@ -202,13 +202,21 @@ impl AccessTokens {
                 caller
             }
         };
+        self.check(&caller, now).map(|()| caller)
+    }
+
+    /// Whether the token that named a caller before still works.
+    ///
+    /// # Errors
+    /// That it has expired, or was revoked.
+    pub fn check(&self, caller: &Caller, now: Timestamp) -> Result<(), TokenFault> {
         if caller.expires_at <= now {
             return Err(TokenFault::Expired);
         }
         if self.revoked.contains(caller.access_id) {
             return Err(TokenFault::Revoked);
         }
-        Ok(caller)
+        Ok(())
     }
 
     fn decode(&self, token: &str) -> Result<Caller, TokenFault> {

@@ -15,7 +15,7 @@ pub use reader::ConfigMistake;
 pub use redis::{CacheConfig, RedisConfig};
 
 use crate::accounts::is_email;
-use crate::limits::{FAMILIES, Family};
+use crate::limits::{FAMILIES, Family, Networks};
 use onsale_engine::limits::{
     CHARGE_TIMEOUT_MAX, COMMIT_STALL, COMMIT_STALL_MAX, COMMIT_STALL_MIN, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX,
 };
@@ -82,7 +82,18 @@ pub struct ServerConfig {
     /// Connections at the same time; more are answered 503. Default 16384. Each costs a file descriptor and about
     /// 10 KiB; the process' limit of open files is raised for it, and where it may not be, fewer are taken.
     pub max_connections: usize,
-    /// How long a connection may be unused. Seconds, default 80, at least 75. Raising it keeps more sockets open.
+    /// The same for each address of a client, an IPv6 one without its last 64 bits; more are answered 503. Default: a quarter
+    /// of `max_connections`. Carriers and offices share one address, so that lowering it shuts people out; raising it lets one
+    /// machine take more of the connections.
+    pub max_connections_per_address: usize,
+    /// Proxies in front of the server, which may have any number of connections: addresses or networks. Default none, and
+    /// with `rate_limit.forwarded_hops` above 0 whoever connects is taken for one. Naming too many lifts the limit for them.
+    pub proxies: Networks,
+    /// How long the head of a request may take, from its first byte, and for the first one from the connection's beginning.
+    /// Milliseconds, default 10000. Raising it lets clients that send nothing whole keep connections for longer.
+    pub head_timeout: Duration,
+    /// How long a connection may be unused between requests, and an answer unread. Seconds, default 80, at least 75. Raising it
+    /// keeps more sockets open.
     pub idle_timeout: Duration,
 }
 
@@ -223,6 +234,12 @@ impl Config {
         Self::read(text.as_deref(), env, unread)
     }
 
+    /// Whether connections are counted by their address: not when all come through proxies that have no names.
+    #[must_use]
+    pub fn counts_by_address(&self) -> bool {
+        self.rate_limit.forwarded_hops == 0 || !self.server.proxies.is_empty()
+    }
+
     /// Reads the text of a file and the environment.
     fn read(
         file: Option<&str>,
@@ -278,14 +295,24 @@ impl Config {
 fn server(reader: &mut Reader) -> ServerConfig {
     let default = SocketAddr::from(([127, 0, 0, 1], 8080));
     let millis = Duration::from_millis;
-    ServerConfig {
+    let in_bounds = |number: &u64| match number {
+        1..=1_000_000 => Ok(()),
+        _ => Err("must be from 1 to 1000000".to_owned()),
+    };
+    let mut server = ServerConfig {
         listen: reader.value("server", "listen", default, |_| Ok(())),
         request_timeout: millis(reader.number("server", "request_timeout_ms", 5000, 100..=120_000)),
         drain_timeout: millis(reader.number("server", "drain_timeout_ms", 10_000, 0..=600_000)),
         leave: millis(reader.number("server", "leave_ms", 0, 0..=600_000)),
         max_connections: size(reader.number("server", "max_connections", 16_384, 1..=1_000_000)),
+        max_connections_per_address: 0,
+        proxies: reader.value("server", "proxies", Networks::default(), |_| Ok(())),
+        head_timeout: millis(reader.number("server", "head_timeout_ms", 10_000, 100..=60_000)),
         idle_timeout: Duration::from_secs(reader.number("server", "idle_timeout_s", 80, 75..=3600)),
-    }
+    };
+    let per_address = reader.optional("server", "max_connections_per_address", in_bounds).map(size);
+    server.max_connections_per_address = per_address.unwrap_or((server.max_connections / 4).max(1));
+    server
 }
 
 fn auth(reader: &mut Reader) -> AuthConfig {

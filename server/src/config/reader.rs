@@ -2,6 +2,7 @@
 //! unknown keys, in either place. Must never stop at the first one.
 
 use super::changes::Told;
+use crate::limits::Networks;
 use onsale_engine::ports::shared::Quota;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +87,16 @@ impl Setting for Quota {
     fn of_text(text: &str) -> Option<Self> {
         let (requests, seconds) = text.strip_suffix('s')?.split_once('/')?;
         Some(Self { requests: requests.parse().ok()?, window: Duration::from_secs(seconds.parse().ok()?) })
+    }
+}
+
+impl Setting for Networks {
+    const EXPECTED: &'static str = "addresses or networks, such as \"10.0.0.0/8, 192.0.2.7\"";
+    fn of_value(value: &Value) -> Option<Self> {
+        Self::of_text(value.as_str()?)
+    }
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 

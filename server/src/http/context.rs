@@ -2,9 +2,10 @@
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::http::counting::{Counting, Stored};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::limits::{self, Due, Who};
+use crate::limits::{self, Who};
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
@@ -19,7 +20,7 @@ pub struct Context {
     /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
-    pub(super) due: Option<Due>,
+    pub(super) counting: Option<Arc<Counting>>,
     /// Who is connected: the client, or the nearest proxy.
     pub(super) peer: IpAddr,
     /// The route's pattern, such as `/api/v1/events/{id}`.
@@ -74,14 +75,16 @@ impl Context {
         limits::address(self.peer, request.headers(), self.app.limits.forwarded_hops())
     }
 
-    /// Counts a request that came with an idempotency key and has no stored answer; all others were counted before.
+    /// The request's idempotency key was looked up. A request that has a stored answer does not count; any other was counted
+    /// before, and is refused if that was one too many. To be asked before anything is done.
     ///
     /// # Errors
-    /// 429.
-    pub async fn count(&self) -> Result<(), Problem> {
-        match self.due {
-            Some(due) => self.app.limits.spend(due).await,
-            None => Ok(()),
+    /// 429, and 422 for a key that came with another request before.
+    pub async fn looked_up(&self, stored: Stored) -> Result<(), Problem> {
+        match (&self.counting, stored) {
+            (Some(counting), _) => counting.settle(&self.app.limits, stored).await,
+            (None, Stored::Other) => Err(Problem::key_reused()),
+            (None, Stored::Nothing | Stored::Answer) => Ok(()),
         }
     }
 

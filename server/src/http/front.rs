@@ -6,6 +6,7 @@ use super::access_log::{AccessLog, Line, Refusal};
 use super::handling::{Handling, Watch, Work};
 use crate::app::App;
 use crate::http::context::Context;
+use crate::http::counting::Counting;
 use crate::http::problem::Problem;
 use crate::http::request::Spans;
 use crate::http::request::{Request, Source};
@@ -15,7 +16,7 @@ use crate::http::router::{Access, Route, Router};
 use crate::http::{gzip, response};
 use crate::limits::{self, Due};
 use crate::metrics::HttpMetrics;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::body::Incoming;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
@@ -149,6 +150,7 @@ impl Front {
                 (problem.into_response(id.to_str().unwrap_or(""), self.clock.now()), Some(refusal))
             }
         };
+        let refused = refusal.is_some();
         if gzip::concerns(&response) {
             response = Box::pin(gzip::apply(takes_gzip, response)).await;
         }
@@ -156,7 +158,7 @@ impl Front {
             without_body(&mut response);
         }
         if is_h2 {
-            response.headers_mut().remove(http::header::CONNECTION);
+            response.headers_mut().remove(header::CONNECTION);
         }
         let elapsed = started.elapsed();
         self.metrics.count(number, response.status(), elapsed);
@@ -170,6 +172,8 @@ impl Front {
             elapsed,
             clock: &*self.clock,
         });
+        let is_personal = number.is_some_and(|number| self.router.route(number).is_personal());
+        protect(&mut response, is_personal || refused);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }
@@ -227,31 +231,26 @@ impl Front {
             let buyer = caller.as_ref().filter(|_| !family.is_by_address()).map(|caller| caller.buyer.0.as_u128());
             Due { family, who: buyer.unwrap_or_else(address) }
         });
-        // A stored answer is given before any limit is looked at, so with a key the handler counts.
-        let counted = due.filter(|_| !has_key);
-        let everywhere = match counted {
-            Some(due) => app.limits.spend_here(due)?,
-            None => false,
-        };
         let patience = Duration::from_millis(self.request_timeout_millis.load(Ordering::Relaxed)) + route.extra_time;
-        let context = Context {
-            app: Arc::clone(app),
-            deadline: now + patience,
-            caller,
-            due: due.filter(|_| has_key),
-            peer,
-            route: route.path,
-        };
-        let work = (route.handler)(context, request);
-        let work = match counted.filter(|_| everywhere) {
-            None => work,
-            Some(due) => {
-                let app = Arc::clone(app);
+        let mut context =
+            Context { app: Arc::clone(app), deadline: now + patience, caller, counting: None, peer, route: route.path };
+        let work = match due {
+            None => (route.handler)(context, request),
+            // A stored answer comes before any limit, so the handler has to look for it.
+            Some(due) if has_key => {
+                let (counting, everywhere) = Counting::begin(&app.limits, due);
+                let counting = Arc::new(counting);
+                context.counting = Some(Arc::clone(&counting));
+                counted_with_key(Arc::clone(app), (route.handler)(context, request), counting, everywhere)
+            }
+            Some(due) if app.limits.spend_here(due)? => {
+                let (app, work) = (Arc::clone(app), (route.handler)(context, request));
                 Box::pin(async move {
                     app.limits.spend_everywhere(due).await?;
                     work.await
                 })
             }
+            Some(_) => (route.handler)(context, request),
         };
         Ok((work, patience))
     }
@@ -264,6 +263,18 @@ impl Front {
             _ => Err(Problem::unavailable("OVERLOADED", "the server is starting; nothing was done", 1)),
         }
     }
+}
+
+/// The work of a request with an idempotency key. Whatever it comes to without having looked the key up, a request beyond the limit
+/// is refused: it has no stored answer.
+fn counted_with_key(app: Arc<App>, work: Work, counting: Arc<Counting>, everywhere: bool) -> Work {
+    Box::pin(async move {
+        if everywhere {
+            counting.count_everywhere(&app.limits).await;
+        }
+        let outcome = work.await;
+        counting.refusal().map_or(outcome, Err)
+    })
 }
 
 /// How far a request is when its handler would begin.
@@ -285,14 +296,24 @@ pub(super) fn headers_too_large() -> Problem {
     Problem::new(status, "HEADERS_TOO_LARGE", "all headers together may have at most 16 KiB").close()
 }
 
+/// What keeps browsers and caches from doing with an answer what they should not: nothing is taken for another kind of content than
+/// it is said to be, and what is personal, or a problem, is kept by nobody.
+fn protect(response: &mut Response, is_secret: bool) {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_secret {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
 /// `HEAD`: the headers of the answer to `GET`, its length too.
 fn without_body(response: &mut Response) {
     let length = match response.body() {
         Body::Full(bytes) => bytes.as_ref().map_or(0, bytes::Bytes::len),
-        Body::Stream(_) => 0,
+        Body::Stream(_) | Body::Watched(_) => 0,
     };
     if length > 0 {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     *response.body_mut() = Body::empty();
 }

@@ -1,14 +1,18 @@
 //! The plaintext port: accepts, tells HTTP/1.1 from prior-knowledge HTTP/2 by the first bytes, bounds connections and
-//! their idle time, and drains. Must never let one connection hold up another.
+//! the time that they may be silent, half-sent or unread, and drains. Must never let one connection hold up another.
 
+use crate::http::activity::{Activity, Busy, Use};
+use crate::http::addresses::{Addresses, Counted};
 use crate::http::alarm::{Alarm, AlarmTimer, Watched};
 use crate::http::front::{Front, HEADERS_LIMIT};
+use crate::http::guarded::{Exchange, Fresh, Guard, Waits};
 use crate::http::handling::Watch;
 use crate::http::in_turn::InTurn;
 use crate::http::mended::{Mended, written};
 use crate::http::problem::Problem;
 use crate::http::seldom::Seldom;
 use crate::http::workers::Workers;
+use crate::limits::Networks;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -16,29 +20,31 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 512;
-/// What an HTTP/2 client must send first (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How much of the preface decides: no method of HTTP/1.1 begins so.
-const DECIDING: usize = 4;
 /// How long to rest when the process has no file descriptors left.
 const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
 /// Bounds of the port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at the same time; beyond them a connection is answered 503 and closed.
     pub connections: usize,
-    /// How long a connection may be without a request, at its start as between requests.
+    /// The same for each address of a client.
+    pub connections_per_address: usize,
+    /// Proxies, whose connections are not counted by address; with none nobody's are.
+    pub proxies: Option<Networks>,
+    /// How long the head of a request may take: from its first byte, and for the first one from the connection's beginning.
+    pub head: Duration,
+    /// How long a connection may be without a request after the first one, and an answer without being read.
     pub idle: Duration,
 }
 
@@ -51,6 +57,7 @@ pub struct Listener {
     ending: CancellationToken,
     connections: TaskTracker,
     permits: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
 }
 
 impl Listener {
@@ -58,13 +65,14 @@ impl Listener {
     #[must_use]
     pub fn new(front: Arc<Front>, limits: Limits, workers: Workers, draining: CancellationToken) -> Self {
         Self {
+            permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+            addresses: Addresses::new(limits.connections_per_address, limits.proxies.clone()),
             front,
             limits,
             workers,
             draining,
             ending: CancellationToken::new(),
             connections: TaskTracker::new(),
-            permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -96,7 +104,7 @@ impl Listener {
     fn take(&self, mut stream: TcpStream, peer: IpAddr) {
         let _ = stream.set_nodelay(true);
         give_up_after(&stream, self.limits.idle);
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let Some(place) = self.place(peer) else {
             let refusal = written(&Problem::overloaded(), self.front.now());
             self.connections.spawn(async move {
                 let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&refusal)).await;
@@ -104,7 +112,8 @@ impl Listener {
             return;
         };
         let (front, draining) = (Arc::clone(&self.front), self.draining.clone());
-        let connection = Connection { front, idle: self.limits.idle, draining, peer };
+        let waits = Waits { head: self.limits.head, unread: self.limits.idle };
+        let connection = Connection { front, idle: self.limits.idle, waits, draining, peer };
         let ending = self.ending.clone();
         // Watched by another runtime from now on.
         let Ok(stream) = stream.into_std() else { return };
@@ -115,9 +124,24 @@ impl Listener {
                 () = connection.serve(stream) => {}
                 () = Seldom::new(ending.cancelled()) => {}
             }
-            drop(permit);
+            drop(place);
         };
         self.connections.spawn_on(serve, self.workers.next());
+    }
+
+    /// A place for one more connection of `peer`, unless all are taken or that address has too many.
+    fn place(&self, peer: IpAddr) -> Option<Place> {
+        let counts = &self.front.metrics().connections;
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            counts.refused_all.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let Some(counted) = self.addresses.count(peer) else {
+            counts.refused_address.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        Some(Place { _permit: permit, _counted: counted, front: Arc::clone(&self.front) })
     }
 
     /// Waits for the connections to finish what they are doing, at most so long; answers how many were cut off.
@@ -153,32 +177,59 @@ fn is_one_connections(error: &io::Error) -> bool {
         || kind == io::ErrorKind::Interrupted
 }
 
+/// An open connection, as it is counted.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+    front: Arc<Front>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.front.metrics().connections.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Connection {
     front: Arc<Front>,
     peer: IpAddr,
     idle: Duration,
+    waits: Waits,
     draining: CancellationToken,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
+        let mut fresh = Fresh::new(stream);
+        let due = fresh.head_due(self.waits);
         let first = tokio::select! {
-            first = tokio::time::timeout(self.idle, speaks_http2(&stream)) => first,
+            first = tokio::time::timeout_at(due.into(), fresh.speaks_http2()) => first,
             () = self.draining.cancelled() => return,
         };
         match first {
-            Ok(Ok(true)) => self.serve_http2(stream).await,
-            Ok(Ok(false)) => self.serve_http1(stream).await,
-            Ok(Err(_)) | Err(_) => {}
+            Ok(Ok(true)) => self.serve_http2(fresh).await,
+            Ok(Ok(false)) => self.serve_http1(fresh).await,
+            Ok(Err(_)) => {}
+            Err(_) => drop(self.front.metrics().connections.late_heads.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
-    async fn serve_http1(self, stream: TcpStream) {
-        let io = TokioIo::new(InTurn::new(Mended::new(stream, Arc::clone(&self.front))));
-        let (front, peer, alarm) = (&*self.front, self.peer, Alarm::new());
+    fn guard(&self, alarm: &Arc<Alarm>) -> Guard {
+        let counts = Arc::clone(&self.front.metrics().connections);
+        Guard { alarm: Arc::clone(alarm), waits: self.waits, counts }
+    }
+
+    async fn serve_http1(self, fresh: Fresh) {
+        let (alarm, exchange) = (Alarm::new(), Arc::new(Exchange::default()));
+        let socket = fresh.http1(Arc::clone(&exchange), self.guard(&alarm));
+        let io = TokioIo::new(InTurn::new(Mended::new(socket, Arc::clone(&self.front))));
+        let (front, peer, alarm) = (&*self.front, self.peer, alarm);
         let service = service_fn(|request| {
-            let watch = Watch::Alarm(&alarm);
-            async move { Ok::<_, Infallible>(front.answer(request, peer, watch).await) }
+            let (watch, answering) = (Watch::Alarm(&alarm), exchange.begin());
+            async move {
+                let response = front.answer(request, peer, watch).await;
+                Ok::<_, Infallible>(response.map(|body| body.answering(answering)))
+            }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         // Answers are short: one buffer costs less to send than two.
@@ -203,15 +254,16 @@ impl Connection {
         connection.into_connection().into_parts().io.into_inner().into_inner().close(&self.draining).await;
     }
 
-    async fn serve_http2(self, stream: TcpStream) {
-        let activity = Arc::new(Activity::default());
+    async fn serve_http2(self, fresh: Fresh) {
+        let (activity, alarm) = (Activity::new(), Alarm::new());
+        let socket = fresh.http2(self.guard(&alarm));
         let (front, peer) = (&self.front, self.peer);
         let service = service_fn(|request| {
             let (front, busy) = (Arc::clone(front), Busy::new(&activity));
             async move {
                 let response = front.answer(request, peer, Watch::Timer(None)).await;
-                // A stream that is being sent is use, too.
-                Ok::<_, Infallible>(response.map(|body| body.holding(busy)))
+                // An answer that is being sent is use, too.
+                Ok::<_, Infallible>(response.map(|body| body.watched(busy)))
             }
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -222,89 +274,39 @@ impl Connection {
             .max_header_list_size(4 * HEADERS_LIMIT as u32)
             .keep_alive_interval(Some(self.idle / 2))
             .keep_alive_timeout(Duration::from_secs(20));
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut leaving = false;
+        let connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        let mut connection = Watched::new(connection, alarm);
+        let mut wait = self.idle;
         loop {
-            tokio::select! {
-                ended = connection.as_mut() => {
+            let is_leaving = tokio::select! {
+                ended = &mut connection => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "connection ended");
                     }
                     return;
                 }
-                () = self.draining.cancelled(), if !leaving => leaving = true,
-                () = tokio::time::sleep(self.idle / 4), if !leaving => leaving = activity.is_idle(self.idle),
-            }
-            if leaving {
-                connection.as_mut().graceful_shutdown();
-                // Whoever has not even finished the preface, or never answers, is not waited for; when the server drains,
-                // its own deadline cuts off.
+                () = self.draining.cancelled() => true,
+                () = tokio::time::sleep(wait) => match activity.look(self.idle) {
+                    Use::Used(left) => {
+                        wait = left;
+                        false
+                    }
+                    Use::Idle => true,
+                    Use::Unread => {
+                        self.front.metrics().connections.unread_answers.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                },
+            };
+            if is_leaving {
+                connection.connection().as_mut().graceful_shutdown();
+                // A client that never answers is not waited for; when the server drains, its own deadline cuts off.
                 tokio::select! {
-                    _ = connection.as_mut() => {}
+                    _ = &mut connection => {}
                     () = tokio::time::sleep(self.idle), if !self.draining.is_cancelled() => {}
                 }
                 return;
             }
         }
-    }
-}
-
-/// Whether the client begins with the preface of HTTP/2. Waits for its first bytes and leaves them unread.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; DECIDING];
-    loop {
-        let seen = stream.peek(&mut first).await?;
-        if seen == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if first[..seen] != PREFACE[..seen] {
-            return Ok(false);
-        }
-        if seen == DECIDING {
-            return Ok(true);
-        }
-        // One to three bytes of what may be `POST` or `PRI`; the rest is on its way.
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Whether an HTTP/2 connection is in use; HTTP/1 ones are watched by hyper's own timer.
-struct Activity {
-    open: AtomicUsize,
-    since: Instant,
-    last_millis: AtomicU64,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self { open: AtomicUsize::new(0), since: Instant::now(), last_millis: AtomicU64::new(0) }
-    }
-}
-
-impl Activity {
-    fn millis(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_idle(&self, limit: Duration) -> bool {
-        let unused = self.millis().saturating_sub(self.last_millis.load(Ordering::Relaxed));
-        self.open.load(Ordering::Relaxed) == 0 && u128::from(unused) >= limit.as_millis()
-    }
-}
-
-/// One request being answered, or its stream being sent.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.last_millis.store(self.0.millis(), Ordering::Relaxed);
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

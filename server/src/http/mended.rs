@@ -3,6 +3,7 @@
 //! asks for, with an `X-Request-Id`. It also closes politely, so that a caller still sending reads its answer.
 
 use crate::http::front::{Front, headers_too_large};
+use crate::http::guarded::Guarded;
 use crate::http::problem::Problem;
 use crate::http::request_id;
 use http::StatusCode;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long a closing connection is still read from, so that its last answer is not lost to a reset.
@@ -23,7 +23,7 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The socket under one HTTP/1 connection.
 pub(super) struct Mended {
-    stream: TcpStream,
+    stream: Guarded,
     front: Arc<Front>,
     /// Bytes that go out instead of what hyper wrote.
     instead: Vec<u8>,
@@ -31,14 +31,18 @@ pub(super) struct Mended {
 }
 
 impl Mended {
-    pub(super) fn new(stream: TcpStream, front: Arc<Front>) -> Self {
+    pub(super) fn new(stream: Guarded, front: Arc<Front>) -> Self {
         Self { stream, front, instead: Vec::new(), sent: 0 }
     }
 
-    /// Says goodbye, then reads what is still coming until the other side closes, within bounds; a draining server
-    /// does not wait for it.
+    /// Closes, with 408 to a head that did not come to its end, then reads what is still coming until the other side closes,
+    /// within bounds; a draining server does not wait for it.
     pub(super) async fn close(mut self, draining: &CancellationToken) {
+        let late = self.stream.is_late().then(|| written(&head_timeout(), self.front.now()));
         let lingering = tokio::time::timeout(LINGER, async {
+            if let Some(late) = late {
+                self.stream.write_all(&late).await?;
+            }
             self.stream.shutdown().await?;
             let mut scratch = [0; 4096];
             let mut read = 0;
@@ -86,13 +90,19 @@ pub(super) fn written(problem: &Problem, now: Timestamp) -> Vec<u8> {
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "retry-after: 1\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         x-request-id: {id}\r\n{retry}connection: close\r\n\r\n",
+         x-request-id: {id}\r\n{retry}cache-control: no-store\r\nx-content-type-options: nosniff\r\n\
+         connection: close\r\n\r\n",
         status.as_u16(),
         body.len()
     );
     let mut out = head.into_bytes();
     out.extend_from_slice(&body);
     out
+}
+
+fn head_timeout() -> Problem {
+    let detail = "the request's head did not come to its end in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
 }
 
 /// The problem behind an answer that hyper made by itself. Everything that the pipeline answers has an

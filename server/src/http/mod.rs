@@ -34,10 +34,15 @@
 
 mod about;
 mod access_log;
+mod activity;
+mod addresses;
 mod alarm;
 mod context;
+mod counting;
 mod fields;
+mod frames;
 mod front;
+mod guarded;
 pub mod gzip;
 mod handling;
 mod in_turn;
@@ -51,10 +56,12 @@ pub mod response;
 mod router;
 mod seldom;
 pub mod stream;
+mod streams;
 mod workers;
 
 pub use about::note_event;
 pub use context::Context;
+pub use counting::Stored;
 pub use fields::{Mistakes, Object, read_id};
 pub use front::{Front, Stage, Tuning};
 pub use listener::{Limits, Listener};
@@ -63,4 +70,5 @@ pub use query::Query;
 pub use request::{Json, Request, read_json};
 pub use response::{Body, Response};
 pub use router::{AUTH_BODY_LIMIT, Access, BODY_LIMIT, HALL_BODY_LIMIT, Route, RouteConflict, Router};
+pub use streams::{End, Streams};
 pub use workers::Workers;

@@ -1,5 +1,7 @@
 //! Answers: the body (bytes at once, or a stream) and the few ways to make one. Must never be boxed on the fast path.
 
+use crate::http::activity::Busy;
+use crate::http::guarded::Answering;
 use crate::http::problem::Problem;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -21,6 +23,8 @@ pub enum Body {
     Full(Option<Bytes>),
     /// Little by little.
     Stream(Frames),
+    /// Either of them on an HTTP/2 connection, which has to know whether it is read.
+    Watched(Box<Watched>),
 }
 
 impl Body {
@@ -36,12 +40,19 @@ impl Body {
         Self::Full(None)
     }
 
-    /// The same body, which keeps `held` as long as it is a stream that is being sent.
+    /// The same body, which tells its connection whether it is read, until it is sent.
     #[must_use]
-    pub(super) fn holding<T: Send + Unpin + 'static>(self, held: T) -> Self {
+    pub(super) fn watched(self, busy: Busy) -> Self {
+        let is_empty = matches!(&self, Self::Full(None));
+        if is_empty { self } else { Self::Watched(Box::new(Watched { body: self, busy: busy.sends() })) }
+    }
+
+    /// The same body, which keeps the sign that it is being sent as long as it is a stream.
+    #[must_use]
+    pub(super) fn answering(self, sign: Answering) -> Self {
         match self {
-            Self::Full(bytes) => Self::Full(bytes),
-            Self::Stream(frames) => Self::Stream(Box::pin(Holding { frames, _held: held })),
+            Self::Stream(frames) => Self::Stream(Box::pin(Sent { frames, _sign: sign })),
+            Self::Full(_) | Self::Watched(_) => self,
         }
     }
 
@@ -50,24 +61,30 @@ impl Body {
     pub fn bytes(&self) -> Option<&Bytes> {
         match self {
             Self::Full(bytes) => bytes.as_ref(),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Watched(_) => None,
         }
     }
 }
 
-/// A stream and what lives as long as it.
-struct Holding<T> {
+/// A stream on an HTTP/1 connection.
+struct Sent {
     frames: Frames,
-    _held: T,
+    _sign: Answering,
 }
 
-impl<T: Unpin> http_body::Body for Holding<T> {
+impl http_body::Body for Sent {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.get_mut().frames.as_mut().poll_frame(cx)
     }
+}
+
+/// A body and the sign that it is being sent.
+pub struct Watched {
+    body: Body,
+    busy: Busy,
 }
 
 impl http_body::Body for Body {
@@ -78,6 +95,10 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(frames) => frames.as_mut().poll_frame(cx),
+            Self::Watched(watched) => {
+                watched.busy.note_asked();
+                Pin::new(&mut watched.body).poll_frame(cx)
+            }
         }
     }
 
@@ -85,6 +106,7 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Stream(frames) => frames.is_end_stream(),
+            Self::Watched(watched) => watched.body.is_end_stream(),
         }
     }
 
@@ -92,6 +114,7 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(frames) => frames.size_hint(),
+            Self::Watched(watched) => watched.body.size_hint(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub const AUTH_BODY_LIMIT: usize = 10 * 1024;
 /// The same for a hall with its seating plan.
 pub const HALL_BODY_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Where accounts are made and tokens are answered, before there is a bearer.
+const ACCOUNTS: &str = "/api/v1/auth/";
+
 type Handler = Box<dyn Fn(Context, Request) -> Work + Send + Sync>;
 
 /// One route. Needs a bearer and takes 1 MiB unless said otherwise.
@@ -126,6 +129,12 @@ impl Route {
         self.access
     }
 
+    /// Whether its answers concern one person alone: everything that needs a bearer, and what answers tokens.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.access != Access::Public || self.path.starts_with(ACCOUNTS)
+    }
+
     /// Whether it takes an `Idempotency-Key`.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
@@ -160,8 +169,8 @@ impl Route {
         self
     }
 
-    /// How often it may be called is limited, together with the other routes of the family. A request with an
-    /// idempotency key is counted by the handler ([`Context::count`]), after it has looked for a stored answer.
+    /// How often it may be called is limited, together with the other routes of the family. For a request with an idempotency
+    /// key, the handler says whether it has a stored answer ([`Context::looked_up`]).
     #[must_use]
     pub fn limited(mut self, family: Family) -> Self {
         self.family = Some(family);

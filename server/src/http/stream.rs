@@ -1,7 +1,13 @@
-//! Server-sent events: a response whose body is driven by an async block, without a task or a channel of its own.
-//! The block is dropped when the client goes away, and the stream ends first when the server drains.
+//! Server-sent events: a response whose body is driven by an async block, without a task or a channel of its own. The block is
+//! dropped when the client goes away or somebody ends the stream, and the last event says why. Must never outlive the rights that
+//! it was opened with by more than a heartbeat; who sends the heartbeats looks at [`Rights`].
 
+use crate::app::App;
+use crate::auth::Caller;
+use crate::http::context::Context as Surroundings;
+use crate::http::problem::Problem;
 use crate::http::response::{Body, Response};
+use crate::http::streams::{End, Open};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::Frame;
@@ -11,7 +17,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use std::time::Duration;
+
+/// Silence after which a comment keeps a connection open, and how often the rights to a stream are looked at.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The sending end, inside the block. A send waits until the client has taken what was sent before.
 #[derive(Clone)]
@@ -39,7 +48,7 @@ impl Events {
         self.push(event).await;
     }
 
-    /// Sends a comment, which clients pass over: the beat that keeps the connection open.
+    /// Sends a comment, which clients pass over: the heartbeat that keeps the connection open.
     pub async fn comment(&self) {
         self.push(Bytes::from_static(b":\n\n")).await;
     }
@@ -64,25 +73,61 @@ impl Events {
     }
 }
 
+/// The access token that a stream was opened with.
+#[derive(Clone)]
+pub struct Rights {
+    app: Arc<App>,
+    caller: Caller,
+}
+
+impl Rights {
+    /// Those of the caller.
+    ///
+    /// # Errors
+    /// 401 on a public route.
+    pub fn of(ctx: &Surroundings) -> Result<Self, Problem> {
+        Ok(Self { app: Arc::clone(&ctx.app), caller: *ctx.caller()? })
+    }
+
+    /// Whether the token still works: it has neither expired nor been revoked.
+    #[must_use]
+    pub fn hold(&self) -> bool {
+        self.app.tokens.check(&self.caller, self.app.clock.now()).is_ok()
+    }
+}
+
 struct Driven<F> {
     work: Option<Pin<Box<F>>>,
     slot: Arc<Mutex<Option<Bytes>>>,
-    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    open: Open,
+    last: Option<Bytes>,
 }
 
-impl<F: Future<Output = ()> + Send> http_body::Body for Driven<F> {
+impl<F> Driven<F> {
+    fn ends(&mut self, end: End) {
+        self.work = None;
+        self.open.note_end(end);
+        self.last = Some(end.written());
+    }
+}
+
+impl<F: Future<Output = End> + Send> http_body::Body for Driven<F> {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
-            (self.work, self.draining) = (None, None);
+        if self.work.is_some()
+            && let Some(end) = self.open.poll_end(cx)
+        {
+            self.ends(end);
         }
-        if self.work.as_mut().is_some_and(|work| work.as_mut().poll(cx).is_ready()) {
-            self.work = None;
+        if let Some(work) = &mut self.work
+            && let Poll::Ready(end) = work.as_mut().poll(cx)
+        {
+            self.ends(end);
         }
         let sent = self.slot.lock().take();
-        match sent {
+        match sent.or_else(|| self.last.take()) {
             Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             None if self.work.is_none() => Poll::Ready(None),
             None => Poll::Pending,
@@ -90,15 +135,29 @@ impl<F: Future<Output = ()> + Send> http_body::Body for Driven<F> {
     }
 }
 
-/// 200 with a stream of events that `work` sends; it ends when `work` does, or when `draining` is cancelled.
-pub fn events<F>(draining: &CancellationToken, work: impl FnOnce(Events) -> F) -> Response
+/// 200 with a stream of events that `work` sends; it ends when `work` does, or when somebody ends it.
+///
+/// # Errors
+/// 401 on a public route: a stream is somebody's.
+pub fn events<F>(ctx: &Surroundings, work: impl FnOnce(Events) -> F) -> Result<Response, Problem>
 where
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output = End> + Send + 'static,
+{
+    let open = ctx.app.readers.streams.open(ctx.buyer()?);
+    // Looked at after it can be found: whoever drains ends those that can be found.
+    if ctx.app.draining.is_cancelled() {
+        return Err(Problem::unavailable("DRAINING", "the server is stopping", 1));
+    }
+    Ok(driven(open, work))
+}
+
+fn driven<F>(open: Open, work: impl FnOnce(Events) -> F) -> Response
+where
+    F: Future<Output = End> + Send + 'static,
 {
     let slot = Arc::new(Mutex::new(None));
     let work = Some(Box::pin(work(Events { slot: Arc::clone(&slot) })));
-    let draining = Some(Box::pin(draining.clone().cancelled_owned()));
-    let mut response = Response::new(Body::Stream(Box::pin(Driven { work, slot, draining })));
+    let mut response = Response::new(Body::Stream(Box::pin(Driven { work, slot, open, last: None })));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -110,29 +169,39 @@ where
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
     use super::*;
+    use crate::http::streams::Streams;
     use http_body_util::BodyExt;
+    use onsale_engine::id::BuyerId;
+    use uuid::Uuid;
+
+    const BUYER: BuyerId = BuyerId(Uuid::nil());
 
     #[tokio::test]
-    async fn events_come_in_order_and_the_stream_ends_with_its_block() {
-        let response = events(&CancellationToken::new(), |events| async move {
+    async fn events_come_in_order_and_the_stream_says_why_it_ends() {
+        let streams = Arc::new(Streams::default());
+        let response = driven(streams.open(BUYER), |events| async move {
             events.send(Some("7"), "{}").await;
             events.comment().await;
             tokio::task::yield_now().await;
             events.send(None, "[1]").await;
+            End::SlotEnded
         });
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(bytes, "id: 7\ndata: {}\n\n:\n\ndata: [1]\n\n");
+        assert_eq!(bytes, "id: 7\ndata: {}\n\n:\n\ndata: [1]\n\nevent: end\ndata: {\"code\":\"SLOT_ENDED\"}\n\n");
     }
 
     #[tokio::test]
-    async fn a_draining_server_ends_its_streams() {
-        let draining = CancellationToken::new();
-        let mut response = events(&draining, |events| async move {
+    async fn a_stream_that_is_ended_from_outside_is_woken_for_it() {
+        let streams = Arc::new(Streams::default());
+        let mut response = driven(streams.open(BUYER), |events| async move {
             events.send(None, "1").await;
-            std::future::pending::<()>().await;
+            std::future::pending().await
         });
         assert!(response.body_mut().frame().await.is_some());
-        draining.cancel();
-        assert!(response.body_mut().frame().await.is_none());
+        let rest = tokio::spawn(response.into_body().collect());
+        tokio::task::yield_now().await;
+        streams.end_all(End::Draining);
+        let rest = rest.await.unwrap().unwrap().to_bytes();
+        assert_eq!(rest, "event: end\ndata: {\"code\":\"DRAINING\"}\n\n");
     }
 }

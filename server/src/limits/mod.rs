@@ -1,13 +1,15 @@
 //! Rate limits: how often a buyer (or, before there is one, an address) may ask, for each family of routes. This node
 //! counts by itself, and together with the others where they share something; without them its own count decides.
-//! Must never be asked before a stored answer was looked for, and never hold a read up.
+//! A request with a stored answer is given back what it was counted for. Must never hold a read up.
 
 mod client;
 mod family;
+mod networks;
 mod own;
 
 pub use client::address;
 pub use family::{FAMILIES, Family};
+pub use networks::Networks;
 pub use own::{OwnLimit, Who};
 
 use crate::config::RateLimitConfig;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A request that still has to be counted: it came with an idempotency key, and a stored answer comes first.
+/// A request as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     /// What it is counted as.
@@ -108,6 +110,23 @@ impl Limits {
         limit.check(self.spend_shared(&limit, who).await)
     }
 
+    /// Gives back what a request was counted for, here and on all nodes: it had a stored answer.
+    pub async fn give_back(&self, Due { family, who }: Due) {
+        let Some(limit) = self.limit(family) else { return };
+        limit.own.give_back(who);
+        if let Some(shared) = self.shared.as_ref().filter(|_| family.is_shared()) {
+            // Not given back where nobody answers: then this node's own count decides.
+            let _ = shared.give_back(&limit.name_of(who), limit.quota).await;
+        }
+    }
+
+    /// A request of the family that was refused had a stored answer after all.
+    pub fn was_answered(&self, family: Family) {
+        if let Some(limit) = self.limit(family) {
+            limit.refused.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Whether a password of the account may be compared, by what this node knows: asked before, so that nobody guesses
     /// on, and after, so that nobody guesses many at once.
     ///
@@ -156,9 +175,7 @@ impl Limits {
     /// What all nodes together say; where they share nothing, or it does not answer, the node's own count has decided.
     async fn spend_shared(&self, limit: &Limit, who: Who) -> Verdict {
         let Some(shared) = self.shared.as_ref().filter(|_| limit.family.is_shared()) else { return Verdict::Allowed };
-        let mut name = String::with_capacity(48);
-        let _ = write!(name, "{}:{who:032x}", limit.family.name());
-        shared.spend(&name, limit.quota).await.unwrap_or(Verdict::Allowed)
+        shared.spend(&limit.name_of(who), limit.quota).await.unwrap_or(Verdict::Allowed)
     }
 
     /// Forgets who has not asked for long.
@@ -182,6 +199,11 @@ impl Limits {
 }
 
 impl Limit {
+    /// As what all nodes count somebody together.
+    fn name_of(&self, who: Who) -> String {
+        format!("{}:{who:032x}", self.family.name())
+    }
+
     fn check(&self, verdict: Verdict) -> Result<(), Problem> {
         let Verdict::Refused { retry_after } = verdict else { return Ok(()) };
         self.refused.fetch_add(1, Ordering::Relaxed);

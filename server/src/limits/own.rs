@@ -27,9 +27,11 @@ enum Ask {
 
 /// A limit for each of many.
 pub struct OwnLimit<C: Clock = MonotonicClock> {
-    limiter: RateLimiter<Ask, States, C, governor::middleware::NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<Ask, SharedStates, C, governor::middleware::NoOpMiddleware<C::Instant>>,
     requests: u32,
-    uncounted: Arc<AtomicU64>,
+    /// What one request moves a state by.
+    interval: Nanos,
+    states: SharedStates,
 }
 
 impl OwnLimit {
@@ -44,16 +46,28 @@ impl<C: Clock> OwnLimit<C> {
     fn with(quota: Quota, clock: C, room: usize) -> Self {
         // A window is at least a second and a count at most a million, so the interval is never zero.
         let rate = Rate::with_period(quota.interval()).unwrap_or(Rate::per_second(quota.requests));
-        let uncounted = Arc::new(AtomicU64::new(0));
-        let states =
-            States { by_who: SharedMap::default(), kept: AtomicUsize::new(0), room, uncounted: Arc::clone(&uncounted) };
-        let limiter = RateLimiter::new(rate.allow_burst(quota.requests), states, clock);
-        Self { limiter, requests: quota.requests.get(), uncounted }
+        let states = SharedStates(Arc::new(States {
+            by_who: SharedMap::default(),
+            kept: AtomicUsize::new(0),
+            room,
+            uncounted: AtomicU64::new(0),
+        }));
+        let interval = Nanos::from(rate.replenish_interval());
+        let limiter = RateLimiter::new(rate.allow_burst(quota.requests), states.clone(), clock);
+        Self { limiter, requests: quota.requests.get(), interval, states }
     }
 
     /// Takes one request out of what `who` may ask.
     pub fn spend(&self, who: Who) -> Verdict {
         self.check(&Ask::Spend(who))
+    }
+
+    /// Gives back one request that was taken.
+    pub fn give_back(&self, who: Who) {
+        if let Some(state) = self.states.0.by_who.get(&who) {
+            let earlier = |at: Option<Nanos>| Ok::<_, ()>(((), at.unwrap_or_default().saturating_sub(self.interval)));
+            let _ = state.measure_and_replace(&NotKeyed::NonKey, earlier);
+        }
     }
 
     /// Whether `who` may ask; takes nothing.
@@ -83,7 +97,7 @@ impl<C: Clock> OwnLimit<C> {
     /// Requests that were let through uncounted, because the table was full.
     #[must_use]
     pub fn uncounted(&self) -> u64 {
-        self.uncounted.load(Ordering::Relaxed)
+        self.states.0.uncounted.load(Ordering::Relaxed)
     }
 }
 
@@ -92,32 +106,37 @@ struct States {
     by_who: SharedMap<Who, InMemoryState>,
     kept: AtomicUsize,
     room: usize,
-    uncounted: Arc<AtomicU64>,
+    uncounted: AtomicU64,
 }
 
-impl StateStore for States {
+/// The states as the limiter has them, shared because it lends them to nobody.
+#[derive(Clone)]
+struct SharedStates(Arc<States>);
+
+impl StateStore for SharedStates {
     type Key = Ask;
 
     fn measure_and_replace<T, F, E>(&self, ask: &Ask, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
+        let this = &*self.0;
         let who = match ask {
             Ask::Spend(who) => who,
             Ask::Look(who) => {
-                let at = self.by_who.get(who).and_then(|state| arrival(&state));
+                let at = this.by_who.get(who).and_then(|state| arrival(&state));
                 return decide(at).map(|(allowed, _)| allowed);
             }
         };
-        if let Some(state) = self.by_who.get(who) {
+        if let Some(state) = this.by_who.get(who) {
             return state.measure_and_replace(&NotKeyed::NonKey, decide);
         }
-        if self.kept.load(Ordering::Relaxed) >= self.room {
-            self.uncounted.fetch_add(1, Ordering::Relaxed);
+        if this.kept.load(Ordering::Relaxed) >= this.room {
+            this.uncounted.fetch_add(1, Ordering::Relaxed);
             return decide(None).map(|(allowed, _)| allowed);
         }
-        let state = self.by_who.entry(*who).or_insert_with(|| {
-            self.kept.fetch_add(1, Ordering::Relaxed);
+        let state = this.by_who.entry(*who).or_insert_with(|| {
+            this.kept.fetch_add(1, Ordering::Relaxed);
             InMemoryState::default()
         });
         state.measure_and_replace(&NotKeyed::NonKey, decide)
@@ -129,15 +148,16 @@ fn arrival(state: &InMemoryState) -> Option<Nanos> {
     state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
 }
 
-impl ShrinkableKeyedStateStore<Ask> for States {
+impl ShrinkableKeyedStateStore<Ask> for SharedStates {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.by_who.retain(|_, state| arrival(state).is_some_and(|at| at > drop_below));
-        self.by_who.shrink_to_fit();
-        self.kept.store(self.by_who.len(), Ordering::Relaxed);
+        let states = &*self.0;
+        states.by_who.retain(|_, state| arrival(state).is_some_and(|at| at > drop_below));
+        states.by_who.shrink_to_fit();
+        states.kept.store(states.by_who.len(), Ordering::Relaxed);
     }
 
     fn len(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+        self.0.kept.load(Ordering::Relaxed)
     }
 
     fn is_empty(&self) -> bool {
@@ -241,6 +261,22 @@ mod tests {
         limit.spend_all(7);
         assert_eq!(limit.look(7), refused);
         assert_eq!(limit.look(8), Verdict::Allowed);
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_spent_again_and_no_more_than_that() {
+        let clock = FakeRelativeClock::default();
+        let limit = OwnLimit::with(quota(3, 30), clock.clone(), 100);
+        clock.advance(Duration::from_secs(100));
+        limit.give_back(7);
+        for _ in 0..20 {
+            assert_eq!(limit.spend(7), Verdict::Allowed);
+            limit.give_back(7);
+        }
+        assert_eq!((0..9).filter(|_| limit.spend(7) == Verdict::Allowed).count(), 3);
+        limit.give_back(7);
+        assert_eq!((limit.spend(7), limit.spend(8)), (Verdict::Allowed, Verdict::Allowed));
+        assert_eq!(limit.spend(7), Verdict::Refused { retry_after: Duration::from_secs(10) });
     }
 
     #[test]

@@ -87,6 +87,26 @@ pub const PROMETHEUS: &[Family] = &[
         "",
         "Requests let through uncounted because too many buyers or addresses were remembered.",
     ),
+    family("onsale_connections", Kind::Gauge, "", "Open connections."),
+    family(
+        "onsale_connections_refused_total",
+        Kind::Counter,
+        "limit",
+        "Connections not taken: `all` were at `server.max_connections`, or those of their `address` at its own limit.",
+    ),
+    family(
+        "onsale_connections_ended_total",
+        Kind::Counter,
+        "reason",
+        "Connections ended: a `head` that did not come to its end, or an answer that stayed `unread`.",
+    ),
+    family("onsale_streams", Kind::Gauge, "", "Open event streams."),
+    family(
+        "onsale_streams_ended_total",
+        Kind::Counter,
+        "code",
+        "Event streams that this server ended, by the code that they were told; clients that went away are not counted.",
+    ),
     family("onsale_http_requests_total", Kind::Counter, "method, route, status", "Requests by class of status."),
     family("onsale_http_request_seconds", Kind::Histogram, "method, route", "Time to the first byte of an answer."),
 ];

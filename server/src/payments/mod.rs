@@ -7,7 +7,7 @@ mod view;
 
 pub use view::PaymentJson;
 
-use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, response};
 use crate::limits::Family;
 use crate::reservations::note;
 use crate::sales;
@@ -63,11 +63,10 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let buyer = ctx.buyer()?;
     let key = ctx.request_key(&request, &json.bytes)?;
     let sale = own::payable(&ctx, reservation).await?;
-    if !sales::has_answered(&sale, key) {
-        ctx.count().await?;
-        if sale.view().pending_payment(reservation).is_none() {
-            check_provider(&ctx)?;
-        }
+    let stored = sales::stored(&sale, key);
+    ctx.looked_up(stored).await?;
+    if stored == Stored::Nothing && sale.view().pending_payment(reservation).is_none() {
+        check_provider(&ctx)?;
     }
     let payment = PaymentId::new(sale.event(), ctx.now().unix_millis(), rand::random());
     let command = Command::OpenPayment(OpenPayment { payment, buyer, reservation, amount, key });
@@ -132,9 +131,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         Own::Past(view, currency) if view.amount == asked.amount => return outcome(&view, &currency, false),
         Own::Past(..) => return Err(sales::refused(Refusal::Rejected(Rejection::AmountMismatch))),
     };
-    if !sales::has_answered(&sale, key) {
-        ctx.count().await?;
-    }
+    ctx.looked_up(sales::stored(&sale, key)).await?;
     let declines = Declines::of(&ctx, &request, buyer);
     let starts = view.status == PaymentStatus::Opened;
     if starts {

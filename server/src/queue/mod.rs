@@ -76,15 +76,19 @@ async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
         tracing::error!(%error, "a place has no JSON form");
         Problem::internal()
     })?;
-    let listening = ctx.app.readers.hubs.listen(&ctx.app, &sale, place, &room);
+    let (hubs, caller) = (&ctx.app.readers.hubs, *ctx.caller()?);
+    let subscription = hubs.listen(&ctx.app, &sale, caller, (place, &room));
     let retry = RETRY_MILLIS + rand::random_range(0..=RETRY_MILLIS);
-    Ok(stream::events(&ctx.app.draining, |events| async move {
+    stream::events(&ctx, |events| async move {
         events.retry_after_millis(retry).await;
         events.send(None, &first).await;
-        while let Some(event) = listening.next().await {
-            events.send_written(event).await;
+        loop {
+            match subscription.next().await {
+                Ok(event) => events.send_written(event).await,
+                Err(end) => return end,
+            }
         }
-    }))
+    })
 }
 
 async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {

@@ -107,9 +107,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let selection = selection(&terms.plan, &wanted)?;
     let reservation = ReservationId::new(event, ctx.now().unix_millis(), rand::random());
     let slot = sales::slot(&ctx, &request, event, buyer);
-    if !sales::has_answered(&sale, key) {
-        ctx.count().await?;
-    }
+    ctx.looked_up(sales::stored(&sale, key)).await?;
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
     let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
     own::note(&ctx, event, answer.seq)?;

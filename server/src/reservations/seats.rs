@@ -1,14 +1,13 @@
 //! What is free, for admitted buyers: all of it at once, or as it changes.
 
-use crate::http::{Context, Mistakes, Problem, Request, Response, stream};
+use crate::http::stream::{self, HEARTBEAT};
+use crate::http::{Context, End, Mistakes, Problem, Request, Response};
 use crate::sales;
 use onsale_engine::id::{EventId, Seq};
 use onsale_engine::runtime::SaleHandle;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::time::Instant;
 
-/// Silence after which a comment keeps a stream open.
-const BEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again.
 const RETRY_MILLIS: u32 = 1000;
 
@@ -32,25 +31,42 @@ pub(super) async fn follow(ctx: Context, request: Request) -> Result<Response, P
     let asked = request.query().integer(&mut mistakes, "version", 0..=i64::MAX);
     mistakes.check()?;
     let sale = admitted(&ctx, &request, "id")?;
+    let (rights, buyer) = (stream::Rights::of(&ctx)?, ctx.buyer()?);
+    let slot = sales::slot(&ctx, &request, sale.event(), buyer);
     // An id that is none of ours is too old for anything.
     let last_seen = request.header("last-event-id").map(|id| id.parse().unwrap_or(0));
     let known = last_seen.or(asked.and_then(|version| u64::try_from(version).ok())).map(Seq);
     let (first, mut watching) = ctx.app.readers.feeds.watch(&sale, known).ok_or_else(Problem::not_found)?;
-    Ok(stream::events(&ctx.app.draining, move |events| async move {
+    let clock = Arc::clone(&ctx.app.clock);
+    stream::events(&ctx, move |events| async move {
         events.retry_after_millis(RETRY_MILLIS).await;
         for event in first {
             events.send_written(event).await;
         }
+        let (mut heartbeat, mut is_silent) = (Instant::now() + HEARTBEAT, true);
         loop {
-            match tokio::time::timeout(BEAT, watching.next()).await {
-                Ok(Some(news)) => {
-                    for event in news {
+            if Instant::now() >= heartbeat {
+                if !rights.hold() {
+                    return End::TokenEnded;
+                }
+                if sales::check_admitted(&sale, buyer, slot, clock.now()).is_err() {
+                    return End::SlotEnded;
+                }
+                if is_silent {
+                    events.comment().await;
+                }
+                (heartbeat, is_silent) = (Instant::now() + HEARTBEAT, true);
+            }
+            match tokio::time::timeout_at(heartbeat, watching.next()).await {
+                Ok(Some(changes)) => {
+                    is_silent = false;
+                    for event in changes {
                         events.send_written(event).await;
                     }
                 }
-                Ok(None) => return,
-                Err(_) => events.comment().await,
+                Ok(None) => return End::Renew,
+                Err(_) => {}
             }
         }
-    }))
+    })
 }

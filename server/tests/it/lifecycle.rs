@@ -75,6 +75,7 @@ async fn a_stopping_server_ends_its_streams_and_finishes_what_it_does() {
     let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&buyer).stream().await;
     assert!(stream.next().await.is_some());
     server.terminate();
+    assert_eq!(stream.next().await.unwrap().data["code"], "DRAINING");
     assert!(stream.next().await.is_none(), "the stream ends");
     let status = server.ended().await;
     assert_eq!(status.code(), Some(0), "{}", server.log());

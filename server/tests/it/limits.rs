@@ -94,6 +94,71 @@ async fn a_stored_answer_comes_before_any_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_with_each_request_does_not_put_off_counting() {
+    let limited = |family: &str| Server::with().key(&format!("RATE_LIMIT__{family}"), "3/3600s");
+    let server =
+        limited("HOLD").key("RATE_LIMIT__SIGNUP", "3/3600s").key("RATE_LIMIT__PAYMENT", "3/3600s").start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let held = hold(&shop, &event, &buyer, "A-1", "kept").await;
+    held.expect(201);
+    // Requests that go wrong before anything is looked up count as those without a key do.
+    let wrong =
+        [json!({}), json!({ "eventId": uuid::Uuid::new_v4(), "seatIds": ["A-1"] }), json!({ "eventId": event })];
+    for (number, body) in wrong.iter().enumerate() {
+        let key = format!("new {number}");
+        let told = shop.post("/reservations/hold").by(&buyer).key(&key).json(body).send().await;
+        assert_eq!(told.status == 429, number == 2, "{number}: {told:?}");
+    }
+    shop.post("/reservations/hold").by(&buyer).key("broken").text("{").send().await.refused(429, "RATE_LIMITED");
+    shop.post("/reservations/hold").by(&buyer).json(&json!({})).send().await.refused(429, "RATE_LIMITED");
+    // The stored answer is still given, however often; another body under its key is still told so.
+    for _ in 0..5 {
+        assert_eq!(hold(&shop, &event, &buyer, "A-1", "kept").await.body, held.body);
+    }
+    hold(&shop, &event, &buyer, "A-2", "kept").await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+
+    // Payments and accounts alike.
+    let nothing = json!({ "reservationId": uuid::Uuid::new_v4(), "amount": 1, "paymentMethod": "CARD" });
+    for number in 0..5 {
+        let told = shop.post("/payments").by(&buyer).key(format!("p{number}").as_str()).json(&nothing).send().await;
+        assert_eq!(told.status, if number < 3 { 404 } else { 429 }, "{told:?}");
+    }
+    for number in 0..5 {
+        let key = format!("s{number}");
+        let told = shop.post("/auth/signup").key(&key).json(&json!({ "email": "nobody" })).send().await;
+        assert_eq!(told.status, if number < 3 { 400 } else { 429 }, "{told:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_gives_back_what_it_was_counted_for() {
+    let server = Server::with().key("RATE_LIMIT__HOLD", "3/3600s").key("RATE_LIMIT__SIGNUP", "2/3600s").start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let buyer = shop.buyer();
+    let held = hold(&shop, &event, &buyer, "A-1", "k1").await;
+    held.expect(201);
+    for _ in 0..10 {
+        assert_eq!(hold(&shop, &event, &buyer, "A-1", "k1").await.body, held.body);
+    }
+    hold(&shop, &event, &buyer, "A-2", "k2").await.expect(201);
+    hold(&shop, &event, &buyer, "A-3", "k3").await.expect(201);
+    hold(&shop, &event, &buyer, "A-4", "k4").await.refused(429, "RATE_LIMITED");
+    let made = sign_up(&shop, "one@example.org", "s1", "").await;
+    for _ in 0..5 {
+        assert_eq!(sign_up(&shop, "one@example.org", "s1", "").await.body, made.body);
+    }
+    sign_up(&shop, "two@example.org", "s2", "").await.expect(201);
+    sign_up(&shop, "three@example.org", "s3", "").await.refused(429, "RATE_LIMITED");
+    let metrics = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(metrics.contains("onsale_rate_limited_total{family=\"hold\"} 1\n"), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_token_yet_is_limited_by_address_which_only_our_proxies_tell() {
     let limited = || Server::with().key("RATE_LIMIT__LOGIN", "1/3600s");
     let server = limited().start().await;

@@ -27,5 +27,6 @@ mod reservations;
 mod sharing;
 mod shop;
 mod storage_trouble;
+mod streams;
 mod telling;
 mod waiting_room;

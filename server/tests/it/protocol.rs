@@ -234,3 +234,85 @@ async fn one_connection_carries_many_requests_in_both_versions() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3);
     server.stop().await;
 }
+
+/// What is told of an answer's content and keeping.
+fn kept(headers: &http::HeaderMap) -> (String, String) {
+    let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    (value("x-content-type-options"), value("cache-control"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_sniffed_and_what_is_personal_is_kept_by_nobody() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let ask = async |method: &Method, path: &str, bearer: Option<&str>| {
+        let uri = format!("{}{path}", server.base());
+        let mut request = Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", format!("Bearer {bearer}"));
+        }
+        client.request(request.body(Full::from("{}")).unwrap()).await.unwrap()
+    };
+    let (mut personal, mut public) = (0, 0);
+    for route in onsale_server::server::routes() {
+        // Administrators' calls would change what others ask for.
+        let path = route.path().replace("{id}", &event).replace("{eventId}", &event);
+        let path = if path.contains("queue/s") { format!("{path}?eventId={event}") } else { path };
+        for who in [None, Some(shop.buyer().token)] {
+            let answer = ask(route.method(), &path, who.as_deref()).await;
+            let (sniffed, kept) = kept(answer.headers());
+            let about = format!("{} {path} {who:?} {}", route.method(), answer.status());
+            assert_eq!(sniffed, "nosniff", "{about}");
+            let must = route.access() != onsale_server::http::Access::Public || path.contains("/auth/");
+            let is_problem = answer.status().as_u16() >= 400;
+            if must || is_problem {
+                assert_eq!(kept, "no-store", "{about}");
+                personal += usize::from(!is_problem);
+            } else {
+                assert_ne!(kept, "no-store", "{about}");
+                public += 1;
+            }
+        }
+    }
+    assert!(personal >= 5 && public >= 10, "{personal} personal, {public} public answers");
+    // What no route answers, and what the pipeline never sees.
+    for (method, path) in [(Method::GET, "/nothing"), (Method::PUT, "/api/v1/events")] {
+        let answer = ask(&method, path, None).await;
+        assert_eq!(kept(answer.headers()), ("nosniff".to_owned(), "no-store".to_owned()), "{path}");
+    }
+    let raw = server.raw("NONSENSE\r\n\r\n").unwrap();
+    assert!(raw.contains("x-content-type-options: nosniff") && raw.contains("cache-control: no-store"), "{raw}");
+    // The seat map is still asked for again by its tag.
+    let path = format!("/api/v1/events/{event}/seats");
+    let map = ask(&Method::GET, &path, None).await;
+    let request =
+        Request::builder().uri(format!("{}{path}", server.base())).header("if-none-match", &map.headers()["etag"]);
+    let same = client.request(request.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!((same.status().as_u16(), kept(same.headers()).0.as_str()), (304, "nosniff"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_has_its_requests_deadline() {
+    let server = Server::with().key("SERVER__REQUEST_TIMEOUT_MS", "400").start().await;
+    let mut stream = server.connect().unwrap();
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                content-type: application/json\r\ncontent-length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+    let (began, mut answer, mut some) = (std::time::Instant::now(), Vec::new(), [0; 1024]);
+    loop {
+        assert!(began.elapsed() < PATIENCE, "a body that trickles is waited for");
+        match stream.read(&mut some) {
+            Ok(0) => break,
+            Ok(bytes) => answer.extend_from_slice(&some[..bytes]),
+            // Nothing yet: one more byte of the body.
+            Err(_) => drop(stream.write_all(b" ")),
+        }
+    }
+    let (status, told) = problem(&String::from_utf8(answer).unwrap());
+    assert_eq!((status, &told["code"]), (504, &json!("DEADLINE_EXCEEDED")));
+    server.stop().await;
+}

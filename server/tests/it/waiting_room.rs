@@ -318,6 +318,7 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
     assert!(told["token"].is_string() && told.get("message").is_none());
     assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
     leave(&shop, &event, &buyer).await;
+    assert_eq!(stream.next().await.unwrap().data["code"], "SLOT_ENDED");
     assert!(stream.next().await.is_none(), "the place is gone, and so is the stream");
     server.stop().await;
 }
