@@ -56,6 +56,8 @@ pub const IN_FLIGHT_PER_SALE: usize = 16_384;
 pub const COMMANDS_PER_TURN: usize = 512;
 /// Steps of passing time (expiries, admissions) taken in one turn.
 pub const STEPS_PER_TURN: usize = 1024;
+/// Buyers whose draw is worked out within a turn: half a millisecond. That of more is worked out beside the sale.
+pub const DRAWN_IN_A_TURN: u64 = 1024;
 /// Facts in one batch of the journal; more wait for the next.
 pub const FACTS_PER_BATCH: usize = 8192;
 /// Turns of actors that buyers' commands begin while a batch is being committed; further ones wait for its end.

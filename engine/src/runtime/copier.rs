@@ -321,7 +321,7 @@ fn whole(sale: &SaleHandle) -> SaleCopy {
 fn part(sale: &SaleHandle, concerned: &Concerned) -> SaleCopy {
     let view = sale.view();
     let mut copy = counts(sale, &view, false);
-    let stands = |buyer: &BuyerId| view.place_row(*buyer).map_or(Standing::Gone, standing);
+    let stands = |buyer: &BuyerId| view.place_row(*buyer).as_ref().map_or(Standing::Gone, standing);
     copy.places = concerned.buyers.iter().map(|buyer| (*buyer, stands(buyer))).collect();
     copy.holds =
         concerned.holds.iter().map(|id| (*id, view.reservation(*id).and_then(|hold| held(&view, &hold)))).collect();

@@ -81,12 +81,13 @@ impl Sale {
             }
             Fact::CohortFrozen { root, size: _ } => {
                 if let Some(draw) = &mut self.draw {
-                    draw.freeze(self.room.line().iter(), *root);
+                    draw.freeze(self.room.line(), *root);
                 }
             }
             Fact::Drawn { seed } => {
-                if let Some(draw) = &mut self.draw {
-                    self.room.lay_out(&draw.draw(*seed));
+                let line = self.room.line();
+                if let Some(layout) = self.draw.as_mut().and_then(|draw| draw.draw(*seed, line)) {
+                    self.room.lay_out(&layout);
                 }
             }
             Fact::Left { buyer } => self.room.remove(*buyer),

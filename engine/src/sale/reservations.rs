@@ -10,9 +10,10 @@ use crate::sale::reply::{PaymentStatus, ReservationStatus};
 use crate::sale::reservation::Reservation;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
+use crate::sale::sorted::Sorted;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 /// What one buyer has of this sale.
@@ -37,7 +38,7 @@ pub(crate) struct Reservations {
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
     deadlines: Fifo<(Timestamp, Seq, u32)>,
     /// Deadlines that moved, by a charge or its end.
-    moved: BTreeSet<(Timestamp, Seq, u32)>,
+    moved: Sorted<(Timestamp, Seq, u32)>,
     live: u64,
 }
 
@@ -270,7 +271,7 @@ impl Reservations {
     }
 
     /// Live ones, the oldest first; walks all, for the sweep after a cancellation.
-    pub(crate) fn live_ones(&self) -> BTreeSet<(Seq, ReservationId)> {
+    pub(crate) fn live_ones(&self) -> Sorted<(Seq, ReservationId)> {
         self.iter().filter(|r| r.is_live()).map(|r| (r.born, r.id)).collect()
     }
 

@@ -3,6 +3,7 @@
 
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
 use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
+use crate::sale::layout::{Layout, Order};
 use crate::sale::line::Line;
 use crate::sale::on_demand::{Empty, OnDemand};
 use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
@@ -10,7 +11,7 @@ use crate::sale::window::Window;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Everyone's place at one sale.
 #[derive(Default, Clone)]
@@ -37,6 +38,8 @@ struct Crowd {
     /// What tickets have shown to be lost since the last start.
     lost: Option<LostRow>,
     window: Window,
+    /// Once it is drawn: where those of the cohort stand, whose places keep the ordinals of their arrival while they wait.
+    order: Option<Arc<Order>>,
 }
 
 impl Empty for Crowd {
@@ -161,27 +164,27 @@ impl Room {
         self.crowd.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
     }
 
-    /// Whoever was drawn moves to their place: buyer, where they stand, where they shall stand.
-    pub(crate) fn lay_out(&mut self, moves: &[(BuyerId, Ordinal, Ordinal)]) {
-        let stands = |room: &Self, buyer: &BuyerId, at: Ordinal| {
-            room.place(*buyer).is_some_and(|place| place.state == PlaceState::Waiting && place.ordinal == at)
-        };
-        let moves: Vec<_> = moves.iter().filter(|(buyer, from, _)| stands(self, buyer, *from)).collect();
-        for (_, from, _) in &moves {
-            self.crowd.line.remove(*from);
-        }
-        for (buyer, _, to) in moves {
-            self.crowd.line.insert(*to, *buyer);
-            if let Some(place) = self.crowd.places.get_mut(buyer) {
-                place.ordinal = *to;
-            }
+    /// The line is drawn. Places stay as they are: a million of them would take a second to be written.
+    pub(crate) fn lay_out(&mut self, layout: &Layout) {
+        let order = layout.order();
+        self.crowd.line.lay_out(layout.line(), |ordinal| order.place(ordinal));
+        self.crowd.order = Some(Arc::clone(order));
+    }
+
+    /// The place with the ordinal at which it stands in the line, or stood when it left it.
+    pub(crate) fn as_it_stands(&self, place: &PlaceRow) -> PlaceRow {
+        match (place.state, &self.crowd.order) {
+            (PlaceState::Waiting, Some(order)) => PlaceRow { ordinal: order.place(place.ordinal), ..*place },
+            (_, None) | (PlaceState::Active { .. } | PlaceState::Expired { .. }, _) => *place,
         }
     }
 
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
+        let Some(stood) = self.place(buyer).map(|place| self.as_it_stands(place).ordinal) else { return };
         let crowd = &mut *self.crowd;
         let Some(place) = crowd.places.get_mut(&buyer) else { return };
-        crowd.line.remove(place.ordinal);
+        crowd.line.remove(stood);
+        place.ordinal = stood;
         place.state = PlaceState::Active { slot, expires_at };
         self.active += 1;
         self.admitted_total = slot.0;
@@ -204,6 +207,7 @@ impl Room {
     /// The place is gone.
     pub(crate) fn remove(&mut self, buyer: BuyerId) {
         let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(&buyer)) else { return };
+        let place = self.as_it_stands(&place);
         self.end(&place);
         if let PlaceState::Expired { at } = place.state {
             let expired = &mut self.crowd.expired;
@@ -217,7 +221,7 @@ impl Room {
 
     /// The place is over, and told of for a while.
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
-        let Some(place) = self.place(buyer).copied() else { return };
+        let Some(place) = self.place(buyer).map(|place| self.as_it_stands(place)) else { return };
         self.end(&place);
         self.crowd.places.insert(buyer, PlaceRow { state: PlaceState::Expired { at }, ..place });
         self.crowd.expired.push_back((at, buyer));
@@ -248,8 +252,11 @@ impl Room {
     }
 
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
-        let mut places: Vec<PlaceRow> =
-            self.line().iter().filter_map(|(_, buyer)| self.place(buyer)).copied().collect();
+        let mut places: Vec<PlaceRow> = self
+            .line()
+            .iter()
+            .filter_map(|(ordinal, buyer)| Some(PlaceRow { ordinal, ..*self.place(buyer)? }))
+            .collect();
         let mut active: Vec<PlaceRow> = self
             .crowd
             .places
@@ -277,8 +284,12 @@ impl Room {
         }
     }
 
-    /// From a snapshot; `holds` says who has a pending hold.
-    pub(crate) fn from_snapshot(snapshot: RoomSnapshot, holds: impl Fn(BuyerId) -> bool) -> Self {
+    /// From a snapshot; `order` is the drawn one, `holds` says who has a pending hold.
+    pub(crate) fn from_snapshot(
+        snapshot: RoomSnapshot,
+        order: Option<&Arc<Order>>,
+        holds: impl Fn(BuyerId) -> bool,
+    ) -> Self {
         let mut room = Self {
             next: snapshot.next,
             reserved: snapshot.reserved,
@@ -292,12 +303,18 @@ impl Room {
             room.crowd.lost = snapshot.lost;
             room.crowd.window = Window::from_rows(snapshot.window);
         }
+        if let Some(order) = order {
+            room.crowd.order = Some(Arc::clone(order));
+        }
         for ordinal in snapshot.used.into_iter().flat_map(|(first, last)| first.0..=last.0) {
             room.crowd.line.spend(Ordinal(ordinal));
         }
-        for place in snapshot.places {
+        for mut place in snapshot.places {
             match place.state {
-                PlaceState::Waiting => room.crowd.line.insert(place.ordinal, place.buyer),
+                PlaceState::Waiting => {
+                    room.crowd.line.insert(place.ordinal, place.buyer);
+                    place.ordinal = order.map_or(place.ordinal, |order| order.arrival(place.ordinal));
+                }
                 PlaceState::Active { slot, expires_at } => {
                     room.active += 1;
                     if !holds(place.buyer) {
