@@ -15,6 +15,7 @@ mod handle;
 mod health;
 mod journal;
 mod lanes;
+mod probe;
 mod projector;
 mod rebuild;
 mod recovery;
@@ -29,5 +30,7 @@ pub use copier::{CopyHealth, Sharing};
 pub use engine::{Engine, Ports, Settings, StartError};
 pub use handle::{Answer, Refusal, SaleHandle};
 pub use health::{Health, JournalHealth};
+#[cfg(feature = "fakes")]
+pub use probe::{Longest, Probe};
 pub use standing::Standing;
 pub use supervision::{OnFatal, panic_message, supervised, supervised_task};

@@ -97,10 +97,7 @@ impl Sale {
             }
             Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => self.room.expire(*buyer, entry.at),
             Fact::Steered { steering, by: _, reason: _ } => self.steering = Some(Box::new(steering.clone())),
-            Fact::SaleCancelled { by: _ } => {
-                self.phase = SalePhase::Cancelled;
-                self.sweep = self.reservations.live_ones();
-            }
+            Fact::SaleCancelled { by: _ } => self.phase = SalePhase::Cancelled,
             Fact::SaleRetired { by: _ } => self.phase = SalePhase::Retired,
             Fact::KeyRemembered { key, answer } => self.keys.insert(*key, entry.at, answer.clone()),
         }
@@ -158,7 +155,6 @@ impl Sale {
     fn end_hold(&mut self, id: ReservationId, status: ReservationStatus) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let (buyer, seats) = (reservation.buyer, reservation.seats.clone());
-        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.watching_holds(buyer, |sale| {
             sale.reservations.update(id, |reservation| reservation.status = status);
@@ -211,7 +207,6 @@ impl Sale {
     fn cancel_reservation(&mut self, id: ReservationId, refund: Amount) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let seats = reservation.seats.clone();
-        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.reservations.update(id, |reservation| {
             reservation.status = ReservationStatus::Cancelled;

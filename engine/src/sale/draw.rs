@@ -194,8 +194,10 @@ impl Draw {
     /// Takes what somebody has worked out beforehand. It need not fit: it is used only where it does.
     pub(crate) fn prepare(&mut self, prepared: Prepared) {
         match prepared {
-            Prepared::Cohort(frozen) => self.frozen = Some(frozen),
-            Prepared::Layout(layout) => self.layout = Some(layout),
+            Prepared::Cohort(frozen) if !self.is_frozen() => self.frozen = Some(frozen),
+            Prepared::Layout(layout) if !self.is_drawn() => self.layout = Some(layout),
+            // It comes too late, from before a rebuild.
+            Prepared::Cohort(_) | Prepared::Layout(_) => {}
         }
     }
 

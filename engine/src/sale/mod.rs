@@ -54,7 +54,6 @@ use on_demand::OnDemand;
 use reservation::Reservation;
 use reservations::Reservations;
 use room::Room;
-use sorted::Sorted;
 use std::sync::Arc;
 
 pub use decide::{Decision, Outcome};
@@ -76,8 +75,6 @@ pub struct Sale {
     /// When the sale was made.
     made_at: Timestamp,
     draw: Option<Box<Draw>>,
-    /// Live reservations of a cancelled sale, in the order of their making: all are still to be ended.
-    sweep: Sorted<(Seq, ReservationId)>,
 }
 
 impl Default for Sale {
@@ -103,7 +100,6 @@ impl Sale {
             room: Room::default(),
             made_at: Timestamp(0),
             draw: None,
-            sweep: Sorted::default(),
         }
     }
 
@@ -370,10 +366,6 @@ impl Sale {
                 ledger.set(&reservation.seats, state);
             }
         }
-        let sweep = match snapshot.phase {
-            SalePhase::Cancelled => reservations.live_ones(),
-            SalePhase::Unconfigured | SalePhase::Scheduled | SalePhase::Retired => Sorted::default(),
-        };
         let draw = snapshot.draw.map(|row| Box::new(Draw::from_row(row)));
         let order = draw.as_ref().and_then(|draw| draw.order());
         let room = Room::from_snapshot(snapshot.room, order, |buyer| reservations.buyer(buyer).holds > 0);
@@ -390,7 +382,6 @@ impl Sale {
             room,
             made_at: snapshot.made_at,
             draw,
-            sweep,
         }
     }
 }

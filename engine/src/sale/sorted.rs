@@ -12,17 +12,22 @@ const PIECE: usize = 256;
 pub(crate) struct Sorted<T> {
     /// None is empty; every entry of one comes before those of the next.
     pieces: Vec<Arc<Vec<T>>>,
+    len: u64,
 }
 
 impl<T> Default for Sorted<T> {
     fn default() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: Vec::new(), len: 0 }
     }
 }
 
 impl<T: Ord + Copy> Sorted<T> {
     pub(crate) fn first(&self) -> Option<&T> {
         self.pieces.first()?.first()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 
     /// All of it, in order.
@@ -34,9 +39,11 @@ impl<T: Ord + Copy> Sorted<T> {
         let (at, pieces) = (self.piece_of(&entry), self.pieces.len());
         let Some(piece) = self.pieces.get_mut(at) else {
             self.pieces.push(Arc::new(vec![entry]));
+            self.len += 1;
             return;
         };
         let Err(place) = piece.binary_search(&entry) else { return };
+        self.len += 1;
         // Behind all others, as nearly everything comes: the full piece stays as it is.
         if place == PIECE && at + 1 == pieces {
             self.pieces.push(Arc::new(vec![entry]));
@@ -54,6 +61,7 @@ impl<T: Ord + Copy> Sorted<T> {
         let at = self.piece_of(entry);
         let Some(piece) = self.pieces.get_mut(at) else { return };
         let Ok(place) = piece.binary_search(entry) else { return };
+        self.len -= 1;
         if piece.len() == 1 {
             self.pieces.remove(at);
         } else {
@@ -73,15 +81,6 @@ impl<T: Ord + Copy> Sorted<T> {
     }
 }
 
-impl<T: Ord + Copy> FromIterator<T> for Sorted<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(entries: I) -> Self {
-        let mut entries: Vec<T> = entries.into_iter().collect();
-        entries.sort_unstable();
-        entries.dedup();
-        Self { pieces: entries.chunks(PIECE).map(|piece| Arc::new(piece.to_vec())).collect() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,15 +94,22 @@ mod tests {
             steps in prop::collection::vec((0u32..5000, 0u32..4), 1..1500),
         ) {
             let mut model: BTreeSet<u32> = first.iter().copied().collect();
-            let mut sorted: Sorted<u32> = first.into_iter().collect();
+            let mut sorted = Sorted::default();
+            first.into_iter().for_each(|entry| sorted.insert(entry));
             let (cloned, was) = (sorted.clone(), model.clone());
             for (entry, step) in steps {
                 match step {
-                    0 | 1 => (sorted.insert(entry), model.insert(entry)).0,
-                    2 => (sorted.remove(&entry), model.remove(&entry)).0,
+                    0 | 1 => {
+                        sorted.insert(entry);
+                        model.insert(entry);
+                    }
+                    2 => {
+                        sorted.remove(&entry);
+                        model.remove(&entry);
+                    }
                     _ => prop_assert_eq!(sorted.pop_first(), model.pop_first()),
                 }
-                prop_assert_eq!(sorted.first(), model.first());
+                prop_assert_eq!((sorted.first(), sorted.len()), (model.first(), model.len() as u64));
             }
             prop_assert!(sorted.iter().eq(model.iter()) && cloned.iter().eq(was.iter()));
             prop_assert!(sorted.pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE));

@@ -148,7 +148,11 @@ impl Sale {
 
     /// A live reservation of a cancelled sale; one that is being charged waits for the outcome.
     fn next_to_sweep(&self) -> Option<crate::id::ReservationId> {
-        self.sweep.iter().map(|(_, id)| *id).find(|id| !self.is_charging(*id))
+        if self.phase != SalePhase::Cancelled {
+            return None;
+        }
+        let mut live = self.reservations.live_ones().map(|reservation| reservation.id);
+        live.find(|id| !self.is_charging(*id))
     }
 
     fn sweep_one(&self) -> Option<Facts> {
