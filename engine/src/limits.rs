@@ -39,6 +39,8 @@ pub const ENDED_RESERVATIONS_KEPT: usize = 20_000;
 pub const KEY_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Idempotency keys remembered for each event; beyond them the oldest is forgotten early.
 pub const KEYS_KEPT: usize = 2_000_000;
+/// Rows of expired places, or of old keys, that one fact drops at the most. They count as gone all the same.
+pub const FORGOTTEN_AT_ONCE: usize = 16;
 /// How long a charge whose outcome is unknown keeps its hold beyond the timeout of the provider.
 pub const CHARGE_GRACE: Duration = Duration::from_secs(60);
 /// The longest that a provider may be waited for; the configured timeout is at most this.

@@ -12,11 +12,12 @@ const PIECE: usize = 512;
 pub(crate) struct Fifo<T> {
     /// The last one is not empty, and the first one neither.
     pieces: VecDeque<Arc<VecDeque<T>>>,
+    len: usize,
 }
 
 impl<T> Default for Fifo<T> {
     fn default() -> Self {
-        Self { pieces: VecDeque::new() }
+        Self { pieces: VecDeque::new(), len: 0 }
     }
 }
 
@@ -29,6 +30,7 @@ impl<T: Clone> Fifo<T> {
         }
         if let Some(piece) = self.pieces.back_mut() {
             Arc::make_mut(piece).push_back(entry);
+            self.len += 1;
         }
     }
 
@@ -38,7 +40,12 @@ impl<T: Clone> Fifo<T> {
         if piece.is_empty() {
             self.pieces.pop_front();
         }
+        self.len -= usize::from(entry.is_some());
         entry
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     pub(crate) fn pop_back(&mut self) -> Option<T> {
@@ -47,6 +54,7 @@ impl<T: Clone> Fifo<T> {
         if piece.is_empty() {
             self.pieces.pop_back();
         }
+        self.len -= usize::from(entry.is_some());
         entry
     }
 
@@ -87,6 +95,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!((queue.front(), queue.back()), (ring.front(), ring.back()));
+                prop_assert_eq!(queue.len(), ring.len());
             }
             if let Some((queue, ring)) = cloned {
                 prop_assert!(queue.iter().eq(ring.iter()), "a clone stays as it was");

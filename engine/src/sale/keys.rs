@@ -1,25 +1,26 @@
 //! Remembered idempotency keys: for a day, and no more than a bound, the oldest forgotten first; and what is told to
 //! a request that comes again. A key outlives what it names, so answers are put together without looking it up.
 
-use crate::limits::{KEY_REMEMBERED_FOR, KEYS_KEPT};
+use crate::limits::{FORGOTTEN_AT_ONCE, KEY_REMEMBERED_FOR, KEYS_KEPT};
 use crate::sale::Sale;
 use crate::sale::command::{ConfirmPayment, Hold, OpenPayment, RequestKey};
 use crate::sale::decide::{Decision, Outcome};
 use crate::sale::fact::{RefundReason, RememberedAnswer};
+use crate::sale::fifo::Fifo;
 use crate::sale::on_demand::Empty;
 use crate::sale::rejection::Rejection;
 use crate::sale::reply::{PaymentStatus, PaymentView, ReservationStatus, ReservationView};
 use crate::sale::snapshot::{KeyRow, PaymentRow};
+use crate::sale::table::{Keyed, Table};
 use crate::time::Timestamp;
-use hashbrown::HashMap;
-use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 /// The keys of one sale.
 #[derive(Default, Clone)]
 pub(crate) struct Keys {
-    rows: HashMap<u128, KeyRow>,
-    order: VecDeque<(Timestamp, u128)>,
+    rows: Table<KeyRow>,
+    /// When each was answered, the oldest first; older ones of a key that was answered again since.
+    order: Fifo<(Timestamp, u128)>,
 }
 
 impl Empty for Keys {
@@ -31,7 +32,12 @@ impl Empty for Keys {
 
 impl Keys {
     pub(crate) fn get(&self, scope: u128) -> Option<&KeyRow> {
-        self.rows.get(&scope)
+        self.rows.get(scope).filter(|row| !self.is_forgotten(row.at))
+    }
+
+    /// Forgotten when a newer key is a day younger, though its row may lie here for some keys more.
+    fn is_forgotten(&self, at: Timestamp) -> bool {
+        self.order.back().is_some_and(|(newest, _)| at + KEY_REMEMBERED_FOR <= *newest)
     }
 
     /// What was answered to a key within the last day.
@@ -40,19 +46,23 @@ impl Keys {
     }
 
     pub(crate) fn insert(&mut self, key: RequestKey, at: Timestamp, answer: RememberedAnswer) {
-        self.rows.insert(key.scope, KeyRow { key, at, answer });
+        self.rows.insert(KeyRow { key, at, answer });
         self.order.push_back((at, key.scope));
-        while self.order.front().is_some_and(|(old, _)| *old + KEY_REMEMBERED_FOR <= at) || self.order.len() > KEYS_KEPT
-        {
-            let Some((old, scope)) = self.order.pop_front() else { break };
-            if self.rows.get(&scope).is_some_and(|row| row.at == old) {
-                self.rows.remove(&scope);
+        // Not all at once: the first key after a quiet day would find a million to drop.
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let is_old = self.order.front().is_some_and(|(old, _)| self.is_forgotten(*old));
+            let Some((old, scope)) = (is_old || self.order.len() > KEYS_KEPT).then(|| self.order.pop_front()).flatten()
+            else {
+                break;
+            };
+            if self.rows.get(scope).is_some_and(|row| row.at == old) {
+                self.rows.remove(scope);
             }
         }
     }
 
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
-        let current = |(at, scope): &(Timestamp, u128)| self.rows.get(scope).filter(|row| row.at == *at);
+        let current = |(at, scope): &(Timestamp, u128)| self.get(*scope).filter(|row| row.at == *at);
         self.order.iter().filter_map(current).cloned().collect()
     }
 
@@ -60,9 +70,16 @@ impl Keys {
         let mut keys = Self::default();
         for row in rows {
             keys.order.push_back((row.at, row.key.scope));
-            keys.rows.insert(row.key.scope, row);
+            keys.rows.insert(row);
         }
         keys
+    }
+}
+
+impl Keyed for KeyRow {
+    type Id = u128;
+    fn id(&self) -> u128 {
+        self.key.scope
     }
 }
 

@@ -27,6 +27,7 @@ mod runs;
 mod slab;
 mod snapshot;
 mod sorted;
+mod table;
 mod time_step;
 mod window;
 

@@ -11,8 +11,8 @@ use crate::sale::reservation::Reservation;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::sale::sorted::Sorted;
+use crate::sale::table::{Keyed, Table};
 use crate::time::Timestamp;
-use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
@@ -33,7 +33,7 @@ pub(crate) struct Reservations {
     /// Buyers who have seats.
     buyers: Slab<(BuyerId, BuyerSeats)>,
     by_buyer: Index,
-    payments: HashMap<PaymentId, PaymentRow>,
+    payments: Table<PaymentRow>,
     ended: VecDeque<ReservationId>,
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
     deadlines: Fifo<(Timestamp, Seq, u32)>,
@@ -189,7 +189,7 @@ impl Reservations {
             self.by_id.remove(&oldest, |row| row == key);
             let Some(reservation) = self.slab.remove(key) else { continue };
             for payment in reservation.payments() {
-                self.payments.remove(payment);
+                self.payments.remove(*payment);
             }
         }
     }
@@ -197,7 +197,7 @@ impl Reservations {
     /// Whether a charge or a refund of it has not come to its end.
     fn has_open_money(&self, id: ReservationId) -> bool {
         let payments = self.get(id).map(Reservation::payments).unwrap_or_default();
-        payments.iter().filter_map(|payment| self.payments.get(payment)).any(|row| match row.view.status {
+        payments.iter().filter_map(|payment| self.payments.get(*payment)).any(|row| match row.view.status {
             PaymentStatus::Charging | PaymentStatus::Refunded { settled: false, .. } => true,
             PaymentStatus::Opened
             | PaymentStatus::Captured
@@ -207,17 +207,17 @@ impl Reservations {
     }
 
     pub(crate) fn payment(&self, id: PaymentId) -> Option<&PaymentRow> {
-        self.payments.get(&id)
+        self.payments.get(id)
     }
 
     /// All payments, in no order.
     pub(crate) fn payments(&self) -> impl Iterator<Item = &PaymentRow> {
-        self.payments.values()
+        self.payments.iter()
     }
 
     /// The payment opened last for a reservation.
     pub(crate) fn last_payment(&self, id: ReservationId) -> Option<&PaymentRow> {
-        self.payments.get(self.get(id)?.payments().last()?)
+        self.payments.get(*self.get(id)?.payments().last()?)
     }
 
     pub(crate) fn open_payment(&mut self, row: PaymentRow) {
@@ -233,12 +233,12 @@ impl Reservations {
             later.payments.push(payment);
             later.charging_until = charging;
         });
-        self.payments.insert(payment, row);
+        self.payments.insert(row);
     }
 
     /// Changes a payment through `change`; its reservation's deadline follows.
     pub(crate) fn update_payment(&mut self, id: PaymentId, change: impl FnOnce(&mut PaymentRow)) {
-        let Some(row) = self.payments.get_mut(&id) else { return };
+        let Some(row) = self.payments.get_mut(id) else { return };
         change(row);
         let (reservation, until) = (row.view.reservation, row.charging_until);
         self.update(reservation, |reservation| {
@@ -250,7 +250,7 @@ impl Reservations {
 
     /// All payments, in the order of their opening.
     pub(crate) fn payment_rows(&self) -> Vec<PaymentRow> {
-        let mut rows: Vec<_> = self.payments.values().cloned().collect();
+        let mut rows: Vec<_> = self.payments.iter().cloned().collect();
         rows.sort_by_key(|row| row.born);
         rows
     }
@@ -292,6 +292,13 @@ impl Reservations {
     /// How many buyers have seats, for checks.
     pub(crate) fn buyers(&self) -> usize {
         self.by_buyer.len()
+    }
+}
+
+impl Keyed for PaymentRow {
+    type Id = PaymentId;
+    fn id(&self) -> PaymentId {
+        self.view.id
     }
 }
 

@@ -2,15 +2,15 @@
 //! what was decided.
 
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
-use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
+use crate::limits::{EXPIRED_TOLD_FOR, FORGOTTEN_AT_ONCE, LOST_ORDINALS, ORDINAL_BLOCK};
 use crate::sale::layout::{Layout, Order};
 use crate::sale::line::Line;
 use crate::sale::on_demand::{Empty, OnDemand};
 use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
+use crate::sale::sorted::Sorted;
+use crate::sale::table::{Keyed, Table};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
-use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
 /// Everyone's place at one sale.
@@ -30,11 +30,14 @@ pub(crate) struct Room {
 /// Who is, or was, in the room: nobody in that of an idle event.
 #[derive(Default, Clone)]
 struct Crowd {
-    places: HashMap<BuyerId, PlaceRow>,
+    places: Table<PlaceRow>,
     line: Line,
     /// Slots by when they end, those of buyers with a pending hold left out.
-    ends: BTreeMap<(Timestamp, Slot), BuyerId>,
-    expired: VecDeque<(Timestamp, BuyerId)>,
+    ends: Sorted<(Timestamp, Slot, BuyerId)>,
+    /// Places that are over, by when they ended.
+    expired: Sorted<(Timestamp, BuyerId)>,
+    /// Places that were over by then are forgotten, though their rows may lie here for some facts more.
+    forgotten: Option<Timestamp>,
     /// What tickets have shown to be lost since the last start.
     lost: Option<LostRow>,
     window: Window,
@@ -49,9 +52,25 @@ impl Empty for Crowd {
     }
 }
 
+impl Crowd {
+    fn has_forgotten(&self, place: &PlaceRow) -> bool {
+        match (place.state, self.forgotten) {
+            (PlaceState::Expired { at }, Some(now)) => at + EXPIRED_TOLD_FOR <= now,
+            (PlaceState::Waiting | PlaceState::Active { .. }, _) | (_, None) => false,
+        }
+    }
+}
+
+impl Keyed for PlaceRow {
+    type Id = BuyerId;
+    fn id(&self) -> BuyerId {
+        self.buyer
+    }
+}
+
 impl Room {
     pub(crate) fn place(&self, buyer: BuyerId) -> Option<&PlaceRow> {
-        self.crowd.places.get(&buyer)
+        self.crowd.places.get(buyer).filter(|place| !self.crowd.has_forgotten(place))
     }
 
     /// Who waits.
@@ -74,7 +93,7 @@ impl Room {
 
     /// The slot that ends next, of a buyer without a pending hold.
     pub(crate) fn next_end(&self) -> Option<(Timestamp, BuyerId)> {
-        self.crowd.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
+        self.crowd.ends.first().map(|(at, _, buyer)| (*at, *buyer))
     }
 
     pub(crate) fn block_epoch(&self) -> Epoch {
@@ -128,7 +147,7 @@ impl Room {
     pub(crate) fn enter(&mut self, buyer: BuyerId, ordinal: Ordinal, at: Timestamp) {
         self.remove(buyer);
         self.crowd.line.insert(ordinal, buyer);
-        self.crowd.places.insert(buyer, PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
+        self.crowd.places.insert(PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
         self.next = self.next.max(ordinal.0 + 1);
         self.forget_expired(at);
     }
@@ -182,7 +201,7 @@ impl Room {
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
         let Some(stood) = self.place(buyer).map(|place| self.as_it_stands(place).ordinal) else { return };
         let crowd = &mut *self.crowd;
-        let Some(place) = crowd.places.get_mut(&buyer) else { return };
+        let Some(place) = crowd.places.get_mut(buyer) else { return };
         crowd.line.remove(stood);
         place.ordinal = stood;
         place.state = PlaceState::Active { slot, expires_at };
@@ -190,7 +209,7 @@ impl Room {
         self.admitted_total = slot.0;
         crowd.window.push(due);
         if !holds {
-            crowd.ends.insert((expires_at, slot), buyer);
+            crowd.ends.insert((expires_at, slot, buyer));
         }
     }
 
@@ -198,33 +217,25 @@ impl Room {
     pub(crate) fn holds(&mut self, buyer: BuyerId, holds: bool) {
         let Some(PlaceState::Active { slot, expires_at }) = self.place(buyer).map(|place| place.state) else { return };
         if holds {
-            self.crowd.ends.remove(&(expires_at, slot));
+            self.crowd.ends.remove(&(expires_at, slot, buyer));
         } else {
-            self.crowd.ends.insert((expires_at, slot), buyer);
+            self.crowd.ends.insert((expires_at, slot, buyer));
         }
     }
 
     /// The place is gone.
     pub(crate) fn remove(&mut self, buyer: BuyerId) {
-        let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(&buyer)) else { return };
+        let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(buyer)) else { return };
         let place = self.as_it_stands(&place);
         self.end(&place);
-        if let PlaceState::Expired { at } = place.state {
-            let expired = &mut self.crowd.expired;
-            let first = expired.partition_point(|(when, _)| *when < at);
-            let same = expired.iter().skip(first).take_while(|(when, _)| *when == at);
-            if let Some(offset) = same.into_iter().position(|(_, who)| *who == buyer) {
-                expired.remove(first + offset);
-            }
-        }
     }
 
     /// The place is over, and told of for a while.
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
         let Some(place) = self.place(buyer).map(|place| self.as_it_stands(place)) else { return };
         self.end(&place);
-        self.crowd.places.insert(buyer, PlaceRow { state: PlaceState::Expired { at }, ..place });
-        self.crowd.expired.push_back((at, buyer));
+        self.crowd.places.insert(PlaceRow { state: PlaceState::Expired { at }, ..place });
+        self.crowd.expired.insert((at, buyer));
         self.forget_expired(at);
     }
 
@@ -233,22 +244,27 @@ impl Room {
             PlaceState::Waiting => self.crowd.line.remove(place.ordinal),
             PlaceState::Active { slot, expires_at } => {
                 self.active -= 1;
-                self.crowd.ends.remove(&(expires_at, slot));
+                self.crowd.ends.remove(&(expires_at, slot, place.buyer));
             }
-            PlaceState::Expired { .. } => {}
+            PlaceState::Expired { at } => self.crowd.expired.remove(&(at, place.buyer)),
         }
     }
 
     fn forget_expired(&mut self, now: Timestamp) {
-        let Crowd { expired, places, .. } = &mut *self.crowd;
-        while let Some((_, buyer)) = expired.pop_front_if(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
-            places.remove(&buyer);
+        let Crowd { expired, forgotten, places, .. } = &mut *self.crowd;
+        *forgotten = Some(now);
+        // Not all at once: a whole line may have ended in one moment.
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let over = |(at, _): &&(Timestamp, BuyerId)| *at + EXPIRED_TOLD_FOR <= now;
+            let Some(&(at, buyer)) = expired.first().filter(over) else { break };
+            expired.remove(&(at, buyer));
+            places.remove(buyer);
         }
     }
 
     /// The first buyer with a slot, for the sweep after a cancellation.
     pub(crate) fn some_active(&self) -> Option<BuyerId> {
-        self.crowd.ends.first_key_value().map(|(_, buyer)| *buyer)
+        self.crowd.ends.first().map(|(_, _, buyer)| *buyer)
     }
 
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
@@ -260,7 +276,7 @@ impl Room {
         let mut active: Vec<PlaceRow> = self
             .crowd
             .places
-            .values()
+            .iter()
             .filter(|place| matches!(place.state, PlaceState::Active { .. }))
             .copied()
             .collect();
@@ -318,12 +334,12 @@ impl Room {
                 PlaceState::Active { slot, expires_at } => {
                     room.active += 1;
                     if !holds(place.buyer) {
-                        room.crowd.ends.insert((expires_at, slot), place.buyer);
+                        room.crowd.ends.insert((expires_at, slot, place.buyer));
                     }
                 }
-                PlaceState::Expired { at } => room.crowd.expired.push_back((at, place.buyer)),
+                PlaceState::Expired { at } => room.crowd.expired.insert((at, place.buyer)),
             }
-            room.crowd.places.insert(place.buyer, place);
+            room.crowd.places.insert(place);
         }
         room
     }
