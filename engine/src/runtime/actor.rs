@@ -3,7 +3,7 @@
 //! With `arbiters.rs` the only file that names actix. Must never wait.
 
 use crate::id::{BuyerId, Epoch, PaymentId};
-use crate::limits::{COMMANDS_PER_TURN, STEPS_PER_TURN};
+use crate::limits::{COMMANDS_PER_TURN, DRAWN_IN_A_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
 use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
 use crate::runtime::journal::Turn;
@@ -280,7 +280,7 @@ impl SaleActor {
     fn awaits_draw(&mut self, now: Timestamp) -> bool {
         if self.preparing.is_none()
             && self.prepares
-            && let Some(work) = self.sale.preparation(now)
+            && let Some(work) = self.sale.preparation(now, DRAWN_IN_A_TURN)
         {
             self.preparing = Some(work.freezes());
             self.handle.work_out(work);

@@ -2,7 +2,6 @@
 //! One step at a time, so that every turn is bounded. Must never change anything: it decides.
 
 use crate::id::Slot;
-use crate::limits::DRAWN_IN_A_TURN;
 use crate::sale::Sale;
 use crate::sale::decide::Decision;
 use crate::sale::draw::{Cohort, cohort_root};
@@ -68,16 +67,16 @@ impl Sale {
     }
 
     /// What the next fact of the draw, if that is due at `now`, needs and would take long to work out within a turn.
-    /// Without it the same fact is decided, and applied, all the same.
-    pub(crate) fn preparation(&self, now: Timestamp) -> Option<Preparation> {
+    /// Draws of up to `in_a_turn` buyers do not. Without it the same fact is decided, and applied, all the same.
+    pub(crate) fn preparation(&self, now: Timestamp, in_a_turn: u64) -> Option<Preparation> {
         let (_, step) = self.next_of_draw().filter(|(at, _)| *at <= now)?;
         let (draw, line) = (self.draw.as_ref()?, self.room.line());
         match step {
-            Step::Freeze if line.len() > DRAWN_IN_A_TURN && draw.prepared_root(line).is_none() => {
+            Step::Freeze if line.len() > in_a_turn && draw.prepared_root(line).is_none() => {
                 Some(Preparation::Cohort(line.clone()))
             }
             Step::Draw => {
-                let large = |cohort: &&Arc<Cohort>| cohort.buyers().len() as u64 > DRAWN_IN_A_TURN;
+                let large = |cohort: &&Arc<Cohort>| cohort.buyers().len() as u64 > in_a_turn;
                 let cohort = draw.shared_cohort().filter(large).filter(|_| !draw.is_laid_out())?;
                 Some(Preparation::Layout(draw.seed(), Arc::clone(cohort), line.clone()))
             }

@@ -278,12 +278,11 @@ fn walks_over_a_whole_sale_hold_up_nobody() {
     let copy = hall.big.copy();
     let admitted = WAITING as usize - copy.waiting().count();
     assert!(expected.chain([buyer(10)]).skip(admitted).eq(copy.waiting()), "the line is in the drawn order");
-    let cancelled = hall.meanwhile("a cancellation", || {
+    tries("a cancellation", &|| {
         hall.ask(&hall.big, Command::CancelSale { by: buyer(1) }).unwrap();
         let before = hall.big.view().seq();
         until("it is being cleared", || hall.big.view().seq().0 > before.0 + 5_000);
     });
-    assert_short("a cancellation", cancelled);
     hall.tokio.block_on(hall.engine.stop());
 }
 
