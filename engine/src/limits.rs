@@ -49,6 +49,8 @@ pub const ENDED_RESERVATIONS_KEPT: usize = 20_000;
 pub const KEY_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Idempotency keys remembered for each event; beyond them the oldest is forgotten early.
 pub const KEYS_KEPT: usize = 2_000_000;
+/// Rows of expired places, or of old keys, that one fact drops at the most. They count as gone all the same.
+pub const FORGOTTEN_AT_ONCE: usize = 16;
 /// How long a charge whose outcome is unknown keeps its hold beyond the timeout of the provider.
 pub const CHARGE_GRACE: Duration = Duration::from_secs(60);
 /// The longest that a provider may be waited for; the configured timeout is at most this.
@@ -65,9 +67,14 @@ pub const IN_FLIGHT_PER_SALE: usize = 16_384;
 /// Commands handled in one turn of an actor before it looks at its other lanes again.
 pub const COMMANDS_PER_TURN: usize = 512;
 /// Steps of passing time (expiries, admissions) taken in one turn.
-pub const STEPS_PER_TURN: usize = 1024;
-/// Facts in one batch of the journal; more wait for the next.
-pub const FACTS_PER_BATCH: usize = 8192;
+pub const STEPS_PER_TURN: usize = 256;
+/// Buyers whose draw is worked out within a turn: half a millisecond. That of more is worked out beside the sale.
+pub const DRAWN_IN_A_TURN: u64 = 1024;
+/// Facts in one batch of the journal; more wait for the next, so that the views follow in a millisecond or two.
+pub const FACTS_PER_BATCH: usize = 2048;
+/// Facts brought into a read view under one lock, up to the end of the decision that they belong to: a fraction of a
+/// millisecond.
+pub const FACTS_PER_LOCK: usize = 256;
 /// Turns of actors that buyers' commands begin while a batch is being committed; further ones wait for its end.
 pub const TURNS_DURING_COMMIT: u32 = 2;
 /// From a commit that answers so many on, the journal counts as busy for [`JOURNAL_BUSY_FOR`].
@@ -115,6 +122,7 @@ const _: () = assert!(HOLDS_PER_SLOT <= MAX_HOLDS_PER_SLOT);
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);
+const _: () = assert!(FACTS_PER_LOCK <= FACTS_PER_BATCH);
 const _: () = assert!(JOURNAL_RETRY_MIN.as_millis() <= JOURNAL_RETRY_MAX.as_millis());
 const _: () = assert!(2 * COPIED_AGAIN_AFTER.as_secs() < COPIES_LIVE.as_secs());
 const _: () = assert!(COMMIT_STALL_MIN.as_millis() <= COMMIT_STALL.as_millis());

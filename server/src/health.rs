@@ -8,7 +8,7 @@ use crate::metrics::{write_head, write_single};
 use crate::sales;
 use onsale_engine::id::{EventId, Seq};
 use onsale_engine::runtime::{JournalHealth, SaleHandle};
-use onsale_engine::sale::{Sale, SalePhase};
+use onsale_engine::sale::SalePhase;
 use onsale_engine::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -152,7 +152,7 @@ impl Checks {
         if checked == Some(sale.view().seq()) {
             return;
         }
-        let copy: Sale = sale.view().clone();
+        let copy = sale.copy();
         let seq = copy.seq();
         let found = tokio::task::spawn_blocking(move || copy.check_invariants()).await.unwrap_or_default();
         for violation in &found {

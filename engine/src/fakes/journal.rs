@@ -22,8 +22,10 @@ enum Fault {
 #[derive(Default)]
 struct Stored {
     epoch: Epoch,
+    /// Facts before the first entry, of which there is only the snapshot.
+    begins_after: u64,
     entries: Vec<Entry>,
-    snapshots: Vec<SaleSnapshot>,
+    snapshots: Vec<Arc<SaleSnapshot>>,
     damaged: Option<(Seq, String)>,
 }
 
@@ -93,10 +95,23 @@ impl FakeJournal {
         }
     }
 
+    /// An event of which there is nothing but this: a long history, without its facts.
+    pub fn begin_with(&self, event: EventId, snapshot: SaleSnapshot) {
+        let begins_after = snapshot.seq.0;
+        let stored = Stored { begins_after, snapshots: vec![Arc::new(snapshot)], ..Stored::default() };
+        self.lock().events.insert(event, stored);
+    }
+
     /// Every fact of an event, as it is stored.
     #[must_use]
     pub fn entries(&self, event: EventId) -> Vec<Entry> {
         self.lock().events.get(&event).map(|stored| stored.entries.clone()).unwrap_or_default()
+    }
+
+    /// How far the newest snapshot of an event reaches.
+    #[must_use]
+    pub fn newest_snapshot(&self, event: EventId) -> Option<Seq> {
+        self.lock().events.get(&event)?.snapshots.last().map(|snapshot| snapshot.seq)
     }
 
     /// How many batches were tried.
@@ -112,6 +127,7 @@ impl FakeJournal {
         let copied = inner.events.iter().map(|(event, stored)| {
             let copy = Stored {
                 epoch: stored.epoch,
+                begins_after: stored.begins_after,
                 entries: stored.entries.clone(),
                 snapshots: stored.snapshots.clone(),
                 damaged: stored.damaged.clone(),
@@ -182,9 +198,9 @@ impl Inner {
 impl Stored {
     /// Appends all of them or none; false when they do not fit.
     fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry> + Clone) -> bool {
-        let mut next = self.entries.len() as u64 + 1;
+        let mut next = self.begins_after + self.entries.len() as u64 + 1;
         for entry in entries.clone() {
-            let fits = match self.entries.get((entry.seq.0 as usize).wrapping_sub(1)) {
+            let fits = match self.entries.get((entry.seq.0.wrapping_sub(self.begins_after + 1)) as usize) {
                 Some(stored) => stored == entry,
                 None => {
                     let follows = entry.seq.0 == next && entry.epoch == self.epoch;
@@ -196,7 +212,7 @@ impl Stored {
                 return false;
             }
         }
-        let new = entries.skip_while(|entry| entry.seq.0 <= self.entries.len() as u64).cloned();
+        let new = entries.skip_while(|entry| entry.seq.0 <= self.begins_after + self.entries.len() as u64).cloned();
         let new: Vec<_> = new.collect();
         self.entries.extend(new);
         true
@@ -227,7 +243,9 @@ impl JournalReader for FakeJournal {
     }
 
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
-        Ok(self.readable()?.events.get(&event).and_then(|stored| stored.snapshots.last().cloned()))
+        let last = self.readable()?.events.get(&event).and_then(|stored| stored.snapshots.last().cloned());
+        // Copied when the lock is free again: it may be large, and commits need the lock.
+        Ok(last.map(|snapshot| SaleSnapshot::clone(&snapshot)))
     }
 
     fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
@@ -261,13 +279,17 @@ impl JournalReader for FakeJournal {
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
+        let kept = Arc::new(snapshot.clone());
         let mut inner = self.readable()?;
         let snapshots = &mut inner.events.entry(event).or_default().snapshots;
-        snapshots.retain(|kept| kept.seq != snapshot.seq);
-        snapshots.push(snapshot.clone());
-        snapshots.sort_by_key(|kept| kept.seq);
-        let surplus = snapshots.len().saturating_sub(2);
-        snapshots.drain(..surplus);
+        let (mut others, same): (Vec<_>, Vec<_>) = snapshots.drain(..).partition(|other| other.seq != kept.seq);
+        others.push(kept);
+        others.sort_by_key(|kept| kept.seq);
+        let surplus = others.len().saturating_sub(2);
+        let old: Vec<_> = others.drain(..surplus).collect();
+        *snapshots = others;
+        drop(inner);
+        drop((same, old));
         Ok(())
     }
 }

@@ -70,6 +70,12 @@ impl FakeShared {
         self.kept.lock().copies.get(&event).cloned()
     }
 
+    /// How many have a place in the copy of an event.
+    #[must_use]
+    pub fn places_of(&self, event: EventId) -> usize {
+        self.kept.lock().copies.get(&event).map_or(0, |copy| copy.places.len())
+    }
+
     /// Which event has the buyer.
     #[must_use]
     pub fn claimed(&self, buyer: BuyerId) -> Option<EventId> {

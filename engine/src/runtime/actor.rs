@@ -3,7 +3,7 @@
 //! With `arbiters.rs` the only file that names actix. Must never wait.
 
 use crate::id::{BuyerId, Epoch, PaymentId};
-use crate::limits::{COMMANDS_PER_TURN, STEPS_PER_TURN};
+use crate::limits::{COMMANDS_PER_TURN, DRAWN_IN_A_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
 use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
 use crate::runtime::journal::Turn;
@@ -54,6 +54,17 @@ pub(crate) struct SaleActor {
     /// Who waits for a charge to settle.
     waiters: HashMap<PaymentId, Vec<oneshot::Sender<PaymentView>>>,
     armed: Option<Timestamp>,
+    /// Whether something is worked out beside the sale for its draw, and whether buyers have to wait for it.
+    preparing: Option<bool>,
+    /// False once that has failed: then the next turn does it.
+    prepares: bool,
+}
+
+/// A sale with a crowd takes long to be dropped, and other events share the thread.
+impl Drop for SaleActor {
+    fn drop(&mut self) {
+        self.handle.core.discard((std::mem::take(&mut self.sale), std::mem::take(&mut self.absences)));
+    }
 }
 
 impl Actor for SaleActor {
@@ -80,7 +91,18 @@ impl SaleActor {
             Some(config) => sale.waiting().map(|buyer| (present_from + config.admission.absent, buyer)).collect(),
             None => BTreeSet::new(),
         };
-        Self { handle, sale, epoch, absences, present_from, outage: false, waiters: HashMap::new(), armed: None }
+        Self {
+            handle,
+            sale,
+            epoch,
+            absences,
+            present_from,
+            outage: false,
+            waiters: HashMap::new(),
+            armed: None,
+            preparing: None,
+            prepares: true,
+        }
     }
 
     /// Handles what waits: outcomes first, then time, operators, and buyers up to a bound.
@@ -101,6 +123,7 @@ impl SaleActor {
         if std::mem::take(&mut self.outage) {
             self.present_from = now;
         }
+        self.take_prepared();
         let mut turn = Turn::of(&handle, self.epoch);
         while let Some(envelope) = handle.lanes.outcomes.pop() {
             self.handle_command(envelope, now, &mut turn);
@@ -110,7 +133,8 @@ impl SaleActor {
             self.handle_command(envelope, now, &mut turn);
         }
         self.bring_seed(now, &mut turn);
-        for _ in 0..COMMANDS_PER_TURN {
+        let buyers_wait = self.preparing == Some(true);
+        for _ in 0..if buyers_wait { 0 } else { COMMANDS_PER_TURN } {
             let Some(envelope) = handle.lanes.buyers.pop() else { break };
             self.handle_command(envelope, now, &mut turn);
         }
@@ -118,8 +142,9 @@ impl SaleActor {
         core.journal.turn_ends(&handle, came_of_it.then_some(turn));
         let absence = self.absences.first().map(|(at, _)| *at);
         let next = self.sale.next_deadline().into_iter().chain(absence).min();
-        self.arm(next, now);
-        if !handle.lanes.buyers.is_empty() {
+        // What is worked out wakes the actor itself.
+        self.arm(next.filter(|_| self.preparing.is_none()), now);
+        if !buyers_wait && !handle.lanes.buyers.is_empty() {
             handle.wake();
         }
     }
@@ -177,6 +202,7 @@ impl SaleActor {
             self.sale.apply(&entry);
             turn.rows.push(JournalEntry { event: self.handle.event(), entry });
         }
+        turn.decision_ends();
         for at in first..turn.rows.len() {
             self.follow(at, now, turn);
         }
@@ -226,6 +252,9 @@ impl SaleActor {
     /// Takes the steps that are due, up to a bound, and gives up places of buyers who are gone.
     fn pass_time(&mut self, now: Timestamp, turn: &mut Turn) {
         for _ in 0..STEPS_PER_TURN {
+            if self.awaits_draw(now) {
+                return;
+            }
             match self.sale.decide(&Command::Tick, now, self.epoch) {
                 Ok(decision) if !decision.facts.is_empty() => self.record(decision.facts, now, turn),
                 Ok(_) | Err(_) => break,
@@ -236,6 +265,27 @@ impl SaleActor {
             self.absences.remove(&(at, buyer));
             self.check_absence(buyer, now, turn);
         }
+    }
+
+    fn take_prepared(&mut self) {
+        match self.handle.take_prepared() {
+            Some(Some(prepared)) => self.sale.prepare(prepared),
+            Some(None) => self.prepares = false,
+            None => return,
+        }
+        self.preparing = None;
+    }
+
+    /// Whether the draw of a large crowd waits for what is worked out beside the sale. No time passes for the sale then.
+    fn awaits_draw(&mut self, now: Timestamp) -> bool {
+        if self.preparing.is_none()
+            && self.prepares
+            && let Some(work) = self.sale.preparation(now, DRAWN_IN_A_TURN)
+        {
+            self.preparing = Some(work.freezes());
+            self.handle.work_out(work);
+        }
+        self.preparing.is_some()
     }
 
     fn check_absence(&mut self, buyer: BuyerId, now: Timestamp, turn: &mut Turn) {

@@ -3,7 +3,7 @@
 //! be late but converges; what was lost is written whole. Must never hold up the journal.
 
 use crate::id::{BuyerId, EventId, ReservationId};
-use crate::limits::{COPIED_AGAIN_AFTER, COPY_HANDOFF, COPY_NOTES};
+use crate::limits::{COPIED_AGAIN_AFTER, COPY_HANDOFF, COPY_NOTES, FACTS_PER_LOCK};
 use crate::ports::shared::{Copies, HeldSeats, SaleCopy, SharedClaims, Standing};
 use crate::runtime::engine::{Core, Engine};
 use crate::runtime::handle::SaleHandle;
@@ -202,17 +202,18 @@ impl Copier {
         if noted.all {
             // One by one, so that no more than one whole line lies in memory.
             for sale in core.sales() {
-                let copy = whole(&sale);
+                let copy = whole(sale).await;
                 if !self.send(&[copy]).await {
                     return;
                 }
             }
             return;
         }
-        let sales = noted.events.iter().filter_map(|(event, concerned)| Some((core.sale(*event)?, concerned)));
-        let copies: Vec<SaleCopy> = sales
-            .map(|(sale, concerned)| if concerned.whole { whole(&sale) } else { part(&sale, concerned) })
-            .collect();
+        let mut copies = Vec::with_capacity(noted.events.len());
+        for (event, concerned) in &noted.events {
+            let Some(sale) = core.sale(*event) else { continue };
+            copies.push(if concerned.whole { whole(sale).await } else { part(&sale, concerned) });
+        }
         if !copies.is_empty()
             && self.send(&copies).await
             && let Some(since) = noted.since
@@ -291,10 +292,10 @@ impl Concerned {
 }
 
 /// What stands, without places and holds.
-fn counts(sale: &SaleHandle, view: &Sale, whole: bool) -> SaleCopy {
+fn counts(event: EventId, view: &Sale, whole: bool) -> SaleCopy {
     let steering = view.steering();
     SaleCopy {
-        event: sale.event(),
+        event,
         whole,
         retired: matches!(view.phase(), SalePhase::Unconfigured | SalePhase::Retired),
         claims: steering.as_ref().is_some_and(|view| view.steering.required),
@@ -308,24 +309,37 @@ fn counts(sale: &SaleHandle, view: &Sale, whole: bool) -> SaleCopy {
     }
 }
 
-fn whole(sale: &SaleHandle) -> SaleCopy {
-    let view = sale.view();
-    let mut copy = counts(sale, &view, true);
+/// Everything, walked on a copy of the sale and where it holds up nobody. What happens meanwhile is noted, and written next.
+async fn whole(sale: Arc<SaleHandle>) -> SaleCopy {
+    let event = sale.event();
+    let walk = move || walk(event, &sale.copy());
+    tokio::task::spawn_blocking(walk).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+fn walk(event: EventId, view: &Sale) -> SaleCopy {
+    let mut copy = counts(event, view, true);
     if !copy.retired {
         copy.places = view.places().iter().map(|place| (place.buyer, standing(place))).collect();
         copy.places.retain(|(_, standing)| *standing != Standing::Gone);
-        copy.holds = view.pending().iter().map(|hold| (hold.id, held(&view, hold))).collect();
+        copy.holds = view.pending().iter().map(|hold| (hold.id, held(view, hold))).collect();
     }
     copy
 }
 
+/// What was noted, a few looks at a time: readers and the journal's thread come in between.
 fn part(sale: &SaleHandle, concerned: &Concerned) -> SaleCopy {
-    let view = sale.view();
-    let mut copy = counts(sale, &view, false);
-    let stands = |buyer: &BuyerId| view.place_row(*buyer).map_or(Standing::Gone, standing);
-    copy.places = concerned.buyers.iter().map(|buyer| (*buyer, stands(buyer))).collect();
-    copy.holds =
-        concerned.holds.iter().map(|id| (*id, view.reservation(*id).and_then(|hold| held(&view, &hold)))).collect();
+    let mut copy = counts(sale.event(), &sale.view(), false);
+    let (buyers, holds): (Vec<_>, Vec<_>) = (concerned.buyers.iter().collect(), concerned.holds.iter().collect());
+    for some in buyers.chunks(FACTS_PER_LOCK) {
+        let view = sale.view();
+        let stands = |buyer: BuyerId| view.place_row(buyer).as_ref().map_or(Standing::Gone, standing);
+        copy.places.extend(some.iter().map(|buyer| (**buyer, stands(**buyer))));
+    }
+    for some in holds.chunks(FACTS_PER_LOCK) {
+        let view = sale.view();
+        let stands = |id: ReservationId| view.reservation(id).and_then(|hold| held(&view, &hold));
+        copy.holds.extend(some.iter().map(|id| (**id, stands(**id))));
+    }
     copy
 }
 

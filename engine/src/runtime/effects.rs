@@ -69,7 +69,7 @@ impl Effects {
     /// Asks about every charge and repeats every refund that has not come to its end: after a start or a rebuild.
     pub(crate) fn reconcile(&self, sale: &Arc<SaleHandle>) {
         let effects: Vec<Effect> = {
-            let view = sale.view();
+            let view = sale.copy();
             let (charges, refunds) = view.open_money();
             let find = charges.iter().filter_map(|row| effect(sale, &view, Some(row), Kind::Find));
             find.chain(refunds.iter().filter_map(|row| effect(sale, &view, Some(row), Kind::Refund))).collect()

@@ -11,6 +11,7 @@ use crate::runtime::effects::Effects;
 use crate::runtime::handle::{Refusal, SaleHandle, Service};
 use crate::runtime::health::{Health, JournalHealth};
 use crate::runtime::journal::{JournalFront, JournalThread};
+use crate::runtime::probe::Probe;
 use crate::runtime::projector::{ProjectError, Projector, ProjectorFront};
 use crate::runtime::rebuild::Rebuilds;
 use crate::runtime::recovery::recover;
@@ -114,6 +115,7 @@ pub(crate) struct Core {
     pub(crate) unmatched: UnmatchedOutcomes,
     pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     pub(crate) copier: OnceLock<Arc<CopierFront>>,
+    pub(crate) probe: Probe,
     routes: SharedMap<EventId, Arc<SaleHandle>>,
     tags: SharedMap<EventTag, EventId>,
     pub(super) reader: Arc<dyn JournalReader>,
@@ -162,6 +164,7 @@ impl Engine {
             unmatched: UnmatchedOutcomes::default(),
             draw_seed: settings.draw_seed,
             copier: OnceLock::new(),
+            probe: Probe::default(),
             routes: SharedMap::default(),
             tags: SharedMap::default(),
             reader: Arc::clone(&reader),
@@ -314,6 +317,13 @@ impl Engine {
         }
     }
 
+    /// How long one holder keeps others waiting.
+    #[cfg(feature = "fakes")]
+    #[must_use]
+    pub fn probe(&self) -> &Probe {
+        &self.core.probe
+    }
+
     /// How the engine is.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -414,6 +424,11 @@ impl Core {
         actor::start(handle, sale, epoch, self.arbiters.next());
         self.effects.reconcile(handle);
         true
+    }
+
+    /// Drops something large where nobody waits for it.
+    pub(crate) fn discard(&self, large: impl Send + 'static) {
+        self.effects.tokio().spawn_blocking(move || drop(large));
     }
 
     pub(super) fn damaged(self: &Arc<Self>, event: EventId, what: &str) {

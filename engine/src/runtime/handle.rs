@@ -8,12 +8,15 @@ use crate::runtime::engine::Core;
 use crate::runtime::journal::is_journals_thread;
 use crate::runtime::lanes::{Envelope, Lanes};
 use crate::runtime::place_changes::PlaceFeed;
+use crate::runtime::probe::{Begun, Work};
 use crate::runtime::standing::{Posted, Standing};
+use crate::sale::layout::{Preparation, Prepared};
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -141,6 +144,20 @@ impl Drop for HeldClaim {
     }
 }
 
+/// A read lock of the view.
+struct Reading<'a> {
+    view: RwLockReadGuard<'a, Sale>,
+    _held: Begun<'a>,
+}
+
+impl Deref for Reading<'_> {
+    type Target = Sale;
+
+    fn deref(&self) -> &Sale {
+        &self.view
+    }
+}
+
 /// The route to one sale.
 pub struct SaleHandle {
     event: EventId,
@@ -162,6 +179,8 @@ pub struct SaleHandle {
     ownership: Mutex<Ownership>,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
+    /// What was worked out beside the sale since the actor's last turn; nothing came of it in the inner `None`.
+    prepared: Mutex<Option<Option<Prepared>>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
     #[cfg(any(test, feature = "fakes"))]
     pub(crate) panic_next: AtomicBool,
@@ -186,6 +205,7 @@ impl SaleHandle {
             ownership: Mutex::default(),
             heard: OnceLock::new(),
             damage: Mutex::new(None),
+            prepared: Mutex::new(None),
             snapshot_at: std::sync::atomic::AtomicU64::new(0),
             #[cfg(any(test, feature = "fakes"))]
             panic_next: AtomicBool::new(false),
@@ -204,13 +224,39 @@ impl SaleHandle {
         self.read()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Sale> {
-        self.view.read()
+    fn read(&self) -> Reading<'_> {
+        let view = self.view.read();
+        Reading { view, _held: self.core.probe.begin(Work::Read) }
+    }
+
+    /// The committed state as it is now, to be walked without its lock: a clone that shares what neither changes.
+    #[must_use]
+    pub fn copy(&self) -> Sale {
+        self.read().clone()
+    }
+
+    /// Works something out beside the sale and puts it into the committed state, and before the actor's next turn.
+    pub(crate) fn work_out(self: &Arc<Self>, work: Preparation) {
+        let handle = Arc::clone(self);
+        self.core.effects.tokio().spawn_blocking(move || {
+            let prepared = catch_unwind(AssertUnwindSafe(|| work.work_out())).ok();
+            if let Some(prepared) = &prepared {
+                handle.show(|view| view.prepare(prepared.clone()));
+            }
+            *handle.prepared.lock() = Some(prepared);
+            handle.wake();
+        });
+    }
+
+    /// What [`SaleHandle::work_out`] has come to, if it is done.
+    pub(crate) fn take_prepared(&self) -> Option<Option<Prepared>> {
+        self.prepared.lock().take()
     }
 
     /// Changes the committed state, and what is known of it without its lock.
     pub(crate) fn show<T>(&self, change: impl FnOnce(&mut Sale) -> T) -> T {
         let mut view = self.view.write();
+        let _held = self.core.probe.begin(Work::Write);
         let told = change(&mut view);
         self.standing.follow(&view);
         told

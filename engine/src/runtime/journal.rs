@@ -4,13 +4,15 @@
 
 use crate::id::{Epoch, EventId};
 use crate::limits::{
-    BUSY_ANSWERS, FACTS_PER_BATCH, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, TURNS_DURING_COMMIT,
+    BUSY_ANSWERS, FACTS_PER_BATCH, FACTS_PER_LOCK, JOURNAL_BUSY_FOR, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN,
+    TURNS_DURING_COMMIT,
 };
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
 use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
 use crate::runtime::health::JournalHealth;
+use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
 use crate::sale::{Entry, Fact, PaymentView, Sale};
 use crate::time::Timestamp;
@@ -33,6 +35,8 @@ pub(crate) struct Turn {
     /// The epoch of the actor. What it decided rests on facts of that epoch, also where it decided no new ones.
     pub(crate) epoch: Epoch,
     pub(crate) rows: Vec<JournalEntry>,
+    /// Where rows may be parted: each is the end of a decision.
+    cuts: Vec<usize>,
     pub(crate) answers: Vec<(ReplyTo, Answer)>,
     pub(crate) settled: Vec<(oneshot::Sender<PaymentView>, PaymentView)>,
 }
@@ -40,7 +44,21 @@ pub(crate) struct Turn {
 impl Turn {
     /// A turn in which nothing has been decided yet.
     pub(crate) fn of(sale: &Arc<SaleHandle>, epoch: Epoch) -> Self {
-        Self { sale: Arc::clone(sale), epoch, rows: Vec::new(), answers: Vec::new(), settled: Vec::new() }
+        Self {
+            sale: Arc::clone(sale),
+            epoch,
+            rows: Vec::new(),
+            cuts: Vec::new(),
+            answers: Vec::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    /// The last row is the last of a decision, whose facts nobody may see half of.
+    pub(crate) fn decision_ends(&mut self) {
+        if self.rows.len() >= self.cuts.last().unwrap_or(&0) + FACTS_PER_LOCK {
+            self.cuts.push(self.rows.len());
+        }
     }
 
     /// Whether its epoch still owns the event.
@@ -300,6 +318,8 @@ impl JournalThread {
 
     /// Commits a batch and tells everyone; false when the storage is lost.
     fn commit(&mut self, turns: Vec<Turn>) -> bool {
+        let core = Arc::clone(&self.core);
+        let before = core.probe.begin(Work::Journal);
         // A turn of an epoch that was fenced rests on facts that are in no journal: nobody is answered by it.
         let (mut turns, stale): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(Turn::is_current);
         stale.into_iter().for_each(|turn| self.core.drop_stale(turn));
@@ -316,7 +336,9 @@ impl JournalThread {
             rows.append(&mut turn.rows);
             ends.push(rows.len());
         }
+        drop(before);
         let Some(appended) = self.append(&rows) else { return false };
+        let _after = core.probe.begin(Work::Journal);
         let front = &self.core.journal;
         front.commit_ends();
         if turns.iter().map(|turn| turn.answers.len()).sum::<usize>() >= BUSY_ANSWERS {
@@ -336,7 +358,7 @@ impl JournalThread {
                 self.core.drop_stale(turn);
                 continue;
             }
-            self.show(&turn.sale, &entries, &mut told.effects);
+            self.show(&turn, &entries, &mut told.effects);
             told.answers.extend(turn.answers);
             told.settled.extend(turn.settled);
             if !entries.is_empty() {
@@ -397,22 +419,27 @@ impl JournalThread {
     }
 
     /// Brings committed facts into the read view, and notes what they order.
-    fn show(&self, sale: &Arc<SaleHandle>, entries: &[Entry], effects: &mut Vec<Effect>) {
-        if entries.is_empty() {
-            return;
+    /// Readers come in between where there are many, but not between the facts of one decision.
+    fn show(&self, turn: &Turn, entries: &[Entry], effects: &mut Vec<Effect>) {
+        let (core, sale, mut shown) = (&self.core, &turn.sale, 0);
+        for end in turn.cuts.iter().copied().chain([entries.len()]) {
+            let piece = entries.get(shown..end).unwrap_or_default();
+            shown = end;
+            if piece.is_empty() {
+                continue;
+            }
+            let seq = sale.show(|view| {
+                for entry in piece {
+                    view.apply(entry);
+                    core.effects.ordered_by(sale, view, &entry.fact, effects);
+                }
+                for entry in piece {
+                    follow_place(core, sale, view, &entry.fact);
+                }
+                view.seq()
+            });
+            sale.view_moved(seq);
         }
-        let core = &self.core;
-        let seq = sale.show(|view| {
-            for entry in entries {
-                view.apply(entry);
-                core.effects.ordered_by(sale, view, &entry.fact, effects);
-            }
-            for entry in entries {
-                follow_place(core, sale, view, &entry.fact);
-            }
-            view.seq()
-        });
-        sale.view_moved(seq);
         core.unmatched.note(sale.event(), entries);
         sale.places.publish(entries);
     }

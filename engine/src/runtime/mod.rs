@@ -16,6 +16,7 @@ mod health;
 mod journal;
 mod lanes;
 mod place_changes;
+mod probe;
 mod projector;
 mod rebuild;
 mod recovery;
@@ -32,5 +33,7 @@ pub use engine::{Engine, Ports, Settings, StartError};
 pub use handle::{Answer, Refusal, SaleHandle};
 pub use health::{Health, JournalHealth};
 pub use place_changes::{ChangedPlaces, PlaceChanges};
+#[cfg(feature = "fakes")]
+pub use probe::{Longest, Probe};
 pub use standing::Standing;
 pub use supervision::{OnFatal, panic_message, supervised, supervised_task};

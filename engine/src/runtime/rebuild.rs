@@ -118,7 +118,7 @@ impl Core {
         drop(turn);
         if sale.service() == Service::Serving {
             let core = Arc::clone(self);
-            self.effects.tokio().spawn(async move { core.effects.reconcile(&sale) });
+            self.effects.tokio().spawn_blocking(move || core.effects.reconcile(&sale));
         }
     }
 
@@ -181,7 +181,9 @@ impl Core {
                     return Attempt::NotYet("it was lost again meanwhile".to_owned());
                 }
                 tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
-                handle.show(|view| *view = sale.clone());
+                // What was there may be large: it is dropped when the lock is free again.
+                let copy = sale.clone();
+                drop(handle.show(|view| std::mem::replace(view, copy)));
                 if !self.serve(handle, sale, epoch, losses) {
                     return Attempt::NotYet("it was lost again meanwhile".to_owned());
                 }

@@ -1,5 +1,5 @@
 //! Takes snapshots of committed state on a thread of its own, so that a start need not replay everything. Losing one
-//! costs time at the next start, nothing else.
+//! costs time at the next start, nothing else. Must never walk a sale under the lock of its view.
 
 use crate::ports::JournalReader;
 use crate::runtime::handle::SaleHandle;
@@ -49,7 +49,7 @@ impl Snapshots {
 /// The thread: takes snapshots until nobody can order one any more.
 pub(crate) fn run(orders: &Receiver<Arc<SaleHandle>>, reader: &dyn JournalReader) {
     for sale in orders {
-        let snapshot = sale.view().snapshot();
+        let snapshot = sale.copy().snapshot();
         if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
             tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
         }

@@ -87,12 +87,13 @@ impl Sale {
             }
             Fact::CohortFrozen { root, size: _ } => {
                 if let Some(draw) = &mut self.draw {
-                    draw.freeze(self.room.line().iter(), *root);
+                    draw.freeze(self.room.line(), *root);
                 }
             }
             Fact::Drawn { seed } => {
-                if let Some(draw) = &mut self.draw {
-                    self.room.lay_out(&draw.draw(*seed));
+                let line = self.room.line();
+                if let Some(layout) = self.draw.as_mut().and_then(|draw| draw.draw(*seed, line)) {
+                    self.room.lay_out(&layout);
                 }
             }
             Fact::Left { buyer } => self.room.remove(*buyer),
@@ -102,10 +103,7 @@ impl Sale {
             }
             Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => self.room.expire(*buyer, entry.at),
             Fact::Steered { steering, by: _, reason: _ } => self.steering = Some(Box::new(steering.clone())),
-            Fact::SaleCancelled { by: _ } => {
-                self.phase = SalePhase::Cancelled;
-                self.sweep = self.reservations.live_ones();
-            }
+            Fact::SaleCancelled { by: _ } => self.phase = SalePhase::Cancelled,
             Fact::SaleRetired { by: _ } => self.phase = SalePhase::Retired,
             Fact::KeyRemembered { key, answer } => self.keys.insert(*key, entry.at, answer.clone()),
         }
@@ -163,7 +161,6 @@ impl Sale {
     fn end_hold(&mut self, id: ReservationId, status: ReservationStatus) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let (buyer, seats) = (reservation.buyer, reservation.seats.clone());
-        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.watching_holds(buyer, |sale| {
             sale.reservations.update(id, |reservation| reservation.status = status);
@@ -216,7 +213,6 @@ impl Sale {
     fn cancel_reservation(&mut self, id: ReservationId, refund: Amount) {
         let Some(reservation) = self.reservations.get(id) else { return };
         let seats = reservation.seats.clone();
-        self.sweep.remove(&(reservation.born, id));
         self.set_seats(&seats, SeatState::Free);
         self.reservations.update(id, |reservation| {
             reservation.status = ReservationStatus::Cancelled;

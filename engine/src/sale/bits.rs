@@ -33,16 +33,13 @@ impl Bits {
 
     /// Its members in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(number, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros() as usize;
-                (rest != 0).then(|| {
-                    rest &= rest - 1;
-                    number * 64 + bit
-                })
-            })
-        })
+        members(self.words.iter().copied())
+    }
+
+    /// Numbers that are in neither set, in order.
+    pub(crate) fn in_neither<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+        let words = self.words.iter().zip(&other.words).map(|(one, other)| !(one | other));
+        members(words).take_while(|at| *at < self.len)
     }
 
     /// The maximal runs of members within `range`, in order.
@@ -76,6 +73,19 @@ impl Bits {
     }
 }
 
+/// The numbers whose bits are set in these words.
+fn members(words: impl Iterator<Item = u64>) -> impl Iterator<Item = usize> {
+    words.enumerate().flat_map(|(number, mut rest)| {
+        std::iter::from_fn(move || {
+            let bit = rest.trailing_zeros() as usize;
+            (rest != 0).then(|| {
+                rest &= rest - 1;
+                number * 64 + bit
+            })
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +106,11 @@ mod tests {
             }
             prop_assert_eq!(set.runs(range).collect::<Vec<_>>(), expected);
             prop_assert_eq!(set.iter().count(), bits.iter().filter(|on| **on).count());
+            let thirds = |at: &usize| at.is_multiple_of(3);
+            let mut other = Bits::new(bits.len(), false);
+            (0..bits.len()).filter(thirds).for_each(|at| other.insert(at));
+            let neither: Vec<_> = (0..bits.len()).filter(|at| !bits[*at] && !thirds(at)).collect();
+            prop_assert_eq!(set.in_neither(&other).collect::<Vec<_>>(), neither);
         }
     }
 }

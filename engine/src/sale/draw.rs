@@ -7,6 +7,8 @@
 //! Order: ascending by `HMAC(seed, root ‖ buyer)`.
 
 use crate::id::{BuyerId, Ordinal};
+use crate::sale::layout::{Frozen, Layout, Order, Prepared};
+use crate::sale::line::Line;
 use crate::sale::merkle::{Side, Tree, leaf};
 use crate::sale::snapshot::{CohortRow, DrawRow};
 use hmac::{Hmac, KeyInit, Mac};
@@ -131,8 +133,24 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    fn new(ordinals: Vec<Ordinal>, buyers: Vec<BuyerId>, root: DrawHash) -> Self {
+    /// Everyone with their ordinals, in the order of arrival; `root` where it is known already.
+    pub(crate) fn of(members: impl Iterator<Item = (Ordinal, BuyerId)>, root: Option<DrawHash>) -> Self {
+        let (ordinals, buyers): (Vec<_>, Vec<_>) = members.unzip();
+        let root = root.unwrap_or_else(|| cohort_root(buyers.iter().copied()));
         Self { ordinals, buyers, root, by_buyer: OnceLock::new(), tree: OnceLock::new() }
+    }
+
+    pub(crate) fn root(&self) -> DrawHash {
+        self.root
+    }
+
+    pub(crate) fn ordinals(&self) -> &[Ordinal] {
+        &self.ordinals
+    }
+
+    /// Which place of arrival an ordinal is, from 0.
+    pub(crate) fn arrival_of(&self, ordinal: Ordinal) -> Option<usize> {
+        self.ordinals.binary_search(&ordinal).ok()
     }
 
     /// Everyone, in the order of arrival.
@@ -152,59 +170,67 @@ impl Cohort {
     }
 }
 
-/// The order that was drawn, both ways.
-#[derive(Debug)]
-struct Order {
-    /// Who stands n-th, by place of arrival.
-    arrivals: Vec<u32>,
-    /// Where who arrived n-th stands.
-    ranks: Vec<u32>,
-}
-
-impl Order {
-    fn of(seed: &DrawSeed, cohort: &Cohort) -> Self {
-        let arrivals = drawn_order(seed, cohort.root, &cohort.buyers);
-        let mut ranks = vec![0; arrivals.len()];
-        for (rank, at) in arrivals.iter().zip(0..).map(|(arrival, rank)| (rank, *arrival as usize)) {
-            ranks[at] = rank;
-        }
-        Self { arrivals, ranks }
-    }
-}
-
-/// How far the draw of a sale is. Clones share the cohort.
+/// How far the draw of a sale is. Clones share the cohort and the order.
 #[derive(Clone, Debug)]
 pub struct Draw {
     seed: DrawSeed,
     commitment: DrawHash,
     cohort: Option<Arc<Cohort>>,
     order: Option<Arc<Order>>,
+    /// Worked out beforehand, so that the facts that need it are applied at once.
+    frozen: Option<Arc<Frozen>>,
+    layout: Option<Arc<Layout>>,
 }
 
 impl Draw {
     pub(crate) fn committed(seed: DrawSeed, commitment: DrawHash) -> Self {
-        Self { seed, commitment, cohort: None, order: None }
+        Self { seed, commitment, cohort: None, order: None, frozen: None, layout: None }
     }
 
     pub(crate) fn seed(&self) -> DrawSeed {
         self.seed
     }
 
-    pub(crate) fn freeze(&mut self, line: impl Iterator<Item = (Ordinal, BuyerId)>, root: DrawHash) {
-        let (ordinals, buyers) = line.unzip();
-        self.cohort = Some(Arc::new(Cohort::new(ordinals, buyers, root)));
+    /// Takes what somebody has worked out beforehand. It need not fit: it is used only where it does.
+    pub(crate) fn prepare(&mut self, prepared: Prepared) {
+        match prepared {
+            Prepared::Cohort(frozen) if !self.is_frozen() => self.frozen = Some(frozen),
+            Prepared::Layout(layout) if !self.is_drawn() => self.layout = Some(layout),
+            // It comes too late, from before a rebuild.
+            Prepared::Cohort(_) | Prepared::Layout(_) => {}
+        }
     }
 
-    /// Draws with the seed that is said to be the committed one, and answers who moves where: buyer, place of arrival,
-    /// new place.
-    pub(crate) fn draw(&mut self, seed: DrawSeed) -> Vec<(BuyerId, Ordinal, Ordinal)> {
-        let Some(cohort) = &self.cohort else { return Vec::new() };
-        let order = Order::of(&seed, cohort);
-        let moves =
-            |(at, buyer): (usize, &BuyerId)| (*buyer, cohort.ordinals[at], cohort.ordinals[order.ranks[at] as usize]);
-        let moved = cohort.buyers.iter().enumerate().map(moves).collect();
-        self.order = Some(Arc::new(order));
-        moved
+    /// The root over everyone in the line as it is, if it was worked out beforehand.
+    pub(crate) fn prepared_root(&self, line: &Line) -> Option<DrawHash> {
+        self.frozen.as_ref().filter(|frozen| frozen.line.is_same(line)).map(|frozen| frozen.cohort.root())
+    }
+
+    /// Whether the drawn line was laid out beforehand.
+    pub(crate) fn is_laid_out(&self) -> bool {
+        let fits = |layout: &Arc<Layout>| self.cohort.as_ref().is_some_and(|cohort| layout.fits(&self.seed, cohort));
+        self.layout.as_ref().is_some_and(fits)
+    }
+
+    /// Whoever is in the line is the cohort.
+    pub(crate) fn freeze(&mut self, line: &Line, root: DrawHash) {
+        let fits = |frozen: &Arc<Frozen>| frozen.cohort.root() == root && frozen.line.len() == line.len();
+        let cohort = match self.frozen.take().filter(fits) {
+            Some(frozen) => Arc::clone(&frozen.cohort),
+            None => Arc::new(Cohort::of(line.iter(), Some(root))),
+        };
+        self.cohort = Some(cohort);
+    }
+
+    /// Draws with the seed that is said to be the committed one, and answers the line of the whole cohort in its order.
+    pub(crate) fn draw(&mut self, seed: DrawSeed, line: &Line) -> Option<Arc<Layout>> {
+        let cohort = self.cohort.as_ref()?;
+        let layout = match self.layout.take().filter(|layout| layout.fits(&seed, cohort)) {
+            Some(layout) => layout,
+            None => Arc::new(Layout::of(&seed, cohort, line)),
+        };
+        self.order = Some(Arc::clone(layout.order()));
+        Some(layout)
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
@@ -217,16 +243,20 @@ impl Draw {
 
     /// Whether this is the place of a member of the cohort.
     pub(crate) fn is_of_cohort(&self, ordinal: Ordinal) -> bool {
-        self.cohort.as_ref().is_some_and(|cohort| cohort.ordinals.binary_search(&ordinal).is_ok())
+        self.cohort.as_ref().is_some_and(|cohort| cohort.arrival_of(ordinal).is_some())
     }
 
     /// Where whoever stands at `ordinal` arrived: tickets name that, for it holds before the draw and after it.
     pub(crate) fn arrival(&self, ordinal: Ordinal) -> Ordinal {
-        let (Some(cohort), Some(order)) = (&self.cohort, &self.order) else { return ordinal };
-        match cohort.ordinals.binary_search(&ordinal) {
-            Ok(rank) => cohort.ordinals[order.arrivals[rank] as usize],
-            Err(_) => ordinal,
-        }
+        self.order.as_ref().map_or(ordinal, |order| order.arrival(ordinal))
+    }
+
+    pub(crate) fn order(&self) -> Option<&Arc<Order>> {
+        self.order.as_ref()
+    }
+
+    pub(crate) fn shared_cohort(&self) -> Option<&Arc<Cohort>> {
+        self.cohort.as_ref()
     }
 
     /// What the public may know.
@@ -265,17 +295,13 @@ impl Draw {
             root: cohort.root,
             leaf: leaf(buyer),
             path: tree.path(index),
-            drawn: self
-                .order
-                .as_ref()
-                .map(|order| (self.seed.lot(cohort.root, buyer), u64::from(order.ranks[index]) + 1)),
+            drawn: self.order.as_ref().map(|order| (self.seed.lot(cohort.root, buyer), order.rank(index) + 1)),
         })
     }
 
     /// Everyone of the cohort in the drawn order; once it is drawn.
     pub(crate) fn drawn(&self) -> impl Iterator<Item = BuyerId> + '_ {
-        let both = self.cohort.as_ref().zip(self.order.as_ref());
-        both.into_iter().flat_map(|(cohort, order)| order.arrivals.iter().map(|at| cohort.buyers[*at as usize]))
+        self.order.as_deref().into_iter().flat_map(Order::buyers)
     }
 
     pub(crate) fn row(&self) -> DrawRow {
@@ -288,12 +314,8 @@ impl Draw {
 
     pub(crate) fn from_row(row: DrawRow) -> Self {
         let mut draw = Self::committed(row.seed, row.commitment);
-        if let Some(cohort) = row.cohort {
-            draw.freeze(cohort.members.into_iter(), cohort.root);
-        }
-        if row.drawn {
-            draw.draw(row.seed);
-        }
+        draw.cohort = row.cohort.map(|cohort| Arc::new(Cohort::of(cohort.members.into_iter(), Some(cohort.root))));
+        draw.order = draw.cohort.as_ref().filter(|_| row.drawn).map(|cohort| Arc::new(Order::of(&row.seed, cohort)));
         draw
     }
 }

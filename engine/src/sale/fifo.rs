@@ -1,7 +1,8 @@
 //! A first-in first-out queue in pieces that stay where they are: to add to it costs the same however long it is. One ring for
-//! all would now and then be copied whole, in which time nobody is answered.
+//! all would now and then be copied whole, in which time nobody is answered. Clones share the pieces until one of them writes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Entries of a piece.
 const PIECE: usize = 512;
@@ -10,7 +11,7 @@ const PIECE: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Fifo<T> {
     /// The last one is not empty, and the first one neither.
-    pieces: VecDeque<VecDeque<T>>,
+    pieces: VecDeque<Arc<VecDeque<T>>>,
     len: usize,
 }
 
@@ -20,22 +21,22 @@ impl<T> Default for Fifo<T> {
     }
 }
 
-impl<T> Fifo<T> {
+impl<T: Clone> Fifo<T> {
     pub(crate) fn push_back(&mut self, entry: T) {
         // Only the first piece grows, so that a sale with few entries is small.
         if self.pieces.back().is_none_or(|piece| piece.len() >= PIECE) {
             let room = if self.pieces.is_empty() { 0 } else { PIECE };
-            self.pieces.push_back(VecDeque::with_capacity(room));
+            self.pieces.push_back(Arc::new(VecDeque::with_capacity(room)));
         }
         if let Some(piece) = self.pieces.back_mut() {
-            piece.push_back(entry);
+            Arc::make_mut(piece).push_back(entry);
             self.len += 1;
         }
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let piece = self.pieces.front_mut()?;
-        let entry = piece.pop_front();
+        let entry = Arc::make_mut(piece).pop_front();
         if piece.is_empty() {
             self.pieces.pop_front();
         }
@@ -47,9 +48,14 @@ impl<T> Fifo<T> {
         self.len
     }
 
-    /// Every entry, the first one first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.pieces.iter().flatten()
+    pub(crate) fn pop_back(&mut self) -> Option<T> {
+        let piece = self.pieces.back_mut()?;
+        let entry = Arc::make_mut(piece).pop_back();
+        if piece.is_empty() {
+            self.pieces.pop_back();
+        }
+        self.len -= usize::from(entry.is_some());
+        entry
     }
 
     pub(crate) fn front(&self) -> Option<&T> {
@@ -58,6 +64,11 @@ impl<T> Fifo<T> {
 
     pub(crate) fn back(&self) -> Option<&T> {
         self.pieces.back()?.back()
+    }
+
+    /// All of it, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
     }
 }
 
@@ -68,19 +79,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_queue_behaves_as_a_ring(steps in prop::collection::vec(0u32..3, 1..4000)) {
+        fn a_queue_behaves_as_a_ring(steps in prop::collection::vec(0u32..9, 1..4000), cloned_at in 0usize..4000) {
             let (mut queue, mut ring) = (Fifo::default(), VecDeque::new());
+            let mut cloned = None;
             for (number, step) in steps.into_iter().enumerate() {
-                if step > 0 {
-                    queue.push_back(number);
-                    ring.push_back(number);
-                } else {
-                    prop_assert_eq!(queue.pop_front(), ring.pop_front());
+                if number == cloned_at {
+                    cloned = Some((queue.clone(), ring.clone()));
+                }
+                match step {
+                    0 | 1 => prop_assert_eq!(queue.pop_front(), ring.pop_front()),
+                    2 => prop_assert_eq!(queue.pop_back(), ring.pop_back()),
+                    _ => {
+                        queue.push_back(number);
+                        ring.push_back(number);
+                    }
                 }
                 prop_assert_eq!((queue.front(), queue.back()), (ring.front(), ring.back()));
                 prop_assert_eq!(queue.len(), ring.len());
             }
-            prop_assert!(queue.iter().eq(&ring));
+            if let Some((queue, ring)) = cloned {
+                prop_assert!(queue.iter().eq(ring.iter()), "a clone stays as it was");
+            }
+            prop_assert!(queue.iter().eq(ring.iter()));
             while let Some(number) = ring.pop_front() {
                 prop_assert_eq!(queue.pop_front(), Some(number));
             }

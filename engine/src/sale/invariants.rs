@@ -102,7 +102,7 @@ impl Sale {
             if holds_made > limit {
                 broken.push(format!("{} has made {holds_made} holds with one slot, limit {limit}", place.buyer));
             }
-            ending += usize::from(self.reservations.buyer(place.buyer).holds == 0);
+            ending += u64::from(self.reservations.buyer(place.buyer).holds == 0);
         }
         if ending != self.room.ending() {
             broken.push(format!("{ending} slots may end by time, counted {}", self.room.ending()));
@@ -123,7 +123,7 @@ impl Sale {
             broken.push("the seed of the draw is not the one that was committed to".into());
         }
         let waits = |buyer: BuyerId| {
-            let place = self.room.place(buyer).filter(|place| place.state == PlaceState::Waiting)?;
+            let place = self.place_row(buyer).filter(|place| place.state == PlaceState::Waiting)?;
             draw.is_of_cohort(place.ordinal).then_some(place.ordinal)
         };
         let drawn: Vec<_> = draw.drawn().filter_map(waits).collect();
@@ -149,7 +149,7 @@ impl Sale {
             if last.is_some_and(|last| last >= ordinal) {
                 broken.push(format!("{ordinal:?} is out of order"));
             }
-            if self.room.place(buyer).is_none_or(|place| place.ordinal != ordinal) {
+            if self.place_row(buyer).is_none_or(|place| place.ordinal != ordinal) {
                 broken.push(format!("{buyer} stands at {ordinal:?} without a place"));
             }
             last = Some(ordinal);

@@ -1,7 +1,7 @@
 //! Remembered idempotency keys: for a day, and no more than a bound, the oldest forgotten first; and what is told to
 //! a request that comes again. A key outlives what it names, so answers are put together without looking it up.
 
-use crate::limits::{KEY_REMEMBERED_FOR, KEYS_KEPT};
+use crate::limits::{FORGOTTEN_AT_ONCE, KEY_REMEMBERED_FOR, KEYS_KEPT};
 use crate::sale::Sale;
 use crate::sale::command::{ConfirmPayment, Hold, OpenPayment, RequestKey};
 use crate::sale::decide::{Decision, Outcome};
@@ -32,7 +32,12 @@ impl Empty for Keys {
 
 impl Keys {
     pub(crate) fn get(&self, scope: u128) -> Option<&KeyRow> {
-        self.rows.get(scope)
+        self.rows.get(scope).filter(|row| !self.is_forgotten(row.at))
+    }
+
+    /// Forgotten when a newer key is a day younger, though its row may lie here for some keys more.
+    fn is_forgotten(&self, at: Timestamp) -> bool {
+        self.order.back().is_some_and(|(newest, _)| at + KEY_REMEMBERED_FOR <= *newest)
     }
 
     /// What was answered to a key within the last day.
@@ -43,9 +48,13 @@ impl Keys {
     pub(crate) fn insert(&mut self, key: RequestKey, at: Timestamp, answer: RememberedAnswer) {
         self.rows.insert(KeyRow { key, at, answer });
         self.order.push_back((at, key.scope));
-        while self.order.front().is_some_and(|(old, _)| *old + KEY_REMEMBERED_FOR <= at) || self.order.len() > KEYS_KEPT
-        {
-            let Some((old, scope)) = self.order.pop_front() else { break };
+        // Not all at once: the first key after a quiet day would find a million to drop.
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let is_old = self.order.front().is_some_and(|(old, _)| self.is_forgotten(*old));
+            let Some((old, scope)) = (is_old || self.order.len() > KEYS_KEPT).then(|| self.order.pop_front()).flatten()
+            else {
+                break;
+            };
             if self.rows.get(scope).is_some_and(|row| row.at == old) {
                 self.rows.remove(scope);
             }
@@ -53,7 +62,7 @@ impl Keys {
     }
 
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
-        let current = |(at, scope): &(Timestamp, u128)| self.rows.get(*scope).filter(|row| row.at == *at);
+        let current = |(at, scope): &(Timestamp, u128)| self.get(*scope).filter(|row| row.at == *at);
         self.order.iter().filter_map(current).cloned().collect()
     }
 

@@ -75,9 +75,7 @@ impl Ledger {
 
     /// Held seats in order: walks the hall, for the seat map only.
     pub(crate) fn held(&self) -> impl Iterator<Item = SeatIndex> + '_ {
-        (0..self.plan.capacity())
-            .filter(|&seat| !self.free.contains(seat) && !self.sold.contains(seat))
-            .map(|seat| SeatIndex(seat as u32))
+        self.free.in_neither(&self.sold).map(|seat| SeatIndex(seat as u32))
     }
 
     /// Moves seats to another state.

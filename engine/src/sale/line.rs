@@ -1,7 +1,9 @@
 //! The line: which ordinals are waiting, as a bitmap in blocks with a Fenwick tree of counts over the blocks.
-//! Rank and the head of the line are exact and cost the logarithm of the crowd. Must never scan the line.
+//! Rank and the head of the line are exact and cost the logarithm of the crowd. Clones share the blocks until one of them
+//! writes. Must never scan the line.
 
 use crate::id::{BuyerId, Ordinal};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const WORDS: usize = 8;
@@ -9,15 +11,15 @@ const WORDS: usize = 8;
 const BLOCK: u64 = (WORDS * 64) as u64;
 
 /// Who waits, by ordinal, and which ordinals were ever used. Blocks of which none was used take a pointer.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Debug)]
 pub(crate) struct Line {
-    blocks: Vec<Option<Box<Block>>>,
+    blocks: Vec<Option<Arc<Block>>>,
     /// Fenwick tree over the blocks' counts, from index 1.
     counts: Vec<u32>,
     len: u64,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Debug)]
 struct Block {
     live: [u64; WORDS],
     /// Ordinals that were ever used: those that are not live are spent.
@@ -52,6 +54,7 @@ impl Line {
         if slot.live[word] & bit == 0 {
             return;
         }
+        let slot = Arc::make_mut(slot);
         slot.live[word] &= !bit;
         slot.count -= 1;
         if slot.count == 0 {
@@ -90,10 +93,76 @@ impl Line {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ordinal, BuyerId)> + '_ {
         let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block, slot.as_ref()?)));
         blocks.filter(|(_, slot)| slot.count > 0).flat_map(|(block, slot)| {
-            (0..BLOCK as usize)
-                .filter(|at| slot.live[at / 64] >> (at % 64) & 1 == 1)
-                .filter_map(move |at| Some((Ordinal(block as u64 * BLOCK + at as u64), slot.buyers.as_ref()?[at])))
+            let first = block as u64 * BLOCK;
+            ordinals(first, |word| slot.live[word])
+                .filter_map(move |ordinal| Some((ordinal, slot.buyers.as_ref()?[(ordinal.0 - first) as usize])))
         })
+    }
+
+    /// Whether it is a clone of the other, or the other of it, that neither has written to since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |pair: (&Option<Arc<Block>>, &Option<Arc<Block>>)| match pair {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.blocks.len() == other.blocks.len() && self.blocks.iter().zip(&other.blocks).all(same)
+    }
+
+    /// A line of these alone, of whose ordinals as many were used as of this one's.
+    pub(crate) fn with_only(&self, members: impl Iterator<Item = (Ordinal, BuyerId)>) -> Self {
+        let mut line = Self::default();
+        members.for_each(|(ordinal, buyer)| line.insert(ordinal, buyer));
+        for (block, used) in line.blocks.iter_mut().zip(&self.blocks) {
+            if let (Some(block), Some(used)) = (block, used) {
+                Arc::make_mut(block).used = used.used;
+            }
+        }
+        line
+    }
+
+    /// Puts those who stand on the places of `drawn` in its order: who is not here any more is taken out of it, and `place`
+    /// says where. Whoever stands on other places stays. Costs a look at each block, and a search for each who has left.
+    pub(crate) fn lay_out(&mut self, drawn: &Self, place: impl Fn(Ordinal) -> Ordinal) {
+        let mut gone = Vec::new();
+        for (number, (block, laid)) in self.blocks.iter_mut().zip(&drawn.blocks).enumerate() {
+            let (Some(now), Some(laid)) = (block.as_mut(), laid.as_ref()) else { continue };
+            let first = number as u64 * BLOCK;
+            gone.extend(ordinals(first, |word| laid.live[word] & !now.live[word]));
+            let others: Vec<Ordinal> = ordinals(first, |word| now.live[word] & !laid.live[word]).collect();
+            let mut merged = Arc::clone(laid);
+            if !others.is_empty() || now.used != laid.used {
+                let merged = Arc::make_mut(&mut merged);
+                merged.used = now.used;
+                for ordinal in others {
+                    let (_, word, bit, at) = locate(ordinal);
+                    if let (Some(to), Some(from)) = (&mut merged.buyers, &now.buyers) {
+                        (to[at], merged.live[word]) = (from[at], merged.live[word] | bit);
+                        merged.count += 1;
+                    }
+                }
+            }
+            *now = merged;
+        }
+        self.count_again();
+        for ordinal in gone {
+            self.remove(place(ordinal));
+        }
+    }
+
+    /// Makes the counts anew from the blocks.
+    fn count_again(&mut self) {
+        self.counts = vec![0; self.blocks.len() + 1];
+        self.len = 0;
+        for (block, slot) in self.blocks.iter().enumerate() {
+            let count = slot.as_ref().map_or(0, |slot| slot.count);
+            self.len += u64::from(count);
+            self.counts[block + 1] += count;
+            let above = block + 1 + ((block + 1) & (block + 1).wrapping_neg());
+            if above < self.counts.len() {
+                self.counts[above] += self.counts[block + 1];
+            }
+        }
     }
 
     /// Notes that an ordinal was used, by somebody who does not wait any more.
@@ -113,8 +182,7 @@ impl Line {
         let mut runs: Vec<(Ordinal, Ordinal)> = Vec::new();
         let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block as u64, slot.as_ref()?)));
         for (block, slot) in blocks {
-            for at in (0..BLOCK).filter(|at| slot.used[(at / 64) as usize] >> (at % 64) & 1 == 1) {
-                let ordinal = Ordinal(block * BLOCK + at);
+            for ordinal in ordinals(block * BLOCK, |word| slot.used[word]) {
                 match runs.last_mut() {
                     Some((_, last)) if last.0 + 1 == ordinal.0 => *last = ordinal,
                     Some(_) | None => runs.push((ordinal, ordinal)),
@@ -128,7 +196,7 @@ impl Line {
         while self.blocks.len() <= block {
             self.push_block();
         }
-        self.blocks[block].get_or_insert_default()
+        Arc::make_mut(self.blocks[block].get_or_insert_default())
     }
 
     fn push_block(&mut self) {
@@ -177,6 +245,19 @@ impl Line {
     }
 }
 
+/// The ordinals of a block whose bits are set in these words.
+fn ordinals(first: u64, words: impl Fn(usize) -> u64) -> impl Iterator<Item = Ordinal> {
+    (0..WORDS).map(move |word| (word, words(word))).flat_map(move |(word, mut bits)| {
+        std::iter::from_fn(move || {
+            let bit = u64::from(bits.trailing_zeros());
+            (bits != 0).then(|| {
+                bits &= bits - 1;
+                Ordinal(first + word as u64 * 64 + bit)
+            })
+        })
+    })
+}
+
 fn locate(ordinal: Ordinal) -> (usize, usize, u64, usize) {
     let at = (ordinal.0 % BLOCK) as usize;
     ((ordinal.0 / BLOCK) as usize, at / 64, 1 << (at % 64), at)
@@ -215,6 +296,42 @@ mod tests {
             prop_assert!(ever.iter().all(|ordinal| line.was_used(Ordinal(*ordinal))) && !line.was_used(Ordinal(9001)));
             let all: Vec<_> = line.iter().map(|(o, _)| o.0).collect();
             prop_assert_eq!(all, model.keys().copied().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_line_is_laid_out_as_if_each_moved(
+            before in prop::collection::btree_set(0u64..3000, 0..300),
+            after in prop::collection::vec((0u64..3600, any::<bool>()), 0..60),
+            turn in 0usize..300,
+        ) {
+            let mut line = Line::default();
+            before.iter().for_each(|n| line.insert(Ordinal(*n), buyer(*n)));
+            (0..3000).step_by(7).for_each(|n| line.spend(Ordinal(n)));
+            // Any permutation will do: here each moves so many places back.
+            let members: Vec<u64> = before.iter().copied().collect();
+            let to = |at: usize| members[(at + turn) % members.len()];
+            let mut drawn: Vec<(u64, u64)> = (0..members.len()).map(|at| (to(at), members[at])).collect();
+            drawn.sort_unstable();
+            let (frozen, was) = (line.clone(), line.iter().collect::<Vec<_>>());
+            let laid = line.with_only(drawn.iter().map(|(place, who)| (Ordinal(*place), buyer(*who))));
+            for (ordinal, joins) in after {
+                match joins && !before.contains(&ordinal) {
+                    true => line.insert(Ordinal(ordinal), buyer(ordinal)),
+                    false => line.remove(Ordinal(ordinal)),
+                }
+            }
+            let place = |ordinal: u64| members.binary_search(&ordinal).map_or(ordinal, to);
+            let mut expected: Vec<_> = line.iter().map(|(o, b)| (Ordinal(place(o.0)), b)).collect();
+            expected.sort_unstable();
+            let used = line.used();
+            line.lay_out(&laid, |ordinal| Ordinal(place(ordinal.0)));
+            prop_assert_eq!(line.iter().collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!((line.len(), line.used()), (expected.len() as u64, used));
+            for (rank, (ordinal, _)) in (1..).zip(&expected) {
+                prop_assert_eq!(line.rank(*ordinal), rank);
+            }
+            prop_assert_eq!(line.head(), expected.first().copied());
+            prop_assert_eq!(frozen.iter().collect::<Vec<_>>(), was, "a clone stays as it was");
         }
     }
 }

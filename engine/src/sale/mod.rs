@@ -12,6 +12,7 @@ mod fifo;
 mod index;
 pub mod invariants;
 mod keys;
+pub(crate) mod layout;
 mod ledger;
 mod line;
 pub mod merkle;
@@ -25,6 +26,7 @@ mod room;
 mod runs;
 mod slab;
 mod snapshot;
+mod sorted;
 mod table;
 mod time_step;
 mod unmatched;
@@ -55,7 +57,6 @@ use on_demand::OnDemand;
 use reservation::Reservation;
 use reservations::Reservations;
 use room::Room;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use unmatched::Unmatched;
 
@@ -78,8 +79,6 @@ pub struct Sale {
     /// When the sale was made.
     made_at: Timestamp,
     draw: Option<Box<Draw>>,
-    /// Live reservations of a cancelled sale, in the order of their making: all are still to be ended.
-    sweep: BTreeSet<(Seq, ReservationId)>,
     unmatched: Unmatched,
 }
 
@@ -106,7 +105,6 @@ impl Sale {
             room: Room::default(),
             made_at: Timestamp(0),
             draw: None,
-            sweep: BTreeSet::new(),
             unmatched: Unmatched::default(),
         }
     }
@@ -271,10 +269,10 @@ impl Sale {
         wanted && self.phase == SalePhase::Scheduled && self.draw.is_none()
     }
 
-    /// The buyer's place as it is kept, whatever the time.
+    /// The buyer's place and where it stands in the line, whatever the time.
     #[must_use]
-    pub fn place_row(&self, buyer: BuyerId) -> Option<&PlaceRow> {
-        self.room.place(buyer)
+    pub fn place_row(&self, buyer: BuyerId) -> Option<PlaceRow> {
+        self.room.place(buyer).map(|place| self.room.as_it_stands(place))
     }
 
     /// Every place as it is kept; walks the room, for copies.
@@ -315,7 +313,7 @@ impl Sale {
             return Some(PlaceView { buyer, ordinal, status, total_in_queue });
         }
         let place = place?;
-        let rank = || self.room.line().rank(place.ordinal);
+        let rank = || self.room.line().rank(self.room.as_it_stands(place).ordinal);
         let status = match place.state {
             PlaceState::Waiting if now < config.sale_starts_at || self.draw_is_pending() => {
                 PlaceStatus::PreQueue { rank: (!config.admission.draw).then(rank) }
@@ -328,7 +326,11 @@ impl Sale {
             PlaceState::Expired { at } if at + crate::limits::EXPIRED_TOLD_FOR <= now => return None,
             PlaceState::Expired { .. } => PlaceStatus::Expired,
         };
-        let ordinal = Some(self.draw.as_ref().map_or(place.ordinal, |draw| draw.arrival(place.ordinal)));
+        let ordinal = match (place.state, &self.draw) {
+            (PlaceState::Active { .. } | PlaceState::Expired { .. }, Some(draw)) => draw.arrival(place.ordinal),
+            (PlaceState::Waiting, _) | (_, None) => place.ordinal,
+        };
+        let ordinal = Some(ordinal);
         Some(PlaceView { buyer, ordinal, status, total_in_queue })
     }
 
@@ -374,11 +376,9 @@ impl Sale {
                 ledger.set(&reservation.seats, state);
             }
         }
-        let sweep = match snapshot.phase {
-            SalePhase::Cancelled => reservations.live_ones(),
-            SalePhase::Unconfigured | SalePhase::Scheduled | SalePhase::Retired => BTreeSet::new(),
-        };
-        let room = Room::from_snapshot(snapshot.room, |buyer| reservations.buyer(buyer).holds > 0);
+        let draw = snapshot.draw.map(|row| Box::new(Draw::from_row(row)));
+        let order = draw.as_ref().and_then(|draw| draw.order());
+        let room = Room::from_snapshot(snapshot.room, order, |buyer| reservations.buyer(buyer).holds > 0);
         Self {
             seq: snapshot.seq,
             at: snapshot.at,
@@ -391,8 +391,7 @@ impl Sale {
             tickets: snapshot.tickets,
             room,
             made_at: snapshot.made_at,
-            draw: snapshot.draw.map(|row| Box::new(Draw::from_row(row))),
-            sweep,
+            draw,
             unmatched: Unmatched::from_rows(snapshot.unmatched),
         }
     }

@@ -11,9 +11,10 @@ use crate::sale::reply::{PaymentStatus, ReservationStatus};
 use crate::sale::reservation::Reservation;
 use crate::sale::slab::Slab;
 use crate::sale::snapshot::{PaymentRow, ReservationRow};
+use crate::sale::sorted::Sorted;
 use crate::sale::table::{Keyed, Table};
 use crate::time::Timestamp;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 /// What one buyer has of this sale.
@@ -38,8 +39,9 @@ pub(crate) struct Reservations {
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
     deadlines: Fifo<(Timestamp, Seq, u32)>,
     /// Deadlines that moved, by a charge or its end.
-    moved: BTreeSet<(Timestamp, Seq, u32)>,
-    live: u64,
+    moved: Sorted<(Timestamp, Seq, u32)>,
+    /// Pending and confirmed ones in the order of their making, with their rows.
+    live: Sorted<(Seq, u32)>,
 }
 
 impl Empty for Reservations {
@@ -89,7 +91,7 @@ impl Reservations {
 
     /// Pending and confirmed ones.
     pub(crate) fn live(&self) -> u64 {
-        self.live
+        self.live.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Reservation> {
@@ -107,7 +109,7 @@ impl Reservations {
         self.by_id.insert(&id, key);
         let mut is_first = false;
         if live {
-            self.live += 1;
+            self.live.insert((born, key));
             let (had, _) = self.count(buyer, BuyerSeats::default(), weight);
             is_first = pending && had.holds == 0;
         } else {
@@ -145,11 +147,11 @@ impl Reservations {
         }
         match (was_live, is_live) {
             (true, false) => {
-                self.live -= 1;
+                self.live.remove(&(born, key));
                 self.ended.push_back(id);
             }
             (false, true) => {
-                self.live += 1;
+                self.live.insert((born, key));
                 self.ended.retain(|ended| *ended != id);
             }
             (true, true) | (false, false) => {}
@@ -271,15 +273,14 @@ impl Reservations {
 
     /// Live ones in the order of their making, then ended ones in the order of their ending.
     pub(crate) fn rows(&self) -> Vec<ReservationRow> {
-        let mut live: Vec<_> = self.iter().filter(|r| r.is_live()).map(Reservation::row).collect();
-        live.sort_by_key(|row| row.born);
+        let mut live: Vec<_> = self.live_ones().map(Reservation::row).collect();
         live.extend(self.ended.iter().filter_map(|id| self.get(*id)).map(Reservation::row));
         live
     }
 
-    /// Live ones, the oldest first; walks all, for the sweep after a cancellation.
-    pub(crate) fn live_ones(&self) -> BTreeSet<(Seq, ReservationId)> {
-        self.iter().filter(|r| r.is_live()).map(|r| (r.born, r.id)).collect()
+    /// Live ones, the oldest first.
+    pub(crate) fn live_ones(&self) -> impl Iterator<Item = &Reservation> {
+        self.live.iter().filter_map(|(_, row)| self.slab[*row].as_ref())
     }
 
     /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.

@@ -2,15 +2,16 @@
 //! what was decided.
 
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
-use crate::limits::{EXPIRED_TOLD_FOR, LOST_ORDINALS, ORDINAL_BLOCK};
+use crate::limits::{EXPIRED_TOLD_FOR, FORGOTTEN_AT_ONCE, LOST_ORDINALS, ORDINAL_BLOCK};
+use crate::sale::layout::{Layout, Order};
 use crate::sale::line::Line;
 use crate::sale::on_demand::{Empty, OnDemand};
 use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
+use crate::sale::sorted::Sorted;
 use crate::sale::table::{Keyed, Table};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Everyone's place at one sale.
 #[derive(Default, Clone)]
@@ -32,18 +33,31 @@ struct Crowd {
     places: Table<PlaceRow>,
     line: Line,
     /// Slots by when they end, those of buyers with a pending hold left out.
-    ends: BTreeMap<(Timestamp, Slot), BuyerId>,
+    ends: Sorted<(Timestamp, Slot, BuyerId)>,
     /// Places that are over, by when they ended.
-    expired: BTreeSet<(Timestamp, BuyerId)>,
+    expired: Sorted<(Timestamp, BuyerId)>,
+    /// Places that were over by then are forgotten, though their rows may lie here for some facts more.
+    forgotten: Option<Timestamp>,
     /// What tickets have shown to be lost since the last start.
     lost: Option<LostRow>,
     window: Window,
+    /// Once it is drawn: where those of the cohort stand, whose places keep the ordinals of their arrival while they wait.
+    order: Option<Arc<Order>>,
 }
 
 impl Empty for Crowd {
     fn empty() -> &'static Self {
         static EMPTY: LazyLock<Crowd> = LazyLock::new(Crowd::default);
         &EMPTY
+    }
+}
+
+impl Crowd {
+    fn has_forgotten(&self, place: &PlaceRow) -> bool {
+        match (place.state, self.forgotten) {
+            (PlaceState::Expired { at }, Some(now)) => at + EXPIRED_TOLD_FOR <= now,
+            (PlaceState::Waiting | PlaceState::Active { .. }, _) | (_, None) => false,
+        }
     }
 }
 
@@ -56,7 +70,7 @@ impl Keyed for PlaceRow {
 
 impl Room {
     pub(crate) fn place(&self, buyer: BuyerId) -> Option<&PlaceRow> {
-        self.crowd.places.get(buyer)
+        self.crowd.places.get(buyer).filter(|place| !self.crowd.has_forgotten(place))
     }
 
     /// Who waits.
@@ -79,11 +93,11 @@ impl Room {
 
     /// The slot that ends next, of a buyer without a pending hold.
     pub(crate) fn next_end(&self) -> Option<(Timestamp, BuyerId)> {
-        self.crowd.ends.first_key_value().map(|((at, _), buyer)| (*at, *buyer))
+        self.crowd.ends.first().map(|(at, _, buyer)| (*at, *buyer))
     }
 
     /// Slots that time may end: those of buyers without a pending hold.
-    pub(crate) fn ending(&self) -> usize {
+    pub(crate) fn ending(&self) -> u64 {
         self.crowd.ends.len()
     }
 
@@ -179,33 +193,33 @@ impl Room {
         self.crowd.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
     }
 
-    /// Whoever was drawn moves to their place: buyer, where they stand, where they shall stand.
-    pub(crate) fn lay_out(&mut self, moves: &[(BuyerId, Ordinal, Ordinal)]) {
-        let stands = |room: &Self, buyer: &BuyerId, at: Ordinal| {
-            room.place(*buyer).is_some_and(|place| place.state == PlaceState::Waiting && place.ordinal == at)
-        };
-        let moves: Vec<_> = moves.iter().filter(|(buyer, from, _)| stands(self, buyer, *from)).collect();
-        for (_, from, _) in &moves {
-            self.crowd.line.remove(*from);
-        }
-        for (buyer, _, to) in moves {
-            self.crowd.line.insert(*to, *buyer);
-            if let Some(place) = self.crowd.places.get_mut(*buyer) {
-                place.ordinal = *to;
-            }
+    /// The line is drawn. Places stay as they are: a million of them would take a second to be written.
+    pub(crate) fn lay_out(&mut self, layout: &Layout) {
+        let order = layout.order();
+        self.crowd.line.lay_out(layout.line(), |ordinal| order.place(ordinal));
+        self.crowd.order = Some(Arc::clone(order));
+    }
+
+    /// The place with the ordinal at which it stands in the line, or stood when it left it.
+    pub(crate) fn as_it_stands(&self, place: &PlaceRow) -> PlaceRow {
+        match (place.state, &self.crowd.order) {
+            (PlaceState::Waiting, Some(order)) => PlaceRow { ordinal: order.place(place.ordinal), ..*place },
+            (_, None) | (PlaceState::Active { .. } | PlaceState::Expired { .. }, _) => *place,
         }
     }
 
     pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
+        let Some(stood) = self.place(buyer).map(|place| self.as_it_stands(place).ordinal) else { return };
         let crowd = &mut *self.crowd;
         let Some(place) = crowd.places.get_mut(buyer) else { return };
-        crowd.line.remove(place.ordinal);
+        crowd.line.remove(stood);
+        place.ordinal = stood;
         place.state = PlaceState::Active { slot, expires_at, holds_made: 0 };
         self.active += 1;
         self.admitted_total = slot.0;
         crowd.window.push(due);
         if !holds {
-            crowd.ends.insert((expires_at, slot), buyer);
+            crowd.ends.insert((expires_at, slot, buyer));
         }
     }
 
@@ -215,9 +229,9 @@ impl Room {
             return;
         };
         if holds {
-            self.crowd.ends.remove(&(expires_at, slot));
+            self.crowd.ends.remove(&(expires_at, slot, buyer));
         } else {
-            self.crowd.ends.insert((expires_at, slot), buyer);
+            self.crowd.ends.insert((expires_at, slot, buyer));
         }
     }
 
@@ -234,12 +248,13 @@ impl Room {
     /// The place is gone.
     pub(crate) fn remove(&mut self, buyer: BuyerId) {
         let Some(place) = self.crowd.there().and_then(|crowd| crowd.places.remove(buyer)) else { return };
+        let place = self.as_it_stands(&place);
         self.end(&place);
     }
 
     /// The place is over, and told of for a while.
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
-        let Some(place) = self.place(buyer).copied() else { return };
+        let Some(place) = self.place(buyer).map(|place| self.as_it_stands(place)) else { return };
         self.end(&place);
         self.crowd.places.insert(PlaceRow { state: PlaceState::Expired { at }, ..place });
         self.crowd.expired.insert((at, buyer));
@@ -251,15 +266,19 @@ impl Room {
             PlaceState::Waiting => self.crowd.line.remove(place.ordinal),
             PlaceState::Active { slot, expires_at, .. } => {
                 self.active -= 1;
-                self.crowd.ends.remove(&(expires_at, slot));
+                self.crowd.ends.remove(&(expires_at, slot, place.buyer));
             }
-            PlaceState::Expired { at } => drop(self.crowd.expired.remove(&(at, place.buyer))),
+            PlaceState::Expired { at } => self.crowd.expired.remove(&(at, place.buyer)),
         }
     }
 
     fn forget_expired(&mut self, now: Timestamp) {
-        let Crowd { expired, places, .. } = &mut *self.crowd;
-        while let Some(&(at, buyer)) = expired.first().filter(|(at, _)| *at + EXPIRED_TOLD_FOR <= now) {
+        let Crowd { expired, forgotten, places, .. } = &mut *self.crowd;
+        *forgotten = Some(now);
+        // Not all at once: a whole line may have ended in one moment.
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let over = |(at, _): &&(Timestamp, BuyerId)| *at + EXPIRED_TOLD_FOR <= now;
+            let Some(&(at, buyer)) = expired.first().filter(over) else { break };
             expired.remove(&(at, buyer));
             places.remove(buyer);
         }
@@ -267,12 +286,15 @@ impl Room {
 
     /// The first buyer with a slot, for the sweep after a cancellation.
     pub(crate) fn some_active(&self) -> Option<BuyerId> {
-        self.crowd.ends.first_key_value().map(|(_, buyer)| *buyer)
+        self.crowd.ends.first().map(|(_, _, buyer)| *buyer)
     }
 
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
-        let mut places: Vec<PlaceRow> =
-            self.line().iter().filter_map(|(_, buyer)| self.place(buyer)).copied().collect();
+        let mut places: Vec<PlaceRow> = self
+            .line()
+            .iter()
+            .filter_map(|(ordinal, buyer)| Some(PlaceRow { ordinal, ..*self.place(buyer)? }))
+            .collect();
         let mut active: Vec<PlaceRow> = self
             .crowd
             .places
@@ -300,8 +322,12 @@ impl Room {
         }
     }
 
-    /// From a snapshot; `holds` says who has a pending hold.
-    pub(crate) fn from_snapshot(snapshot: RoomSnapshot, holds: impl Fn(BuyerId) -> bool) -> Self {
+    /// From a snapshot; `order` is the drawn one, `holds` says who has a pending hold.
+    pub(crate) fn from_snapshot(
+        snapshot: RoomSnapshot,
+        order: Option<&Arc<Order>>,
+        holds: impl Fn(BuyerId) -> bool,
+    ) -> Self {
         let mut room = Self {
             next: snapshot.next,
             reserved: snapshot.reserved,
@@ -315,19 +341,25 @@ impl Room {
             room.crowd.lost = snapshot.lost;
             room.crowd.window = Window::from_rows(snapshot.window);
         }
+        if let Some(order) = order {
+            room.crowd.order = Some(Arc::clone(order));
+        }
         for ordinal in snapshot.used.into_iter().flat_map(|(first, last)| first.0..=last.0) {
             room.crowd.line.spend(Ordinal(ordinal));
         }
-        for place in snapshot.places {
+        for mut place in snapshot.places {
             match place.state {
-                PlaceState::Waiting => room.crowd.line.insert(place.ordinal, place.buyer),
+                PlaceState::Waiting => {
+                    room.crowd.line.insert(place.ordinal, place.buyer);
+                    place.ordinal = order.map_or(place.ordinal, |order| order.arrival(place.ordinal));
+                }
                 PlaceState::Active { slot, expires_at, .. } => {
                     room.active += 1;
                     if !holds(place.buyer) {
-                        room.crowd.ends.insert((expires_at, slot), place.buyer);
+                        room.crowd.ends.insert((expires_at, slot, place.buyer));
                     }
                 }
-                PlaceState::Expired { at } => drop(room.crowd.expired.insert((at, place.buyer))),
+                PlaceState::Expired { at } => room.crowd.expired.insert((at, place.buyer)),
             }
             room.crowd.places.insert(place);
         }

@@ -27,7 +27,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: Keyed> Table<T> {
+impl<T: Keyed + Clone> Table<T> {
     pub(crate) fn get(&self, id: T::Id) -> Option<&T> {
         self.rows[self.find(id)?].as_ref()
     }

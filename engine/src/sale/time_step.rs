@@ -4,12 +4,14 @@
 use crate::id::Slot;
 use crate::sale::Sale;
 use crate::sale::decide::Decision;
-use crate::sale::draw::cohort_root;
+use crate::sale::draw::{Cohort, cohort_root};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RefundReason};
+use crate::sale::layout::{Preparation, Prepared};
 use crate::sale::reply::{ReservationStatus, SalePhase};
 use crate::sale::window::Window;
 use crate::time::Timestamp;
 use smallvec::smallvec;
+use std::sync::Arc;
 
 /// What time does next.
 enum Step {
@@ -57,9 +59,36 @@ impl Sale {
     pub(crate) fn freeze_due(&self, now: Timestamp) -> Option<Fact> {
         let due = matches!(self.next_of_draw(), Some((at, Step::Freeze)) if at <= now);
         due.then(|| {
-            let root = cohort_root(self.room.line().iter().map(|(_, buyer)| buyer));
-            Fact::CohortFrozen { root, size: self.room.line().len() }
+            let line = self.room.line();
+            let prepared = self.draw.as_ref().and_then(|draw| draw.prepared_root(line));
+            let root = prepared.unwrap_or_else(|| cohort_root(line.iter().map(|(_, buyer)| buyer)));
+            Fact::CohortFrozen { root, size: line.len() }
         })
+    }
+
+    /// What the next fact of the draw, if that is due at `now`, needs and would take long to work out within a turn.
+    /// Draws of up to `in_a_turn` buyers do not. Without it the same fact is decided, and applied, all the same.
+    pub(crate) fn preparation(&self, now: Timestamp, in_a_turn: u64) -> Option<Preparation> {
+        let (_, step) = self.next_of_draw().filter(|(at, _)| *at <= now)?;
+        let (draw, line) = (self.draw.as_ref()?, self.room.line());
+        match step {
+            Step::Freeze if line.len() > in_a_turn && draw.prepared_root(line).is_none() => {
+                Some(Preparation::Cohort(line.clone()))
+            }
+            Step::Draw => {
+                let large = |cohort: &&Arc<Cohort>| cohort.buyers().len() as u64 > in_a_turn;
+                let cohort = draw.shared_cohort().filter(large).filter(|_| !draw.is_laid_out())?;
+                Some(Preparation::Layout(draw.seed(), Arc::clone(cohort), line.clone()))
+            }
+            Step::Freeze | Step::ExpireHold | Step::ExpireSlot | Step::Admit | Step::EndLine | Step::Sweep => None,
+        }
+    }
+
+    /// Takes what was worked out of a [`Preparation`].
+    pub(crate) fn prepare(&mut self, prepared: Prepared) {
+        if let Some(draw) = &mut self.draw {
+            draw.prepare(prepared);
+        }
     }
 
     /// When the next buyer may be let in, if one may.
@@ -118,7 +147,11 @@ impl Sale {
 
     /// A live reservation of a cancelled sale; one that is being charged waits for the outcome.
     fn next_to_sweep(&self) -> Option<crate::id::ReservationId> {
-        self.sweep.iter().map(|(_, id)| *id).find(|id| !self.is_charging(*id))
+        if self.phase != SalePhase::Cancelled {
+            return None;
+        }
+        let mut live = self.reservations.live_ones().map(|reservation| reservation.id);
+        live.find(|id| !self.is_charging(*id))
     }
 
     fn sweep_one(&self) -> Option<Facts> {

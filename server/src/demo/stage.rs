@@ -179,7 +179,7 @@ impl Stage {
     pub(super) fn what_does_not_add_up(&self, app: &App, tally: &Tally) -> Vec<String> {
         let event = Uuid::try_parse(&self.event).map(EventId).unwrap_or(EventId(Uuid::nil()));
         let Some(handle) = app.engine.sale(event) else { return vec!["the event has no sale".to_owned()] };
-        let sale = handle.view().clone();
+        let sale = handle.copy();
         let mut broken = sale.check_invariants();
         let (sold, told) = (u64::from(sale.counts().sold), tally.seats.load(Ordering::Relaxed));
         if sold < told {

@@ -2,11 +2,17 @@
 
 use crate::harness::{SECRET, Server, run};
 use crate::shop::Shop;
+use onsale_adapters::sqlite::{DataDir, SqlitePlans, SqliteReader};
+use onsale_engine::id::Seq;
+use onsale_engine::money::Amount;
+use onsale_engine::ports::{JournalReader, Plans};
+use onsale_engine::sale::Sale;
 use onsale_server::config::Config;
 use onsale_server::server::{Server as InProcess, bind};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_second_process_on_the_data_directory_is_refused_in_words() {
@@ -60,6 +66,34 @@ async fn readiness_and_metrics_say_how_it_is() {
     ] {
         assert!(metrics.lines().any(|told| told == line), "{line} is not in\n{metrics}");
     }
+    server.stop().await;
+}
+
+/// Breaks what the server keeps of its one event, behind its back: somebody has paid less than their seats cost.
+fn break_the_snapshot(server: &Server) {
+    let dir = DataDir::open_existing(&server.data_path()).unwrap();
+    let plans: Arc<dyn Plans> = SqlitePlans::open(&dir).unwrap();
+    let reader = SqliteReader::open(&dir, plans).unwrap();
+    let event = reader.events().unwrap()[0];
+    let mut sale = Sale::new();
+    reader.replay(event, Seq(0), &mut |entry| sale.apply(&entry)).unwrap();
+    let mut wrong = sale.snapshot();
+    wrong.payments[0].captured = Amount(1);
+    reader.keep_snapshot(event, &wrong).unwrap();
+}
+
+#[tokio::test]
+async fn a_violated_invariant_is_counted() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    shop.buy(&event, &shop.buyer(), &["A-1"]).await;
+    server.terminate();
+    server.ended().await;
+    break_the_snapshot(&server);
+    server.start_again().await;
+    let metrics = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(metrics.lines().any(|told| told == "onsale_invariant_violations 1"), "{metrics}");
     server.stop().await;
 }
 

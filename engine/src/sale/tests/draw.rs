@@ -137,6 +137,61 @@ fn a_draw_that_is_cut_in_the_middle_is_finished_the_same() {
     assert_eq!(stage.sale.waiting().collect::<Vec<_>>(), expected[active..]);
 }
 
+/// Has the next fact of the draw worked out beside the sale, as the runtime does for large crowds.
+fn prepares(stage: &mut Stage, freezes: bool) {
+    let work = stage.sale.preparation(stage.now, 0).expect("something to work out");
+    assert_eq!(work.freezes(), freezes);
+    stage.sale.prepare(work.work_out());
+    assert!(stage.sale.preparation(stage.now, 0).is_none(), "it fits");
+}
+
+#[test]
+fn what_is_worked_out_beside_the_sale_is_what_a_replay_works_out() {
+    let mut stage = cohort(600);
+    stage.buyer(20).leaves();
+    stage.unattended_at("10:00:00");
+    prepares(&mut stage, true);
+    stage.step();
+    stage.buyer(4).leaves();
+    prepares(&mut stage, false);
+    for who in [9, 599, 600] {
+        stage.buyer(who).leaves();
+    }
+    stage.buyer(9).enters();
+    stage.buyer(700).enters();
+    stage.step();
+    let line: Vec<BuyerId> = (1..=600).filter(|who| *who != 20).map(buyer).collect();
+    let gone = [4, 9, 599, 600].map(buyer);
+    let drawn = by_hand(&stage, &line).into_iter().filter(|who| !gone.contains(who));
+    assert!(stage.sale.waiting().eq(drawn.chain([buyer(9), buyer(700)])));
+    let mut replayed = Sale::new();
+    stage.journal.iter().for_each(|entry| replayed.apply(entry));
+    assert!(replayed.snapshot() == stage.sale.snapshot(), "a replay has nothing prepared");
+    for who in (1..=600).map(buyer).chain([buyer(9), buyer(700)]) {
+        let rank = |sale: &Sale| sale.place(who, stage.now);
+        assert_eq!(rank(&replayed), rank(&stage.sale));
+        assert_eq!(rank(&Sale::from_snapshot(stage.sale.snapshot())), rank(&stage.sale));
+    }
+    stage.at("10:00:05");
+}
+
+#[test]
+fn what_was_worked_out_for_another_line_is_not_used() {
+    let mut stage = cohort(30);
+    stage.unattended_at("10:00:00");
+    prepares(&mut stage, true);
+    stage.buyer(7).leaves();
+    stage.buyer(31).enters();
+    // The one who entered at the opening found the cohort frozen.
+    let line: Vec<BuyerId> = (1..=30).filter(|who| *who != 7).map(buyer).collect();
+    assert_eq!(stage.sale.draw().unwrap().view().cohort, Some((cohort_root(line.iter().copied()), 29)));
+    let mut other = cohort(40);
+    other.unattended_at("10:00:00").step();
+    stage.sale.prepare(other.sale.preparation(other.now, 0).unwrap().work_out());
+    stage.step();
+    assert!(stage.sale.waiting().eq(by_hand(&stage, &line).into_iter().chain([buyer(31)])));
+}
+
 #[test]
 fn nobody_is_admitted_before_the_draw_and_a_pause_does_not_hold_it_up() {
     let mut stage = cohort(5);

@@ -5,6 +5,7 @@ mod failing_journal;
 mod fencing;
 mod house;
 mod load;
+mod long_walks;
 mod money;
 mod places;
 mod recovery;

@@ -1,0 +1,125 @@
+//! A sorted set in pieces, for what is ended in the order of time: its first entry is at hand, and to add or take out one
+//! costs a search and the move of half a piece. Clones share the pieces until one of them writes, which a B-tree of the
+//! standard library cannot. Must never hold an entry twice.
+
+use std::sync::Arc;
+
+/// Entries of a piece at the most; a fuller one is divided.
+const PIECE: usize = 256;
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Sorted<T> {
+    /// None is empty; every entry of one comes before those of the next.
+    pieces: Vec<Arc<Vec<T>>>,
+    len: u64,
+}
+
+impl<T> Default for Sorted<T> {
+    fn default() -> Self {
+        Self { pieces: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Ord + Copy> Sorted<T> {
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.pieces.first()?.first()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// All of it, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
+    }
+
+    pub(crate) fn insert(&mut self, entry: T) {
+        let (at, pieces) = (self.piece_of(&entry), self.pieces.len());
+        let Some(piece) = self.pieces.get_mut(at) else {
+            self.pieces.push(Arc::new(vec![entry]));
+            self.len += 1;
+            return;
+        };
+        let Err(place) = piece.binary_search(&entry) else { return };
+        self.len += 1;
+        // Behind all others, as nearly everything comes: the full piece stays as it is.
+        if place == PIECE && at + 1 == pieces {
+            self.pieces.push(Arc::new(vec![entry]));
+            return;
+        }
+        let piece = Arc::make_mut(piece);
+        piece.insert(place, entry);
+        if piece.len() > PIECE {
+            let rest = piece.split_off(PIECE / 2);
+            self.pieces.insert(at + 1, Arc::new(rest));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, entry: &T) {
+        let at = self.piece_of(entry);
+        let Some(piece) = self.pieces.get_mut(at) else { return };
+        let Ok(place) = piece.binary_search(entry) else { return };
+        self.len -= 1;
+        if piece.len() == 1 {
+            self.pieces.remove(at);
+        } else {
+            Arc::make_mut(piece).remove(place);
+        }
+    }
+
+    pub(crate) fn pop_first(&mut self) -> Option<T> {
+        let first = self.first().copied()?;
+        self.remove(&first);
+        Some(first)
+    }
+
+    /// The piece in which an entry is, or belongs: the last one that does not begin after it.
+    fn piece_of(&self, entry: &T) -> usize {
+        self.pieces.partition_point(|piece| piece.first().is_some_and(|first| first <= entry)).saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn it_behaves_as_a_set_and_a_clone_stays_as_it_was(
+            first in prop::collection::vec(0u32..5000, 0..1500),
+            steps in prop::collection::vec((0u32..5000, 0u32..4), 1..1500),
+        ) {
+            let mut model: BTreeSet<u32> = first.iter().copied().collect();
+            let mut sorted = Sorted::default();
+            first.into_iter().for_each(|entry| sorted.insert(entry));
+            let (cloned, was) = (sorted.clone(), model.clone());
+            for (entry, step) in steps {
+                match step {
+                    0 | 1 => {
+                        sorted.insert(entry);
+                        model.insert(entry);
+                    }
+                    2 => {
+                        sorted.remove(&entry);
+                        model.remove(&entry);
+                    }
+                    _ => prop_assert_eq!(sorted.pop_first(), model.pop_first()),
+                }
+                prop_assert_eq!((sorted.first(), sorted.len()), (model.first(), model.len() as u64));
+            }
+            prop_assert!(sorted.iter().eq(model.iter()) && cloned.iter().eq(was.iter()));
+            prop_assert!(sorted.pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE));
+        }
+    }
+
+    #[test]
+    fn what_comes_in_order_fills_its_pieces() {
+        let mut sorted = Sorted::default();
+        (0..10_000u32).for_each(|entry| sorted.insert(entry));
+        assert_eq!(sorted.pieces.len(), 10_000usize.div_ceil(PIECE));
+    }
+}
