@@ -45,6 +45,18 @@ pub(crate) struct Effects {
 /// would tell the sale of the same money twice, perhaps when it has forgotten the payment.
 type Work = (PaymentId, bool);
 
+/// A piece of work that is being done: until this is dropped, also by a panic of the provider.
+struct Doing {
+    work: Work,
+    running: Arc<Mutex<HashSet<Work>>>,
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.work);
+    }
+}
+
 impl Effects {
     pub(crate) fn new(provider: Arc<dyn PaymentProvider>, tokio: tokio::runtime::Handle, timeout: Duration) -> Self {
         let (timeout, running) = (timeout.min(CHARGE_TIMEOUT_MAX), Arc::default());
@@ -83,7 +95,7 @@ impl Effects {
         if !self.running.lock().insert(work) {
             return;
         }
-        let running = Arc::clone(&self.running);
+        let doing = Doing { work, running: Arc::clone(&self.running) };
         let (provider, timeout, stopped) = (Arc::clone(&self.provider), self.timeout, Arc::clone(&self.stopped));
         self.tokio.spawn(async move {
             match effect.kind {
@@ -98,7 +110,7 @@ impl Effects {
                 Kind::Find => find(&*provider, &effect, timeout, &stopped).await,
                 Kind::Refund => refund(&*provider, &effect, timeout, &stopped).await,
             }
-            running.lock().remove(&work);
+            drop(doing);
         });
     }
 

@@ -44,6 +44,20 @@ impl<T: Clone> Fifo<T> {
         entry
     }
 
+    /// Takes the first entry out that is so; looks through all before it.
+    pub(crate) fn remove(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
+        for (number, piece) in self.pieces.iter_mut().enumerate() {
+            let Some(at) = piece.iter().position(&is) else { continue };
+            let entry = Arc::make_mut(piece).remove(at);
+            if piece.is_empty() {
+                self.pieces.remove(number);
+            }
+            self.len -= usize::from(entry.is_some());
+            return entry;
+        }
+        None
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -79,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_queue_behaves_as_a_ring(steps in prop::collection::vec(0u32..9, 1..4000), cloned_at in 0usize..4000) {
+        fn a_queue_behaves_as_a_ring(steps in prop::collection::vec(0u32..10, 1..4000), cloned_at in 0usize..4000) {
             let (mut queue, mut ring) = (Fifo::default(), VecDeque::new());
             let mut cloned = None;
             for (number, step) in steps.into_iter().enumerate() {
@@ -89,6 +103,11 @@ mod tests {
                 match step {
                     0 | 1 => prop_assert_eq!(queue.pop_front(), ring.pop_front()),
                     2 => prop_assert_eq!(queue.pop_back(), ring.pop_back()),
+                    3 => {
+                        let wanted = number / 2;
+                        let at = ring.iter().position(|entry| *entry == wanted);
+                        prop_assert_eq!(queue.remove(|entry| *entry == wanted), at.and_then(|at| ring.remove(at)));
+                    }
                     _ => {
                         queue.push_back(number);
                         ring.push_back(number);

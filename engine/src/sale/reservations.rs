@@ -14,7 +14,6 @@ use crate::sale::snapshot::{PaymentRow, ReservationRow};
 use crate::sale::sorted::Sorted;
 use crate::sale::table::{Keyed, Table};
 use crate::time::Timestamp;
-use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 /// What one buyer has of this sale.
@@ -35,7 +34,7 @@ pub(crate) struct Reservations {
     buyers: Slab<(BuyerId, BuyerSeats)>,
     by_buyer: Index,
     payments: Table<PaymentRow>,
-    ended: VecDeque<ReservationId>,
+    ended: Fifo<ReservationId>,
     /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
     deadlines: Fifo<(Timestamp, Seq, u32)>,
     /// Deadlines that moved, by a charge or its end.
@@ -152,7 +151,7 @@ impl Reservations {
             }
             (false, true) => {
                 self.live.insert((born, key));
-                self.ended.retain(|ended| *ended != id);
+                self.ended.remove(|ended| *ended == id);
             }
             (true, true) | (false, false) => {}
         }
