@@ -367,9 +367,9 @@ impl Room {
                 }
             }
             event = match stream.next().await {
-                Ok(Some(event)) => event,
-                Ok(None) | Err(_) if !self.crowd.borrow().takes_part(who, place) => return false,
-                Ok(None) => {
+                Ok(Some(event)) if !is_end(&event) => event,
+                Ok(_) | Err(_) if !self.crowd.borrow().takes_part(who, place) => return false,
+                Ok(_) => {
                     self.field.outage.set(self.field.now());
                     let code = Outcome::Failed("the stream ended".into());
                     self.field.tally.borrow_mut().record(Call::Stream, Duration::ZERO, code);
@@ -427,6 +427,11 @@ impl Room {
             pace: Some(pace),
         }
     }
+}
+
+/// Whether an event is the last of its stream, which says why it ends.
+fn is_end(event: &[u8]) -> bool {
+    event.starts_with(b"{\"code\":")
 }
 
 /// Admissions reach the rate, and hold it for a minute where there was one.

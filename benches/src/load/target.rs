@@ -64,7 +64,9 @@ impl Standing {
         }
         let connections = settings.connections + settings.idle_sockets + SPARE_CONNECTIONS;
         let mut launch = Launch::new(&onsale_binary(onsale)?, &dir)?
-            .with("ONSALE__SERVER__MAX_CONNECTIONS", connections.max(LEAST_CONNECTIONS).to_string());
+            .with("ONSALE__SERVER__MAX_CONNECTIONS", connections.max(LEAST_CONNECTIONS).to_string())
+            // The whole crowd comes from here.
+            .with("ONSALE__SERVER__MAX_CONNECTIONS_PER_ADDRESS", connections.max(LEAST_CONNECTIONS).to_string());
         launch.is_apart = true;
         let server = launch.start().await?;
         let (base, process) = (launch.base(), server.id());

@@ -324,6 +324,12 @@ impl Engine {
         &self.core.probe
     }
 
+    /// Changes whenever the tables that are written behind may have moved.
+    #[must_use]
+    pub fn tables_moved(&self) -> tokio::sync::watch::Receiver<()> {
+        self.core.projector.moves()
+    }
+
     /// How the engine is.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -18,7 +18,7 @@ const PENDING: usize = 1 << 16;
 pub struct ChangedPlaces {
     /// Buyers who were admitted, or whose place or slot is over.
     pub buyers: Vec<BuyerId>,
-    /// Whether something has changed that everybody is to be told.
+    /// Whether something has changed for everybody.
     pub everyone: bool,
 }
 

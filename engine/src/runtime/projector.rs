@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How long the first of several hand-offs waits for others: a transaction for each would cost more than all of them.
 const GATHER: Duration = Duration::from_millis(5);
@@ -48,11 +49,14 @@ struct Progress {
     since: Instant,
     /// When a transaction began after nothing was to be done, or was committed, in milliseconds; 0 once one has failed.
     moved: AtomicU64,
+    /// For those who wait for the tables to move.
+    moves: watch::Sender<()>,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { written: AtomicU64::new(0), since: Instant::now(), moved: AtomicU64::new(0) }
+        let moves = watch::Sender::new(());
+        Self { written: AtomicU64::new(0), since: Instant::now(), moved: AtomicU64::new(0), moves }
     }
 
     fn millis(&self) -> u64 {
@@ -61,6 +65,7 @@ impl Progress {
 
     fn moves(&self) {
         self.moved.store(self.millis().max(1), Ordering::Relaxed);
+        self.moves.send_replace(());
     }
 
     fn fails(&self) {
@@ -91,6 +96,11 @@ impl ProjectorFront {
         {
             self.passed_over.store(true, Ordering::Release);
         }
+    }
+
+    /// Changes whenever the tables may have moved.
+    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+        self.progress.moves.subscribe()
     }
 
     /// Committed facts that are not written yet.

@@ -87,7 +87,7 @@ pub struct ServerConfig {
     /// machine take more of the connections.
     pub max_connections_per_address: usize,
     /// Proxies in front of the server, which may have any number of connections: addresses or networks. Default none, and
-    /// with `rate_limit.forwarded_hops` above 0 whoever connects is taken for one. Naming too many lifts the limit for them.
+    /// with `rate_limit.forwarded_hops` above 0 every client is taken for one. Naming too many lifts the limit for them.
     pub proxies: Networks,
     /// How long the head of a request may take, from its first byte, and for the first one from the connection's beginning.
     /// Milliseconds, default 10000. Raising it lets clients that send nothing whole keep connections for longer.

@@ -113,7 +113,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(40);
 
-    /// Waits as told until it is not used any more.
+    /// Waits as long as it says, until it is not used any more.
     async fn end_of(activity: &Activity) -> Use {
         loop {
             match activity.look(LIMIT) {

@@ -1,5 +1,5 @@
 //! A plaintext socket with deadlines: a request's head that was begun must come to its end, and an answer must be read. Both are
-//! errors of the socket, so that whoever serves the connection ends it. Deadlines are noted in the connection's [`Alarm`] and cost
+//! errors of the socket, so that its connection ends. Deadlines are noted in the connection's [`Alarm`] and cost
 //! no timer of their own. Must never end a connection that only waits for its next request, nor one whose answer is being made.
 
 use super::alarm::Alarm;

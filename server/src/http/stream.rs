@@ -144,7 +144,7 @@ where
     F: Future<Output = End> + Send + 'static,
 {
     let open = ctx.app.readers.streams.open(ctx.buyer()?);
-    // Looked at after it can be found: whoever drains ends those that can be found.
+    // Looked at after it can be found: a drain ends those that can be found.
     if ctx.app.draining.is_cancelled() {
         return Err(Problem::unavailable("DRAINING", "the server is stopping", 1));
     }

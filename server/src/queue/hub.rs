@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The sale is told at least this often that a listener is there, and three times within the silence that is allowed.
+/// A listener is reported to the sale as present at least this often, and three times within the silence that is allowed.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
 /// When ranks that found no room are looked at again.
 const RANKS_AGAIN: Duration = Duration::from_millis(50);
@@ -112,7 +112,7 @@ struct Task {
     listeners: Listeners,
     agenda: Agenda,
     ranks: Ranks,
-    /// What everybody was told last, and whether the sale was open by then.
+    /// The message that everybody was sent last, and whether the sale was open by then.
     message: Option<Arc<str>>,
     was_open: bool,
 }

@@ -10,12 +10,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long a list waits for the tables at the most.
 pub const LIST_WAIT: Duration = Duration::from_millis(250);
-/// How often it looks meanwhile; the checkpoint is in memory.
-const LOOK_EVERY: Duration = Duration::from_millis(4);
 /// Books, so that the threads that answer do not wait for each other.
 const BOOKS: usize = 32;
 /// Notes of a page, 40 bytes each.
@@ -96,12 +95,23 @@ impl Acknowledged {
 
     /// Waits until the tables have what the buyer was told of, or until [`LIST_WAIT`] is over.
     pub async fn wait(&self, buyer: BuyerId, app: &App) {
-        let until = Instant::now() + LIST_WAIT;
         let records = app.records.as_ref();
+        if self.missing(buyer, records).is_empty() {
+            return;
+        }
+        self.wait_for(buyer, records, app.engine.tables_moved()).await;
+    }
+
+    /// The same for tables of which something is missing; `moved` changes when they may have moved.
+    async fn wait_for(&self, buyer: BuyerId, records: &dyn Records, mut moved: watch::Receiver<()>) {
+        let until = Instant::now() + LIST_WAIT;
+        // Looked up again after it is followed, so that no move in between is missed.
         let mut missing = self.missing(buyer, records);
-        while !missing.is_empty() && Instant::now() < until {
-            tokio::time::sleep(LOOK_EVERY).await;
-            missing.retain(|(event, seq)| records.checkpoint(*event) < *seq);
+        while !missing.is_empty() {
+            match tokio::time::timeout_at(until, moved.changed()).await {
+                Ok(Ok(())) => missing.retain(|(event, seq)| records.checkpoint(*event) < *seq),
+                Ok(Err(_)) | Err(_) => return,
+            }
         }
     }
 
@@ -138,10 +148,11 @@ mod tests {
     use uuid::Uuid;
 
     #[derive(Default)]
-    struct Tables(AtomicU64);
+    struct Tables(AtomicU64, AtomicU64);
 
     impl Records for Tables {
         fn checkpoint(&self, _: EventId) -> Seq {
+            self.1.fetch_add(1, Ordering::Relaxed);
             Seq(self.0.load(Ordering::Relaxed))
         }
         fn reservations(&self, _: BuyerId, _: Page) -> Later<'_, Result<Listed<ReservationRecord>, StoreError>> {
@@ -178,6 +189,31 @@ mod tests {
         tables.0.store(7, Ordering::Relaxed);
         assert_eq!(told.missing(buyer(1), &tables), []);
         assert_eq!(told.missing(buyer(2), &tables), [(event(1), Seq(8))]);
+    }
+
+    #[tokio::test]
+    async fn a_list_waits_for_the_tables_to_move_without_asking_and_not_longer_than_it_may() {
+        let (tables, told) = (Tables::default(), Acknowledged::default());
+        told.note(buyer(1), event(1), Seq(7), &tables);
+        let began = Instant::now();
+        let moves = watch::Sender::new(());
+        let waiting = told.wait_for(buyer(1), &tables, moves.subscribe());
+        let moving = async {
+            for seq in [3, 7] {
+                tokio::time::sleep(LIST_WAIT / 5).await;
+                tables.0.store(seq, Ordering::Relaxed);
+                moves.send_replace(());
+            }
+        };
+        tokio::join!(waiting, moving);
+        assert!(began.elapsed() >= LIST_WAIT / 5 * 2);
+        // Twice at the beginning at the most, and once for each move.
+        let asked = tables.1.load(Ordering::Relaxed);
+        assert!(asked <= 4, "asked {asked} times");
+        told.note(buyer(1), event(1), Seq(8), &tables);
+        let began = Instant::now();
+        told.wait_for(buyer(1), &tables, moves.subscribe()).await;
+        assert!(began.elapsed() >= LIST_WAIT && tables.1.load(Ordering::Relaxed) <= asked + 2);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// Differences are taken at least this far apart.
 const PACE: Duration = Duration::from_millis(250);
@@ -90,22 +89,16 @@ impl Feeds {
 
     async fn run(self: Arc<Self>, feed: Arc<Feed>, sale: Arc<SaleHandle>) {
         let mut changed = sale.changed();
-        let mut watched_at = Instant::now();
-        loop {
-            let goes_on = match tokio::time::timeout(PACE * 4, changed.changed()).await {
-                Ok(Ok(())) => feed.step(&sale),
-                Ok(Err(_)) => false,
-                Err(_) => true,
-            };
-            if feed.moved.receiver_count() > 0 {
-                watched_at = Instant::now();
+        let following = async {
+            while changed.changed().await.is_ok() && feed.step(&sale) {
+                tokio::time::sleep(PACE).await;
             }
-            if !goes_on || watched_at.elapsed() >= LINGERS {
-                break;
-            }
-            tokio::time::sleep(PACE).await;
+        };
+        tokio::select! {
+            () = following => {}
+            () = feed.unwatched(LINGERS) => {}
         }
-        // Whoever began to watch this moment is told, and comes back.
+        // Streams that began this moment are ended, and open again.
         self.feeds.lock().remove(&sale.event());
         feed.moved.send_replace(OVER);
     }
@@ -133,6 +126,17 @@ impl Feed {
     fn new(plan: Arc<Plan>, version: Seq, states: Vec<u8>) -> Arc<Self> {
         let memory = Memory { states, version, oldest: version, steps: VecDeque::new(), bytes: 0, next: 0 };
         Arc::new(Self { plan, memory: Mutex::new(memory), moved: watch::Sender::new(0) })
+    }
+
+    /// Waits until nobody watches, and nobody comes back for as long as that is waited for.
+    async fn unwatched(&self, lingers: Duration) {
+        loop {
+            self.moved.closed().await;
+            tokio::time::sleep(lingers).await;
+            if self.moved.receiver_count() == 0 {
+                return;
+            }
+        }
     }
 
     /// See [`Feeds::watch`]; `current` is the newest version that anybody can know.
@@ -296,6 +300,19 @@ mod tests {
         check(&feed, Some(99), &[]);
         check(&feed, Some(9), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
         check(&feed, Some(100), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
+    }
+
+    #[tokio::test]
+    async fn a_feed_is_over_when_nobody_has_watched_it_for_its_time() {
+        let (feed, lingers) = (feed(), Duration::from_millis(40));
+        let (_, watching) = Arc::clone(&feed).watch(None, Seq(10));
+        let began = tokio::time::Instant::now();
+        let leaving = async {
+            tokio::time::sleep(lingers * 3).await;
+            drop(watching);
+        };
+        tokio::join!(feed.unwatched(lingers), leaving);
+        assert!(began.elapsed() >= lingers * 4, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -138,7 +138,7 @@ impl Agenda {
         self.due = match (self.has_moved, self.earliest) {
             (true, _) => rested,
             (false, Some(earliest)) => earliest.max(rested),
-            // Nobody listens: whoever joins is noted with a deadline.
+            // Nobody listens: a listener that joins is noted with a deadline.
             (false, None) => now + Duration::from_secs(3600),
         };
     }

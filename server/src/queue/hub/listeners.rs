@@ -20,7 +20,7 @@ pub(super) struct Listener {
     pub commented_at: Timestamp,
     /// When the access token was looked at last.
     pub checked_at: Timestamp,
-    /// When the sale was told last that the buyer is there.
+    /// When the buyer was last reported as present.
     pub seen_at: Timestamp,
 }
 
