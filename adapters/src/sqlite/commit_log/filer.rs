@@ -1,10 +1,12 @@
 //! The filer's thread: takes durable batches to `journal.db`, many in one transaction, and rests in between, so that it
-//! leaves processor and disk to what answers. Must never file a batch before the one before it.
+//! leaves processor and disk to what answers. Makes a missing reserve again when rows found room. Must never file a batch before the one before it.
 
 use super::filing::{Batch, Failure, Filing};
 use super::store::{Store, StoreError};
-use super::{FILER_RETRY, REST_FACTOR, REST_MAX};
+use super::{FILER_RETRY, RESERVE_RETRY, REST_FACTOR, REST_MAX};
+use crate::sqlite::reserve::Reserve;
 use onsale_engine::ports::JournalError;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,10 +21,10 @@ impl Filer {
     ///
     /// # Errors
     /// As the operating system says.
-    pub(super) fn start(filing: &Filing, mut store: Store) -> std::io::Result<Self> {
+    pub(super) fn start(filing: &Filing, mut store: Store, reserve: Option<Arc<Reserve>>) -> std::io::Result<Self> {
         let theirs = filing.clone();
         let builder = std::thread::Builder::new().name("journal-filer".to_owned());
-        let thread = builder.spawn(move || run(&theirs, &mut store))?;
+        let thread = builder.spawn(move || run(&theirs, &mut store, reserve.as_deref()))?;
         Ok(Self { filing: filing.clone(), thread: Some(thread) })
     }
 }
@@ -38,11 +40,17 @@ impl Drop for Filer {
     }
 }
 
-fn run(filing: &Filing, store: &mut Store) {
-    let mut rested = None;
+fn run(filing: &Filing, store: &mut Store, reserve: Option<&Reserve>) {
+    let (mut rested, mut asked_for_room) = (None, Instant::now());
     while let Some(batches) = filing.next(rested) {
         let Some(took) = file(filing, store, &batches) else { return };
         let more = filing.filed(&batches);
+        if let Some(reserve) = reserve.filter(|reserve| reserve.is_missing())
+            && asked_for_room.elapsed() >= RESERVE_RETRY
+        {
+            asked_for_room = Instant::now();
+            reserve.keep();
+        }
         rested = more.then(|| Instant::now() + (took * REST_FACTOR).min(REST_MAX));
     }
 }
