@@ -1,9 +1,12 @@
 """The files of deploy/ as their own tools read them: templates, units, images, plans. Starts nothing.
 
 Usage: files.py [AGENT_SCHEMA]    the JSON schema of the CloudWatch agent's configuration, where there is a copy of it
+
+What cannot be checked here fails, unless the environment names it: ONSALE_CHECK_WITHOUT="agent-schema docker-compose systemd-analyze".
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,11 +27,22 @@ REGIONS = ["us-east-1", "ap-northeast-2"]
 GROUPS = {"/onsale/all": 1, "/onsale/important": 7}
 
 mistakes = []
+WITHOUT = set(os.environ.get("ONSALE_CHECK_WITHOUT", "").split())
 
 
 def expect(holds, words):
     if not holds:
         mistakes.append(words)
+
+
+def can(name, is_here):
+    """Whether it is checked. What is not here must be named by who runs this, so that nothing passes unseen."""
+    expect(WITHOUT <= {"agent-schema", "docker-compose", "systemd-analyze"}, f"ONSALE_CHECK_WITHOUT: {sorted(WITHOUT)}")
+    if not is_here and name in WITHOUT:
+        print(f"NOT checked, as was asked for: {name}")
+    else:
+        expect(is_here, f"{name} is not here; ONSALE_CHECK_WITHOUT={name} goes on without it")
+    return is_here
 
 
 def run(*command, **options):
@@ -44,6 +58,7 @@ def template():
     alarms = of("AWS::CloudWatch::Alarm")
     expect(len(alarms) <= FREE_ALARMS, f"{len(alarms)} alarms are more than are free")
     expect(len(of("AWS::CloudWatch::Dashboard")) <= FREE_DASHBOARDS, "more dashboards than are free")
+    expect(alarms and of("AWS::CloudWatch::Dashboard"), "no alarms, or no dashboard")
     for alarm in alarms:
         page = ROOT / re.search(r"docs/runbook/[a-z-]+\.md", alarm["AlarmDescription"]).group()
         expect(page.is_file(), f"{page} is missing")
@@ -61,6 +76,7 @@ def template():
 
 
 def agent(schema):
+    schema = schema if can("agent-schema", schema) else None
     for name in ["agent.json", "agent-free.json"]:
         config = json.loads((DEPLOY / "cloudwatch" / name).read_text())
         if schema:
@@ -71,13 +87,12 @@ def agent(schema):
         expect(told == GROUPS, f"{name}: log groups: {told}")
     # The free one ships logs alone: each measurement of the agent would be a custom metric.
     expect("metrics" not in config, "agent-free.json must not have metrics")
-    print("the agent's configuration:", "as its schema says" if schema else "no schema is here, so only its log groups were looked at")
 
 
 def units():
     folder = DEPLOY / "systemd"
-    if not shutil.which("systemd-analyze"):
-        return print("systemd-analyze is not here: the units were not looked at")
+    if not can("systemd-analyze", shutil.which("systemd-analyze")):
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for unit in folder.iterdir():
             text = unit.read_text().replace("/usr/local/bin/onsale", "/bin/true")
@@ -106,17 +121,19 @@ def containers():
     image = (DEPLOY / "docker" / "Dockerfile").read_text()
     keys = [key for key in services["server"]["environment"] if key.startswith("ONSALE__")]
     keys += re.findall(r"ONSALE__\w+", image)
+    expect(keys, "no setting of the server is looked at")
     for key in keys:
         expect(key.split("__")[-1].lower() in known, f"{key} is no key of config.toml")
     expect("\nUSER onsale" in image, "the image must not run as root")
-    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
-        print("docker compose is not here: the Compose file was only read as YAML")
-    else:
+    is_here = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    if can("docker-compose", is_here):
         run("docker", "compose", "--file", DEPLOY / "docker" / "compose.yaml", "config", "--quiet", env={"POSTGRES_PASSWORD": "x", "ONSALE_SECRET": "x", "PATH": "/usr/bin:/bin:/usr/local/bin"})
 
 
 def plans():
-    for plan in (DEPLOY / "jmeter").glob("*.jmx"):
+    found = list((DEPLOY / "jmeter").glob("*.jmx"))
+    expect(found, "there is no JMeter plan")
+    for plan in found:
         document = xml.dom.minidom.parse(str(plan))
         expect(document.documentElement.tagName == "jmeterTestPlan", f"{plan.name} is no JMeter plan")
         paths = [node.firstChild.data for node in document.getElementsByTagName("stringProp") if node.getAttribute("name") == "HTTPSampler.path"]

@@ -56,6 +56,8 @@ pub struct App {
     pub http: Arc<HttpMetrics>,
     /// How many connections to the databases are open now.
     pub database_connections: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Whether the storage holds no room for a start on a full disk, though it should.
+    pub lacks_reserve: Box<dyn Fn() -> bool + Send + Sync>,
     /// Cancelled when the server drains: streams end, long waits give up.
     pub draining: CancellationToken,
     /// How long the payment provider may take.

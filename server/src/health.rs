@@ -53,6 +53,9 @@ async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
     if ctx.app.sharing.as_ref().is_some_and(|sharing| !sharing.is_up()) {
         degraded.push("redis".to_owned());
     }
+    if (ctx.app.lacks_reserve)() {
+        degraded.push("STORAGE_RESERVE".to_owned());
+    }
     degraded.extend(health.damaged.iter().map(|(event, _)| format!("EVENT_DAMAGED {event}")));
     degraded.extend(health.quarantined.iter().map(|event| format!("EVENT_QUARANTINED {event}")));
     degraded.extend(health.elsewhere.iter().map(|event| format!("EVENT_ELSEWHERE {event}")));
@@ -89,6 +92,7 @@ fn write_engine(out: &mut String, app: &App) {
     write_single(out, "onsale_log_bytes_total", logging::bytes_written());
     write_single(out, "onsale_revoked_tokens", app.tokens.revoked().len());
     write_single(out, "onsale_database_connections", (app.database_connections)());
+    write_single(out, "onsale_storage_reserve", u8::from(!(app.lacks_reserve)()));
     let (hits, misses) = app.readers.shelf.reads();
     write_head(out, "onsale_cache_reads_total");
     let _ = writeln!(out, "onsale_cache_reads_total{{outcome=\"hit\"}} {hits}");

@@ -51,6 +51,8 @@ pub struct Stores {
     pub catalogue: Arc<dyn Catalogue>,
     /// That this process is the one that owns the events, where several may have the storage open.
     pub node: Option<NodeLease>,
+    /// Whether there is no room held for a start on a full disk.
+    pub lacks_reserve: Box<dyn Fn() -> bool + Send + Sync>,
     /// How many connections to the databases are open now.
     pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -85,6 +87,10 @@ fn embedded(path: &Path) -> Result<Stores, OpenError> {
         accounts: Arc::new(SqliteAccounts::new(Arc::clone(&library))),
         catalogue: Arc::new(SqliteCatalogue::new(library, plans)),
         node: None,
+        lacks_reserve: {
+            let reserve = Arc::clone(dir.reserve());
+            Box::new(move || reserve.is_missing())
+        },
         connections: {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             Box::new(move || open_databases(&path))
@@ -119,6 +125,7 @@ fn postgres(settings: Settings, draining: &CancellationToken) -> Result<Stores, 
         accounts: Arc::new(PostgresAccounts::new(&database)),
         catalogue: Arc::new(PostgresCatalogue::new(&database, plans)),
         node: Some(node),
+        lacks_reserve: Box::new(|| false),
         connections: Box::new(move || u64::from(database.pooled_connections().0) + OWN_CONNECTIONS),
     })
 }

@@ -127,6 +127,7 @@ pub async fn open(
         checks: Checks::default(),
         http,
         database_connections: stores.connections,
+        lacks_reserve: stores.lacks_reserve,
         draining,
         charge_timeout: config.payment.timeout,
     });
@@ -170,6 +171,7 @@ struct OpenStores {
     accounts: Arc<dyn Accounts>,
     catalogue: Arc<dyn Catalogue>,
     node: Option<NodeLease>,
+    lacks_reserve: Box<dyn Fn() -> bool + Send + Sync>,
     connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -185,7 +187,8 @@ fn start_engine(
         PaymentProviderName::Simulated => Arc::new(Simulated::new()),
     };
     let payments = guarded(provider, Arc::clone(&clock));
-    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node, connections } = stores;
+    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node, connections, lacks_reserve } =
+        stores;
     let ports = Ports { journal, reader, projection, payments: Arc::clone(&payments), clock };
     let seals = Seals::new(&secret);
     let settings = Settings {
@@ -204,7 +207,7 @@ fn start_engine(
         node.on_lost(move |event| engine.lose(event));
         node.on_fatal(crate::server::fatal());
     }
-    let left = OpenStores { records, plans, accounts, catalogue, node, connections };
+    let left = OpenStores { records, plans, accounts, catalogue, node, connections, lacks_reserve };
     Ok(Started { engine, stores: left, payments, secret })
 }
 

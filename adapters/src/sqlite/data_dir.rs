@@ -3,6 +3,7 @@
 
 use super::commit_log::{self, Filing, Store};
 use super::read_only::{self, ReadOnly};
+use super::reserve::{Reserve, is_full};
 use crate::chain::{ChainKey, Secret};
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
@@ -143,6 +144,7 @@ struct Inner {
     path: PathBuf,
     chain_key: ChainKey,
     filing: Filing,
+    reserve: Arc<Reserve>,
     /// How it is read when nothing may be changed.
     read_only: Option<ReadOnly>,
     /// Locked as long as it is open; none where only reading found no lock.
@@ -176,6 +178,12 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// The room that is held for a start on a full disk.
+    #[must_use]
+    pub fn reserve(&self) -> &Arc<Reserve> {
+        &self.inner.reserve
     }
 
     /// A fresh connection to the file of projections, accounts and catalogue. Keep a clone of the directory as long
@@ -222,21 +230,37 @@ impl DataDir {
     }
 
     fn prepare(path: &Path) -> Result<Self, OpenError> {
-        let lock = lock(path)?;
+        let (lock, reserve) = (lock(path)?, Arc::new(Reserve::of(path)));
+        reserve.release_if_full()?;
+        let prepared = Self::migrate(path);
+        let prepared = match prepared {
+            Err(error) if is_full(&error) && reserve.release()? => Self::migrate(path),
+            prepared => prepared,
+        };
+        let (path, chain_key, filing) = (path.to_owned(), prepared?, Filing::default());
+        let inner = Inner { path, chain_key, filing, reserve, read_only: None, _lock: Some(lock) };
+        let dir = Self { inner: Arc::new(inner) };
+        match dir.file_left_over() {
+            Err(error) if is_full(&error) && dir.inner.reserve.release()? => dir.file_left_over()?,
+            recovered => recovered?,
+        }
+        Ok(dir)
+    }
+
+    /// Brings every schema up to date, and answers the key.
+    fn migrate(path: &Path) -> Result<ChainKey, OpenError> {
         migrate(&path.join(JOURNAL), &journal_schema::migrations::runner())?;
         migrate(&path.join(SNAPSHOTS), &snapshots_schema::migrations::runner())?;
         migrate(&path.join(LIBRARY), &library_schema::migrations::runner())?;
-        let chain_key = chain_key(path)?;
-        let (path, filing) = (path.to_owned(), Filing::default());
-        let dir = Self { inner: Arc::new(Inner { path, chain_key, filing, read_only: None, _lock: Some(lock) }) };
-        dir.file_left_over()?;
-        Ok(dir)
+        chain_key(path)
     }
 
     /// A directory that is read and not changed.
     pub(super) fn reading(path: &Path, chain_key: ChainKey, lock: Option<File>, read_only: ReadOnly) -> Self {
-        let (path, filing, read_only) = (path.to_owned(), Filing::default(), Some(read_only));
-        Self { inner: Arc::new(Inner { path, chain_key, filing, read_only, _lock: lock }) }
+        let (path, reserve) = (path.to_owned(), Arc::new(Reserve::of(path)));
+        let inner =
+            Inner { path, chain_key, filing: Filing::default(), reserve, read_only: Some(read_only), _lock: lock };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Brings what a writer that has died left in its commit log into the journal.

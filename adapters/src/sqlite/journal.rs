@@ -83,13 +83,17 @@ impl SqliteJournal {
         let writing = dir.filing().begin().ok_or_else(|| OpenError::Writing { path: dir.path().to_owned() })?;
         dir.file_left_over()?;
         let (connection, filers) = (dir.journal_connection()?, dir.journal_connection()?);
+        if sizes.keeps_reserve {
+            dir.reserve().keep();
+        }
+        let reserve = sizes.keeps_reserve.then(|| Arc::clone(dir.reserve()));
         for_filing(&filers).map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
         connection.set_prepared_statement_cache_capacity(16);
         let log = CommitLog::start(
             disk,
             (dir.path(), dir.chain_key().log().clone(), sizes),
             (dir.filing(), writing),
-            Store::new(filers),
+            (Store::new(filers), reserve),
         );
         let log = log.map_err(|source| OpenError::File { path: dir.path().to_owned(), source })?;
         Ok(Self {

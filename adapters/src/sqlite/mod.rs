@@ -20,6 +20,7 @@ mod plans;
 mod projection;
 mod read_only;
 mod reader;
+mod reserve;
 mod tables;
 
 pub use accounts::SqliteAccounts;
@@ -31,3 +32,4 @@ pub use library::Library;
 pub use plans::SqlitePlans;
 pub use projection::{SqliteProjection, SqliteRecords};
 pub use reader::SqliteReader;
+pub use reserve::Reserve;

@@ -77,6 +77,12 @@ pub const PROMETHEUS: &[Family] = &[
     family("onsale_log_bytes_total", Kind::Counter, "", "Bytes written to the log, all files together."),
     family("onsale_revoked_tokens", Kind::Gauge, "", "Revoked access tokens that have not expired yet."),
     family("onsale_database_connections", Kind::Gauge, "", "Open connections to the databases."),
+    family(
+        "onsale_storage_reserve",
+        Kind::Gauge,
+        "",
+        "1 while the data directory holds room for a start on a full disk.",
+    ),
     family("onsale_cache_reads_total", Kind::Counter, "outcome", "Reads of the catalogue's cache: `hit` or `miss`."),
     family("onsale_seats", Kind::Gauge, "event, state", "Seats: `available`, `held`, `sold`; the first 100 events."),
     family("onsale_buyers", Kind::Gauge, "event, state", "Buyers: `waiting`, `active`, and `admitted` so far."),

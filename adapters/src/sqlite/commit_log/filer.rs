@@ -1,9 +1,11 @@
 //! The filer's thread: takes durable batches to `journal.db`, many in one transaction, and rests in between, so that it
-//! leaves processor and disk to what answers. Must never file a batch before the one before it, nor end unnoticed.
+//! leaves processor and disk to what answers. Makes a missing reserve again when rows found room. Must never file a batch
+//! before the one before it, nor end unnoticed.
 
 use super::filing::{Batch, Failure, Filing};
 use super::store::{Store, StoreError};
-use super::{FILER_RETRY, REST_FACTOR, REST_MAX};
+use super::{FILER_RETRY, RESERVE_RETRY, REST_FACTOR, REST_MAX};
+use crate::sqlite::reserve::Reserve;
 use onsale_engine::ports::JournalError;
 use onsale_engine::runtime::{OnFatal, supervised};
 use std::sync::Arc;
@@ -21,11 +23,11 @@ impl Filer {
     ///
     /// # Errors
     /// As the operating system says.
-    pub(super) fn start(filing: &Filing, mut store: Store) -> std::io::Result<Self> {
+    pub(super) fn start(filing: &Filing, mut store: Store, reserve: Option<Arc<Reserve>>) -> std::io::Result<Self> {
         let theirs = filing.clone();
         let panicked = filing.clone();
         let on_fatal: OnFatal = Arc::new(move |reason: &str| panicked.ends_fatally(reason));
-        let thread = supervised("journal-filer", &on_fatal, move || run(&theirs, &mut store))?;
+        let thread = supervised("journal-filer", &on_fatal, move || run(&theirs, &mut store, reserve.as_deref()))?;
         Ok(Self { filing: filing.clone(), thread: Some(thread) })
     }
 }
@@ -40,13 +42,19 @@ impl Drop for Filer {
     }
 }
 
-fn run(filing: &Filing, store: &mut Store) {
-    let mut rested = None;
+fn run(filing: &Filing, store: &mut Store, reserve: Option<&Reserve>) {
+    let (mut rested, mut asked_for_room) = (None, Instant::now());
     while let Some(batches) = filing.next(rested) {
         #[cfg(test)]
         assert!(!filing.shall_panic(), "told to panic");
         let Some(took) = file(filing, store, &batches) else { return };
         let more = filing.filed(&batches);
+        if let Some(reserve) = reserve.filter(|reserve| reserve.is_missing())
+            && asked_for_room.elapsed() >= RESERVE_RETRY
+        {
+            asked_for_room = Instant::now();
+            reserve.keep();
+        }
         rested = more.then(|| Instant::now() + (took * REST_FACTOR).min(REST_MAX));
     }
 }

@@ -12,6 +12,7 @@ use super::store::Store;
 use super::{SEGMENTS, Sizes, segment_path};
 use crate::chain::{Chain, LogKey, Row};
 use crate::sqlite::data_dir::JOURNAL;
+use crate::sqlite::reserve::Reserve;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::JournalError;
 use onsale_engine::time::Timestamp;
@@ -67,7 +68,7 @@ impl CommitLog {
         disk: Arc<dyn Disk>,
         (dir, key, sizes): (&Path, LogKey, Sizes),
         (filing, writing): (&Filing, Writing),
-        store: Store,
+        (store, reserve): (Store, Option<Arc<Reserve>>),
     ) -> io::Result<Self> {
         let block_bytes = disk.block_bytes(&dir.join(JOURNAL));
         Ok(Self {
@@ -85,7 +86,7 @@ impl CommitLog {
             header: Blocks::new(block_bytes),
             encoder: Encoder::default(),
             filing: filing.clone(),
-            filer: Some(Filer::start(filing, store)?),
+            filer: Some(Filer::start(filing, store, reserve)?),
             _writing: writing,
         })
     }

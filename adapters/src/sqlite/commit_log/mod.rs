@@ -63,6 +63,8 @@ const CROWDED: (u64, u64) = (3, 4);
 const FILER_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// The pause before a failed filing is tried again.
 const FILER_RETRY: Duration = Duration::from_millis(100);
+/// How often at the most a missing reserve is made again, as long as rows are stored.
+const RESERVE_RETRY: Duration = Duration::from_secs(10);
 /// Pages in SQLite's own log after which a filing copies them into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// How long a batch waits for room in the log, twice at the most.
@@ -90,6 +92,8 @@ pub(super) struct Sizes {
     segment_bytes: u64,
     /// How long a batch waits for room.
     room_patience: Duration,
+    /// Whether room is held for a start on a full disk.
+    pub(super) keeps_reserve: bool,
 }
 
 impl Sizes {
@@ -99,6 +103,7 @@ impl Sizes {
         growth_bytes: GROWTH_BYTES,
         segment_bytes: SEGMENT_BYTES,
         room_patience: ROOM_PATIENCE,
+        keeps_reserve: true,
     };
 
     fn crowded_bytes(self) -> u64 {

@@ -36,6 +36,8 @@ pub(in crate::sqlite) fn file_left_over(
     while let Some(segment) = scan.next()? {
         store.store(segment.payloads()).map_err(|error| error.at_open(dir, segment.path()))?;
         frames += segment.payloads().count();
+        // It is in the journal, synced: the next one may need its room.
+        take_away(dir, segment.path())?;
     }
     let closed = store.raise_leases().and_then(|()| store.close());
     closed.map_err(|error| StoreError::from(error).at_open(dir, dir))?;
@@ -48,13 +50,14 @@ pub(super) fn remove(dir: &Path, key: &LogKey) -> Result<(), OpenError> {
     let scan = Scan::begin(dir, key)?;
     let slots: Vec<_> = (0..SEGMENTS).map(|slot| segment_path(dir, slot)).collect();
     let ours = scan.paths().chain(slots.iter().map(|path| &**path));
-    for path in ours {
-        match std::fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::File { path: path.to_owned(), source });
-            }
-            Ok(()) | Err(_) => {}
-        }
+    ours.map(|path| take_away(dir, path)).collect()
+}
+
+/// Takes a segment away, durably before the next one is: else a crash could leave a later one gone and this one there.
+fn take_away(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(|source| OpenError::File { path: path.to_owned(), source })?,
     }
     sync_directory(dir).map_err(|source| OpenError::File { path: dir.to_owned(), source })
 }

@@ -15,6 +15,7 @@ use onsale_engine::ports::{Journal, JournalEntry, JournalError, JournalReader, R
 use onsale_engine::sale::{Entry, Fact};
 use onsale_engine::time::Timestamp;
 use rusqlite::Connection;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -22,8 +23,13 @@ use uuid::Uuid;
 
 const EVENT: EventId = EventId(Uuid::from_u128(1));
 /// Fifteen frames in a segment.
-const SMALL: Sizes =
-    Sizes { first_bytes: 8 << 10, growth_bytes: 12 << 10, segment_bytes: 64 << 10, room_patience: PATIENCE };
+const SMALL: Sizes = Sizes {
+    first_bytes: 8 << 10,
+    growth_bytes: 12 << 10,
+    segment_bytes: 64 << 10,
+    room_patience: PATIENCE,
+    keeps_reserve: false,
+};
 const IMPATIENT: Sizes = Sizes { room_patience: Duration::from_millis(5), ..SMALL };
 const FRAMES: u64 = 15 * SEGMENTS as u64;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,7 +88,9 @@ impl Written {
         let copy = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(self.temp.path()).unwrap() {
             let file = file.unwrap();
-            if file.file_name() != "onsale.lock" && !file.file_name().to_string_lossy().ends_with("-shm") {
+            if !["onsale.lock", "journal.reserve"].map(OsString::from).contains(&file.file_name())
+                && !file.file_name().to_string_lossy().ends_with("-shm")
+            {
                 std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
             }
         }

@@ -8,8 +8,13 @@ use std::io::ErrorKind;
 
 const KIB: u64 = 1 << 10;
 /// Three frames in a segment of blocks of 4 KiB, which grows once.
-const TINY: Sizes =
-    Sizes { first_bytes: 8 * KIB, growth_bytes: 8 * KIB, segment_bytes: 16 * KIB, room_patience: PATIENCE };
+const TINY: Sizes = Sizes {
+    first_bytes: 8 * KIB,
+    growth_bytes: 8 * KIB,
+    segment_bytes: 16 * KIB,
+    room_patience: PATIENCE,
+    keeps_reserve: false,
+};
 /// What the system says of a disk with a fault; the kind has no name in the library.
 const BROKEN: ErrorKind = ErrorKind::Other;
 
