@@ -7,8 +7,11 @@ use crate::limits::{COPIED_AGAIN_AFTER, COPY_HANDOFF, COPY_NOTES, FACTS_PER_LOCK
 use crate::ports::shared::{Copies, HeldSeats, SaleCopy, SharedClaims, Standing};
 use crate::runtime::engine::{Core, Engine};
 use crate::runtime::handle::SaleHandle;
+use crate::runtime::supervision::panic_message;
 use crate::sale::{Entry, Fact, PlaceRow, PlaceState, ReservationStatus, ReservationView, Sale, SalePhase};
+use futures_util::FutureExt;
 use hashbrown::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -141,21 +144,30 @@ pub(crate) struct Copier {
 }
 
 impl Copier {
-    /// Writes behind until the engine stops.
+    /// Writes behind until the engine stops. What panics is begun again, with everything to be written: copies may be lost, and
+    /// no sale ends for them.
     pub(crate) async fn run(mut self, core: Arc<Core>) {
+        while let Err(panic) = AssertUnwindSafe(self.follow(&core)).catch_unwind().await {
+            tracing::error!(panic = panic_message(&*panic), "writing copies panicked; it is begun again");
+            self.failed();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn follow(&mut self, core: &Arc<Core>) {
         let (mut look_at, mut again_at) = (Instant::now(), Instant::now() + COPIED_AGAIN_AFTER);
         while !core.is_stopping() {
             // What was found lost by the last write is written at once.
             let wake_at = if self.noted.events.is_empty() || self.away { look_at } else { Instant::now() };
             tokio::select! {
                 first = self.handed.recv() => {
-                    self.note(&core, first);
+                    self.note(core, first);
                     tokio::time::sleep(GATHER).await;
                 }
                 () = tokio::time::sleep_until(wake_at) => {}
             }
             while let Ok(handed) = self.handed.try_recv() {
-                self.note(&core, Some(handed));
+                self.note(core, Some(handed));
             }
             self.noted.all |= self.front.passed_over.swap(false, Ordering::AcqRel);
             let now = Instant::now();
@@ -171,7 +183,7 @@ impl Copier {
                 }
             }
             if !self.away {
-                self.write(&core).await;
+                self.write(core).await;
             }
         }
     }

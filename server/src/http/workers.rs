@@ -2,6 +2,7 @@
 //! is read, answered and sent by one thread, and no lock is shared to find out who goes on. What takes long must leave them
 //! by `spawn_blocking`.
 
+use onsale_engine::runtime::supervised;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
@@ -27,7 +28,7 @@ impl Workers {
             workers.threads.push(runtime.handle().clone());
             let ending = workers.ending.clone();
             let serve = move || runtime.block_on(ending.cancelled());
-            std::thread::Builder::new().name("onsale-http".to_owned()).spawn(serve)?;
+            supervised("onsale-http", &crate::server::fatal(), serve)?;
         }
         Ok(workers)
     }
