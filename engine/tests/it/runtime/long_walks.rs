@@ -199,7 +199,7 @@ impl Hall {
             longest
         });
         let (p99, most) = as_met(&times.into_inner().unwrap());
-        println!("{what}: {longest:?}; commits of the other event: p99 {p99:?}, longest {most:?}");
+        eprintln!("{what}: {longest:?}; commits of the other event: p99 {p99:?}, longest {most:?}");
         longest
     }
 
