@@ -67,7 +67,7 @@ pub const IN_FLIGHT_PER_SALE: usize = 16_384;
 /// Commands handled in one turn of an actor before it looks at its other lanes again.
 pub const COMMANDS_PER_TURN: usize = 512;
 /// Steps of passing time (expiries, admissions) taken in one turn.
-pub const STEPS_PER_TURN: usize = 256;
+pub const STEPS_PER_TURN: usize = 128;
 /// Buyers whose draw is worked out within a turn: half a millisecond. That of more is worked out beside the sale.
 pub const DRAWN_IN_A_TURN: u64 = 1024;
 /// Facts in one batch of the journal; more wait for the next, so that the views follow in a millisecond or two.

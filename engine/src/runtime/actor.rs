@@ -134,7 +134,8 @@ impl SaleActor {
         }
         self.bring_seed(now, &mut turn);
         let buyers_wait = self.preparing == Some(true);
-        for _ in 0..if buyers_wait { 0 } else { COMMANDS_PER_TURN } {
+        let bound = if buyers_wait { 0 } else { COMMANDS_PER_TURN };
+        for _ in 0..bound {
             let Some(envelope) = handle.lanes.buyers.pop() else { break };
             self.handle_command(envelope, now, &mut turn);
         }

@@ -26,9 +26,12 @@ struct Afterwards {
 
 impl Drop for Afterwards {
     fn drop(&mut self) {
-        for effect in self.effects.drain(..) {
-            self.core.effects.order(effect);
-        }
+        // In one task for all of them: a step of a cancellation orders hundreds of refunds, and this may be the journal's
+        // thread.
+        let (core, effects) = (Arc::clone(&self.core), std::mem::take(&mut self.effects));
+        self.core.effects.tokio().spawn(async move {
+            effects.into_iter().for_each(|effect| core.effects.order(effect));
+        });
     }
 }
 

@@ -157,3 +157,22 @@ impl Sale {
         Ok(Some(Decision::nothing(Outcome::Payment(payment))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::PaymentId;
+    use uuid::Uuid;
+
+    #[test]
+    fn keys_of_the_day_before_are_forgotten_at_once_and_dropped_little_by_little() {
+        let (mut keys, first) = (Keys::default(), Timestamp::from_secs(1_780_000_000));
+        let answer = || RememberedAnswer::PaymentOpened { payment: PaymentId(Uuid::nil()) };
+        (0..50).for_each(|scope| keys.insert(RequestKey { scope, body: 0 }, first, answer()));
+        keys.insert(RequestKey { scope: 50, body: 0 }, first + KEY_REMEMBERED_FOR, answer());
+        assert_eq!((keys.rows().len(), keys.order.len()), (1, 51 - FORGOTTEN_AT_ONCE));
+        assert!((0..50).all(|scope| keys.get(scope).is_none()) && keys.get(50).is_some());
+        (51..55).for_each(|scope| keys.insert(RequestKey { scope, body: 0 }, first + KEY_REMEMBERED_FOR, answer()));
+        assert_eq!((keys.rows().len(), keys.order.len()), (5, 5));
+    }
+}

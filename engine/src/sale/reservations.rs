@@ -4,7 +4,6 @@
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
 use crate::sale::fact::PaymentFailure;
-use crate::sale::fifo::Fifo;
 use crate::sale::index::Index;
 use crate::sale::on_demand::Empty;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
@@ -35,10 +34,8 @@ pub(crate) struct Reservations {
     by_buyer: Index,
     payments: Table<PaymentRow>,
     ended: Fifo<ReservationId>,
-    /// Deadlines of holds as they were made: in order, because every hold lasts equally long.
-    deadlines: Fifo<(Timestamp, Seq, u32)>,
-    /// Deadlines that moved, by a charge or its end.
-    moved: Sorted<(Timestamp, Seq, u32)>,
+    /// When each pending hold ends, with its row: nearly in the order of their making, because every hold lasts equally long.
+    deadlines: Sorted<(Timestamp, Seq, u32)>,
     /// Pending and confirmed ones in the order of their making, with their rows.
     live: Sorted<(Seq, u32)>,
 }
@@ -115,11 +112,7 @@ impl Reservations {
             self.ended.push_back(id);
         }
         if pending {
-            if self.deadlines.back().is_none_or(|(last, _, _)| *last <= deadline) {
-                self.deadlines.push_back((deadline, born, key));
-            } else {
-                self.moved.insert((deadline, born, key));
-            }
+            self.deadlines.insert((deadline, born, key));
         }
         is_first
     }
@@ -127,7 +120,6 @@ impl Reservations {
     /// Changes a reservation through `change` and keeps every count and deadline right.
     pub(crate) fn update(&mut self, id: ReservationId, change: impl FnOnce(&mut Reservation)) {
         self.alter(id, change);
-        self.drop_old_deadlines();
         self.forget_oldest();
     }
 
@@ -136,6 +128,7 @@ impl Reservations {
         let Some(reservation) = self.slab[key].as_mut() else { return };
         let before = weight(reservation);
         let (was_live, old_deadline) = (reservation.is_live(), reservation.deadline());
+        let was_pending = reservation.status == ReservationStatus::Pending;
         change(reservation);
         let after = weight(reservation);
         let (is_live, deadline, born) = (reservation.is_live(), reservation.deadline(), reservation.born);
@@ -155,26 +148,21 @@ impl Reservations {
             }
             (true, true) | (false, false) => {}
         }
-        if pending && deadline != old_deadline {
-            self.moved.insert((deadline, born, key));
+        if (was_pending, old_deadline) != (pending, deadline) {
+            if was_pending {
+                self.deadlines.remove(&(old_deadline, born, key));
+            }
+            if pending {
+                self.deadlines.insert((deadline, born, key));
+            }
         }
     }
 
     /// The pending hold that ends next, and when.
     pub(crate) fn next_deadline(&self) -> Option<(Timestamp, ReservationId)> {
-        let first = self.deadlines.front().into_iter().chain(self.moved.first()).min()?;
+        let first = self.deadlines.first()?;
         let reservation = self.slab[first.2].as_ref()?;
         Some((first.0, reservation.id))
-    }
-
-    /// Drops deadlines that are not true any more from the front.
-    fn drop_old_deadlines(&mut self) {
-        while self.deadlines.front().is_some_and(|deadline| !self.stands(deadline)) {
-            self.deadlines.pop_front();
-        }
-        while self.moved.first().is_some_and(|deadline| !self.stands(deadline)) {
-            self.moved.pop_first();
-        }
     }
 
     /// Drops ended reservations beyond the bound, the oldest first, though none whose money is open.
@@ -222,7 +210,6 @@ impl Reservations {
 
     pub(crate) fn open_payment(&mut self, row: PaymentRow) {
         self.attach(row);
-        self.drop_old_deadlines();
         self.forget_oldest();
     }
 
@@ -262,14 +249,6 @@ impl Reservations {
         rows
     }
 
-    fn stands(&self, (at, born, key): &(Timestamp, Seq, u32)) -> bool {
-        self.slab[*key].as_ref().is_some_and(|reservation| {
-            reservation.born == *born
-                && reservation.status == ReservationStatus::Pending
-                && reservation.deadline() == *at
-        })
-    }
-
     /// Live ones in the order of their making, then ended ones in the order of their ending.
     pub(crate) fn rows(&self) -> Vec<ReservationRow> {
         let mut live: Vec<_> = self.live_ones().map(Reservation::row).collect();
@@ -292,7 +271,6 @@ impl Reservations {
             all.insert(row);
         }
         payments.into_iter().for_each(|row| all.attach(row));
-        all.drop_old_deadlines();
         all
     }
 

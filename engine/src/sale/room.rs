@@ -366,3 +366,33 @@ impl Room {
         room
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_line_that_ended_in_one_moment_is_forgotten_at_once_and_dropped_little_by_little() {
+        let (mut room, over) = (Room::default(), Timestamp::from_secs(1_780_000_000));
+        let buyer = |number: u64| BuyerId(Uuid::from_u128(u128::from(number)));
+        for number in 1..=50 {
+            room.enter(buyer(number), Ordinal(number), over);
+        }
+        (1..=50).for_each(|number| room.expire(buyer(number), over));
+        assert_eq!((room.snapshot().places.len(), room.crowd.expired.len()), (50, 50));
+        let later = over + EXPIRED_TOLD_FOR;
+        room.enter(buyer(51), Ordinal(51), later - Duration::from_micros(1));
+        assert_eq!((room.snapshot().places.len(), room.crowd.expired.len()), (51, 50), "not yet");
+        room.enter(buyer(52), Ordinal(52), later);
+        assert_eq!(room.snapshot().places.len(), 2);
+        assert!((1..=50).all(|number| room.place(buyer(number)).is_none()));
+        assert_eq!(room.crowd.expired.len(), 50 - FORGOTTEN_AT_ONCE as u64);
+        // One of those who are forgotten comes again, and the others go with whoever comes.
+        room.enter(buyer(50), Ordinal(53), later);
+        assert!(room.place(buyer(50)).is_some_and(|place| place.ordinal == Ordinal(53)));
+        (54..60).for_each(|number| room.enter(buyer(number), Ordinal(number), later));
+        assert_eq!((room.snapshot().places.len(), room.crowd.expired.len()), (9, 0));
+    }
+}

@@ -198,10 +198,8 @@ impl Hall {
             over.store(true, Ordering::Release);
             longest
         });
-        let mut times = times.into_inner().unwrap();
-        times.sort_unstable();
-        let (p99, most) = (times[times.len() * 99 / 100], times[times.len() - 1]);
-        println!("{what}: {longest:?}; {} commits of the other event, p99 {p99:?}, longest {most:?}", times.len());
+        let (p99, most) = as_met(&times.into_inner().unwrap());
+        eprintln!("{what}: {longest:?}; commits of the other event: p99 {p99:?}, longest {most:?}");
         longest
     }
 
@@ -231,6 +229,16 @@ impl Hall {
             self.come_and_go();
         }
     }
+}
+
+/// The 99th percentile and the longest, as commands that come every millisecond would meet them: while one waits for long, so
+/// do all that come meanwhile.
+fn as_met(times: &[Duration]) -> (Duration, Duration) {
+    let every = Duration::from_millis(1);
+    let later = |time: Duration| std::iter::successors(Some(time), move |left| left.checked_sub(every));
+    let mut met: Vec<Duration> = times.iter().copied().flat_map(later).collect();
+    met.sort_unstable();
+    (met[met.len() * 99 / 100], met[met.len() - 1])
 }
 
 fn assert_short(what: &str, longest: Longest) {
