@@ -16,8 +16,10 @@ const INSERT: &str =
 const END: &str = "SELECT seq FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 /// Rows may come with an epoch that an older copy of the leases does not know.
-const RAISE_LEASES: &str = "UPDATE leases SET epoch = max(epoch, coalesce((SELECT journal.epoch FROM journal
-    WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1), 0))";
+const RAISE_LEASES: &str = "UPDATE leases SET epoch = (SELECT journal.epoch FROM journal
+        WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1)
+    WHERE epoch < (SELECT journal.epoch FROM journal
+        WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1)";
 
 /// Why rows were not stored.
 #[derive(Debug, thiserror::Error)]
