@@ -172,7 +172,10 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            assert!(std::fs::metadata(&file).unwrap().blocks() * 512 >= RESERVE_BYTES, "a file with holes holds no room");
+            assert!(
+                std::fs::metadata(&file).unwrap().blocks() * 512 >= RESERVE_BYTES,
+                "a file with holes holds no room"
+            );
             assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         }
         assert!(dir.reserve().release().unwrap() && dir.reserve().is_missing() && !file.exists());

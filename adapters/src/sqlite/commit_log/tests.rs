@@ -439,7 +439,10 @@ fn a_start_leaves_no_lease_behind_the_rows_that_it_recovered() {
     let journal = Connection::open(left.path().join("journal.db")).unwrap();
     journal.execute("UPDATE leases SET epoch = 0", []).unwrap();
     assert_eq!(recovered(&left), written.rows);
-    assert_eq!(journal.query_row("SELECT epoch FROM leases", [], |row| row.get::<_, u64>(0)).unwrap(), written.epoch.0);
+    assert_eq!(
+        journal.query_row("SELECT epoch FROM leases", [], |row| row.get::<_, i64>(0)).unwrap() as u64,
+        written.epoch.0
+    );
 }
 
 #[test]
