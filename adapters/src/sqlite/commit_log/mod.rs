@@ -65,6 +65,8 @@ const FILER_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 const FILER_RETRY: Duration = Duration::from_millis(100);
 /// How often at the most a missing reserve is made again, as long as rows are stored.
 const RESERVE_RETRY: Duration = Duration::from_secs(10);
+/// Bytes of frames that a start stores in one transaction, but for its last frame.
+const RECOVERED_AT_ONCE: usize = 4 << 20;
 /// Pages in SQLite's own log after which a filing copies them into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// How long a batch waits for room in the log, twice at the most.

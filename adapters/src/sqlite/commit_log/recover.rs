@@ -2,9 +2,9 @@
 //! something is missing, or which does not continue the journal; must never take a segment away before it is filed.
 
 use super::disk::sync_directory;
-use super::scan::{Scan, ScanError};
+use super::scan::{Scan, ScanError, Segment};
 use super::store::{Store, StoreError};
-use super::{SEGMENTS, segment_path};
+use super::{RECOVERED_AT_ONCE, SEGMENTS, segment_path};
 use crate::chain::LogKey;
 use crate::sqlite::data_dir::OpenError;
 use std::io;
@@ -34,23 +34,37 @@ pub(in crate::sqlite) fn file_left_over(
     let mut store = store()?;
     let mut frames = 0;
     while let Some(segment) = scan.next()? {
-        store.store(segment.payloads()).map_err(|error| error.at_open(dir, segment.path()))?;
         frames += segment.payloads().count();
+        let stored = in_parts(&mut store, &segment).and_then(|()| Ok(store.raise_leases()?));
+        stored.map_err(|error| error.at_open(dir, segment.path()))?;
         // It is in the journal, synced: the next one may need its room.
         take_away(dir, segment.path())?;
     }
-    let closed = store.raise_leases().and_then(|()| store.close());
-    closed.map_err(|error| StoreError::from(error).at_open(dir, dir))?;
+    store.close().map_err(|error| StoreError::from(error).at_open(dir, dir))?;
     tracing::info!(frames, "the commit log of an earlier process was gone through, and is filed");
     remove(dir, key)
+}
+
+/// Stores a segment in transactions that need little room in SQLite's own log, as the disk may be full.
+fn in_parts(store: &mut Store, segment: &Segment) -> Result<(), StoreError> {
+    let mut payloads = segment.payloads().peekable();
+    while payloads.peek().is_some() {
+        let mut bytes = 0;
+        store.store(std::iter::from_fn(|| {
+            let next = payloads.next_if(|_| bytes < RECOVERED_AT_ONCE)?;
+            bytes += next.len();
+            Some(next)
+        }))?;
+    }
+    Ok(())
 }
 
 /// Takes a log away all of which is filed, the oldest segment first: what a crash leaves of it is a log, too.
 pub(super) fn remove(dir: &Path, key: &LogKey) -> Result<(), OpenError> {
     let scan = Scan::begin(dir, key)?;
     let slots: Vec<_> = (0..SEGMENTS).map(|slot| segment_path(dir, slot)).collect();
-    let ours = scan.paths().chain(slots.iter().map(|path| &**path));
-    ours.map(|path| take_away(dir, path)).collect()
+    let mut ours = scan.paths().chain(slots.iter().map(|path| &**path));
+    ours.try_for_each(|path| take_away(dir, path))
 }
 
 /// Takes a segment away, durably before the next one is: else a crash could leave a later one gone and this one there.

@@ -19,8 +19,10 @@ const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND s
 pub(in crate::sqlite) const RAISE_LEASE: &str = "INSERT INTO leases (event_id, epoch) VALUES (?1, ?2)
     ON CONFLICT (event_id) DO UPDATE SET epoch = max(epoch, excluded.epoch)";
 /// Rows may come with an epoch that an older copy of the leases does not know.
-const RAISE_LEASES: &str = "UPDATE leases SET epoch = max(epoch, coalesce((SELECT journal.epoch FROM journal
-    WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1), 0))";
+const RAISE_LEASES: &str = "UPDATE leases SET epoch = (SELECT journal.epoch FROM journal
+        WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1)
+    WHERE epoch < (SELECT journal.epoch FROM journal
+        WHERE journal.event_id = leases.event_id ORDER BY journal.seq DESC LIMIT 1)";
 
 /// Why rows were not stored.
 #[derive(Debug, thiserror::Error)]

@@ -432,6 +432,20 @@ fn an_older_journal_is_gone_on_with_only_where_the_log_continues_it() {
 }
 
 #[test]
+fn a_start_leaves_no_lease_behind_the_rows_that_it_recovered() {
+    let mut written = Written::begin(SMALL, true);
+    written.append(20);
+    let left = written.left();
+    let journal = Connection::open(left.path().join("journal.db")).unwrap();
+    journal.execute("UPDATE leases SET epoch = 0", []).unwrap();
+    assert_eq!(recovered(&left), written.rows);
+    assert_eq!(
+        journal.query_row("SELECT epoch FROM leases", [], |row| row.get::<_, i64>(0)).unwrap() as u64,
+        written.epoch.0
+    );
+}
+
+#[test]
 fn a_row_that_differs_from_the_logs_and_a_missing_key_are_refused() {
     let mut written = Written::begin(SMALL, false);
     written.append(5);
