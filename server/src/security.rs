@@ -1,5 +1,5 @@
 //! Security events of the important log: log-ins that were refused, log-ins of administrators, roles that did not suffice,
-//! tokens that were forged. With ids and a keyed hash of the client's address; bounded, so that an attack does not fill the
+//! tokens that were forged or used twice. With ids and a keyed hash of the client's address; bounded, so that an attack does not fill the
 //! disk: what is left out is counted in the next line. Must never carry an address, a password or a token.
 
 use crate::auth::TokenFault;
@@ -35,6 +35,13 @@ impl SecurityLog {
     pub fn administrator_logged_in(&self, ctx: &Context, account: BuyerId) {
         let client = ctx.app.seals.client_name(ctx.client);
         tracing::info!(target: IMPORTANT, security = "ADMIN_LOGIN", client, buyer_id = %account, "administrator logged in");
+    }
+
+    /// A refresh token was used a second time: one of the two was not its owner.
+    pub fn refresh_token_reused(&self, ctx: &Context, account: BuyerId) {
+        let Some(unlogged) = self.tokens.take(second(ctx.now())) else { return };
+        let client = ctx.app.seals.client_name(ctx.client);
+        tracing::info!(target: IMPORTANT, security = "REFRESH_REUSED", client, buyer_id = %account, unlogged, "refresh token reused");
     }
 
     /// Somebody without the role asked for an administrator's route. `client` is the name of their address.
