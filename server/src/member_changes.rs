@@ -57,11 +57,11 @@ mod tests {
     fn every_member_that_differs_is_named_and_no_other() {
         let before = json!({ "title": "a", "prices": { "VIP": 5, "S": 3 }, "limit": null, "gone": [1] });
         let after = json!({ "title": "a", "prices": { "VIP": 6, "S": 3, "R": 1 }, "limit": 7 });
-        let told: Vec<String> = member_changes(&before, &after)
+        let found: Vec<String> = member_changes(&before, &after)
             .iter()
             .map(|change| format!("{} {} {}", change.member, change.from, change.to))
             .collect();
-        assert_eq!(told, ["gone [1] null", "limit null 7", "prices.R null 1", "prices.VIP 5 6"]);
+        assert_eq!(found, ["gone [1] null", "limit null 7", "prices.R null 1", "prices.VIP 5 6"]);
         assert_eq!(member_changes(&after, &after), []);
         assert_eq!(member_changes(&Value::Null, &json!({ "a": 1, "b": null })).len(), 1);
         assert_eq!(member_changes(&json!({ "a": 1 }), &Value::Null).len(), 1);

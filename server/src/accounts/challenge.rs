@@ -23,6 +23,6 @@ pub trait Challenges: Send + Sync + 'static {
     /// solved with before. From then on it was.
     ///
     /// # Errors
-    /// 503 when it cannot be told.
+    /// 503 when that cannot be known.
     fn redeem<'a>(&'a self, token: &'a str, effort: Effort, now: Timestamp) -> Later<'a, Result<bool, Problem>>;
 }

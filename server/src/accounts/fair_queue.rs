@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_makes_room_at_the_cost_of_whoever_has_most() {
+    fn a_full_queue_makes_room_at_the_cost_of_the_address_with_most() {
         let queue = FairQueue::new(4);
         for job in ["a1", "a2", "a3", "a4"] {
             queue.put(1, job);

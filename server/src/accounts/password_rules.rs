@@ -48,27 +48,27 @@ pub fn check(password: &str, role: Role, email: &str, name: &str) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn told(password: &str, role: Role) -> String {
+    fn mistake_of(password: &str, role: Role) -> String {
         check(password, role, "someone.else@example.org", "Example Person").err().unwrap_or_default()
     }
 
     #[test]
     fn length_is_counted_in_characters_of_nfc_by_role() {
-        assert_eq!(told("seven ch", Role::User), "");
-        assert_eq!(told("seven c", Role::User), "8 to 128 characters");
-        assert_eq!(told("seven ch", Role::Admin), "15 to 128 characters");
-        assert_eq!(told("fifteen letters", Role::Admin), "");
-        assert_eq!(told("fourteen lette", Role::Admin), "15 to 128 characters");
+        assert_eq!(mistake_of("seven ch", Role::User), "");
+        assert_eq!(mistake_of("seven c", Role::User), "8 to 128 characters");
+        assert_eq!(mistake_of("seven ch", Role::Admin), "15 to 128 characters");
+        assert_eq!(mistake_of("fifteen letters", Role::Admin), "");
+        assert_eq!(mistake_of("fourteen lette", Role::Admin), "15 to 128 characters");
         // Four letters with four marks are four characters.
-        assert_eq!(told("u\u{308}u\u{308}u\u{308}u\u{308}", Role::User), "8 to 128 characters");
-        assert_eq!(told(&"ü".repeat(128), Role::User), "");
-        assert_eq!(told(&"ü".repeat(129), Role::User), "8 to 128 characters");
+        assert_eq!(mistake_of("u\u{308}u\u{308}u\u{308}u\u{308}", Role::User), "8 to 128 characters");
+        assert_eq!(mistake_of(&"ü".repeat(128), Role::User), "");
+        assert_eq!(mistake_of(&"ü".repeat(129), Role::User), "8 to 128 characters");
     }
 
     #[test]
     fn common_ones_are_refused_whatever_their_case() {
         for common in ["password", "PassWord1", "iloveyou1", "1234567890", "#1stunna"] {
-            assert_eq!(told(common, Role::User), "none of the most common passwords", "{common}");
+            assert_eq!(mistake_of(common, Role::User), "none of the most common passwords", "{common}");
         }
         assert!(COMMON.len() > 8000 && COMMON.iter().all(|word| word.chars().count() >= BUYER_CHARS));
         assert!(COMMON.iter().all(|word| *word == word.to_lowercase()));
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn the_address_and_the_name_are_no_passwords() {
         for own in ["Someone.Else@Example.org", "SOMEONE.ELSE", "example person", "someone.e\u{200b}lse"] {
-            assert_eq!(told(own, Role::User), "not the e-mail address and not the name", "{own:?}");
+            assert_eq!(mistake_of(own, Role::User), "not the e-mail address and not the name", "{own:?}");
         }
-        assert_eq!(told("someone.else.entirely", Role::User), "");
+        assert_eq!(mistake_of("someone.else.entirely", Role::User), "");
     }
 }

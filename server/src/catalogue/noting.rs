@@ -47,7 +47,7 @@ impl Author {
     }
 }
 
-/// A thing as it is told to clients, without what never changes.
+/// A thing as clients see it, without what never changes.
 pub(super) fn members_of(thing: &impl Serialize) -> Value {
     let mut value = serde_json::to_value(thing).unwrap_or_default();
     if let Some(members) = value.as_object_mut() {

@@ -28,10 +28,10 @@ pub fn problems(config: &Config) -> Vec<ConfigMistake> {
     }
     let listen = config.server.listen;
     let is_public = !listen.ip().is_loopback();
-    if is_public && config.rate_limit.forwarded_hops == 0 {
+    if is_public && config.rate_limit.forwarded_hops == 0 && config.server.proxies.is_empty() {
         let reason = format!(
             "{listen} is reached from beyond this machine without TLS; listen on a loopback address, or put a proxy with \
-             TLS in front and name it by rate_limit.forwarded_hops"
+             TLS in front and name it by server.proxies and rate_limit.forwarded_hops"
         );
         add("server.listen", reason);
     }
@@ -52,7 +52,7 @@ pub fn problems(config: &Config) -> Vec<ConfigMistake> {
         for (key, url) in [("postgres.url", &config.postgres.url), ("postgres.read_url", &config.postgres.read_url)] {
             if url.as_ref().is_some_and(|url| !is_safe(url)) {
                 let reason =
-                    "whoever sits between can pretend to be the database: sslmode=verify-full, with sslrootcert";
+                    "somebody in between can pretend to be the database: sslmode=verify-full, with sslrootcert";
                 add(key, reason.to_owned());
             }
         }

@@ -89,7 +89,7 @@ async fn wrong_passwords_of_strangers_do_not_keep_an_owner_out() {
         let wrong = log_in(&shop, "203.0.113.3", email, "a wrong guess", Some(&solution)).await;
         wrong.refused(401, "INVALID_CREDENTIALS");
     }
-    // An address without an account is told the same.
+    // An address without an account is answered the same.
     guess_away(&server.shop(), "nobody@example.org").await;
 
     // Known addresses outlive the process, and are no addresses in the storage.
@@ -141,9 +141,9 @@ async fn a_wave_from_one_address_does_not_hold_the_others_up() {
         let (shop, answered) = (shop.clone(), Arc::clone(&answered));
         wave.spawn(async move {
             let email = format!("{number}@example.org");
-            let told = log_in(&shop, "198.51.100.1", &email, "a guess", None).await.status;
+            let found = log_in(&shop, "198.51.100.1", &email, "a guess", None).await.status;
             answered.fetch_add(1, Ordering::SeqCst);
-            told
+            found
         });
     }
     // The first answer comes when all wait: one hash takes longer than sending sixty requests.
@@ -176,8 +176,8 @@ async fn security_events_are_in_the_important_log_without_addresses() {
     let log = server.log_when(|log| log.ends_with('\n') && kinds.iter().all(|kind| log.contains(kind))).await;
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let lines: Vec<Value> = lines.filter(|line| line["security"].is_string()).collect();
-    let told: Vec<&str> = lines.iter().map(|line| line["security"].as_str().unwrap()).collect();
-    assert_eq!(told, kinds);
+    let found: Vec<&str> = lines.iter().map(|line| line["security"].as_str().unwrap()).collect();
+    assert_eq!(found, kinds);
     let client = lines[0]["client"].as_str().unwrap();
     assert!(client.len() == 16 && lines.iter().all(|line| line["client"] == client), "{lines:?}");
     assert!(lines.iter().all(|line| line["target"] == "onsale::important"));

@@ -71,7 +71,7 @@ pub(super) async fn remember(
 }
 
 pub(super) async fn bring_up_to_date(session: &Session, hash: &EmailHash) -> Result<(), Failure> {
-    // Locked: whoever starts at the same time finds it done.
+    // Locked: a node that starts at the same time finds it done.
     let version = session.query_opt("SELECT version FROM email_form FOR UPDATE", &[]).await?;
     if version.is_some_and(|row| row.get::<_, i64>(0) == EMAIL_FORM) {
         return Ok(());
