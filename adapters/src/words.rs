@@ -2,7 +2,9 @@
 //! has none. Must never change a word: rows and messages with it are out there.
 
 use onsale_engine::ports::rows::SeatStatus;
+use onsale_engine::ports::shared::Described;
 use onsale_engine::sale::{PaymentFailure, PaymentStatus, RefundReason, ReservationStatus};
+use uuid::Uuid;
 
 pub(crate) fn seat_status(status: SeatStatus) -> &'static str {
     match status {
@@ -130,6 +132,15 @@ impl<'a> PaymentWords<'a> {
             _ => return None,
         };
         Some((status, self.stage == "UNKNOWN"))
+    }
+}
+
+/// The word for a kind of thing of the catalogue, and which of them.
+pub(crate) fn described_word(thing: Described) -> (&'static str, Uuid) {
+    match thing {
+        Described::Event(id) => ("EVENT", id.0),
+        Described::Venue(id) => ("VENUE", id),
+        Described::Hall(id) => ("HALL", id),
     }
 }
 

@@ -5,6 +5,7 @@
 //! and payment providers stand. Must never name an adapter or a database, and `sale` must never read a clock,
 //! an environment or a socket.
 
+pub mod email;
 pub mod id;
 pub mod limits;
 pub mod money;

@@ -1,12 +1,13 @@
 //! The application that handlers work on: the engine, its ports, and the secrets. Holds no state of the domain.
 
-use crate::accounts::Passwords;
+use crate::accounts::{Challenges, Passwords, Predecessors};
 use crate::auth::{AccessTokens, Seals};
 use crate::health::Checks;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
+use crate::security::SecurityLog;
 use crate::sharing::Sharing;
 use onsale_adapters::postgres::NodeLease;
 use onsale_engine::ports::accounts::Accounts;
@@ -14,6 +15,7 @@ use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
 use onsale_engine::ports::{Clock, PaymentProvider, Plans};
 use onsale_engine::runtime::Engine;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +45,15 @@ pub struct App {
     /// Queue tokens, payment keys, tickets.
     pub seals: Seals,
     /// Rate limits.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    /// What is solved to go on beyond some of them.
+    pub challenges: Box<dyn Challenges>,
+    /// Whether signing up takes a solved challenge.
+    pub challenge_signups: bool,
+    /// Whose addresses deleted accounts had before.
+    pub predecessors: Predecessors,
+    /// Security events.
+    pub security: SecurityLog,
     /// Requests with an idempotency key that are being handled.
     pub in_flight: InFlight,
     /// What reading handlers share.
@@ -52,6 +62,8 @@ pub struct App {
     pub sharing: Option<Sharing>,
     /// The last check of the invariants.
     pub checks: Checks,
+    /// What a scraper of the metrics must send, if anything.
+    pub metrics_token: Option<SecretString>,
     /// Counters of requests.
     pub http: Arc<HttpMetrics>,
     /// How many connections to the databases are open now.

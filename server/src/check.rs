@@ -1,6 +1,8 @@
 //! `onsale check`: whether a server would start here, as far as that can be told without starting one. Reads the
 //! configuration and tries what it names; every finding has a line. Must never change data.
 
+mod production;
+
 use crate::config::{Config, ConfigError, StorageKind};
 use crate::open_files;
 use crate::wiring::open_redis;
@@ -24,9 +26,9 @@ enum Finding {
 }
 
 /// Checks, prints a line for each finding, and ends with 0 when nothing is wrong, 1 when something is, 2 when the
-/// configuration has mistakes.
+/// configuration has mistakes or, for `production`, is not one to sell with.
 #[must_use]
-pub fn run(file: Option<&Path>) -> ExitCode {
+pub fn run(file: Option<&Path>, production: bool) -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let config = match Config::load(file, std::env::vars_os()) {
         Ok(config) => config,
@@ -43,6 +45,13 @@ pub fn run(file: Option<&Path>) -> ExitCode {
             Finding::Bad(told) => ("BAD ", told),
         };
         let _ = writeln!(out, "{word}  {told}");
+    }
+    let problems = if production { production::problems(&config) } else { Vec::new() };
+    for problem in &problems {
+        let _ = writeln!(out, "BAD   {problem}");
+    }
+    if !problems.is_empty() {
+        return ExitCode::from(2);
     }
     if findings.iter().any(|finding| matches!(finding, Finding::Bad(_))) {
         ExitCode::FAILURE

@@ -10,6 +10,8 @@ use crate::logging::{self, IMPORTANT};
 use crate::server::{Running, Server, bind};
 use crate::verify::{self, Place};
 use clap::{Parser, Subcommand};
+use onsale_adapters::sqlite::Readers;
+use rustix::fs::Mode;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,12 @@ enum Command {
     /// configuration again.
     Serve,
     /// Check the configuration and what it names, and start nothing: exit code 0, or every problem by name.
-    Check,
+    Check {
+        /// Refuse what must not be where people buy: weak secrets, plain text beyond this machine, limits that are off, the
+        /// simulated provider. Exit code 2, with every problem by its key.
+        #[arg(long)]
+        production: bool,
+    },
     /// Run an on-sale in virtual time: how long it takes, whom it refuses, what it asks of the machine.
     Plan(PlanArgs),
     /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
@@ -67,6 +74,7 @@ const VERIFY: &str = "Checks a data directory that no server works on, or the co
 /// Does what the command line asks for.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    private_files(Readers::Owner);
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let file = cli.config.clone();
@@ -76,7 +84,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Ok(config) => capacity::run(&args, &config),
             Err(error @ ConfigError(_)) => failed(2, &error),
         },
-        Command::Check => check::run(cli.config.as_deref()),
+        Command::Check { production } => check::run(cli.config.as_deref(), production),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
         Command::Backup(args) => on_data(args.from.clone(), cli.config, |path| backup::run(path, &args)),
         Command::Restore(args) => on_data(args.to.clone(), cli.config, |path| backup::run_restore(path, &args)),
@@ -92,6 +100,14 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// What this process makes from now on is closed to others, whatever the shell or the supervisor that started it allows.
+fn private_files(readers: Readers) {
+    rustix::process::umask(match readers {
+        Readers::Owner => Mode::RWXG | Mode::RWXO,
+        Readers::Group => Mode::WGRP | Mode::RWXO,
+    });
+}
+
 /// Runs a command on a data directory: the one that is named, or the one of the configuration.
 fn on_data(named: Option<PathBuf>, file: Option<PathBuf>, command: impl FnOnce(&Path) -> ExitCode) -> ExitCode {
     if let Some(path) = named {
@@ -101,7 +117,10 @@ fn on_data(named: Option<PathBuf>, file: Option<PathBuf>, command: impl FnOnce(&
         Ok(config) if config.storage.kind == StorageKind::Postgres => {
             failed(2, &"what is kept in Postgres is backed up and restored by its own tools, see deploy/postgres")
         }
-        Ok(config) => command(&config.storage.path),
+        Ok(config) => {
+            private_files(config.storage.readers());
+            command(&config.storage.path)
+        }
         Err(error @ ConfigError(_)) => failed(2, &error),
     }
 }
@@ -117,6 +136,7 @@ fn with_config(
         Err(error @ ConfigError(_)) => return failed(2, &error),
     };
     change(&mut config);
+    private_files(config.storage.readers());
     let _written_at_the_end = match logging::start(&config.log) {
         Ok(log) => log,
         Err(error) => return failed(1, &format!("log.directory cannot be used: {error}")),

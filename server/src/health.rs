@@ -11,10 +11,12 @@ use onsale_engine::runtime::{JournalHealth, SaleHandle};
 use onsale_engine::sale::SalePhase;
 use onsale_engine::time::Timestamp;
 use parking_lot::Mutex;
+use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 
 /// How long a check of the invariants stands before it is made again.
 const CHECK_STANDS_FOR: Duration = Duration::from_secs(10);
@@ -63,7 +65,13 @@ async fn ready(ctx: Context, _: Request) -> Result<Response, Problem> {
     response::ok(&serde_json::json!({ "status": status, "degraded": degraded }))
 }
 
-async fn metrics(ctx: Context, _: Request) -> Result<Response, Problem> {
+async fn metrics(ctx: Context, request: Request) -> Result<Response, Problem> {
+    if let Some(token) = &ctx.app.metrics_token {
+        let given = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+        if !bool::from(given.as_bytes().ct_eq(token.expose_secret().as_bytes())) {
+            return Err(Problem::unauthenticated("this call needs Authorization: Bearer and metrics.token"));
+        }
+    }
     let mut out = String::with_capacity(16 * 1024);
     let violations = ctx.app.checks.violations(&ctx.app).await;
     write_single(&mut out, "onsale_invariant_violations", violations);

@@ -3,8 +3,10 @@
 //! Must never carry personal data: ids of things, patterns of paths, no bodies.
 
 use crate::config::{LogConfig, LogFormat};
+use std::fs::Permissions;
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{Level, Metadata, Subscriber};
@@ -52,8 +54,8 @@ pub fn start(config: &LogConfig) -> Result<Log, InitError> {
     let standard_error = behind(Box::new(io::stderr()));
     let files = match &config.directory {
         Some(directory) => Some((
-            behind(Box::new(daily(directory, "all", ALL_FILES)?)),
-            behind(Box::new(daily(directory, "important", IMPORTANT_FILES)?)),
+            behind(Box::new(Daily::new(directory, "all", ALL_FILES, config.group_readable)?)),
+            behind(Box::new(Daily::new(directory, "important", IMPORTANT_FILES, config.group_readable)?)),
         )),
         None => None,
     };
@@ -129,9 +131,50 @@ fn is_important(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
 }
 
-fn daily(directory: &Path, name: &str, files: usize) -> Result<RollingFileAppender, InitError> {
-    let builder = RollingFileAppender::builder().rotation(Rotation::DAILY).max_log_files(files);
-    builder.filename_prefix(name).filename_suffix("log").build(directory)
+/// A file for each day, readable by its owner and, where that is configured, by the group: the process' own mask makes files
+/// that nobody else can read.
+struct Daily {
+    files: RollingFileAppender,
+    /// Where each new file is opened to the group, if it is.
+    opened: Option<(PathBuf, String)>,
+    day: i64,
+}
+
+impl Daily {
+    fn new(directory: &Path, name: &str, files: usize, group_readable: bool) -> Result<Self, InitError> {
+        let builder = RollingFileAppender::builder().rotation(Rotation::DAILY).max_log_files(files);
+        let files = builder.filename_prefix(name).filename_suffix("log").build(directory)?;
+        let opened = group_readable.then(|| (directory.to_owned(), format!("{name}.")));
+        Ok(Self { files, opened, day: 0 })
+    }
+
+    fn open_to_group((directory, prefix): &(PathBuf, String)) -> io::Result<()> {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(prefix.as_str()) {
+                std::fs::set_permissions(entry.path(), Permissions::from_mode(0o640))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Daily {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Read before the write: when it says that a new day has begun, the write has opened that day's file.
+        let day = jiff::Timestamp::now().as_second().div_euclid(86_400);
+        let written = self.files.write(bytes)?;
+        if self.day != day {
+            self.day = day;
+            // A file that stays closed is one that the agent misses, not one that is lost.
+            let _ = self.opened.as_ref().map(Self::open_to_group);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.files.flush()
+    }
 }
 
 /// Counts what goes through.

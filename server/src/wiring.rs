@@ -1,7 +1,7 @@
 //! Puts the parts together: data directory, ports, engine, secrets, the first administrator, and a sale for every
 //! event of the catalogue. Everything here happens before the server is ready; must never run while it serves.
 
-use crate::accounts::{PasswordLimits, Passwords};
+use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors};
 use crate::app::App;
 use crate::auth::{AccessTokens, Revoked, Seals};
 use crate::catalogue::Shelf;
@@ -16,15 +16,17 @@ use crate::limits::Limits;
 use crate::metrics::HttpMetrics;
 use crate::readers::Readers;
 use crate::secret;
+use crate::security::SecurityLog;
 use crate::sharing::Sharing;
 use crate::storage::Stores;
 use onsale_adapters::breaker::guarded;
 use onsale_adapters::postgres::{NodeError, NodeLease, OpenError as DatabaseError};
 use onsale_adapters::redis::{Redis, RedisSettings, UrlMistake};
 use onsale_adapters::simulated::Simulated;
-use onsale_adapters::sqlite::OpenError;
+use onsale_adapters::sqlite::{OpenError, PermissionError, tighten};
+use onsale_engine::email::email_key;
 use onsale_engine::id::BuyerId;
-use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Role};
+use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, EmailHash, Role};
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
 use onsale_engine::ports::shared::{SharedCache, SharedLimits};
@@ -36,6 +38,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// From where the server itself asks for a hash.
+const NOBODY: u128 = 0;
 /// How long Redis is waited for at the start.
 const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,6 +52,9 @@ pub enum StartError {
     /// The data directory could not be used.
     #[error(transparent)]
     Data(#[from] OpenError),
+    /// Others may read the data directory, and it could not be closed to them.
+    #[error("{0}; storage.group_readable = true would let the group read it")]
+    Permissions(#[from] PermissionError),
     /// The database could not be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -101,12 +108,17 @@ pub async fn open(
     let started = blocking.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
     let Started { engine, stores, payments, secret } = started;
     let now = clock.now();
+    let seals = Seals::new(&secret);
+    stores.accounts.bring_up_to_date(email_hash(&secret)).await?;
+    let predecessors = Predecessors::new(stores.accounts.predecessors().await?);
     let revocations = stores.accounts.revocations(now).await?;
-    let limits = PasswordLimits { threads: config.auth.hash_threads, queue: config.auth.hash_queue };
+    let hashing = PasswordLimits { threads: config.auth.hash_threads, queue: config.auth.hash_queue };
     let redis = open_redis(config.redis.as_ref()).await?;
     let shared = || redis.clone().map(Arc::new);
     let catalogue = stores.catalogue;
     let cache = shared().map(|redis| redis as Arc<dyn SharedCache>);
+    let limits = Limits::new(&config.rate_limit, shared().map(|redis| redis as Arc<dyn SharedLimits>));
+    let limits = Arc::new(limits);
     let shelf = Shelf::new(Arc::clone(&catalogue), Arc::clone(&clock), cache, &config.cache);
     let app = Arc::new(App {
         engine,
@@ -118,13 +130,18 @@ pub async fn open(
         payments,
         clock,
         tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
-        passwords: Passwords::start(limits)?,
-        seals: Seals::new(&secret),
-        limits: Limits::new(&config.rate_limit, shared().map(|redis| redis as Arc<dyn SharedLimits>)),
+        passwords: Passwords::start(hashing)?,
+        seals,
+        challenges: Box::new(Altcha::new(&secret, config.auth.challenge_max_number, now, Arc::clone(&limits))),
+        challenge_signups: config.auth.challenge_signups,
+        predecessors,
+        security: SecurityLog::default(),
+        limits,
         in_flight: InFlight::default(),
         readers: Readers::new(shelf),
         sharing: redis.clone().map(Sharing::new),
         checks: Checks::default(),
+        metrics_token: config.metrics.token.clone(),
         http,
         database_connections: stores.connections,
         lacks_reserve: stores.lacks_reserve,
@@ -137,6 +154,12 @@ pub async fn open(
     Sharing::begin(&app);
     open_sales(&app).await?;
     Ok(app)
+}
+
+/// How storages hash the e-mail addresses that they have.
+fn email_hash(secret: &[u8]) -> EmailHash {
+    let seals = Seals::new(secret);
+    Arc::new(move |key| seals.email_hash(key))
 }
 
 /// Begins to connect, and waits a moment: a node would rather begin with what the others know.
@@ -181,6 +204,7 @@ fn start_engine(
     tokio: tokio::runtime::Handle,
     draining: &CancellationToken,
 ) -> Result<Started, StartError> {
+    tighten(&config.storage.path, config.storage.readers())?;
     let stores = Stores::open(config, draining)?;
     let secret = secret::of(&config.auth, &config.storage.path)?;
     let provider: Arc<dyn PaymentProvider> = match config.payment.provider {
@@ -237,11 +261,12 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
         name: "Administrator".to_owned(),
         phone: None,
         role: Role::Admin,
-        password_hash: app.passwords.hash(admin.password.clone()).await.map_err(told)?,
+        password_hash: app.passwords.hash(NOBODY, admin.password.clone()).await.map_err(told)?,
         created_at: app.clock.now(),
     };
-    match app.accounts.create(&account, None).await {
-        Ok(()) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN is made"),
+    let email_hash = app.seals.email_hash(&email_key(&account.email));
+    match app.accounts.create(&account, email_hash, None).await {
+        Ok(_) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN is made"),
         Err(CreateAccountError::EmailTaken) => {}
         Err(CreateAccountError::Store(error)) => return Err(error.into()),
     }

@@ -1,6 +1,7 @@
-//! Port `Accounts` on Postgres: accounts here, their sessions in `sessions`. Owns the compared form of an address;
-//! must never store a token or a clear password.
+//! Port `Accounts` on Postgres: accounts here, addresses in `addresses`, sessions in `sessions`. Must never store a token
+//! or a clear password.
 
+mod addresses;
 mod sessions;
 
 use super::answers;
@@ -9,22 +10,28 @@ use super::failure::Failure;
 use super::pool::Pool;
 use super::session::Params;
 use super::values::At;
+use onsale_engine::email::{email_key, former_email_key};
 use onsale_engine::id::BuyerId;
-use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, IssuedTokens, Revocation, Role, Rotation};
+use onsale_engine::ports::accounts::{
+    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, Revocation, Role, Rotation,
+};
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-const INSERT: &str = "INSERT INTO accounts (id, email, email_key, name, phone, role, password_hash, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email_key) WHERE deleted_at IS NULL DO NOTHING";
+const INSERT: &str = "INSERT INTO accounts (id, email, email_key, name, phone, role, password_hash, created_at,
+        email_hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email_key) WHERE deleted_at IS NULL DO NOTHING";
+/// The former key is only that of an account which could not take the normal form: no normal form equals it.
 const BY_EMAIL: &str = "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
-    WHERE email_key = $1 AND deleted_at IS NULL";
+    WHERE email_key IN ($1, $2) AND deleted_at IS NULL ORDER BY email_key = $2 DESC LIMIT 1";
 const BY_ID: &str = "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
     WHERE id = $1 AND deleted_at IS NULL";
 const UPDATE: &str = "UPDATE accounts SET name = $2, phone = $3 WHERE id = $1 AND deleted_at IS NULL";
 const SET_PASSWORD: &str = "UPDATE accounts SET password_hash = $2 WHERE id = $1 AND deleted_at IS NULL";
-const DELETE: &str = "UPDATE accounts SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+const REHASH: &str =
+    "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND deleted_at IS NULL";
 
 /// The accounts of a database.
 pub struct PostgresAccounts {
@@ -52,32 +59,35 @@ impl Accounts for PostgresAccounts {
     fn create<'a>(
         &'a self,
         account: &'a Account,
+        email_hash: AddressHash,
         answer: Option<&'a StoredAnswer>,
-    ) -> Later<'a, Result<(), CreateAccountError>> {
+    ) -> Later<'a, Result<Vec<BuyerId>, CreateAccountError>> {
         Box::pin(async move {
             let made = async {
                 let work = self.pool().begin().await?;
                 let Account { id, email, name, phone, role, password_hash, created_at } = account;
-                let (key, role, created_at) = (compared(email), role_name(*role), At(*created_at));
-                let row: Params<'_> = &[&id.0, email, &key, name, phone, &role, password_hash, &created_at];
+                let (key, role, created_at) = (email_key(email), role_name(*role), At(*created_at));
+                let hash = &email_hash[..];
+                let row: Params<'_> = &[&id.0, email, &key, name, phone, &role, password_hash, &created_at, &hash];
                 if work.execute(INSERT, row).await? == 0 {
                     work.roll_back().await?;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 answers::remember(&work, answer).await?;
+                let before = addresses::deleted_with(&work, email_hash).await?;
                 work.commit().await?;
-                Ok::<_, Failure>(true)
+                Ok::<_, Failure>(Some(before))
             };
             match made.await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(CreateAccountError::EmailTaken),
+                Ok(Some(before)) => Ok(before),
+                Ok(None) => Err(CreateAccountError::EmailTaken),
                 Err(failure) => Err(StoreError::from(failure).into()),
             }
         })
     }
 
     fn by_email<'a>(&'a self, email: &'a str) -> Later<'a, Result<Option<Account>, StoreError>> {
-        Box::pin(async move { self.one(BY_EMAIL, &[&compared(email)]).await })
+        Box::pin(async move { self.one(BY_EMAIL, &[&email_key(email), &former_email_key(email)]).await })
     }
 
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>> {
@@ -113,19 +123,55 @@ impl Accounts for PostgresAccounts {
         })
     }
 
-    fn delete(&self, id: BuyerId, now: Timestamp) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+    fn rehash_password<'a>(&'a self, id: BuyerId, from: &'a str, to: &'a str) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let work = self.pool().begin().await?;
-            work.execute(DELETE, &[&id.0, &At(now)]).await.map_err(Failure::from)?;
+            let changed = work.execute(REHASH, &[&id.0, &from, &to]).await.map_err(Failure::from)?;
+            work.commit().await?;
+            Ok(changed == 1)
+        })
+    }
+
+    fn delete(
+        &self,
+        id: BuyerId,
+        email_hash: AddressHash,
+        now: Timestamp,
+    ) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            addresses::delete(&work, id, email_hash, now).await?;
             let ended = sessions::end_all(&work, id, None, now).await?;
             work.commit().await?;
             Ok(ended)
         })
     }
 
-    fn open_session<'a>(&'a self, tokens: &'a IssuedTokens, now: Timestamp) -> Later<'a, Result<(), StoreError>> {
+    fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>> {
+        Box::pin(async move { Ok(addresses::predecessors(&*self.pool().turn().await?).await?) })
+    }
+
+    fn bring_up_to_date(&self, hash: EmailHash) -> Later<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let work = self.pool().begin().await?;
+            addresses::bring_up_to_date(&work, &hash).await?;
+            Ok(work.commit().await?)
+        })
+    }
+
+    fn knows_address(&self, id: BuyerId, address: AddressHash) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(addresses::knows(&*self.pool().turn().await?, id, address).await?) })
+    }
+
+    fn open_session<'a>(
+        &'a self,
+        tokens: &'a IssuedTokens,
+        from: AddressHash,
+        now: Timestamp,
+    ) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            addresses::remember(&work, tokens.buyer, from, now).await?;
             sessions::open(&work, tokens, now).await?;
             Ok(work.commit().await?)
         })
@@ -164,11 +210,6 @@ impl Accounts for PostgresAccounts {
     fn revocations(&self, now: Timestamp) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
         Box::pin(async move { Ok(sessions::revocations(&*self.pool().turn().await?, now).await?) })
     }
-}
-
-/// An address as it is compared.
-fn compared(email: &str) -> String {
-    email.trim().to_lowercase()
 }
 
 fn role_name(role: Role) -> &'static str {

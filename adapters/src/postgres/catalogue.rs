@@ -1,6 +1,7 @@
 //! Port `Catalogue` on Postgres: each kind of thing in its own file. Owns how the descriptive part of events is stored
 //! and listed; must never touch the projections but to count what is sold.
 
+mod changes;
 mod events;
 mod halls;
 mod venues;
@@ -14,7 +15,10 @@ use super::session::Session;
 use crate::plan_form;
 use onsale_engine::id::EventId;
 use onsale_engine::plan::Plan;
-use onsale_engine::ports::catalogue::{Catalogue, CatalogueError, Event, EventQuery, Hall, Listed, Page, Venue};
+use onsale_engine::ports::catalogue::{
+    Catalogue, CatalogueChange, CatalogueError, Event, EventQuery, Hall, Listed, Page, Venue,
+};
+use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
@@ -24,13 +28,23 @@ use uuid::Uuid;
 pub struct PostgresCatalogue {
     database: Postgres,
     plans: Arc<PostgresPlans>,
+    /// Kept with what is written next.
+    change: Option<CatalogueChange>,
 }
 
 impl PostgresCatalogue {
     /// The catalogue in `database`; plans that it is given are shared through `plans`.
     #[must_use]
     pub fn new(database: &Postgres, plans: Arc<PostgresPlans>) -> Self {
-        Self { database: database.clone(), plans }
+        Self { database: database.clone(), plans, change: None }
+    }
+
+    /// Keeps the change, if one goes with what was written.
+    async fn note(&self, session: &Session) -> Result<(), Failure> {
+        match &self.change {
+            Some(change) => changes::insert(session, change).await,
+            None => Ok(()),
+        }
     }
 
     fn pool(&self) -> &Pool {
@@ -58,6 +72,7 @@ impl PostgresCatalogue {
                 return Ok(Done::InUse(users));
             }
             delete(&work, table, id).await?;
+            self.note(&work).await?;
             work.commit().await?;
             Ok::<_, Failure>(Done::Yes)
         };
@@ -98,6 +113,7 @@ impl Catalogue for PostgresCatalogue {
             let work = self.pool().begin().await?;
             venues::insert(&work, venue).await?;
             answers::remember(&work, answer).await?;
+            self.note(&work).await?;
             Ok(work.commit().await?)
         })
     }
@@ -114,6 +130,9 @@ impl Catalogue for PostgresCatalogue {
         Box::pin(async move {
             let work = self.pool().begin().await?;
             let done = venues::update(&work, venue).await?;
+            if done {
+                self.note(&work).await?;
+            }
             work.commit().await?;
             Ok(done)
         })
@@ -138,6 +157,7 @@ impl Catalogue for PostgresCatalogue {
             let work = self.pool().begin().await?;
             halls::insert(&work, hall, plan.capacity(), &packed).await?;
             answers::remember(&work, answer).await?;
+            self.note(&work).await?;
             work.commit().await?;
             self.plans.share(plan);
             Ok(())
@@ -156,6 +176,9 @@ impl Catalogue for PostgresCatalogue {
         Box::pin(async move {
             let work = self.pool().begin().await?;
             let done = halls::rename(&work, id, name).await?;
+            if done {
+                self.note(&work).await?;
+            }
             work.commit().await?;
             Ok(done)
         })
@@ -178,6 +201,7 @@ impl Catalogue for PostgresCatalogue {
                     return Ok(Done::InUse("event tag"));
                 }
                 answers::remember(&work, answer).await?;
+                self.note(&work).await?;
                 work.commit().await?;
                 Ok::<_, Failure>(Done::Yes)
             };
@@ -201,6 +225,9 @@ impl Catalogue for PostgresCatalogue {
         Box::pin(async move {
             let work = self.pool().begin().await?;
             let done = events::update(&work, event).await?;
+            if done {
+                self.note(&work).await?;
+            }
             work.commit().await?;
             Ok(done)
         })
@@ -210,9 +237,20 @@ impl Catalogue for PostgresCatalogue {
         Box::pin(async move {
             let work = self.pool().begin().await?;
             let done = delete(&work, "events", id.0).await?;
+            if done {
+                self.note(&work).await?;
+            }
             work.commit().await?;
             Ok(done)
         })
+    }
+
+    fn noting(&self, change: CatalogueChange) -> Arc<dyn Catalogue> {
+        Arc::new(Self { database: self.database.clone(), plans: Arc::clone(&self.plans), change: Some(change) })
+    }
+
+    fn changes(&self, thing: Described, limit: u32) -> Later<'_, Result<Vec<CatalogueChange>, StoreError>> {
+        Box::pin(async move { Ok(changes::of(&*self.pool().turn().await?, thing, limit).await?) })
     }
 
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>> {

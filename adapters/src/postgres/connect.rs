@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +72,14 @@ impl DatabaseUrl {
         if roots.is_some() && mode != "verify-full" {
             return Err(mistake("sslrootcert is only looked at with sslmode=verify-full"));
         }
+        // An unquoted @ in a password would make its end a part of the host, which messages tell.
+        if base.matches('@').count() > 1 {
+            return Err(mistake("has more than one @: within a password it is written %40"));
+        }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         let mut config: Config =
-            url.parse().map_err(|error| UrlMistake(format!("is no URL of a database: {error}")))?;
+            // Without the parser's own words, which repeat what it could not read.
+            url.parse().map_err(|_| mistake("is no URL of a database: postgres://user:password@host:port/database"))?;
         config.ssl_mode(match mode {
             "disable" => SslMode::Disable,
             "prefer" => SslMode::Prefer,
@@ -83,6 +89,24 @@ impl DatabaseUrl {
             return Err(mistake("must name a host"));
         }
         Ok(Self { config, trust })
+    }
+
+    /// Whether the server's certificate is checked (`sslmode=verify-full`).
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        matches!(self.trust, Trust::Full(_))
+    }
+
+    /// Whether nothing of it leaves this machine: Unix sockets and loopback addresses only.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let is_loopback = |name: &str| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let hosts = self.config.get_hosts().iter().all(|host| match host {
+            tokio_postgres::config::Host::Tcp(name) => is_loopback(name),
+            #[cfg(unix)]
+            tokio_postgres::config::Host::Unix(_) => true,
+        });
+        hosts && self.config.get_hostaddrs().iter().all(IpAddr::is_loopback)
     }
 
     /// The host and database, for messages.

@@ -49,7 +49,9 @@ pub struct UrlMistake(String);
 /// # Errors
 /// What is wrong with it, without repeating it: it may hold a password.
 pub fn check_url(url: &str) -> Result<(), UrlMistake> {
-    url.into_connection_info().map(drop).map_err(|error| UrlMistake(format!("cannot be read: {}", kind_of(&error))))
+    // Without the parser's own words, which may repeat what it could not read.
+    let mistake = |_| UrlMistake("cannot be read: redis://user:password@host:port".to_owned());
+    url.into_connection_info().map(drop).map_err(mistake)
 }
 
 fn kind_of(error: &RedisError) -> String {

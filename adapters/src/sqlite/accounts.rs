@@ -1,12 +1,16 @@
-//! Port `Accounts` on SQLite: accounts here, their sessions in `sessions`. Owns the compared form of an address;
-//! must never store a token or a clear password.
+//! Port `Accounts` on SQLite: accounts here, addresses in `addresses`, sessions in `sessions`. Must never store a token or
+//! a clear password.
 
+mod addresses;
 mod sessions;
 
 use super::answers;
 use super::library::{Failure, Library, uuid_at};
+use onsale_engine::email::{email_key, former_email_key};
 use onsale_engine::id::BuyerId;
-use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, IssuedTokens, Revocation, Role, Rotation};
+use onsale_engine::ports::accounts::{
+    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, Revocation, Role, Rotation,
+};
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -30,28 +34,29 @@ impl Accounts for SqliteAccounts {
     fn create<'a>(
         &'a self,
         account: &'a Account,
+        email_hash: AddressHash,
         answer: Option<&'a StoredAnswer>,
-    ) -> Later<'a, Result<(), CreateAccountError>> {
+    ) -> Later<'a, Result<Vec<BuyerId>, CreateAccountError>> {
         let (account, answer) = (account.clone(), answer.cloned());
         Box::pin(async move {
             let created = self.library.write(move |transaction| {
-                if !insert(transaction, &account)? {
-                    return Ok(false);
+                if !insert(transaction, &account, email_hash)? {
+                    return Ok(None);
                 }
                 answers::remember(transaction, answer.as_ref())?;
-                Ok(true)
+                Ok(Some(addresses::deleted_with(transaction, email_hash)?))
             });
-            if created.await? { Ok(()) } else { Err(CreateAccountError::EmailTaken) }
+            created.await?.ok_or(CreateAccountError::EmailTaken)
         })
     }
 
     fn by_email<'a>(&'a self, email: &'a str) -> Later<'a, Result<Option<Account>, StoreError>> {
-        let key = compared(email);
-        Box::pin(self.library.read(move |transaction| one(transaction, "email_key = ?1", &key)))
+        let keys = [email_key(email), former_email_key(email)];
+        Box::pin(self.library.read(move |transaction| one(transaction, BY_EMAIL, keys)))
     }
 
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>> {
-        Box::pin(self.library.read(move |transaction| one(transaction, "id = ?1", &id.0.into_bytes())))
+        Box::pin(self.library.read(move |transaction| one(transaction, BY_ID, [id.0.into_bytes()])))
     }
 
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>> {
@@ -80,18 +85,50 @@ impl Accounts for SqliteAccounts {
         }))
     }
 
-    fn delete(&self, id: BuyerId, now: Timestamp) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+    fn rehash_password<'a>(&'a self, id: BuyerId, from: &'a str, to: &'a str) -> Later<'a, Result<bool, StoreError>> {
+        let (from, to) = (from.to_owned(), to.to_owned());
         Box::pin(self.library.write(move |transaction| {
-            transaction
-                .prepare_cached("UPDATE accounts SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL")?
-                .execute((id.0.into_bytes(), now.0))?;
+            let sql = "UPDATE accounts SET password_hash = ?3
+                WHERE id = ?1 AND password_hash = ?2 AND deleted_at IS NULL";
+            Ok(transaction.prepare_cached(sql)?.execute((id.0.into_bytes(), from, to))? == 1)
+        }))
+    }
+
+    fn delete(
+        &self,
+        id: BuyerId,
+        email_hash: AddressHash,
+        now: Timestamp,
+    ) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+        Box::pin(self.library.write(move |transaction| {
+            addresses::delete(transaction, id, email_hash, now)?;
             sessions::end_all(transaction, id, None, now)
         }))
     }
 
-    fn open_session<'a>(&'a self, tokens: &'a IssuedTokens, now: Timestamp) -> Later<'a, Result<(), StoreError>> {
+    fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>> {
+        Box::pin(self.library.read(addresses::predecessors))
+    }
+
+    fn bring_up_to_date(&self, hash: EmailHash) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(self.library.write(move |transaction| addresses::bring_up_to_date(transaction, &hash)))
+    }
+
+    fn knows_address(&self, id: BuyerId, address: AddressHash) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(self.library.read(move |transaction| addresses::knows(transaction, id, address)))
+    }
+
+    fn open_session<'a>(
+        &'a self,
+        tokens: &'a IssuedTokens,
+        from: AddressHash,
+        now: Timestamp,
+    ) -> Later<'a, Result<(), StoreError>> {
         let tokens = tokens.clone();
-        Box::pin(self.library.write(move |transaction| sessions::open(transaction, &tokens, now)))
+        Box::pin(self.library.write(move |transaction| {
+            addresses::remember(transaction, tokens.buyer, from, now)?;
+            sessions::open(transaction, &tokens, now)
+        }))
     }
 
     fn refresh_owner(&self, refresh_hash: [u8; 32]) -> Later<'_, Result<Option<(BuyerId, Uuid)>, StoreError>> {
@@ -121,10 +158,9 @@ impl Accounts for SqliteAccounts {
     }
 }
 
-/// An address as it is compared.
-fn compared(email: &str) -> String {
-    email.trim().to_lowercase()
-}
+/// The former key is only that of an account which could not take the normal form: no normal form equals it.
+const BY_EMAIL: &str = "email_key IN (?1, ?2) AND deleted_at IS NULL ORDER BY email_key = ?2 DESC LIMIT 1";
+const BY_ID: &str = "id = ?1 AND deleted_at IS NULL";
 
 fn role_name(role: Role) -> &'static str {
     match role {
@@ -134,22 +170,23 @@ fn role_name(role: Role) -> &'static str {
 }
 
 /// False if the address is taken.
-fn insert(transaction: &Transaction<'_>, account: &Account) -> Result<bool, Failure> {
+fn insert(transaction: &Transaction<'_>, account: &Account, email_hash: AddressHash) -> Result<bool, Failure> {
     let new = transaction
         .prepare_cached(
-            "INSERT INTO accounts (id, email, email_key, name, phone, role, password_hash, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO accounts (id, email, email_key, name, phone, role, password_hash, created_at, email_hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (email_key) WHERE deleted_at IS NULL DO NOTHING",
         )?
         .execute((
             account.id.0.into_bytes(),
             &account.email,
-            compared(&account.email),
+            email_key(&account.email),
             &account.name,
             &account.phone,
             role_name(account.role),
             &account.password_hash,
             account.created_at.0,
+            email_hash,
         ))?;
     Ok(new == 1)
 }
@@ -157,14 +194,14 @@ fn insert(transaction: &Transaction<'_>, account: &Account) -> Result<bool, Fail
 fn one(
     transaction: &Transaction<'_>,
     condition: &'static str,
-    key: &dyn rusqlite::ToSql,
+    key: impl rusqlite::Params,
 ) -> Result<Option<Account>, Failure> {
     let account = transaction
         .prepare_cached(&format!(
             "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
-             WHERE {condition} AND deleted_at IS NULL"
+             WHERE {condition}"
         ))?
-        .query_row([key], account)
+        .query_row(key, account)
         .optional()?;
     Ok(account)
 }

@@ -6,6 +6,7 @@
 
 use super::commit_log::{self, Store, StoreError};
 use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS};
+use super::permissions::{Readers, tighten};
 use super::pinned::{Pinned, ends, read_only};
 use super::read_only::{connect, lock_shared};
 use rusqlite::Connection;
@@ -271,6 +272,8 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 
 /// Gives a whole directory its name, durably.
 fn appear(beside: &Path, to: &Path) -> Result<(), BackupError> {
+    // What was copied came with the permissions that it had.
+    tighten(beside, Readers::Owner).map_err(|refused| failed(&refused.path, refused.source))?;
     sync(beside)?;
     if to.exists() {
         // Empty, as was looked at before.

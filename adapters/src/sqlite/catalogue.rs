@@ -1,6 +1,7 @@
 //! Port `Catalogue` on SQLite: each kind of thing in its own file. Owns how the descriptive part of events is stored
 //! and listed; must never touch the projections but to count what is sold.
 
+mod changes;
 mod events;
 mod halls;
 mod venues;
@@ -11,7 +12,10 @@ use super::plans::SqlitePlans;
 use crate::plan_form;
 use onsale_engine::id::EventId;
 use onsale_engine::plan::Plan;
-use onsale_engine::ports::catalogue::{Catalogue, CatalogueError, Event, EventQuery, Hall, Listed, Page, Venue};
+use onsale_engine::ports::catalogue::{
+    Catalogue, CatalogueChange, CatalogueError, Event, EventQuery, Hall, Listed, Page, Venue,
+};
+use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
 use rusqlite::types::Value;
@@ -23,13 +27,32 @@ use uuid::Uuid;
 pub struct SqliteCatalogue {
     library: Arc<Library>,
     plans: Arc<SqlitePlans>,
+    /// Kept with what is written next.
+    change: Option<CatalogueChange>,
 }
 
 impl SqliteCatalogue {
     /// The catalogue in `library`; plans that it is given are shared through `plans`.
     #[must_use]
     pub fn new(library: Arc<Library>, plans: Arc<SqlitePlans>) -> Self {
-        Self { library, plans }
+        Self { library, plans, change: None }
+    }
+
+    /// Writes, and keeps the change with it where that did something.
+    async fn write<T: Send + 'static>(
+        &self,
+        did: fn(&T) -> bool,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let change = self.change.clone();
+        let write = self.library.write(move |transaction| {
+            let done = work(transaction)?;
+            if let Some(change) = change.filter(|_| did(&done)) {
+                changes::insert(transaction, &change)?;
+            }
+            Ok(done)
+        });
+        write.await
     }
 }
 
@@ -41,6 +64,10 @@ enum Done {
 }
 
 impl Done {
+    fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
     fn answer(self) -> Result<bool, CatalogueError> {
         match self {
             Self::Yes => Ok(true),
@@ -57,10 +84,13 @@ impl Catalogue for SqliteCatalogue {
         answer: Option<&'a StoredAnswer>,
     ) -> Later<'a, Result<(), StoreError>> {
         let (venue, answer) = (venue.clone(), answer.cloned());
-        Box::pin(self.library.write(move |transaction| {
-            venues::insert(transaction, &venue)?;
-            answers::remember(transaction, answer.as_ref())
-        }))
+        Box::pin(self.write(
+            |()| true,
+            move |transaction| {
+                venues::insert(transaction, &venue)?;
+                answers::remember(transaction, answer.as_ref())
+            },
+        ))
     }
 
     fn venue(&self, id: Uuid) -> Later<'_, Result<Option<Venue>, StoreError>> {
@@ -73,11 +103,13 @@ impl Catalogue for SqliteCatalogue {
 
     fn update_venue<'a>(&'a self, venue: &'a Venue) -> Later<'a, Result<bool, StoreError>> {
         let venue = venue.clone();
-        Box::pin(self.library.write(move |transaction| venues::update(transaction, &venue)))
+        Box::pin(self.write(|done| *done, move |transaction| venues::update(transaction, &venue)))
     }
 
     fn delete_venue(&self, id: Uuid) -> Later<'_, Result<bool, CatalogueError>> {
-        Box::pin(async move { self.library.write(move |transaction| venues::delete(transaction, id)).await?.answer() })
+        Box::pin(
+            async move { self.write(Done::is_yes, move |transaction| venues::delete(transaction, id)).await?.answer() },
+        )
     }
 
     fn create_hall<'a>(
@@ -94,10 +126,13 @@ impl Catalogue for SqliteCatalogue {
                 .map_err(|error| StoreError(format!("the plan was lost: {error}")))?
                 .map_err(|error| StoreError(error.to_string()))?;
             let capacity = plan.capacity();
-            let made = self.library.write(move |transaction| {
-                halls::insert(transaction, &hall, capacity, &packed)?;
-                answers::remember(transaction, answer.as_ref())
-            });
+            let made = self.write(
+                |()| true,
+                move |transaction| {
+                    halls::insert(transaction, &hall, capacity, &packed)?;
+                    answers::remember(transaction, answer.as_ref())
+                },
+            );
             made.await?;
             self.plans.share(&plan);
             Ok(())
@@ -114,11 +149,13 @@ impl Catalogue for SqliteCatalogue {
 
     fn rename_hall<'a>(&'a self, id: Uuid, name: &'a str) -> Later<'a, Result<bool, StoreError>> {
         let name = name.to_owned();
-        Box::pin(self.library.write(move |transaction| halls::rename(transaction, id, &name)))
+        Box::pin(self.write(|done| *done, move |transaction| halls::rename(transaction, id, &name)))
     }
 
     fn delete_hall(&self, id: Uuid) -> Later<'_, Result<bool, CatalogueError>> {
-        Box::pin(async move { self.library.write(move |transaction| halls::delete(transaction, id)).await?.answer() })
+        Box::pin(
+            async move { self.write(Done::is_yes, move |transaction| halls::delete(transaction, id)).await?.answer() },
+        )
     }
 
     fn create_event<'a>(
@@ -128,7 +165,7 @@ impl Catalogue for SqliteCatalogue {
     ) -> Later<'a, Result<(), CatalogueError>> {
         let (event, answer) = (event.clone(), answer.cloned());
         Box::pin(async move {
-            let made = self.library.write(move |transaction| {
+            let made = self.write(Done::is_yes, move |transaction| {
                 let done = events::insert(transaction, &event)?;
                 if matches!(done, Done::Yes) {
                     answers::remember(transaction, answer.as_ref())?;
@@ -154,11 +191,19 @@ impl Catalogue for SqliteCatalogue {
 
     fn update_event<'a>(&'a self, event: &'a Event) -> Later<'a, Result<bool, StoreError>> {
         let event = event.clone();
-        Box::pin(self.library.write(move |transaction| events::update(transaction, &event)))
+        Box::pin(self.write(|done| *done, move |transaction| events::update(transaction, &event)))
     }
 
     fn delete_event(&self, id: EventId) -> Later<'_, Result<bool, StoreError>> {
-        Box::pin(self.library.write(move |transaction| delete(transaction, "events", id.0)))
+        Box::pin(self.write(|done| *done, move |transaction| delete(transaction, "events", id.0)))
+    }
+
+    fn noting(&self, change: CatalogueChange) -> Arc<dyn Catalogue> {
+        Arc::new(Self { library: Arc::clone(&self.library), plans: Arc::clone(&self.plans), change: Some(change) })
+    }
+
+    fn changes(&self, thing: Described, limit: u32) -> Later<'_, Result<Vec<CatalogueChange>, StoreError>> {
+        Box::pin(self.library.read(move |transaction| changes::of(transaction, thing, limit)))
     }
 
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>> {

@@ -6,7 +6,10 @@ use onsale_adapters::sqlite::{DataDir, Library, SqliteAccounts, SqliteCatalogue,
 use onsale_engine::fakes::{FakeAccounts, FakeCatalogue};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::StoredAnswer;
-use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, IssuedTokens, Revocation, Role, Rotation};
+use onsale_engine::ports::accounts::{
+    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation, Role,
+    Rotation,
+};
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::time::Timestamp;
 use std::path::Path;
@@ -16,6 +19,10 @@ use uuid::Uuid;
 const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
+/// The hash of a client's address.
+const HOME: AddressHash = [1; 16];
+/// The hash of an e-mail address.
+const MAIL: AddressHash = [2; 16];
 
 fn after(secs: i64) -> Timestamp {
     Timestamp(NOON.0 + secs * 1_000_000)
@@ -111,7 +118,11 @@ macro_rules! conformance {
 conformance!(
     an_account_is_found_by_id_and_by_address_without_case,
     of_many_sign_ups_for_one_address_one_wins,
+    spellings_that_look_alike_are_one_address,
     a_deleted_account_is_gone_and_its_address_is_free,
+    what_a_deleted_account_was_is_known_to_its_address_alone,
+    a_password_is_hashed_again_only_if_it_is_the_same,
+    the_last_addresses_of_an_account_are_known,
     members_change_where_there_is_an_account,
     an_answer_is_remembered_with_the_account_or_not_at_all,
     a_refresh_token_is_spent_once_and_reuse_ends_its_family,
@@ -124,14 +135,14 @@ conformance!(
 
 async fn an_account_is_found_by_id_and_by_address_without_case(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
     let admin = Account { role: Role::Admin, phone: Some("+82 10".into()), ..account(1, "Ada.Ünal@Example.com") };
-    accounts.create(&admin, None).await.unwrap();
+    accounts.create(&admin, MAIL, None).await.unwrap();
     for email in ["ada.ünal@example.COM", "Ada.Ünal@Example.com", " ADA.ÜNAL@example.com"] {
         assert!(accounts.by_email(email).await.unwrap().as_ref() == Some(&admin), "{email}");
     }
     assert!(accounts.by_id(admin.id).await.unwrap() == Some(admin));
     assert!(accounts.by_email("ada@example.com").await.unwrap().is_none());
     assert!(accounts.by_id(BuyerId(id(2))).await.unwrap().is_none());
-    let again = accounts.create(&account(2, "ADA.ÜNAL@EXAMPLE.COM"), None).await;
+    let again = accounts.create(&account(2, "ADA.ÜNAL@EXAMPLE.COM"), MAIL, None).await;
     assert!(matches!(again, Err(CreateAccountError::EmailTaken)));
     assert!(accounts.by_id(BuyerId(id(2))).await.unwrap().is_none());
 }
@@ -140,12 +151,12 @@ async fn of_many_sign_ups_for_one_address_one_wins(accounts: Arc<impl Accounts>,
     let sign_ups = (1..=16).map(|number| {
         let accounts = accounts.clone();
         let email = if number % 2 == 0 { "one@example.com" } else { "One@Example.com" };
-        tokio::spawn(async move { accounts.create(&account(number, email), None).await })
+        tokio::spawn(async move { accounts.create(&account(number, email), MAIL, None).await })
     });
     let mut won = 0;
     for sign_up in sign_ups.collect::<Vec<_>>() {
         match sign_up.await.unwrap() {
-            Ok(()) => won += 1,
+            Ok(_) => won += 1,
             Err(CreateAccountError::EmailTaken) => {}
             Err(CreateAccountError::Store(error)) => panic!("{error}"),
         }
@@ -154,19 +165,80 @@ async fn of_many_sign_ups_for_one_address_one_wins(accounts: Arc<impl Accounts>,
 }
 
 async fn a_deleted_account_is_gone_and_its_address_is_free(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
-    assert_eq!(accounts.delete(BuyerId(id(1)), after(5)).await.unwrap(), [revocation(1, 0)]);
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
+    assert_eq!(accounts.delete(BuyerId(id(1)), MAIL, after(5)).await.unwrap(), [revocation(1, 0)]);
     assert!(accounts.by_email("a@example.com").await.unwrap().is_none());
     assert!(accounts.by_id(BuyerId(id(1))).await.unwrap().is_none());
     assert!(!accounts.update(BuyerId(id(1)), "x", None).await.unwrap());
-    accounts.create(&account(2, "A@example.com"), None).await.unwrap();
+    accounts.create(&account(2, "A@example.com"), MAIL, None).await.unwrap();
     assert!(accounts.by_email("a@example.com").await.unwrap().is_some_and(|found| found.id == BuyerId(id(2))));
-    assert_eq!(accounts.delete(BuyerId(id(9)), after(5)).await.unwrap(), []);
+    assert_eq!(accounts.delete(BuyerId(id(9)), MAIL, after(5)).await.unwrap(), []);
+}
+
+async fn spellings_that_look_alike_are_one_address(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "ada@example.com"), MAIL, None).await.unwrap();
+    for email in ["a\u{200b}da@example.com", "ａda@example.com", "ADA\u{2060}@EXAMPLE.com"] {
+        let again = accounts.create(&account(2, email), MAIL, None).await;
+        assert!(matches!(again, Err(CreateAccountError::EmailTaken)), "{email:?}");
+        assert!(accounts.by_email(email).await.unwrap().is_some_and(|found| found.id == BuyerId(id(1))), "{email:?}");
+    }
+}
+
+async fn what_a_deleted_account_was_is_known_to_its_address_alone(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    let other: AddressHash = [3; 16];
+    let [first, second, third] = [1, 2, 3].map(|number| BuyerId(id(number)));
+    assert_eq!(accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap(), []);
+    accounts.delete(first, MAIL, after(5)).await.unwrap();
+    assert_eq!(accounts.create(&account(9, "b@example.com"), other, None).await.unwrap(), []);
+    assert_eq!(accounts.create(&account(2, "a@example.com"), MAIL, None).await.unwrap(), [first]);
+    accounts.delete(second, MAIL, after(6)).await.unwrap();
+    let mut before = accounts.create(&account(3, "a@example.com"), MAIL, None).await.unwrap();
+    before.sort_unstable();
+    assert_eq!(before, [first, second]);
+    let mut all = accounts.predecessors().await.unwrap();
+    all.sort_unstable();
+    assert_eq!(all, [(third, first), (third, second)]);
+}
+
+async fn a_password_is_hashed_again_only_if_it_is_the_same(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
+    let buyer = BuyerId(id(1));
+    assert!(accounts.rehash_password(buyer, "$argon2id$v=19$first", "again").await.unwrap());
+    assert!(!accounts.rehash_password(buyer, "$argon2id$v=19$first", "late").await.unwrap());
+    assert!(!accounts.rehash_password(BuyerId(id(2)), "again", "nobody's").await.unwrap());
+    assert_eq!(accounts.by_id(buyer).await.unwrap().unwrap().password_hash, "again");
+    assert_eq!(accounts.revocations(NOON).await.unwrap(), [], "no session ends");
+}
+
+async fn the_last_addresses_of_an_account_are_known(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    for buyer in [1, 2] {
+        accounts.create(&account(buyer, &format!("{buyer}@example.com")), MAIL, None).await.unwrap();
+    }
+    let buyer = BuyerId(id(1));
+    assert!(!accounts.knows_address(buyer, HOME).await.unwrap());
+    accounts.open_session(&tokens(1, 1, 1, 0), HOME, NOON).await.unwrap();
+    assert!(accounts.knows_address(buyer, HOME).await.unwrap());
+    assert!(!accounts.knows_address(BuyerId(id(2)), HOME).await.unwrap(), "another account");
+    let place = |number: u8| -> AddressHash { [100 + number; 16] };
+    for number in 1..KNOWN_ADDRESSES as u8 {
+        let login = tokens(1, 100 + u128::from(number), 100 + number, i64::from(number));
+        accounts.open_session(&login, place(number), after(i64::from(number))).await.unwrap();
+    }
+    assert!(accounts.knows_address(buyer, HOME).await.unwrap(), "as many as are remembered");
+    // Used again, the first is the latest, and one more forgets the second.
+    accounts.open_session(&tokens(1, 2, 2, 50), HOME, after(50)).await.unwrap();
+    accounts.open_session(&tokens(1, 3, 3, 51), place(99), after(51)).await.unwrap();
+    assert!(accounts.knows_address(buyer, HOME).await.unwrap());
+    assert!(!accounts.knows_address(buyer, place(1)).await.unwrap());
+    assert!(accounts.knows_address(buyer, place(2)).await.unwrap());
+    accounts.delete(buyer, MAIL, after(60)).await.unwrap();
+    assert!(!accounts.knows_address(buyer, HOME).await.unwrap());
 }
 
 async fn members_change_where_there_is_an_account(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
     let buyer = BuyerId(id(1));
     assert!(accounts.update(buyer, "New Name", Some("010")).await.unwrap());
     let changed = accounts.by_id(buyer).await.unwrap().unwrap();
@@ -181,21 +253,21 @@ async fn an_answer_is_remembered_with_the_account_or_not_at_all(
     accounts: Arc<impl Accounts>,
     catalogue: &impl Catalogue,
 ) {
-    accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, Some(&answer(1))).await.unwrap();
     assert_eq!(catalogue.recall(1, after(60)).await.unwrap(), Some(answer(1)));
-    let taken = accounts.create(&account(2, "a@example.com"), Some(&answer(2))).await;
+    let taken = accounts.create(&account(2, "a@example.com"), MAIL, Some(&answer(2))).await;
     assert!(matches!(taken, Err(CreateAccountError::EmailTaken)));
     assert_eq!(catalogue.recall(2, after(60)).await.unwrap(), None);
-    let key_in_use = accounts.create(&account(3, "c@example.com"), Some(&answer(1))).await;
+    let key_in_use = accounts.create(&account(3, "c@example.com"), MAIL, Some(&answer(1))).await;
     assert!(matches!(key_in_use, Err(CreateAccountError::Store(_))));
     assert!(accounts.by_email("c@example.com").await.unwrap().is_none(), "neither the answer nor the account");
 }
 
 async fn a_refresh_token_is_spent_once_and_reuse_ends_its_family(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
     let buyer = BuyerId(id(1));
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
-    accounts.open_session(&tokens(1, 20, 9, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 9, 0), HOME, NOON).await.unwrap();
     assert_eq!(accounts.refresh_owner(hash(1)).await.unwrap(), Some((buyer, id(10))));
     assert_eq!(accounts.refresh_owner(hash(7)).await.unwrap(), None);
     assert_eq!(accounts.rotate(hash(1), &tokens(1, 10, 2, 60), after(60)).await.unwrap(), Rotation::Rotated);
@@ -220,8 +292,8 @@ async fn a_refresh_token_is_spent_once_and_reuse_ends_its_family(accounts: Arc<i
 }
 
 async fn of_two_refreshes_at_once_one_is_a_reuse(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
     let refresh = |number| {
         let accounts = accounts.clone();
         tokio::spawn(async move { accounts.rotate(hash(1), &tokens(1, 10, number, 60), after(60)).await.unwrap() })
@@ -239,14 +311,14 @@ async fn refresh_tokens_end_in_time_with_their_session_and_with_their_account(
     accounts: Arc<impl Accounts>,
     _: &impl Catalogue,
 ) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
     let just_before = accounts.rotate(hash(1), &tokens(1, 10, 2, 14 * DAY - 1), after(14 * DAY - 1)).await.unwrap();
     assert_eq!(just_before, Rotation::Rotated);
     let too_late = accounts.rotate(hash(1), &tokens(1, 10, 3, 14 * DAY), after(14 * DAY)).await.unwrap();
     assert_eq!(too_late, Rotation::Unknown, "spent, but expired since");
-    accounts.open_session(&tokens(1, 20, 4, 14 * DAY), after(14 * DAY)).await.unwrap();
-    accounts.delete(BuyerId(id(1)), after(15 * DAY)).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 4, 14 * DAY), HOME, after(14 * DAY)).await.unwrap();
+    accounts.delete(BuyerId(id(1)), MAIL, after(15 * DAY)).await.unwrap();
     for (number, family) in [(2, 10), (4, 20)] {
         let rotation = accounts.rotate(hash(number), &tokens(1, family, 5, 15 * DAY), after(15 * DAY)).await.unwrap();
         assert_eq!(rotation, Rotation::Unknown);
@@ -255,14 +327,14 @@ async fn refresh_tokens_end_in_time_with_their_session_and_with_their_account(
 
 async fn a_new_password_ends_every_other_session(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
     for buyer in [1, 2] {
-        accounts.create(&account(buyer, &format!("{buyer}@example.com")), None).await.unwrap();
+        accounts.create(&account(buyer, &format!("{buyer}@example.com")), MAIL, None).await.unwrap();
     }
     let buyer = BuyerId(id(1));
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
-    accounts.open_session(&tokens(1, 20, 2, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 2, 0), HOME, NOON).await.unwrap();
     accounts.rotate(hash(2), &tokens(1, 20, 3, 60), after(60)).await.unwrap();
-    accounts.open_session(&tokens(1, 30, 4, -2 * HOUR), after(-2 * HOUR)).await.unwrap();
-    accounts.open_session(&tokens(2, 40, 5, 0), NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 30, 4, -2 * HOUR), HOME, after(-2 * HOUR)).await.unwrap();
+    accounts.open_session(&tokens(2, 40, 5, 0), HOME, NOON).await.unwrap();
 
     let ended = accounts.set_password(buyer, "$argon2id$v=19$second", Some(id(10)), after(120)).await.unwrap();
     assert_eq!(by_token(ended.clone()), [revocation(2, 0), revocation(3, 60)], "the fourth had ended by itself");
@@ -281,9 +353,9 @@ async fn a_new_password_ends_every_other_session(accounts: Arc<impl Accounts>, _
 }
 
 async fn logging_out_revokes_the_token_and_ends_its_family(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
-    accounts.create(&account(1, "a@example.com"), None).await.unwrap();
-    accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
-    accounts.open_session(&tokens(1, 20, 2, 0), NOON).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, None).await.unwrap();
+    accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
+    accounts.open_session(&tokens(1, 20, 2, 0), HOME, NOON).await.unwrap();
     accounts.log_out(revocation(1, 0), after(60)).await.unwrap();
     accounts.log_out(revocation(1, 0), after(61)).await.unwrap();
     assert_eq!(accounts.revocations(after(62)).await.unwrap(), [revocation(1, 0)]);
@@ -317,8 +389,8 @@ async fn what_postgres_answered_is_there_after_reopening() {
 async fn what_was_answered_is_there_after_reopening<A: Accounts, C: Catalogue>(open: impl Fn() -> (A, C)) {
     {
         let (accounts, _catalogue) = open();
-        accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
-        accounts.open_session(&tokens(1, 10, 1, 0), NOON).await.unwrap();
+        accounts.create(&account(1, "a@example.com"), MAIL, Some(&answer(1))).await.unwrap();
+        accounts.open_session(&tokens(1, 10, 1, 0), HOME, NOON).await.unwrap();
         accounts.rotate(hash(1), &tokens(1, 10, 2, 60), after(60)).await.unwrap();
         accounts.log_out(revocation(200, 0), after(60)).await.unwrap();
     }
@@ -337,10 +409,10 @@ async fn what_has_expired_is_thrown_away_with_later_writes() {
     let dir = DataDir::open(temp.path()).unwrap();
     let accounts = SqliteAccounts::new(Library::open(&dir).unwrap());
     for number in 1..=5 {
-        accounts.open_session(&tokens(1, u128::from(number), number, 0), NOON).await.unwrap();
+        accounts.open_session(&tokens(1, u128::from(number), number, 0), HOME, NOON).await.unwrap();
         accounts.log_out(revocation(number, 0), NOON).await.unwrap();
     }
-    accounts.open_session(&tokens(1, 99, 99, 30 * DAY), after(30 * DAY)).await.unwrap();
+    accounts.open_session(&tokens(1, 99, 99, 30 * DAY), HOME, after(30 * DAY)).await.unwrap();
     let library = dir.library().unwrap();
     for (table, left) in [("sessions", 1), ("refresh_tokens", 1), ("access_tokens", 1), ("revocations", 0)] {
         let rows: i64 = library.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
@@ -357,8 +429,68 @@ async fn a_sign_up_that_cannot_be_written_says_so_and_can_be_repeated() {
     library
         .execute_batch("CREATE TRIGGER full BEFORE INSERT ON accounts BEGIN SELECT raise(ABORT, 'disk full'); END")
         .unwrap();
-    let refused = accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await;
+    let refused = accounts.create(&account(1, "a@example.com"), MAIL, Some(&answer(1))).await;
     assert!(matches!(refused, Err(CreateAccountError::Store(_))));
     library.execute_batch("DROP TRIGGER full").unwrap();
-    accounts.create(&account(1, "a@example.com"), Some(&answer(1))).await.unwrap();
+    accounts.create(&account(1, "a@example.com"), MAIL, Some(&answer(1))).await.unwrap();
+}
+
+/// Rows as an older version has left them, on any storage: two spellings of one address, and a deleted account.
+const OLDER: [(u128, &str, &str, &str); 4] = [
+    (1, "a\u{200b}da@example.com", "a\u{200b}da@example.com", "NULL"),
+    (2, "\u{200b}ada@example.com", "\u{200b}ada@example.com", "NULL"),
+    (3, "Ünal@example.com", "ünal@example.com", "NULL"),
+    (4, "Gone@example.com", "gone@example.com", "1"),
+];
+
+async fn older_rows_are_brought_up_to_date(accounts: impl Accounts, count: impl Fn(&str) -> i64) {
+    let hash = || -> EmailHash { Arc::new(|key| if key == "gone@example.com" { MAIL } else { HOME }) };
+    for _ in 0..2 {
+        accounts.bring_up_to_date(hash()).await.unwrap();
+    }
+    let found = async |email: &str| accounts.by_email(email).await.unwrap().map(|found| found.id.0.as_u128());
+    // The oldest has the normal form; the other is found as it was written.
+    assert_eq!(found("ada@example.com").await, Some(1));
+    assert_eq!(found("a\u{200b}da@example.com").await, Some(1));
+    assert_eq!(found("\u{200b}ada@example.com").await, Some(2));
+    assert_eq!(found("ÜNAL@example.com").await, Some(3));
+    let taken = accounts.create(&account(8, "ada@example.com"), MAIL, None).await;
+    assert!(matches!(taken, Err(CreateAccountError::EmailTaken)));
+    // Nothing personal is left of the deleted one, but that there was one.
+    assert_eq!(count("email <> '' AND deleted_at IS NOT NULL"), 0);
+    assert_eq!(count("password_hash = '' AND name = '' AND phone IS NULL AND email_key = ''"), 1);
+    assert_eq!(accounts.create(&account(9, "gone@example.com"), MAIL, None).await.unwrap(), [BuyerId(id(4))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_rows_of_sqlite_are_brought_up_to_date() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let library = dir.library().unwrap();
+    for (number, email, key, deleted) in OLDER {
+        let sql = format!(
+            "INSERT INTO accounts VALUES (x'{number:032x}', '{email}', '{key}', 'n', '1', 'USER', 'h', {number}, {deleted}, NULL)"
+        );
+        library.execute(&sql, []).unwrap();
+    }
+    let count = |sql: &str| {
+        library.query_row(&format!("SELECT count(*) FROM accounts WHERE {sql}"), [], |row| row.get(0)).unwrap()
+    };
+    older_rows_are_brought_up_to_date(SqliteAccounts::new(Library::open(&dir).unwrap()), count).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_rows_of_postgres_are_brought_up_to_date() {
+    let database = Database::new();
+    let (accounts, _) = postgres(&database);
+    for (number, email, key, deleted) in OLDER {
+        let deleted = if deleted == "NULL" { "NULL" } else { "now()" };
+        let id = id(number);
+        database.sql(&format!(
+            "INSERT INTO accounts (id, email, email_key, name, phone, role, password_hash, created_at, deleted_at)
+             VALUES ('{id}', '{email}', '{key}', 'n', '1', 'USER', 'h', to_timestamp({number}), {deleted})"
+        ));
+    }
+    let count = |sql: &str| database.sql(&format!("SELECT count(*) FROM accounts WHERE {sql}"))[0][0].parse().unwrap();
+    older_rows_are_brought_up_to_date(accounts, count).await;
 }

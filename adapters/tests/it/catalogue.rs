@@ -9,8 +9,9 @@ use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{
-    Catalogue, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
+    Catalogue, CatalogueChange, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
 };
+use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Plans, StoreError, StoredAnswer};
 use onsale_engine::sale::SaleConfig;
 use onsale_engine::time::Timestamp;
@@ -227,7 +228,41 @@ conformance!(
     lists_are_filtered,
     states_are_computed_when_read,
     answers_are_remembered_for_a_day_with_what_they_answer,
+    a_change_is_kept_with_what_was_written_or_not_at_all,
 );
+
+async fn a_change_is_kept_with_what_was_written_or_not_at_all(catalogue: &impl Backend) {
+    let change = |number: u128, thing: Described, action: &str| CatalogueChange {
+        id: id(number),
+        thing,
+        at: after(number as i64),
+        by: BuyerId(id(77)),
+        action: action.to_owned(),
+        members: "[]".to_owned(),
+    };
+    let of_venue = |number| change(number, Described::Venue(id(1)), "VENUE");
+    catalogue.noting(of_venue(1)).create_venue(&venue(1, 0), None).await.unwrap();
+    assert!(catalogue.noting(of_venue(2)).update_venue(&venue(1, 5)).await.unwrap());
+    assert!(!catalogue.noting(of_venue(3)).update_venue(&venue(2, 5)).await.unwrap(), "there is none");
+    catalogue
+        .noting(change(4, Described::Hall(id(10)), "HALL"))
+        .create_hall(&hall(10, 1), &plan(), None)
+        .await
+        .unwrap();
+    let in_use = catalogue.noting(of_venue(5)).delete_venue(id(1)).await;
+    assert!(matches!(in_use, Err(CatalogueError::InUse("halls"))));
+    assert!(catalogue.noting(change(6, Described::Hall(id(10)), "GONE")).delete_hall(id(10)).await.unwrap());
+    assert!(catalogue.noting(of_venue(7)).delete_venue(id(1)).await.unwrap());
+    // What is written without one keeps none.
+    catalogue.create_venue(&venue(3, 0), None).await.unwrap();
+    let kept = catalogue.changes(Described::Venue(id(1)), 10).await.unwrap();
+    assert_eq!(kept, [of_venue(7), of_venue(2), of_venue(1)], "newest first");
+    assert_eq!(catalogue.changes(Described::Venue(id(1)), 2).await.unwrap(), kept[..2]);
+    let of_hall = catalogue.changes(Described::Hall(id(10)), 10).await.unwrap();
+    let words: Vec<&str> = of_hall.iter().map(|change| change.action.as_str()).collect();
+    assert_eq!(words, ["GONE", "HALL"]);
+    assert_eq!(catalogue.changes(Described::Event(EventId(id(1))), 10).await.unwrap(), [], "another kind of thing");
+}
 
 /// Venue 1 with hall 10.
 async fn with_hall(catalogue: &impl Backend) {

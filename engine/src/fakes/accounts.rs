@@ -1,8 +1,11 @@
 //! Accounts and sessions in memory. Decides as the real ones do; only durability is missing.
 
+use crate::email::email_key;
 use crate::fakes::catalogue::FakeCatalogue;
 use crate::id::BuyerId;
-use crate::ports::accounts::{Account, Accounts, CreateAccountError, IssuedTokens, Revocation, Rotation};
+use crate::ports::accounts::{
+    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation, Rotation,
+};
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::time::Timestamp;
 use parking_lot::Mutex;
@@ -21,6 +24,9 @@ pub struct FakeAccounts {
 #[derive(Default)]
 struct Tables {
     accounts: Vec<(Account, bool)>,
+    email_hashes: BTreeMap<BuyerId, AddressHash>,
+    /// The latest last.
+    addresses: BTreeMap<BuyerId, Vec<AddressHash>>,
     sessions: BTreeMap<Uuid, Session>,
     refresh_tokens: BTreeMap<[u8; 32], RefreshToken>,
     access_tokens: BTreeMap<Uuid, (Uuid, Timestamp)>,
@@ -49,6 +55,13 @@ impl FakeAccounts {
 impl Tables {
     fn account(&mut self, is: impl Fn(&Account) -> bool) -> Option<&mut (Account, bool)> {
         self.accounts.iter_mut().find(|(account, deleted)| !deleted && is(account))
+    }
+
+    /// Every living account with each deleted one of the same address.
+    fn predecessors(&self) -> Vec<(BuyerId, BuyerId)> {
+        let of = |is_deleted: bool| self.accounts.iter().filter(move |(_, deleted)| *deleted == is_deleted);
+        let pairs = of(false).flat_map(|(heir, _)| of(true).map(move |(before, _)| (heir.id, before.id)));
+        pairs.filter(|(heir, before)| self.email_hashes.get(heir) == self.email_hashes.get(before)).collect()
     }
 
     fn keep_tokens(&mut self, tokens: &IssuedTokens) {
@@ -99,25 +112,28 @@ impl Accounts for FakeAccounts {
     fn create<'a>(
         &'a self,
         account: &'a Account,
+        email_hash: AddressHash,
         answer: Option<&'a StoredAnswer>,
-    ) -> Later<'a, Result<(), CreateAccountError>> {
+    ) -> Later<'a, Result<Vec<BuyerId>, CreateAccountError>> {
         Box::pin(async move {
             let mut tables = self.tables.lock();
-            let key = account.email.trim().to_lowercase();
-            if tables.account(|other| other.email.trim().to_lowercase() == key).is_some() {
+            let key = email_key(&account.email);
+            if tables.account(|other| email_key(&other.email) == key).is_some() {
                 return Err(CreateAccountError::EmailTaken);
             }
             self.answers.remember(answer)?;
             tables.accounts.push((account.clone(), false));
-            Ok(())
+            tables.email_hashes.insert(account.id, email_hash);
+            let all = tables.predecessors();
+            Ok(all.into_iter().filter(|(heir, _)| *heir == account.id).map(|(_, before)| before).collect())
         })
     }
 
     fn by_email<'a>(&'a self, email: &'a str) -> Later<'a, Result<Option<Account>, StoreError>> {
         Box::pin(async move {
-            let key = email.trim().to_lowercase();
+            let key = email_key(email);
             let mut tables = self.tables.lock();
-            Ok(tables.account(|account| account.email.trim().to_lowercase() == key).map(|(account, _)| account.clone()))
+            Ok(tables.account(|account| email_key(&account.email) == key).map(|(account, _)| account.clone()))
         })
     }
 
@@ -152,19 +168,58 @@ impl Accounts for FakeAccounts {
         })
     }
 
-    fn delete(&self, id: BuyerId, now: Timestamp) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+    fn rehash_password<'a>(&'a self, id: BuyerId, from: &'a str, to: &'a str) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let mut tables = self.tables.lock();
-            if let Some((_, deleted)) = tables.account(|account| account.id == id) {
+            let found = tables.account(|account| account.id == id && account.password_hash == from);
+            Ok(found.map(|(account, _)| to.clone_into(&mut account.password_hash)).is_some())
+        })
+    }
+
+    fn delete(
+        &self,
+        id: BuyerId,
+        email_hash: AddressHash,
+        now: Timestamp,
+    ) -> Later<'_, Result<Vec<Revocation>, StoreError>> {
+        Box::pin(async move {
+            let mut tables = self.tables.lock();
+            if let Some((account, deleted)) = tables.account(|account| account.id == id) {
                 *deleted = true;
+                (account.email, account.name, account.phone, account.password_hash) = Default::default();
+                tables.email_hashes.insert(id, email_hash);
+                tables.addresses.remove(&id);
             }
             Ok(tables.end_all(id, None, now))
         })
     }
 
-    fn open_session<'a>(&'a self, tokens: &'a IssuedTokens, _now: Timestamp) -> Later<'a, Result<(), StoreError>> {
+    fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>> {
+        Box::pin(async move { Ok(self.tables.lock().predecessors()) })
+    }
+
+    fn bring_up_to_date(&self, _hash: EmailHash) -> Later<'_, Result<(), StoreError>> {
+        // No older version has made any of these.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn knows_address(&self, id: BuyerId, address: AddressHash) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(self.tables.lock().addresses.get(&id).is_some_and(|known| known.contains(&address))) })
+    }
+
+    fn open_session<'a>(
+        &'a self,
+        tokens: &'a IssuedTokens,
+        from: AddressHash,
+        _now: Timestamp,
+    ) -> Later<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut tables = self.tables.lock();
+            let known = tables.addresses.entry(tokens.buyer).or_default();
+            known.retain(|address| *address != from);
+            known.push(from);
+            let over = known.len().saturating_sub(KNOWN_ADDRESSES as usize);
+            known.drain(..over);
             tables.sessions.insert(tokens.family, Session { buyer: tokens.buyer, ended: false });
             tables.keep_tokens(tokens);
             Ok(())

@@ -6,8 +6,9 @@ use crate::id::EventId;
 use crate::limits::KEY_REMEMBERED_FOR;
 use crate::plan::Plan;
 use crate::ports::catalogue::{
-    Catalogue, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
+    Catalogue, CatalogueChange, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
 };
+use crate::ports::shared::Described;
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::time::Timestamp;
 use parking_lot::Mutex;
@@ -21,6 +22,8 @@ use uuid::Uuid;
 pub struct FakeCatalogue {
     tables: Arc<Mutex<Tables>>,
     plans: FakePlans,
+    /// Kept with what is written next.
+    change: Option<CatalogueChange>,
 }
 
 #[derive(Default)]
@@ -31,6 +34,7 @@ struct Tables {
     tags: BTreeSet<u64>,
     sold_out: BTreeSet<EventId>,
     answers: BTreeMap<u128, StoredAnswer>,
+    changes: Vec<CatalogueChange>,
 }
 
 impl FakeCatalogue {
@@ -118,6 +122,7 @@ impl Catalogue for FakeCatalogue {
             let mut tables = self.tables.lock();
             tables.remember(answer)?;
             tables.venues.insert(venue.id, venue.clone());
+            tables.changes.extend(self.change.clone());
             Ok(())
         })
     }
@@ -138,6 +143,7 @@ impl Catalogue for FakeCatalogue {
             let mut tables = self.tables.lock();
             let Some(known) = tables.venues.get_mut(&venue.id) else { return Ok(false) };
             *known = Venue { created_at: known.created_at, ..venue.clone() };
+            tables.changes.extend(self.change.clone());
             Ok(true)
         })
     }
@@ -148,7 +154,9 @@ impl Catalogue for FakeCatalogue {
             if tables.halls.values().any(|hall| hall.venue == id) {
                 return Err(CatalogueError::InUse("halls"));
             }
-            Ok(tables.venues.remove(&id).is_some())
+            let deleted = tables.venues.remove(&id).is_some();
+            tables.changes.extend(self.change.clone().filter(|_| deleted));
+            Ok(deleted)
         })
     }
 
@@ -166,6 +174,7 @@ impl Catalogue for FakeCatalogue {
             tables.remember(answer)?;
             self.plans.keep(plan);
             tables.halls.insert(hall.id, hall.clone());
+            tables.changes.extend(self.change.clone());
             Ok(())
         })
     }
@@ -186,6 +195,7 @@ impl Catalogue for FakeCatalogue {
             let mut tables = self.tables.lock();
             let Some(hall) = tables.halls.get_mut(&id) else { return Ok(false) };
             name.clone_into(&mut hall.name);
+            tables.changes.extend(self.change.clone());
             Ok(true)
         })
     }
@@ -196,7 +206,9 @@ impl Catalogue for FakeCatalogue {
             if tables.events.values().any(|event| event.hall == id) {
                 return Err(CatalogueError::InUse("events"));
             }
-            Ok(tables.halls.remove(&id).is_some())
+            let deleted = tables.halls.remove(&id).is_some();
+            tables.changes.extend(self.change.clone().filter(|_| deleted));
+            Ok(deleted)
         })
     }
 
@@ -216,6 +228,7 @@ impl Catalogue for FakeCatalogue {
             tables.remember(answer)?;
             tables.tags.insert(event.id.tag().0);
             tables.events.insert(event.id, event.clone());
+            tables.changes.extend(self.change.clone());
             Ok(())
         })
     }
@@ -251,12 +264,32 @@ impl Catalogue for FakeCatalogue {
             let mut tables = self.tables.lock();
             let Some(known) = tables.events.get_mut(&event.id) else { return Ok(false) };
             *known = Event { created_at: known.created_at, created_by: known.created_by, ..event.clone() };
+            tables.changes.extend(self.change.clone());
             Ok(true)
         })
     }
 
     fn delete_event(&self, id: EventId) -> Later<'_, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(self.tables.lock().events.remove(&id).is_some()) })
+        Box::pin(async move {
+            let mut tables = self.tables.lock();
+            let deleted = tables.events.remove(&id).is_some();
+            tables.changes.extend(self.change.clone().filter(|_| deleted));
+            Ok(deleted)
+        })
+    }
+
+    fn noting(&self, change: CatalogueChange) -> Arc<dyn Catalogue> {
+        Arc::new(Self { change: Some(change), ..self.clone() })
+    }
+
+    fn changes(&self, thing: Described, limit: u32) -> Later<'_, Result<Vec<CatalogueChange>, StoreError>> {
+        Box::pin(async move {
+            let tables = self.tables.lock();
+            let mut found: Vec<_> = tables.changes.iter().filter(|change| change.thing == thing).cloned().collect();
+            found.sort_by_key(|change| std::cmp::Reverse((change.at, change.id)));
+            found.truncate(limit as usize);
+            Ok(found)
+        })
     }
 
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>> {

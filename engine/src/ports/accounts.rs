@@ -3,7 +3,19 @@
 use crate::id::BuyerId;
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::time::Timestamp;
+use std::sync::Arc;
 use uuid::Uuid;
+
+/// Client addresses remembered for each account, the ones that it logged in from last. More would let one who gets hold of
+/// the table learn more of where somebody was.
+pub const KNOWN_ADDRESSES: u32 = 16;
+
+/// A keyed hash of an address of either kind, e-mail or client. Its key is not in the storage, so whoever reads the storage
+/// cannot try addresses out.
+pub type AddressHash = [u8; 16];
+
+/// The keyed hash of an e-mail address in its normal form.
+pub type EmailHash = Arc<dyn Fn(&str) -> AddressHash + Send + Sync>;
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +31,7 @@ pub enum Role {
 pub struct Account {
     /// The buyer that it is.
     pub id: BuyerId,
-    /// As given; compared without case.
+    /// As given; compared in its normal form ([`crate::email::email_key`]).
     pub email: String,
     /// As given.
     pub name: String,
@@ -67,7 +79,7 @@ pub enum CreateAccountError {
     /// An account that is not deleted has this address.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// The storage said no.
+    /// The storage returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -83,13 +95,15 @@ pub struct Revocation {
 
 /// Accounts, sessions and revocations. Every write is durable when its future is done.
 pub trait Accounts: Send + Sync + 'static {
-    /// Makes an account, and remembers the answer for its idempotency key in the same transaction.
+    /// Makes an account, and remembers the answer for its idempotency key in the same transaction. `email_hash` is that of
+    /// the address' normal form; answers the deleted accounts that had the same one.
     fn create<'a>(
         &'a self,
         account: &'a Account,
+        email_hash: AddressHash,
         answer: Option<&'a StoredAnswer>,
-    ) -> Later<'a, Result<(), CreateAccountError>>;
-    /// The account of that address, compared without case; none if deleted.
+    ) -> Later<'a, Result<Vec<BuyerId>, CreateAccountError>>;
+    /// The account of that address, compared in its normal form; none if deleted.
     fn by_email<'a>(&'a self, email: &'a str) -> Later<'a, Result<Option<Account>, StoreError>>;
     /// The account of that id; none if deleted.
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>>;
@@ -104,10 +118,32 @@ pub trait Accounts: Send + Sync + 'static {
         keep: Option<Uuid>,
         now: Timestamp,
     ) -> Later<'a, Result<Vec<Revocation>, StoreError>>;
-    /// Deletes softly and ends every session, as `set_password` does; the address becomes free.
-    fn delete(&self, id: BuyerId, now: Timestamp) -> Later<'_, Result<Vec<Revocation>, StoreError>>;
-    /// Remembers the first tokens of a session.
-    fn open_session<'a>(&'a self, tokens: &'a IssuedTokens, now: Timestamp) -> Later<'a, Result<(), StoreError>>;
+    /// Replaces the hash of a password by another hash of the same password; false, and nothing done, if the account has
+    /// not that hash any more. No session ends.
+    fn rehash_password<'a>(&'a self, id: BuyerId, from: &'a str, to: &'a str) -> Later<'a, Result<bool, StoreError>>;
+    /// Deletes softly and ends every session, as `set_password` does; the address becomes free. The row keeps its id and
+    /// `email_hash`, and nothing personal.
+    fn delete(
+        &self,
+        id: BuyerId,
+        email_hash: AddressHash,
+        now: Timestamp,
+    ) -> Later<'_, Result<Vec<Revocation>, StoreError>>;
+    /// Every living account whose address a deleted one had before, each with that one; read at start.
+    fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>>;
+    /// Brings accounts that an older version made to [`crate::email::EMAIL_FORM`]: their keys into the normal form, oldest
+    /// first (an account whose form is taken keeps its former key and is found by it), and takes out of deleted ones what is
+    /// personal. Called at start; does nothing when it was done before.
+    fn bring_up_to_date(&self, hash: EmailHash) -> Later<'_, Result<(), StoreError>>;
+    /// Remembers the first tokens of a session, and that the account has logged in from that client address.
+    fn open_session<'a>(
+        &'a self,
+        tokens: &'a IssuedTokens,
+        from: AddressHash,
+        now: Timestamp,
+    ) -> Later<'a, Result<(), StoreError>>;
+    /// Whether the account has logged in from that client address; the last [`KNOWN_ADDRESSES`] are known.
+    fn knows_address(&self, id: BuyerId, address: AddressHash) -> Later<'_, Result<bool, StoreError>>;
     /// Whose refresh token this is, if it is known at all (spent or not), and its session.
     fn refresh_owner(&self, refresh_hash: [u8; 32]) -> Later<'_, Result<Option<(BuyerId, Uuid)>, StoreError>>;
     /// Spends a refresh token and remembers the next tokens, in one transaction. `Reused` ends the family.

@@ -4,6 +4,7 @@
 use crate::id::{BuyerId, EventId, PlanHash};
 use crate::money::Amount;
 use crate::plan::Plan;
+use crate::ports::shared::Described;
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::sale::SaleConfig;
 use crate::time::Timestamp;
@@ -159,6 +160,23 @@ pub enum CatalogueError {
     Store(#[from] StoreError),
 }
 
+/// What an administrator changed of a thing of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogueChange {
+    /// Its own id, which orders changes of one instant.
+    pub id: Uuid,
+    /// What was changed.
+    pub thing: Described,
+    /// When.
+    pub at: Timestamp,
+    /// By which administrator.
+    pub by: BuyerId,
+    /// What was done, a stable word.
+    pub action: String,
+    /// Every member that changed, as JSON: the server's own form.
+    pub members: String,
+}
+
 /// Venues, halls, plans and events. Deletions are soft: reads and lists pass over what is deleted.
 pub trait Catalogue: Send + Sync + 'static {
     /// Makes a venue, and remembers the answer for its idempotency key in the same transaction.
@@ -208,6 +226,11 @@ pub trait Catalogue: Send + Sync + 'static {
     fn update_event<'a>(&'a self, event: &'a Event) -> Later<'a, Result<bool, StoreError>>;
     /// Deletes an event; false if there is none.
     fn delete_event(&self, id: EventId) -> Later<'_, Result<bool, StoreError>>;
+
+    /// The same catalogue, whose next write that does something keeps this change in its transaction.
+    fn noting(&self, change: CatalogueChange) -> Arc<dyn Catalogue>;
+    /// The changes that were kept of a thing, newest first, at most so many.
+    fn changes(&self, thing: Described, limit: u32) -> Later<'_, Result<Vec<CatalogueChange>, StoreError>>;
 
     /// The answer remembered for an idempotency key, if it is younger than a day.
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>>;

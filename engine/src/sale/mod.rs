@@ -230,6 +230,12 @@ impl Sale {
         self.keys.get(scope).map(|row| (row.key.body, row.answer.clone()))
     }
 
+    /// Seats of a buyer's pending and confirmed reservations, as the limit counts them.
+    #[must_use]
+    pub fn seats_of_buyer(&self, buyer: BuyerId) -> u16 {
+        self.reservations.buyer(buyer).seats
+    }
+
     /// Whether seats are pending or confirmed.
     #[must_use]
     pub fn has_live_reservations(&self) -> bool {

@@ -1,11 +1,13 @@
 //! What an e-mail address and a telephone number look like. Shape only: whether they exist is not asked.
 
 use crate::http::{Mistakes, Object};
+use onsale_engine::email::email_key;
 
 /// The required `email`.
 pub(super) fn email<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<&'a str> {
     let email = body.text(mistakes, "email", 3..=254)?;
-    if !is_email(email) {
+    // What it would be compared as must be an address too: there a wide at-sign is one.
+    if !is_email(email) || !is_email(&email_key(email)) {
         mistakes.add("email", "an e-mail address");
         return None;
     }
@@ -67,6 +69,18 @@ mod tests {
         ] {
             assert!(!is_email(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_an_address_is_compared_as_must_be_one() {
+        let read = |email: &str| {
+            let json = serde_json::json!({ "email": email });
+            let mut mistakes = Mistakes::default();
+            super::email(&Object::root(&json, &mut mistakes), &mut mistakes).is_some()
+        };
+        assert!(read("a@b.example") && read("ａ@b.example"));
+        assert!(!read("a\u{ff20}x@b.example"), "two at-signs when compared");
+        assert!(!read("\u{200b}@b.example"), "nothing before the at-sign when compared");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! One's own account. A token that was minted elsewhere may name a buyer without an account: then this is 404.
 
-use crate::accounts::{
-    COMPARED_PASSWORD_CHARS, NAME_CHARS, PASSWORD_CHARS, compare, form, guessed, invalid_credentials,
-};
+use crate::accounts::guessing::Attempt;
+use crate::accounts::{Fit, NAME_CHARS, PASSWORD_CHARS, check_password, form, invalid_credentials};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::time::rfc3339;
+use onsale_engine::email::email_key;
 use onsale_engine::ports::accounts::{Account, Revocation, Role};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -71,7 +71,8 @@ pub(super) async fn delete(ctx: Context, _: Request) -> Result<Response, Problem
     let caller = *ctx.caller()?;
     let (app, now) = (ctx.app.clone(), ctx.now());
     ctx.to_the_end(async move {
-        let ended = app.accounts.delete(account.id, now).await?;
+        let email_hash = app.seals.email_hash(&email_key(&account.email));
+        let ended = app.accounts.delete(account.id, email_hash, now).await?;
         app.revoke(ended).await;
         // The caller's token may have been minted elsewhere, then it belongs to no session.
         let own = Revocation { access_id: caller.access_id, until: caller.expires_at };
@@ -86,17 +87,21 @@ pub(super) async fn change_password(ctx: Context, mut request: Request) -> Resul
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
     let body = Object::root(&json.value, &mut mistakes);
-    let current = body.text(&mut mistakes, "currentPassword", COMPARED_PASSWORD_CHARS);
+    let current = body.text(&mut mistakes, "currentPassword", PASSWORD_CHARS);
     let new = body.text(&mut mistakes, "newPassword", PASSWORD_CHARS);
     mistakes.check()?;
     let (Some(current), Some(new)) = (current, new) else { return Err(mistakes.refuse()) };
     let (current, new) = (SecretString::from(current), SecretString::from(new));
 
     let account = mine(&ctx).await?;
-    if !compare(&ctx, current, Some(&account), guessed(Some(&account), &account.email)).await? {
-        return Err(invalid_credentials());
+    if let Err(mistake) = check_password(new.expose_secret(), account.role, &account.email, &account.name) {
+        mistakes.add("newPassword", mistake);
     }
-    let hash = ctx.app.passwords.hash(new).await?;
+    mistakes.check()?;
+    let compared = Attempt::in_session(&ctx, &account).compare(&ctx, current).await;
+    let compared = compared.and_then(|fit| if fit == Fit::Wrong { Err(invalid_credentials()) } else { Ok(()) });
+    compared.inspect_err(|problem| ctx.app.security.log_in_refused(&ctx, Some(account.id), problem))?;
+    let hash = ctx.app.passwords.hash(ctx.client, new).await?;
     let (app, now, caller) = (ctx.app.clone(), ctx.now(), *ctx.caller()?);
     ctx.to_the_end(async move {
         let keep = app.accounts.session_of(caller.access_id).await?;

@@ -1,31 +1,40 @@
 //! Accounts over HTTP: signing up, logging in and out, refreshing, and one's own account. Must never keep or log a
 //! clear password or a token, and never tell by time or words whether an address has an account (but at signup).
 
+mod altcha;
+mod challenge;
+mod fair_queue;
 mod form;
+mod guessing;
 mod me;
+mod password_rules;
 mod passwords;
+mod predecessors;
 mod sessions;
 
+pub(crate) use altcha::Altcha;
+pub use challenge::{Challenges, Effort};
 pub use form::is_email;
-pub use passwords::{PasswordLimits, Passwords};
+pub use password_rules::check as check_password;
+pub use passwords::{Fit, PasswordLimits, Passwords};
+pub use predecessors::Predecessors;
 
 use crate::http::{AUTH_BODY_LIMIT, Context, Mistakes, Object, Problem, Request, Response, Route};
 use crate::idempotency::{Created, idempotent};
-use crate::limits::{Family, Who};
+use crate::limits::Family;
+use onsale_engine::email::email_key;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, CreateAccountError, Role};
 use secrecy::SecretString;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Characters of a new password.
-const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
-/// Characters of a password that is only compared.
-const COMPARED_PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
+/// Characters of a password in whatever form it comes; [`check_password`] counts those of a new one in NFC, where a letter
+/// and its marks are one.
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 1..=4 * password_rules::MAX_CHARS;
 /// Characters of a name.
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
-/// Characters of a captcha's answer, which this build takes and does not look at.
+/// Characters of a challenge's solution.
 const CAPTCHA_CHARS: std::ops::RangeInclusive<usize> = 0..=4096;
 
 /// The routes of this family.
@@ -59,9 +68,15 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let body = Object::root(&json.value, &mut mistakes);
     let email = form::email(&body, &mut mistakes);
     let password = body.text(&mut mistakes, "password", PASSWORD_CHARS);
+    let called = body.value("name").and_then(serde_json::Value::as_str).unwrap_or("");
+    if let Some(password) = password
+        && let Err(mistake) = check_password(password, Role::User, email.unwrap_or(""), called)
+    {
+        mistakes.add("password", mistake);
+    }
     let name = body.text(&mut mistakes, "name", NAME_CHARS);
     let phone = form::phone(&body, &mut mistakes);
-    body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS);
+    let solution = body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS).map(str::to_owned);
     mistakes.check()?;
     let (Some(email), Some(password), Some(name)) = (email, password, name) else { return Err(mistakes.refuse()) };
 
@@ -77,51 +92,34 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
         created_at: ctx.now(),
     };
     idempotent(ctx, key, move |ctx| async move {
+        if ctx.app.challenge_signups {
+            let solved = match &solution {
+                Some(solution) => ctx.app.challenges.redeem(solution, Effort::Usual, ctx.now()).await?,
+                None => false,
+            };
+            if !solved {
+                return Err(guessing::challenge_required(&ctx));
+            }
+        }
         // Spares a hash; whether it is taken is decided when the account is made.
         if ctx.app.accounts.by_email(&account.email).await?.is_some() {
             return Err(email_taken());
         }
-        account.password_hash = ctx.app.passwords.hash(password).await?;
-        let told = SignedUpJson { id: account.id.to_string(), email: &account.email, name: &account.name };
-        let created = Created::new(Some("/api/v1/users/me".into()), &told)?;
+        account.password_hash = ctx.app.passwords.hash(ctx.client, password).await?;
+        let signed_up = SignedUpJson { id: account.id.to_string(), email: &account.email, name: &account.name };
+        let created = Created::new(Some("/api/v1/users/me".into()), &signed_up)?;
         let stored = created.stored(key, ctx.now());
-        match ctx.app.accounts.create(&account, stored.as_ref()).await {
-            Ok(()) => Ok(created),
+        let email_hash = ctx.app.seals.email_hash(&email_key(&account.email));
+        match ctx.app.accounts.create(&account, email_hash, stored.as_ref()).await {
+            Ok(before) => {
+                ctx.app.predecessors.add(account.id, before);
+                Ok(created)
+            }
             Err(CreateAccountError::EmailTaken) => Err(email_taken()),
             Err(CreateAccountError::Store(error)) => Err(error.into()),
         }
     })
     .await
-}
-
-/// Whether this is the account's password; without an account it never is. An account that was guessed at too often is
-/// refused whatever the password, also when its guesses came all at once; right ones never count.
-async fn compare(
-    ctx: &Context,
-    password: SecretString,
-    account: Option<&Account>,
-    guessed: Who,
-) -> Result<bool, Problem> {
-    let limits = &ctx.app.limits;
-    limits.may_compare(guessed)?;
-    let hash = account.map(|account| account.password_hash.as_str());
-    let fits = ctx.app.passwords.verify(password, hash).await?;
-    if fits {
-        limits.may_compare(guessed)?;
-    } else {
-        limits.was_wrong(guessed).await?;
-    }
-    Ok(fits)
-}
-
-/// As whom guesses at an account count. An address without one counts alike, so that it cannot be told apart.
-fn guessed(account: Option<&Account>, email: &str) -> Who {
-    let address = || {
-        let hash: [u8; 32] = Sha256::digest(email.trim().to_lowercase().as_bytes()).into();
-        let (half, _) = hash.split_at(size_of::<Who>());
-        half.iter().fold(0, |who, byte| who << 8 | Who::from(*byte))
-    };
-    account.map_or_else(address, |account| account.id.0.as_u128())
 }
 
 fn email_taken() -> Problem {

@@ -1,13 +1,17 @@
 //! Hashing of passwords (argon2id, default parameters: 19 MiB and tens of milliseconds each) on a few threads of its
-//! own behind a bounded queue, so that a wave of log-ins cannot take the processors from the sale.
+//! own behind a bounded queue that is fair between addresses, so that a wave of log-ins cannot take the processors from the
+//! sale, nor one address' wave the turn of the others.
 
+use crate::accounts::fair_queue::{FairQueue, Put};
 use crate::http::Problem;
+use crate::limits::Who;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use onsale_engine::email::composed;
 use secrecy::{ExposeSecret, SecretString};
 use std::io;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Bounds of the hashing.
@@ -15,25 +19,56 @@ use tokio::sync::oneshot;
 pub struct PasswordLimits {
     /// Threads; each is busy for the whole of a hash.
     pub threads: usize,
-    /// Passwords that may wait; beyond them the answer is 503.
+    /// Passwords that may wait; beyond them the answer is 503, first to the address with the most waiting.
     pub queue: usize,
 }
 
 /// The threads that hash. They end when this is dropped.
 pub struct Passwords {
-    jobs: Sender<Job>,
+    jobs: Arc<FairQueue<Job>>,
     /// The hash of a password that nobody has: compared with where there is no account, so that it takes as long.
     nobody: String,
 }
 
-struct Job {
-    password: SecretString,
-    task: Task,
+/// Whether a password is the one that was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is, in NFC.
+    Composed,
+    /// It is, in the form in which it came: it was hashed before passwords were composed, and is to be hashed again.
+    AsItCame,
+    /// It is not.
+    Wrong,
 }
 
-enum Task {
-    Hash(oneshot::Sender<Result<String, String>>),
-    Verify { hash: String, reply: oneshot::Sender<bool> },
+enum Job {
+    Hash { password: SecretString, reply: Reply<Result<String, String>> },
+    Verify { password: SecretString, hash: String, reply: Reply<Fit> },
+}
+
+/// `None` is for who had to give way.
+type Reply<T> = oneshot::Sender<Option<T>>;
+
+impl Job {
+    fn give_way(self) {
+        match self {
+            Self::Hash { reply, .. } => drop(reply.send(None)),
+            Self::Verify { reply, .. } => drop(reply.send(None)),
+        }
+    }
+
+    fn run(self) {
+        match self {
+            // Nothing is hashed for who has gone meanwhile.
+            Self::Hash { password, reply } if !reply.is_closed() => {
+                let _ = reply.send(Some(hashed(&composed(password.expose_secret()))));
+            }
+            Self::Verify { password, hash, reply } if !reply.is_closed() => {
+                let _ = reply.send(Some(fit(password.expose_secret(), &hash)));
+            }
+            Self::Hash { .. } | Self::Verify { .. } => {}
+        }
+    }
 }
 
 impl Passwords {
@@ -42,23 +77,28 @@ impl Passwords {
     /// # Errors
     /// A thread could not be started, or nothing can be hashed.
     pub fn start(limits: PasswordLimits) -> io::Result<Self> {
-        let (jobs, taken) = bounded::<Job>(limits.queue.max(1));
-        for number in 0..limits.threads.max(1) {
-            let taken = taken.clone();
-            std::thread::Builder::new().name(format!("onsale-hash-{number}")).spawn(move || run(&taken))?;
-        }
+        let jobs = Arc::new(FairQueue::<Job>::new(limits.queue));
         let nobody = hashed(&uuid::Uuid::new_v4().to_string()).map_err(io::Error::other)?;
-        Ok(Self { jobs, nobody })
+        let passwords = Self { jobs, nobody };
+        for number in 0..limits.threads.max(1) {
+            let jobs = Arc::clone(&passwords.jobs);
+            let name = format!("onsale-hash-{number}");
+            std::thread::Builder::new().name(name).spawn(move || {
+                while let Some(job) = jobs.take() {
+                    job.run();
+                }
+            })?;
+        }
+        Ok(passwords)
     }
 
-    /// The PHC string of a password.
+    /// The PHC string of a password in NFC, for somebody at this address.
     ///
     /// # Errors
     /// 503 when too many wait.
-    pub async fn hash(&self, password: SecretString) -> Result<String, Problem> {
+    pub async fn hash(&self, from: Who, password: SecretString) -> Result<String, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.put(Job { password, task: Task::Hash(reply) })?;
-        let hash = answer.await.map_err(|_| Problem::internal().because("a hashing thread ended"))?;
+        let hash = self.ask(from, Job::Hash { password, reply }, answer).await?;
         hash.map_err(|error| Problem::internal().because(error))
     }
 
@@ -66,35 +106,28 @@ impl Passwords {
     ///
     /// # Errors
     /// 503 when too many wait.
-    pub async fn verify(&self, password: SecretString, hash: Option<&str>) -> Result<bool, Problem> {
+    pub async fn verify(&self, from: Who, password: SecretString, hash: Option<&str>) -> Result<Fit, Problem> {
         let (reply, answer) = oneshot::channel();
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.nobody).to_owned();
-        self.put(Job { password, task: Task::Verify { hash, reply } })?;
-        let fits = answer.await.map_err(|_| Problem::internal().because("a hashing thread ended"))?;
-        Ok(fits && known)
+        let fit = self.ask(from, Job::Verify { password, hash, reply }, answer).await?;
+        Ok(if known { fit } else { Fit::Wrong })
     }
 
-    fn put(&self, job: Job) -> Result<(), Problem> {
-        self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => Problem::overloaded(),
-            TrySendError::Disconnected(_) => Problem::internal().because("no hashing thread is left"),
-        })
+    async fn ask<T>(&self, from: Who, job: Job, answer: oneshot::Receiver<Option<T>>) -> Result<T, Problem> {
+        match self.jobs.put(from, job) {
+            Put::Waits => {}
+            Put::InsteadOf(displaced) => displaced.give_way(),
+            Put::Full(_) => return Err(Problem::overloaded()),
+        }
+        let answered = answer.await.map_err(|_| Problem::internal().because("a hashing thread ended"))?;
+        answered.ok_or_else(Problem::overloaded)
     }
 }
 
-fn run(jobs: &Receiver<Job>) {
-    while let Ok(Job { password, task }) = jobs.recv() {
-        match task {
-            // Whoever has gone meanwhile is not hashed for.
-            Task::Hash(reply) if !reply.is_closed() => {
-                let _ = reply.send(hashed(password.expose_secret()));
-            }
-            Task::Verify { hash, reply } if !reply.is_closed() => {
-                let _ = reply.send(fits(password.expose_secret(), &hash));
-            }
-            Task::Hash(_) | Task::Verify { .. } => {}
-        }
+impl Drop for Passwords {
+    fn drop(&mut self) {
+        self.jobs.close();
     }
 }
 
@@ -103,9 +136,18 @@ fn hashed(password: &str) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-fn fits(password: &str, hash: &str) -> bool {
-    let Ok(parsed) = PasswordHash::new(hash) else { return false };
-    Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+/// Both forms are compared only where they differ, which is rare; how many says nothing of the account.
+fn fit(password: &str, hash: &str) -> Fit {
+    let Ok(parsed) = PasswordHash::new(hash) else { return Fit::Wrong };
+    let is = |text: &str| Argon2::default().verify_password(text.as_bytes(), &parsed).is_ok();
+    let nfc = composed(password);
+    if is(&nfc) {
+        Fit::Composed
+    } else if nfc != password && is(password) {
+        Fit::AsItCame
+    } else {
+        Fit::Wrong
+    }
 }
 
 #[cfg(test)]
@@ -120,22 +162,68 @@ mod tests {
     #[tokio::test]
     async fn a_password_fits_its_own_hash_alone() {
         let passwords = Passwords::start(PasswordLimits { threads: 1, queue: 4 }).unwrap();
-        let hash = passwords.hash(secret("correct horse")).await.unwrap();
+        let hash = passwords.hash(1, secret("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$"), "{hash}");
-        assert!(passwords.verify(secret("correct horse"), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(secret("wrong horse"), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(secret("correct horse"), None).await.unwrap());
-        assert!(!passwords.verify(secret("correct horse"), Some("nonsense")).await.unwrap());
+        assert_eq!(passwords.verify(1, secret("correct horse"), Some(&hash)).await.unwrap(), Fit::Composed);
+        assert_eq!(passwords.verify(1, secret("wrong horse"), Some(&hash)).await.unwrap(), Fit::Wrong);
+        assert_eq!(passwords.verify(1, secret("correct horse"), None).await.unwrap(), Fit::Wrong);
+        assert_eq!(passwords.verify(1, secret("correct horse"), Some("nonsense")).await.unwrap(), Fit::Wrong);
     }
 
     #[tokio::test]
-    async fn beyond_the_queue_the_answer_is_overloaded() {
-        let (jobs, _kept) = bounded(1);
-        let passwords = Passwords { jobs, nobody: String::new() };
-        let waiting = passwords.verify(secret("a"), None);
-        let mut waiting = std::pin::pin!(waiting);
-        let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await;
-        assert!(pending);
-        assert_eq!(passwords.verify(secret("b"), None).await.unwrap_err().code(), "OVERLOADED");
+    async fn composition_does_not_matter_and_what_was_hashed_in_another_form_is_known() {
+        let passwords = Passwords::start(PasswordLimits { threads: 1, queue: 4 }).unwrap();
+        let (nfc, nfd) = ("gr\u{fc}n wie gras", "gru\u{308}n wie gras");
+        let hash = passwords.hash(1, secret(nfd)).await.unwrap();
+        for form in [nfc, nfd] {
+            assert_eq!(passwords.verify(1, secret(form), Some(&hash)).await.unwrap(), Fit::Composed);
+        }
+        let former = hashed(nfd).unwrap();
+        assert_eq!(passwords.verify(1, secret(nfd), Some(&former)).await.unwrap(), Fit::AsItCame);
+        assert_eq!(passwords.verify(1, secret(nfc), Some(&former)).await.unwrap(), Fit::Wrong);
+    }
+
+    /// No thread hashes: everybody waits.
+    fn idle(queue: usize) -> Passwords {
+        Passwords { jobs: Arc::new(FairQueue::new(queue)), nobody: String::new() }
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_an_address_wave_is_shed_and_others_are_not() {
+        let passwords = idle(2);
+        let mut first = std::pin::pin!(passwords.verify(1, secret("a"), None));
+        let mut second = std::pin::pin!(passwords.verify(1, secret("b"), None));
+        assert!(futures_pending(first.as_mut()).await && futures_pending(second.as_mut()).await);
+        assert_eq!(passwords.verify(1, secret("c"), None).await.unwrap_err().code(), "OVERLOADED");
+        let mut other = std::pin::pin!(passwords.verify(2, secret("d"), None));
+        assert!(futures_pending(other.as_mut()).await, "another address has a place");
+        assert_eq!(second.await.unwrap_err().code(), "OVERLOADED", "the wave gave way");
+        assert!(futures_pending(first.as_mut()).await);
+    }
+
+    async fn futures_pending<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_log_in_of_another_address_is_second_behind_a_wave() {
+        let passwords = Arc::new(Passwords::start(PasswordLimits { threads: 1, queue: 64 }).unwrap());
+        let finished = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let mut log_ins = tokio::task::JoinSet::new();
+        for from in std::iter::repeat_n(1, 24).chain([2]) {
+            let (passwords, finished) = (Arc::clone(&passwords), Arc::clone(&finished));
+            let log_in = async move {
+                passwords.verify(from, secret("a guess"), None).await.unwrap();
+                finished.lock().push(from);
+            };
+            // In the queue before the next one is made.
+            let mut log_in = Box::pin(log_in);
+            assert!(futures_pending(log_in.as_mut()).await);
+            log_ins.spawn(log_in);
+        }
+        log_ins.join_all().await;
+        let at = finished.lock().iter().position(|from| *from == 2).unwrap();
+        // Those that were hashed while the wave was put in, one in work, one before it.
+        assert!(at < 12, "the other address was number {at} of 25");
     }
 }

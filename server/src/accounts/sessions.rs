@@ -1,13 +1,14 @@
 //! Sessions: logging in, refreshing with a token that is spent by it, logging out. Refresh tokens are 32 random bytes;
 //! only their hashes are stored.
 
-use crate::accounts::{CAPTCHA_CHARS, COMPARED_PASSWORD_CHARS, compare, guessed, invalid_credentials};
+use crate::accounts::guessing::Attempt;
+use crate::accounts::{CAPTCHA_CHARS, Fit, PASSWORD_CHARS, invalid_credentials};
 use crate::auth::ACCESS_LIFETIME;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use onsale_engine::ports::accounts::{Account, IssuedTokens, Revocation, Rotation};
+use onsale_engine::ports::accounts::{Account, IssuedTokens, Revocation, Role, Rotation};
 use secrecy::SecretString;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -31,18 +32,41 @@ pub(super) async fn login(ctx: Context, mut request: Request) -> Result<Response
     let mut mistakes = Mistakes::default();
     let body = Object::root(&json.value, &mut mistakes);
     let email = body.text(&mut mistakes, "email", 1..=254);
-    let password = body.text(&mut mistakes, "password", COMPARED_PASSWORD_CHARS);
-    body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS);
+    let password = body.text(&mut mistakes, "password", PASSWORD_CHARS);
+    let solution = body.optional_text(&mut mistakes, "captchaToken", CAPTCHA_CHARS);
     mistakes.check()?;
     let (Some(email), Some(password)) = (email, password) else { return Err(mistakes.refuse()) };
 
     let account = ctx.app.accounts.by_email(email).await?;
-    let guessed = guessed(account.as_ref(), email);
-    let fits = compare(&ctx, SecretString::from(password), account.as_ref(), guessed).await?;
-    let Some(account) = account.filter(|_| fits) else { return Err(invalid_credentials()) };
+    let attempt = Attempt::log_in(&ctx, email, account.as_ref(), solution);
+    let password = SecretString::from(password);
+    let compared = attempt.compare(&ctx, password.clone()).await;
+    let whose = account.as_ref().map(|account| account.id);
+    let fit = compared.inspect_err(|problem| ctx.app.security.log_in_refused(&ctx, whose, problem))?;
+    let Some(account) = account.filter(|_| fit != Fit::Wrong) else {
+        let problem = invalid_credentials();
+        ctx.app.security.log_in_refused(&ctx, whose, &problem);
+        return Err(problem);
+    };
+    if fit == Fit::AsItCame {
+        // What fails is done at the next log-in: the password was right all the same.
+        drop(hash_again(&ctx, &account, password).await);
+    }
     let (issued, tokens) = issue(&ctx, &account, Uuid::now_v7())?;
-    ctx.app.accounts.open_session(&issued, ctx.now()).await?;
+    let from = ctx.app.seals.client_hash(account.id, ctx.client);
+    ctx.app.accounts.open_session(&issued, from, ctx.now()).await?;
+    if account.role == Role::Admin {
+        ctx.app.security.administrator_logged_in(&ctx, account.id);
+    }
     answer(&tokens)
+}
+
+/// A password that was hashed in another form than NFC is hashed in NFC, now that it is known. Changed meanwhile, it stays
+/// as it was changed.
+async fn hash_again(ctx: &Context, account: &Account, password: SecretString) -> Result<(), Problem> {
+    let hash = ctx.app.passwords.hash(ctx.client, password).await?;
+    ctx.app.accounts.rehash_password(account.id, &account.password_hash, &hash).await?;
+    Ok(())
 }
 
 pub(super) async fn refresh(ctx: Context, mut request: Request) -> Result<Response, Problem> {
@@ -62,6 +86,7 @@ pub(super) async fn refresh(ctx: Context, mut request: Request) -> Result<Respon
         Rotation::Rotated => answer(&tokens),
         Rotation::Unknown => Err(unknown_token()),
         Rotation::Reused => {
+            ctx.app.security.refresh_token_reused(&ctx, buyer);
             let detail = "this refresh token was used before; its session has ended, log in again";
             Err(Problem::new(StatusCode::UNAUTHORIZED, "REFRESH_TOKEN_REUSED", detail))
         }

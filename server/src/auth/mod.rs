@@ -7,4 +7,4 @@ mod seals;
 
 pub use access::{ACCESS_LIFETIME, AccessTokens, Caller, Minted, TokenFault};
 pub use revoked::Revoked;
-pub use seals::Seals;
+pub use seals::{Seals, derived_key};

@@ -1,6 +1,7 @@
 //! Seals: HMAC-SHA256 over what a buyer carries around, under keys derived from the configured secret by label, so
 //! that no seal of one kind passes for another. Checked without a store and in constant time.
 
+use crate::limits::Who;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,6 +9,7 @@ use onsale_engine::id::{BuyerId, EventId, Ordinal, PaymentId, ReservationId, Slo
 use onsale_engine::sale::draw::DrawSeed;
 use onsale_engine::time::Timestamp;
 use sha2::Sha256;
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
 type Sealing = Hmac<Sha256>;
@@ -27,6 +29,7 @@ pub struct Seals {
     ticket: Sealing,
     request: Sealing,
     draw: Sealing,
+    account: Sealing,
 }
 
 impl Seals {
@@ -40,6 +43,7 @@ impl Seals {
             ticket: derived(secret, "onsale ticket 1"),
             request: derived(secret, "onsale request 1"),
             draw: derived(secret, "onsale draw seed 1"),
+            account: derived(secret, "onsale account 1"),
         }
     }
 
@@ -120,13 +124,34 @@ impl Seals {
     /// by. Keyed, so that nobody who reads the storage can guess a body (which may hold a password) by hashing.
     #[must_use]
     pub fn request_digest(&self, parts: &[&[u8]]) -> u128 {
-        let mut mac = self.request.clone();
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
-        bytes.iter().take(16).fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
+        u128::from_be_bytes(digest(&self.request, parts))
+    }
+
+    /// 128 bits over what concerns accounts, for one purpose. Keyed, so that nobody who reads a storage or a log can find
+    /// an address by trying.
+    #[must_use]
+    pub fn account_digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let all: SmallVec<[&[u8]; 4]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
+        digest(&self.account, &all)
+    }
+
+    /// The hash of an e-mail address in its normal form: what is left of the address of a deleted account.
+    #[must_use]
+    pub fn email_hash(&self, email_key: &str) -> [u8; 16] {
+        self.account_digest("email", &[email_key.as_bytes()])
+    }
+
+    /// The hash of a client's address that an account has logged in from; of another account it is another one.
+    #[must_use]
+    pub fn client_hash(&self, account: BuyerId, client: Who) -> [u8; 16] {
+        self.account_digest("client", &[account.0.as_bytes(), &client.to_be_bytes()])
+    }
+
+    /// A client's address for the log: the same whenever it comes again.
+    #[must_use]
+    pub fn client_name(&self, client: Who) -> String {
+        let hash = u128::from_be_bytes(self.account_digest("log", &[&client.to_be_bytes()]));
+        format!("{:016x}", hash >> 64)
     }
 
     /// The key that a payment is confirmed with: `pk_…`.
@@ -155,6 +180,25 @@ impl Seals {
     pub fn fits_qr_data(&self, data: &str, event: EventId, reservation: ReservationId, serial: TicketSerial) -> bool {
         self.qr_data(event, reservation, serial).as_bytes().ct_eq(data.as_bytes()).into()
     }
+}
+
+/// The first 128 bits of a MAC over parts, each with its length before it, so that they cannot run into each other.
+fn digest(key: &Sealing, parts: &[&[u8]]) -> [u8; 16] {
+    let mut mac = key.clone();
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&bytes[..16]);
+    half
+}
+
+/// A MAC keyed by HMAC(secret, label), for what makes seals of its own form.
+#[must_use]
+pub fn derived_key(secret: &[u8], label: &str) -> Hmac<Sha256> {
+    derived(secret, label)
 }
 
 /// A MAC keyed by HMAC(secret, label).
@@ -226,6 +270,19 @@ mod tests {
         let seals = seals();
         assert_ne!(seals.request_digest(&[b"ab", b"c"]), seals.request_digest(&[b"a", b"bc"]));
         assert_eq!(seals.request_digest(&[b"ab", b"c"]), seals.request_digest(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn an_address_is_another_one_for_every_purpose_and_account() {
+        let seals = seals();
+        let [one, other] = [1, 2].map(|number| BuyerId(Uuid::from_u128(number)));
+        assert_eq!(seals.client_hash(one, 7), seals.client_hash(one, 7));
+        assert_ne!(seals.client_hash(one, 7), seals.client_hash(other, 7));
+        assert_ne!(seals.client_hash(one, 7), seals.client_hash(one, 8));
+        assert_ne!(seals.account_digest("email", &[b"a"]), seals.account_digest("emaila", &[]));
+        assert_eq!(seals.client_name(7).len(), 16);
+        let another = Seals::new(b"another example secret of 32 bytes..");
+        assert_ne!(seals.email_hash("a@example.org"), another.email_hash("a@example.org"));
     }
 
     #[test]

@@ -5,18 +5,19 @@ use crate::app::App;
 use crate::catalogue::event_form::{self, EventForm};
 use crate::catalogue::event_view::{EventJson, Live};
 use crate::catalogue::events::find;
+use crate::catalogue::noting::Author;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::sales;
 use jiff::tz::TimeZone;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::plan::Plan;
-use onsale_engine::ports::catalogue::{CatalogueError, Event, Hall, Venue};
+use onsale_engine::ports::catalogue::{Catalogue, CatalogueError, Event, Hall, Venue};
 use onsale_engine::ports::shared::Described;
 use onsale_engine::runtime::{Refusal, SaleHandle};
 use onsale_engine::sale::{Command, Rejection, SaleConfig, SalePhase};
 use onsale_engine::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -197,9 +198,20 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
 
     let by = ctx.buyer()?;
     let app = Arc::clone(&ctx.app);
-    ctx.to_the_end(async move { put(&app, &before, &after, &place.plan, by).await }).await?;
+    let members = [&before, &after].map(described);
+    let catalogue = Author::of(&ctx)?.noting(&app, Described::Event(id), "EVENT_CHANGED", members.each_ref());
+    ctx.to_the_end(async move { put(&app, &*catalogue, [&before, &after], &place.plan, by).await }).await?;
     let (event, live) = find(&ctx, id).await?;
     response::ok(&EventJson::new(&event, &live, ctx.now()))
+}
+
+/// What of an event is no rule of its sale: a change of these is no fact of the journal, so the catalogue keeps it.
+fn described(event: &Event) -> Value {
+    let time = crate::time::rfc3339;
+    json!({
+        "title": event.title, "artist": event.artist, "description": event.description,
+        "hallId": event.hall.to_string(), "startsAt": time(event.starts_at), "endsAt": time(event.ends_at),
+    })
 }
 
 /// The mistakes of a patch by itself, before anything is looked up.
@@ -225,7 +237,13 @@ fn as_steered(event: &Event, live: &Live) -> Event {
 }
 
 /// Puts a changed event in place: its rules, if they change, then what the catalogue says.
-async fn put(app: &App, before: &Event, after: &Event, plan: &Arc<Plan>, by: BuyerId) -> Result<(), Problem> {
+async fn put(
+    app: &App,
+    catalogue: &dyn Catalogue,
+    [before, after]: [&Event; 2],
+    plan: &Arc<Plan>,
+    by: BuyerId,
+) -> Result<(), Problem> {
     let rules_change = before.sale != after.sale || before.plan != after.plan;
     let times_change = (before.hall, before.starts_at, before.ends_at) != (after.hall, after.starts_at, after.ends_at);
     if (rules_change || times_change) && app.clock.now() >= before.sale.sale_starts_at {
@@ -236,7 +254,7 @@ async fn put(app: &App, before: &Event, after: &Event, plan: &Arc<Plan>, by: Buy
         let command = Command::Configure { config: Box::new(after.sale.clone()), plan: Arc::clone(plan), by };
         sale.ask(command, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
     }
-    let updated = app.catalogue.update_event(after).await;
+    let updated = catalogue.update_event(after).await;
     app.readers.shelf.changed(Described::Event(after.id)).await;
     match updated {
         Ok(true) => Ok(()),

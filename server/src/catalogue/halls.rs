@@ -1,5 +1,6 @@
 //! Halls over HTTP: made from a template or from a drawn seating plan, and then with that plan for good.
 
+use crate::catalogue::noting::{Author, members_of};
 use crate::catalogue::venues::in_use;
 use crate::http::{Context, HALL_BODY_LIMIT, Json, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
@@ -11,6 +12,7 @@ use onsale_engine::ports::catalogue::Hall;
 use onsale_engine::ports::shared::Described;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -131,7 +133,10 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
             created_at: ctx.now(),
         };
         let answer = Created::new(Some(format!("/api/v1/halls/{}", hall.id)), &HallJson::from(&hall))?;
-        ctx.app.catalogue.create_hall(&hall, &plan, answer.stored(key, ctx.now()).as_ref()).await?;
+        let made = members_of(&HallJson::from(&hall));
+        let thing = Described::Hall(hall.id);
+        let catalogue = Author::of(&ctx)?.noting(&ctx.app, thing, "HALL_MADE", [&Value::Null, &made]);
+        catalogue.create_hall(&hall, &plan, answer.stored(key, ctx.now()).as_ref()).await?;
         Ok(answer)
     })
     .await
@@ -172,8 +177,10 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let mut hall = hall_of_path(&ctx, &request).await?;
     if let Some(name) = name {
         let (id, to, app) = (hall.id, name.clone(), Arc::clone(&ctx.app));
+        let members = [&hall.name, &name].map(|name| json!({ "name": name }));
+        let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(id), "HALL_CHANGED", members.each_ref());
         let renamed = ctx.to_the_end(async move {
-            let renamed = app.catalogue.rename_hall(id, &to).await;
+            let renamed = catalogue.rename_hall(id, &to).await;
             app.readers.shelf.changed(Described::Hall(id)).await;
             Ok(renamed?)
         });
@@ -188,8 +195,10 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let hall = hall_of_path(&ctx, &request).await?;
     let app = Arc::clone(&ctx.app);
+    let gone = members_of(&HallJson::from(&hall));
+    let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(hall.id), "HALL_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
-        let deleted = app.catalogue.delete_hall(hall.id).await;
+        let deleted = catalogue.delete_hall(hall.id).await;
         app.readers.shelf.changed(Described::Hall(hall.id)).await;
         Ok(deleted)
     });

@@ -6,6 +6,7 @@ mod event_form;
 mod event_view;
 mod events;
 mod halls;
+mod noting;
 mod seat_map;
 mod shelf;
 mod venues;

@@ -1,5 +1,6 @@
 //! Venues over HTTP.
 
+use crate::catalogue::noting::{Author, members_of};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 use onsale_engine::ports::catalogue::{CatalogueError, Venue};
 use onsale_engine::ports::shared::Described;
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -127,7 +129,10 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let key = ctx.request_key(&request, &json.bytes)?;
     idempotent(ctx, key, move |ctx| async move {
         let answer = Created::new(Some(format!("/api/v1/venues/{}", venue.id)), &VenueJson::from(&venue))?;
-        ctx.app.catalogue.create_venue(&venue, answer.stored(key, ctx.now()).as_ref()).await?;
+        let made = members_of(&VenueJson::from(&venue));
+        let thing = Described::Venue(venue.id);
+        let catalogue = Author::of(&ctx)?.noting(&ctx.app, thing, "VENUE_MADE", [&Value::Null, &made]);
+        catalogue.create_venue(&venue, answer.stored(key, ctx.now()).as_ref()).await?;
         Ok(answer)
     })
     .await
@@ -149,9 +154,12 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         created_at: before.created_at,
     };
     let app = Arc::clone(&ctx.app);
+    let members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
+    let thing = Described::Venue(venue.id);
+    let catalogue = Author::of(&ctx)?.noting(&app, thing, "VENUE_CHANGED", members.each_ref());
     let venue = ctx
         .to_the_end(async move {
-            if !app.catalogue.update_venue(&venue).await? {
+            if !catalogue.update_venue(&venue).await? {
                 return Err(Problem::not_found());
             }
             app.readers.shelf.changed(Described::Venue(venue.id)).await;
@@ -163,8 +171,11 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
 
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (id, app) = (request.path_id("id")?, Arc::clone(&ctx.app));
+    let venue = app.catalogue.venue(id).await?.ok_or_else(Problem::not_found)?;
+    let gone = members_of(&VenueJson::from(&venue));
+    let catalogue = Author::of(&ctx)?.noting(&app, Described::Venue(id), "VENUE_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
-        let deleted = app.catalogue.delete_venue(id).await;
+        let deleted = catalogue.delete_venue(id).await;
         app.readers.shelf.changed(Described::Venue(id)).await;
         Ok(deleted)
     });
@@ -186,7 +197,7 @@ pub(super) fn in_use(error: CatalogueError, code: &'static str, detail: &'static
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn mistakes_of(body: &Value, whole: bool) -> Vec<String> {
         let mut mistakes = Mistakes::default();

@@ -14,11 +14,12 @@ pub use postgres::{PostgresConfig, StorageConfig, StorageKind};
 pub use reader::ConfigMistake;
 pub use redis::{CacheConfig, RedisConfig};
 
-use crate::accounts::is_email;
+use crate::accounts::{check_password, is_email};
 use crate::limits::{FAMILIES, Family, Networks};
 use onsale_engine::limits::{
     CHARGE_TIMEOUT_MAX, COMMIT_STALL, COMMIT_STALL_MAX, COMMIT_STALL_MIN, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX,
 };
+use onsale_engine::ports::accounts::Role;
 use onsale_engine::ports::shared::Quota;
 use reader::{PREFIX, Reader};
 use secrecy::SecretString;
@@ -105,9 +106,15 @@ pub struct AuthConfig {
     pub jwt_secret: Option<SecretString>,
     /// Threads that hash passwords. Default 1. Raising it takes processors from the sale.
     pub hash_threads: usize,
-    /// Passwords waiting to be hashed; more are answered 503. Default 64. Raising it makes waves of log-ins wait
+    /// Passwords waiting to be hashed, fair between addresses; more are answered 503. Default 64. Raising it makes waves of log-ins wait
     /// longer instead of trying again.
     pub hash_queue: usize,
+    /// How many numbers a client has to try at the most to solve a challenge. Default 100000, a fraction of a second in a
+    /// browser. Raising it makes guessing dearer, and slow telephones wait longer.
+    pub challenge_max_number: u64,
+    /// Whether signing up takes a solved challenge. Default false. Turning it on slows scripts that make accounts, and
+    /// every client has to solve one.
+    pub challenge_signups: bool,
 }
 
 /// Who charges.
@@ -148,6 +155,8 @@ pub struct LogConfig {
     /// Where the files `all.DATE.log` and `important.DATE.log` are written. Default none: everything goes to standard
     /// error. With it, standard error has the important lines only.
     pub directory: Option<PathBuf>,
+    /// Whether the group may read these files, for an agent that ships them. Default false.
+    pub group_readable: bool,
     /// Of how many buyers one has all requests logged at `info`; 0 is none. Default 100. Lowering it costs log volume.
     /// Failures, and changes to reservations and payments, are logged whoever made them, up to a number a second.
     pub access_one_in: u32,
@@ -162,6 +171,8 @@ pub struct MetricsConfig {
     pub statsd_address: SocketAddr,
     /// How often. Seconds, default 60. Lowering it costs log volume.
     pub interval: Duration,
+    /// What a scraper must send to read `/metrics` as `Authorization: Bearer …`. Default none: everybody may read them.
+    pub token: Option<SecretString>,
     /// The value of the one dimension. Default `onsale`. Every other value is ten metrics more on the bill.
     pub service: String,
 }
@@ -324,6 +335,8 @@ fn auth(reader: &mut Reader) -> AuthConfig {
         jwt_secret: reader.optional("auth", "jwt_secret", long_enough).map(SecretString::from),
         hash_threads: size(reader.number("auth", "hash_threads", 1, 1..=64)),
         hash_queue: size(reader.number("auth", "hash_queue", 64, 1..=10_000)),
+        challenge_max_number: reader.number("auth", "challenge_max_number", 100_000, 1000..=10_000_000),
+        challenge_signups: reader.value("auth", "challenge_signups", false, |_| Ok(())),
     }
 }
 
@@ -363,6 +376,7 @@ fn log(reader: &mut Reader) -> LogConfig {
             &[("json", Ok(LogFormat::Json)), ("text", Ok(LogFormat::Text))],
         ),
         directory: reader.optional("log", "directory", not_empty).map(PathBuf::from),
+        group_readable: reader.value("log", "group_readable", false, |_| Ok(())),
         access_one_in: u32::try_from(reader.number("log", "access_one_in", 100, 0..=1_000_000)).unwrap_or(u32::MAX),
     }
 }
@@ -378,8 +392,15 @@ fn metrics(reader: &mut Reader) -> MetricsConfig {
         cloudwatch: reader.word("metrics", "cloudwatch", CloudWatchForm::None, &forms),
         statsd_address: reader.value("metrics", "statsd_address", SocketAddr::from(([127, 0, 0, 1], 8125)), |_| Ok(())),
         interval: Duration::from_secs(reader.number("metrics", "interval_s", 60, 1..=300)),
+        token: reader.optional("metrics", "token", token).map(SecretString::from),
         service: reader.value("metrics", "service", "onsale".to_owned(), fits),
     }
+}
+
+#[allow(clippy::ptr_arg, reason = "as settings are checked")]
+fn token(token: &String) -> Result<(), String> {
+    let fits = (16..=256).contains(&token.len()) && token.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if fits { Ok(()) } else { Err("must have 16 to 256 printable ASCII characters".to_owned()) }
 }
 
 fn engine(reader: &mut Reader) -> EngineConfig {
@@ -410,8 +431,8 @@ fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {
         reader.mistake(BOOTSTRAP_ADMIN, "what stands before the colon must be an e-mail address");
         fits = false;
     }
-    if !(8..=128).contains(&password.chars().count()) {
-        reader.mistake(BOOTSTRAP_ADMIN, "the password must have 8 to 128 characters");
+    if let Err(mistake) = check_password(password, Role::Admin, email, "") {
+        reader.mistake(BOOTSTRAP_ADMIN, format!("the password must be: {mistake}"));
         fits = false;
     }
     fits.then(|| BootstrapAdmin { email: email.to_owned(), password: SecretString::from(password) })

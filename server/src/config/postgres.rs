@@ -4,6 +4,7 @@
 use super::reader::Reader;
 use super::{SECRET_BYTES, size};
 use onsale_adapters::postgres::{DatabaseUrl, Settings};
+use onsale_adapters::sqlite::Readers;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,9 @@ pub struct StorageConfig {
     /// The data directory, of which one process at a time is the owner. Default `data`. With Postgres, only a secret of
     /// access tokens that is not configured is kept there.
     pub path: PathBuf,
+    /// Whether the group may read the data: files 0640 instead of 0600, directories 0750 instead of 0700, for volumes of a
+    /// cluster. Default false. Turning it on lets everybody in the group read every buyer's data and every secret.
+    pub group_readable: bool,
 }
 
 /// A kind of storage.
@@ -48,6 +52,14 @@ pub struct PostgresConfig {
     pub journal_key: Option<SecretString>,
 }
 
+impl StorageConfig {
+    /// Who may read what is kept in the data directory.
+    #[must_use]
+    pub fn readers(&self) -> Readers {
+        if self.group_readable { Readers::Group } else { Readers::Owner }
+    }
+}
+
 impl PostgresConfig {
     /// What the adapter is opened with; none without a URL.
     #[must_use]
@@ -71,6 +83,7 @@ pub(super) fn storage(reader: &mut Reader) -> StorageConfig {
     StorageConfig {
         kind: reader.word("storage", "kind", StorageKind::Embedded, &kinds),
         path: reader.value("storage", "path", "data".to_owned(), not_empty).into(),
+        group_readable: reader.value("storage", "group_readable", false, |_| Ok(())),
     }
 }
 

@@ -100,6 +100,14 @@ impl Setting for Networks {
     }
 }
 
+/// Where something is wrong. The parser's own words repeat the line, which may hold a secret.
+fn place_of(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    format!("line {line}, column {column}")
+}
+
 /// A key's name in the environment.
 fn name_of(section: &str, key: &str) -> String {
     format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())
@@ -119,8 +127,12 @@ impl Reader {
     /// [`PREFIX`].
     pub(super) fn new(file: Option<&str>, env: BTreeMap<String, String>) -> Self {
         let mut mistakes = Vec::new();
-        let file = file.unwrap_or("").parse::<Table>().unwrap_or_else(|error| {
-            let reason = error.to_string().trim_end().to_owned();
+        let text = file.unwrap_or("");
+        let file = text.parse::<Table>().unwrap_or_else(|error| {
+            let reason = match error.span() {
+                Some(span) => format!("is no TOML: {}", place_of(text, span.start)),
+                None => "is no TOML".to_owned(),
+            };
             mistakes.push(ConfigMistake { place: "the file".to_owned(), reason });
             Table::new()
         });

@@ -90,7 +90,7 @@ fn every_mistake_is_told_in_one_run() {
             ("rate_limit.login", "must be requests per seconds, such as \"60/10s\""),
             ("log.format", "must be one of json, text"),
             ("ONSALE_BOOTSTRAP_ADMIN", "what stands before the colon must be an e-mail address"),
-            ("ONSALE_BOOTSTRAP_ADMIN", "the password must have 8 to 128 characters"),
+            ("ONSALE_BOOTSTRAP_ADMIN", "the password must be: 15 to 128 characters"),
             ("pantry", "unknown section"),
             ("server.lisen", "unknown key"),
             ("stray", "unknown key: every key stands in a section"),
@@ -116,7 +116,7 @@ fn the_environment_overrides_the_file_by_the_targets_type() {
         ("ONSALE__PAYMENT__TIMEOUT_MS", "250"),
         ("ONSALE__POSTGRES__URL", "postgres://localhost/onsale"),
         ("ONSALE__AUTH__JWT_SECRET", "0123456789abcdef0123456789abcdef"),
-        ("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:pass:word"),
+        ("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:pass:word and more"),
     ]);
     let config = Config::read(Some("[server]\nlisten = \"127.0.0.1:1\""), overrides, None).unwrap();
     assert_eq!(config.server.listen.port(), 18080);

@@ -156,14 +156,14 @@ fn is_probe(path: &str) -> bool {
 
 /// Lines that may still be logged in this second. Approximate under contention, which only bounds less sharply.
 #[derive(Default)]
-struct Budget<const PER_SECOND: u32> {
+pub(crate) struct Budget<const PER_SECOND: u32> {
     second: AtomicI64,
     used: AtomicU32,
 }
 
 impl<const PER_SECOND: u32> Budget<PER_SECOND> {
     /// `Some` when a line may be written: how many of the last second were not.
-    fn take(&self, second: i64) -> Option<u32> {
+    pub(crate) fn take(&self, second: i64) -> Option<u32> {
         if self.second.load(Ordering::Relaxed) != second && self.second.swap(second, Ordering::Relaxed) != second {
             let before = self.used.swap(1, Ordering::Relaxed);
             return Some(before.saturating_sub(PER_SECOND));

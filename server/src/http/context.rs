@@ -5,12 +5,11 @@ use crate::auth::Caller;
 use crate::http::counting::{Counting, Stored};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::limits::{self, Who};
+use crate::limits::Who;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The surroundings of one request.
@@ -20,9 +19,9 @@ pub struct Context {
     /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
+    /// The client's address, as limits count it.
+    pub client: Who,
     pub(super) counting: Option<Arc<Counting>>,
-    /// Who is connected: the client, or the nearest proxy.
-    pub(super) peer: IpAddr,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
 }
@@ -67,12 +66,6 @@ impl Context {
         ]);
         let body = self.app.seals.request_digest(&[request.path().as_bytes(), body]);
         Ok(Some(RequestKey { scope, body }))
-    }
-
-    /// The address that the request came from, as limits count it.
-    #[must_use]
-    pub fn address(&self, request: &Request) -> Who {
-        limits::address(self.peer, request.headers(), self.app.limits.forwarded_hops())
     }
 
     /// The request's idempotency key was looked up. A request that has a stored answer does not count; any other was counted

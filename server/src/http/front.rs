@@ -5,6 +5,7 @@ use super::about::About;
 use super::access_log::{AccessLog, Line, Refusal};
 use super::handling::{Handling, Watch, Work};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::http::context::Context;
 use crate::http::counting::Counting;
 use crate::http::problem::Problem;
@@ -14,12 +15,13 @@ use crate::http::request_id::{self, X_REQUEST_ID};
 use crate::http::response::{Body, Response};
 use crate::http::router::{Access, Route, Router};
 use crate::http::{gzip, response};
-use crate::limits::{self, Due};
+use crate::limits::{self, Due, Who};
 use crate::metrics::HttpMetrics;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::body::Incoming;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
+use onsale_engine::time::Timestamp;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -208,16 +210,10 @@ impl Front {
         about: &mut About,
     ) -> Result<(Work, Duration), Problem> {
         let now = self.clock.now();
+        let client = limits::address(peer, request.headers(), app.limits.forwarded_hops());
         let caller = match route.access {
             Access::Public => None,
-            Access::Bearer => Some(app.tokens.caller(request.headers(), now)?),
-            Access::Admin => {
-                let caller = app.tokens.caller(request.headers(), now)?;
-                if caller.role != Role::Admin {
-                    return Err(Problem::forbidden());
-                }
-                Some(caller)
-            }
+            Access::Bearer | Access::Admin => Some(caller(app, route, request.headers(), client, now)?),
         };
         about.buyer = caller.as_ref().map(|caller| caller.buyer);
         if route.path == READY && self.stage() == Stage::Leaving {
@@ -227,13 +223,18 @@ impl Front {
         let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
         let has_key = route.keyed && request.idempotency_key()?.is_some();
         let due = route.family.map(|family| {
-            let address = || limits::address(peer, request.headers(), app.limits.forwarded_hops());
             let buyer = caller.as_ref().filter(|_| !family.is_by_address()).map(|caller| caller.buyer.0.as_u128());
-            Due { family, who: buyer.unwrap_or_else(address) }
+            Due { family, who: buyer.unwrap_or(client) }
         });
         let patience = Duration::from_millis(self.request_timeout_millis.load(Ordering::Relaxed)) + route.extra_time;
-        let mut context =
-            Context { app: Arc::clone(app), deadline: now + patience, caller, counting: None, peer, route: route.path };
+        let mut context = Context {
+            app: Arc::clone(app),
+            deadline: now + patience,
+            caller,
+            client,
+            counting: None,
+            route: route.path,
+        };
         let work = match due {
             None => (route.handler)(context, request),
             // A stored answer comes before any limit, so the handler has to look for it.
@@ -275,6 +276,18 @@ fn counted_with_key(app: Arc<App>, work: Work, counting: Arc<Counting>, everywhe
         let outcome = work.await;
         counting.refusal().map_or(outcome, Err)
     })
+}
+
+/// Who calls a route that not everybody may call.
+fn caller(app: &App, route: &Route, headers: &HeaderMap, client: Who, now: Timestamp) -> Result<Caller, Problem> {
+    let name = || app.seals.client_name(client);
+    let caller = app.tokens.caller(headers, now);
+    let caller = caller.inspect_err(|fault| app.security.token_refused(name, *fault, route.path, now))?;
+    if route.access == Access::Admin && caller.role != Role::Admin {
+        app.security.role_refused(name, caller.buyer, route.path, now);
+        return Err(Problem::forbidden());
+    }
+    Ok(caller)
 }
 
 /// How far a request is when its handler would begin.

@@ -60,6 +60,7 @@ mod streams;
 mod workers;
 
 pub use about::note_event;
+pub(crate) use access_log::Budget;
 pub use context::Context;
 pub use counting::Stored;
 pub use fields::{Mistakes, Object, read_id};

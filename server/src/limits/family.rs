@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How many families there are.
-pub const FAMILIES: usize = 12;
+pub const FAMILIES: usize = 13;
 
 /// Routes that are limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,10 @@ pub enum Family {
     Login,
     /// Refreshing tokens.
     Refresh,
-    /// Wrong passwords, for each account: no route's, and asked by whoever compares one.
+    /// Wrong passwords, for each account from each address: no route's, and asked by what compares one.
     Password,
+    /// Wrong passwords, for each account from anywhere.
+    PasswordAccount,
     /// Declined charges, for each buyer: no route's, and asked by whoever starts one.
     Declined,
     /// Declined charges, for each address.
@@ -50,6 +52,7 @@ impl Family {
         Self::Login,
         Self::Refresh,
         Self::Password,
+        Self::PasswordAccount,
         Self::Declined,
         Self::DeclinedAddress,
     ];
@@ -68,6 +71,7 @@ impl Family {
             Self::Login => "login",
             Self::Refresh => "refresh",
             Self::Password => "password",
+            Self::PasswordAccount => "password_account",
             Self::Declined => "declined",
             Self::DeclinedAddress => "declined_address",
         }
@@ -82,6 +86,7 @@ impl Family {
             Self::Payment | Self::Signup => (120, 60),
             Self::Account => (60, 60),
             Self::Password => (10, 300),
+            Self::PasswordAccount => (50, 3600),
             Self::Declined => (20, 3600),
             Self::DeclinedAddress => (200, 3600),
         };

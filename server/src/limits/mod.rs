@@ -4,11 +4,13 @@
 
 mod client;
 mod family;
+mod guesses;
 mod networks;
 mod own;
 
 pub use client::address;
 pub use family::{FAMILIES, Family};
+pub use guesses::{Guess, TooMany};
 pub use networks::Networks;
 pub use own::{OwnLimit, Who};
 
@@ -127,30 +129,6 @@ impl Limits {
         }
     }
 
-    /// Whether a password of the account may be compared, by what this node knows: asked before, so that nobody guesses
-    /// on, and after, so that nobody guesses many at once.
-    ///
-    /// # Errors
-    /// 429 when too many were wrong.
-    pub fn may_compare(&self, account: Who) -> Result<(), Problem> {
-        self.limit(Family::Password).map_or(Ok(()), |limit| limit.check(limit.own.look(account)))
-    }
-
-    /// Counts a wrong password of the account. Where all nodes together have heard enough of them, this one hears no
-    /// more for as long as its own limit says.
-    ///
-    /// # Errors
-    /// 429 when it is one too many.
-    pub async fn was_wrong(&self, account: Who) -> Result<(), Problem> {
-        let Some(limit) = self.limit(Family::Password) else { return Ok(()) };
-        limit.check(limit.own.spend(account))?;
-        let verdict = self.spend_shared(&limit, account).await;
-        if verdict != Verdict::Allowed {
-            limit.own.spend_all(account);
-        }
-        limit.check(verdict)
-    }
-
     /// Whether something may be tried of which only what fails is counted, by what this node knows.
     ///
     /// # Errors
@@ -234,6 +212,7 @@ mod tests {
         quotas[Family::Hold.number()] = two;
         quotas[Family::Status.number()] = two;
         quotas[Family::Password.number()] = two;
+        quotas[Family::PasswordAccount.number()] = Quota { requests: 3.try_into().unwrap(), ..two };
         RateLimitConfig { enabled, forwarded_hops: 0, quotas }
     }
 
@@ -297,20 +276,40 @@ mod tests {
         assert_eq!(allowed(&other, Family::Hold, 5).await, 2);
     }
 
+    fn guess(pair: Who) -> Guess {
+        Guess { pair, account: Some(1) }
+    }
+
     #[tokio::test]
     async fn only_wrong_passwords_count_and_those_of_all_nodes() {
         let shared = Arc::new(FakeShared::default());
         let node = || Limits::new(&config(true), Some(Arc::clone(&shared) as Arc<dyn SharedLimits>));
         let (one, other) = (node(), node());
         for _ in 0..9 {
-            assert!(one.may_compare(7).is_ok(), "a right one takes nothing");
+            assert!(one.may_guess(guess(7)).is_ok(), "a right one takes nothing");
         }
-        assert!(one.was_wrong(7).await.is_ok() && one.may_compare(7).is_ok());
-        assert!(other.was_wrong(7).await.is_ok() && other.may_compare(7).is_ok());
-        // Two in all: this node hears of it by the next wrong one, and from then on compares none.
-        assert!(one.was_wrong(7).await.is_err() && one.may_compare(7).is_err());
-        assert!(one.may_compare(8).is_ok(), "another account");
-        assert!(Limits::new(&config(false), None).was_wrong(7).await.is_ok());
+        assert!(one.was_wrong(guess(7)).await.is_ok() && one.may_guess(guess(7)).is_ok());
+        assert!(other.was_wrong(guess(7)).await.is_ok() && other.may_guess(guess(7)).is_ok());
+        // Two in all: this node learns of it by the next wrong one, and from then on compares none.
+        let too_many = |told: Result<(), TooMany>| matches!(told, Err(TooMany::FromAddress(_)));
+        assert!(too_many(one.was_wrong(guess(7)).await) && too_many(one.may_guess(guess(7))));
+        assert!(Limits::new(&config(false), None).was_wrong(guess(7)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn guesses_count_for_the_account_from_its_address_and_from_anywhere() {
+        let limits = Limits::new(&config(true), None);
+        for _ in 0..2 {
+            assert!(limits.was_wrong(guess(7)).await.is_ok());
+        }
+        assert!(matches!(limits.may_guess(guess(7)), Err(TooMany::FromAddress(_))));
+        assert!(limits.may_guess(guess(8)).is_ok(), "a stranger's guesses are the stranger's");
+        assert!(limits.was_wrong(guess(8)).await.is_ok());
+        // Three in all: now every address hears of the account's limit, and who has a session does not.
+        assert!(matches!(limits.may_guess(guess(8)), Err(TooMany::AtAccount(_))));
+        assert!(matches!(limits.may_guess(guess(9)), Err(TooMany::AtAccount(_))));
+        assert!(limits.may_guess(Guess { pair: 9, account: None }).is_ok());
+        assert!(limits.may_guess(Guess { pair: 9, account: Some(2) }).is_ok(), "another account");
     }
 
     #[tokio::test]

@@ -1,62 +1,98 @@
-//! What administrators did to an event: who, when, what, why, read from the journal itself, so that it cannot say
-//! anything else than what has happened.
+//! What administrators did: who, when, what, why, and every member that changed. What they did to a sale is read from the
+//! journal itself, so that it cannot say anything else than what has happened; what they did to the descriptive part of an
+//! event, to venues and to halls, from what the catalogue kept with the change.
 
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
+use crate::member_changes::{MemberChange, member_changes};
 use crate::reservations::PageJson;
 use crate::time::rfc3339;
 use onsale_engine::id::EventId;
-use onsale_engine::sale::{Entry, Fact};
+use onsale_engine::plan::Plan;
+use onsale_engine::ports::catalogue::CatalogueChange;
+use onsale_engine::ports::shared::Described;
+use onsale_engine::sale::{Entry, Fact, SaleConfig, Steering};
+use onsale_engine::time::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// A deed.
+/// Changes of one thing that are looked at: the newest. Nobody makes more by hand; the oldest beyond them are not told.
+const LOOKED_AT: u32 = 10_000;
+
+/// Something that an administrator did.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DeedJson {
-    event_id: String,
-    seq: u64,
+struct ActionJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    venue_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hall_id: Option<String>,
+    /// The position in the event's journal, for what is in it.
+    seq: Option<u64>,
     at: String,
     by: String,
-    action: &'static str,
+    action: String,
     reason: Option<String>,
-    /// What held from then on.
+    /// Every member that changed.
+    changes: Vec<MemberChange>,
+    /// What held from then on, for what is in the journal.
     after: Value,
+    #[serde(skip)]
+    when: Timestamp,
 }
 
-impl DeedJson {
-    fn new(event: EventId, entry: &Entry) -> Option<Self> {
-        let (action, reason, after) = told(&entry.fact)?;
-        Some(Self {
-            event_id: event.to_string(),
-            seq: entry.seq.0,
-            at: rfc3339(entry.at),
-            by: entry.fact.by_operator()?.to_string(),
-            action,
-            reason: reason.map(str::to_owned),
-            after,
-        })
+impl ActionJson {
+    fn new(thing: Described, at: Timestamp, by: String, action: &str) -> Self {
+        let (mut event_id, mut venue_id, mut hall_id) = (None, None, None);
+        match thing {
+            Described::Event(id) => event_id = Some(id.to_string()),
+            Described::Venue(id) => venue_id = Some(id.to_string()),
+            Described::Hall(id) => hall_id = Some(id.to_string()),
+        }
+        Self {
+            event_id,
+            venue_id,
+            hall_id,
+            seq: None,
+            at: rfc3339(at),
+            by,
+            action: action.to_owned(),
+            reason: None,
+            changes: Vec::new(),
+            after: Value::Null,
+            when: at,
+        }
+    }
+
+    /// Of a change that the catalogue kept.
+    fn kept(change: &CatalogueChange) -> Self {
+        let changes = serde_json::from_str(&change.members).unwrap_or_default();
+        Self { changes, ..Self::new(change.thing, change.at, change.by.to_string(), &change.action) }
+    }
+
+    /// Of a fact; `before` is what held until it, and becomes what holds after it.
+    fn of_fact(event: EventId, entry: &Entry, before: &mut Value) -> Option<Self> {
+        let by = entry.fact.by_operator()?.to_string();
+        let (action, reason, after) = described(&entry.fact)?;
+        let mut holds = before.clone();
+        if let (Value::Object(all), Value::Object(new)) = (&mut holds, &after) {
+            all.extend(new.clone());
+        }
+        let changes = member_changes(before, &holds);
+        *before = holds;
+        let action = Self::new(Described::Event(event), entry.at, by, action);
+        Some(Self { seq: Some(entry.seq.0), reason: reason.map(str::to_owned), changes, after, ..action })
     }
 }
 
-/// The deed's name, its reason, and what held from then on.
-fn told(fact: &Fact) -> Option<(&'static str, Option<&str>, Value)> {
-    if let Fact::Configured { config, .. } = fact {
-        let rules = &config.admission;
-        let after = json!({
-            "saleStartsAt": rfc3339(config.sale_starts_at), "saleEndsAt": rfc3339(config.sale_ends_at),
-            "maxSeatsPerBuyer": config.max_seats_per_buyer, "holdSeconds": config.hold.as_secs(),
-            "noOrphans": config.no_orphans, "required": rules.required, "ratePerSecond": rules.rate_per_second,
-            "capacity": rules.capacity, "activeLimit": rules.active_limit, "draw": rules.draw,
-        });
-        return Some(("RULES_SET", None, after));
+/// The action's name, its reason, and what held from then on.
+fn described(fact: &Fact) -> Option<(&'static str, Option<&str>, Value)> {
+    if let Fact::Configured { config, plan, .. } = fact {
+        return Some(("RULES_SET", None, rules(config, plan)));
     }
     if let Fact::Steered { steering, reason, .. } = fact {
-        let after = json!({
-            "ratePerSecond": steering.rate_per_second, "activeLimit": steering.active_limit,
-            "required": steering.required, "paused": steering.paused, "closed": steering.closed,
-            "message": steering.message,
-        });
-        return Some(("ADMISSION_STEERED", reason.as_deref(), after));
+        return Some(("ADMISSION_STEERED", reason.as_deref(), steered(steering)));
     }
     let ends = [
         (matches!(fact, Fact::SaleCancelled { .. }), "SALE_CANCELLED"),
@@ -65,18 +101,79 @@ fn told(fact: &Fact) -> Option<(&'static str, Option<&str>, Value)> {
     ends.into_iter().find(|(is, _)| *is).map(|(_, action)| (action, None, Value::Null))
 }
 
-/// `GET /admin/audit`.
+/// All of a sale's rules: no `..`, so that a new one is told, too.
+fn rules(config: &SaleConfig, plan: &Plan) -> Value {
+    let SaleConfig {
+        sale_starts_at,
+        sale_ends_at,
+        cancellation_closes_at,
+        currency,
+        prices,
+        max_seats_per_buyer,
+        hold,
+        no_orphans,
+        admission,
+    } = config;
+    let named = plan.categories().iter().map(|category| category.name.clone());
+    let prices: Map<String, Value> = named.zip(prices.iter().map(|price| Value::from(price.0))).collect();
+    json!({
+        "saleStartsAt": rfc3339(*sale_starts_at), "saleEndsAt": rfc3339(*sale_ends_at),
+        "cancellationClosesAt": rfc3339(*cancellation_closes_at), "currency": currency.code(), "prices": prices,
+        "plan": plan.hash().to_string(), "maxSeatsPerBuyer": max_seats_per_buyer, "holdSeconds": hold.as_secs(),
+        "noOrphans": no_orphans, "required": admission.required, "ratePerSecond": admission.rate_per_second,
+        "capacity": admission.capacity, "activeLimit": admission.active_limit, "draw": admission.draw,
+        "tokenSeconds": admission.token.as_secs(), "absentSeconds": admission.absent.as_secs(),
+        "roomOpensAt": admission.room_opens_at.map(rfc3339),
+    })
+}
+
+fn steered(steering: &Steering) -> Value {
+    json!({
+        "ratePerSecond": steering.rate_per_second, "activeLimit": steering.active_limit,
+        "required": steering.required, "paused": steering.paused, "closed": steering.closed,
+        "message": steering.message,
+    })
+}
+
+/// `GET /admin/audit`: of an event, a venue or a hall.
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (query, mut mistakes) = (request.query(), Mistakes::default());
-    let (event, page) = (query.required_id(&mut mistakes, "eventId"), query.page(&mut mistakes));
+    let venue = query.id(&mut mistakes, "venueId").map(Described::Venue);
+    let thing = match venue.or_else(|| query.id(&mut mistakes, "hallId").map(Described::Hall)) {
+        Some(thing) => Some(thing),
+        None => query.required_id(&mut mistakes, "eventId").map(|id| Described::Event(EventId(id))),
+    };
+    let page = query.page(&mut mistakes);
     mistakes.check()?;
-    let event = event.map(EventId).ok_or_else(Problem::not_found)?;
-    // Also of an event that was deleted: that is a deed, too.
-    ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?;
-    let (engine, skip) = (ctx.app.engine.clone(), u64::from(page.number) * u64::from(page.size));
-    let read = tokio::task::spawn_blocking(move || engine.audit(event, skip, u64::from(page.size))).await;
-    let read = read.map_err(|error| Problem::internal().because(error))?;
-    let (entries, total) = read.map_err(|error| Problem::storage_unavailable().because(error))?;
-    let items: Vec<DeedJson> = entries.iter().filter_map(|entry| DeedJson::new(event, entry)).collect();
+    let thing = thing.ok_or_else(Problem::not_found)?;
+    let kept = ctx.app.catalogue.changes(thing, LOOKED_AT).await?;
+    let mut actions: Vec<ActionJson> = kept.iter().map(ActionJson::kept).collect();
+    match thing {
+        Described::Event(event) => actions.extend(of_sale(&ctx, event).await?),
+        // Also of one that was deleted: that is an action, too.
+        Described::Venue(id) if actions.is_empty() => {
+            ctx.app.catalogue.venue(id).await?.ok_or_else(Problem::not_found)?;
+        }
+        Described::Hall(id) if actions.is_empty() => {
+            ctx.app.catalogue.hall(id).await?.ok_or_else(Problem::not_found)?;
+        }
+        Described::Venue(_) | Described::Hall(_) => {}
+    }
+    actions.sort_by_key(|action| std::cmp::Reverse((action.when, action.seq)));
+    let total = actions.len() as u64;
+    let skip = page.number as usize * page.size as usize;
+    let items = actions.into_iter().skip(skip).take(page.size as usize).collect();
     response::ok(&PageJson::of(items, page, total))
+}
+
+/// What administrators did to the sale of an event, from its journal; in no order that the caller may rely on.
+async fn of_sale(ctx: &Context, event: EventId) -> Result<Vec<ActionJson>, Problem> {
+    ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?;
+    let engine = ctx.app.engine.clone();
+    let read = tokio::task::spawn_blocking(move || engine.audit(event, 0, u64::from(LOOKED_AT))).await;
+    let read = read.map_err(|error| Problem::internal().because(error))?;
+    let (entries, _) = read.map_err(|error| Problem::storage_unavailable().because(error))?;
+    let mut holds = json!({});
+    let oldest_first = entries.iter().rev();
+    Ok(oldest_first.filter_map(|entry| ActionJson::of_fact(event, entry, &mut holds)).collect())
 }

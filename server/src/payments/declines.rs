@@ -1,7 +1,7 @@
 //! Declined charges as a limit: who tries stolen cards has many of them. Counted when a decline is answered, for the buyer and
 //! for the address, and looked at before the next charge. Must never count anything but a decline, nor the same one twice.
 
-use crate::http::{Context, Problem, Request};
+use crate::http::{Context, Problem};
 use crate::limits::{Due, Family};
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::{PaymentFailure, PaymentStatus, PaymentView};
@@ -10,10 +10,10 @@ use onsale_engine::sale::{PaymentFailure, PaymentStatus, PaymentView};
 pub(super) struct Declines([Due; 2]);
 
 impl Declines {
-    pub(super) fn of(ctx: &Context, request: &Request, buyer: BuyerId) -> Self {
+    pub(super) fn of(ctx: &Context, buyer: BuyerId) -> Self {
         Self([
             Due { family: Family::Declined, who: buyer.0.as_u128() },
-            Due { family: Family::DeclinedAddress, who: ctx.address(request) },
+            Due { family: Family::DeclinedAddress, who: ctx.client },
         ])
     }
 

@@ -132,7 +132,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         Own::Past(..) => return Err(sales::refused(Refusal::Rejected(Rejection::AmountMismatch))),
     };
     ctx.looked_up(sales::stored(&sale, key)).await?;
-    let declines = Declines::of(&ctx, &request, buyer);
+    let declines = Declines::of(&ctx, buyer);
     let starts = view.status == PaymentStatus::Opened;
     if starts {
         check_provider(&ctx)?;

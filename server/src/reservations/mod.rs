@@ -3,6 +3,7 @@
 
 mod acknowledged;
 mod feed;
+mod former;
 mod live;
 mod own;
 mod seats;
@@ -14,7 +15,7 @@ pub use live::{CountsJson, LiveSeats};
 pub use own::{PageJson, note, past_terms};
 pub use view::{ReservationJson, Terms};
 
-use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, read_id, read_json, response};
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, read_id, read_json, response};
 use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
@@ -107,9 +108,16 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let selection = selection(&terms.plan, &wanted)?;
     let reservation = ReservationId::new(event, ctx.now().unix_millis(), rand::random());
     let slot = sales::slot(&ctx, &request, event, buyer);
-    ctx.looked_up(sales::stored(&sale, key)).await?;
+    let stored = sales::stored(&sale, key);
+    ctx.looked_up(stored).await?;
+    let quantity = match &selection {
+        // A stored answer takes nothing.
+        _ if stored == Stored::Answer => 0,
+        Selection::These(seats) => seats.len(),
+        Selection::Best { quantity, .. } => usize::from(*quantity),
+    };
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, 0), command).await?;
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
     let location = format!("/api/v1/reservations/{}", view.id);
@@ -184,14 +192,15 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let Some(ids) = ids else { return Err(mistakes.refuse()) };
 
     let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
-    let (sale, _) = match own::find(&ctx, reservation).await? {
-        Own::Live(sale, view) => (sale, view),
+    let (sale, own) = match own::find(&ctx, reservation).await? {
+        Own::Live(sale, view) => (sale, view.seats.len()),
         Own::Past(_) => return Err(sales::refused(Refusal::Rejected(Rejection::NotPending))),
     };
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let seats = seats_of(&terms.plan, &ids)?;
+    let quantity = seats.len();
     let command = Command::ChangeHold(ChangeHold { buyer, reservation, seats });
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan))?;
+    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, own), command).await?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let view = reservation_of(answer.reply)?;
     response::ok(&ReservationJson::new(&view, &terms, &ctx.app.seals))

@@ -61,6 +61,110 @@ async fn every_mistake_of_a_signup_is_named() {
 }
 
 #[tokio::test]
+async fn a_password_is_none_that_everybody_has_and_none_that_everybody_knows() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let sign_up = async |password: &str| {
+        let body = json!({ "email": "some.body@example.org", "password": password, "name": "Example Person" });
+        shop.post("/auth/signup").json(&body).send().await
+    };
+    for bad in [
+        "PassWord1",
+        "iloveyou1",
+        "some.body",
+        "Some.Body@example.org",
+        "example person",
+        "u\u{308}u\u{308}u\u{308}u\u{308}",
+    ] {
+        assert_eq!(sign_up(bad).await.mistakes(), ["password"], "{bad:?}");
+    }
+    sign_up("gru\u{308}n wie gras").await.expect(201);
+    for form in ["gr\u{fc}n wie gras", "gru\u{308}n wie gras"] {
+        log_in(&shop, "some.body@example.org", form).await.expect(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_hashed_in_another_form_is_hashed_again() {
+    let mut server = Server::start().await;
+    let (nfc, nfd) = ("gr\u{fc}n wie gras", "gru\u{308}n wie gras");
+    sign_up(&server.shop(), "a@example.org").await.expect(201);
+    server.kill();
+    let library = rusqlite::Connection::open(server.data_path().join("library.db")).unwrap();
+    let hash = argon2::PasswordHasher::hash_password(&argon2::Argon2::default(), nfd.as_bytes()).unwrap().to_string();
+    assert_eq!(library.execute("UPDATE accounts SET password_hash = ?1", [&hash]).unwrap(), 1);
+    server.start_again().await;
+    let shop = server.shop();
+    log_in(&shop, "a@example.org", nfc).await.refused(401, "INVALID_CREDENTIALS");
+    log_in(&shop, "a@example.org", nfd).await.expect(200);
+    log_in(&shop, "a@example.org", nfc).await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn spellings_that_look_alike_are_one_account() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    sign_up(&shop, "ada@example.org").await.expect(201);
+    for alike in ["a\u{200b}da@example.org", "ａｄａ@example.org", "ADA\u{2060}@EXAMPLE.ORG"] {
+        sign_up(&shop, alike).await.refused(409, "EMAIL_TAKEN");
+        log_in(&shop, alike, PASSWORD).await.expect(200);
+    }
+    assert_eq!(sign_up(&shop, "a\u{ff20}da@example.org").await.mistakes(), ["email"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_of_a_deleted_account_count_for_its_address() {
+    let mut server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({ "maxSeatsPerBuyer": 4 })).await;
+    let logged_in = async |shop: &Shop, email: &str| {
+        sign_up(shop, email).await.expect(201);
+        person(&log_in(shop, email, PASSWORD).await.expect(200))
+    };
+    let first = logged_in(&shop, "ada@example.org").await;
+    shop.buy(&event, &first, &["A-1", "A-2", "A-3"]).await;
+    assert_eq!(shop.delete("/users/me").by(&first).send().await.status, 204);
+
+    let again = logged_in(&shop, "A\u{200b}DA@example.org").await;
+    let refused = shop.hold(&event, &again, &["B-1", "B-2"]).await.refused(409, "SEAT_LIMIT_EXCEEDED");
+    assert_eq!((&refused["limit"], &refused["has"]), (&json!(4), &json!(3)));
+    let best = json!({ "eventId": event, "category": "S", "quantity": 2 });
+    shop.post("/reservations/hold").by(&again).json(&best).send().await.refused(409, "SEAT_LIMIT_EXCEEDED");
+    // Of two at once one fits.
+    let (one, other) = tokio::join!(shop.hold(&event, &again, &["B-1"]), shop.hold(&event, &again, &["B-3"]));
+    let mut told = [one.status, other.status];
+    told.sort_unstable();
+    assert_eq!(told, [201, 409]);
+    let held = if one.status == 201 { one.json() } else { other.json() };
+    let path = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
+    let change = async |seats: &[&str]| shop.put(&path).by(&again).json(&json!({ "newSeatIds": seats })).send().await;
+    change(&["B-5", "B-6"]).await.refused(409, "SEAT_LIMIT_EXCEEDED");
+    change(&["B-5"]).await.expect(200);
+    // What was bought before is not shown to who may be somebody else.
+    assert_eq!(shop.get("/reservations").by(&again).send().await.expect(200)["totalElements"], 1);
+
+    server.crash().await;
+    let shop = server.shop();
+    shop.hold(&event, &again, &["B-7"]).await.refused(409, "SEAT_LIMIT_EXCEEDED");
+    assert_eq!(shop.delete("/users/me").by(&again).send().await.status, 204);
+    let third = logged_in(&shop, "ada@example.org").await;
+    shop.hold(&event, &third, &["B-7"]).await.refused(409, "SEAT_LIMIT_EXCEEDED");
+    // Others, and other events, have nothing to do with it.
+    shop.hold(&event, &shop.buyer(), &["B-7", "B-8"]).await.expect(201);
+    let another = shop.small_event(&json!({ "maxSeatsPerBuyer": 4 })).await;
+    shop.hold(&another, &third, &["A-1", "A-2", "A-3", "A-4"]).await.expect(201);
+    // Nothing of the deleted ones is left but ids and hashes.
+    server.kill();
+    let library = rusqlite::Connection::open(server.data_path().join("library.db")).unwrap();
+    let sql = "SELECT count(*) FROM accounts WHERE deleted_at IS NOT NULL AND email || email_key || name || password_hash = ''
+        AND phone IS NULL";
+    assert_eq!(library.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
     let server = Server::start().await;
     let shop = server.shop();
@@ -192,14 +296,16 @@ async fn a_repeated_signup_gets_the_first_answer() {
 
 #[tokio::test]
 async fn the_first_administrator_comes_from_the_environment_and_is_made_once() {
-    let setup = Server::with().env("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:first:password");
+    let setup = Server::with().env("ONSALE_BOOTSTRAP_ADMIN", "admin@example.org:first:password:long");
     let mut server = setup.start().await;
     let shop = server.shop();
-    let admin = person(&log_in(&shop, "admin@example.org", "first:password").await.expect(200));
+    let admin = person(&log_in(&shop, "admin@example.org", "first:password:long").await.expect(200));
     assert_eq!(shop.get("/users/me").by(&admin).send().await.expect(200)["role"], "ADMIN");
     let venue = json!({ "name": "Example House", "address": "1 Example Road", "city": "Seoul" });
     shop.post("/venues").by(&admin).json(&venue).send().await.expect(201);
-    let password = json!({ "currentPassword": "first:password", "newPassword": "second password" });
+    let password = json!({ "currentPassword": "first:password:long", "newPassword": "second password" });
+    let short = json!({ "currentPassword": "first:password:long", "newPassword": "fourteen lette" });
+    assert_eq!(shop.put("/users/me/password").by(&admin).json(&short).send().await.mistakes(), ["newPassword"]);
     assert_eq!(shop.put("/users/me/password").by(&admin).json(&password).send().await.status, 204);
 
     server.crash().await;

@@ -37,8 +37,45 @@ fn every_key_and_reason_is_told_in_one_run() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_line() {
-    check("[server]\nlisten = \n", &[], &["the file: ", "line 2"]);
+fn a_file_that_is_no_toml_is_told_with_its_place() {
+    check("[server]\nlisten = \n", &[], &["the file: is no TOML: line 2, column "]);
+}
+
+#[test]
+fn no_mistake_repeats_a_secret() {
+    const ADMINS: [&str; 3] = ["very-private", "admin:very-private", "admin@example.org:very-private"];
+    const POSTGRES: [&str; 5] = [
+        "postgres://u:very-private@host:port/x",
+        "postgres://u:p@very-private@host/x",
+        "mysql://u:very-private@host/x",
+        "postgres://u:very-private@host/x?sslmode=very-private",
+        "postgres://u:very-private@host/x?connect_timeout=very-private",
+    ];
+    const REDIS: [&str; 3] =
+        ["redis://u:very-private@host:port", "redis://:very-private@host/very-private", "http://very-private"];
+    let of = |name: &'static str, values: &'static [&'static str]| values.iter().map(move |value| (name, *value));
+    let overrides = of("ONSALE_BOOTSTRAP_ADMIN", &ADMINS)
+        .chain(of("ONSALE__POSTGRES__URL", &POSTGRES))
+        .chain(of("ONSALE__REDIS__URL", &REDIS));
+    let directory = tempfile::tempdir().unwrap();
+    let files = [
+        "[auth]\njwt_secret = \"very-private\n",
+        "[auth]\njwt_secret = very-private\n",
+        "[auth]\nvery-private\n",
+        "[auth]\njwt_secret = \"a\"\njwt_secret = \"very-private\"\n",
+        "[auth]\njwt_secret = [\"very-private\"]\n",
+        "[postgres]\nurl = \"postgres://u:very-private@host:port/x\"\n",
+    ];
+    let outputs = files.iter().map(|file| (*file, None)).chain(overrides.map(|over| ("", Some(over))));
+    for (file, over) in outputs {
+        let path = write(directory.path(), "other.toml", file);
+        let output = run(|command| {
+            command.current_dir(directory.path()).arg("check").arg("--config").arg(&path).envs(over);
+        });
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{file} {over:?}: {told}");
+        assert!(!told.contains("very-private"), "{file} {over:?}: {told}");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use crate::harness::{SECRET, Server, run, write};
 use serde_json::{Value, json};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn lines(log: &str) -> Vec<Value> {
@@ -93,6 +95,80 @@ fn check(directory: &Path, file: &str, expected: i32) -> String {
     let told = String::from_utf8_lossy(&told).into_owned();
     assert_eq!(output.status.code(), Some(expected), "{told}");
     told
+}
+
+#[test]
+fn the_check_for_production_names_every_key_in_one_run() {
+    let empty = tempfile::tempdir().unwrap();
+    let file = "[server]\nlisten = \"0.0.0.0:0\"\n[storage]\nkind = \"postgres\"\n[rate_limit]\nenabled = false\n
+        [postgres]\nurl = \"postgres://u:very-private@db.invalid:1/x?sslmode=require\"\n";
+    let secret = "at least thirty-two bytes, and not these ones";
+    let path = write(empty.path(), "check.toml", file);
+    let output = run(|command| {
+        command.current_dir(empty.path()).args(["check", "--production", "--config"]).arg(&path);
+        command.env("ONSALE__AUTH__JWT_SECRET", secret);
+    });
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for key in
+        ["auth.jwt_secret", "server.listen", "metrics.token", "rate_limit.enabled", "payment.provider", "postgres.url"]
+    {
+        assert!(told.lines().any(|line| line.starts_with(&format!("BAD   {key}: "))), "{key} is not in\n{told}");
+    }
+    assert!(!told.contains(secret) && !told.contains("very-private"), "{told}");
+}
+
+#[tokio::test]
+async fn metrics_are_for_who_sends_the_token_where_there_is_one() {
+    let server = Server::with().key("METRICS__TOKEN", "a scraper's token").start().await;
+    let ask = |header: &str| {
+        let answer = server.raw(&format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{header}connection: close\r\n\r\n"));
+        answer.unwrap()[9..12].to_owned()
+    };
+    assert_eq!(ask("authorization: Bearer a scraper's token\r\n"), "200");
+    assert_eq!([ask(""), ask("authorization: Bearer another token\r\n")], ["401", "401"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn files_are_closed_to_others_from_the_start() {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let modes = |directory: &Path| -> Vec<u32> {
+        std::fs::read_dir(directory).unwrap().map(|entry| mode(&entry.unwrap().path())).collect()
+    };
+    let logs = tempfile::tempdir().unwrap();
+    let setup = Server::with().key("LOG__DIRECTORY", logs.path().to_str().unwrap()).key("LOG__GROUP_READABLE", "true");
+    let mut server = setup.start().await;
+    server.shop().small_event(&json!({})).await;
+    let data = server.data_path();
+    assert_eq!(mode(&data), 0o700);
+    assert!(modes(&data).iter().all(|mode| *mode == 0o600), "{:?}", modes(&data));
+    assert_eq!(modes(logs.path()), [0o640; 2]);
+
+    // A backup is as closed, and what was open is closed by the next start.
+    let backup = server.directory().join("backup");
+    let output = run(|command| {
+        command.arg("backup").arg("--from").arg(&data).arg("--to").arg(&backup);
+    });
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(mode(&backup), 0o700);
+    assert!(modes(&backup).iter().all(|mode| *mode == 0o600), "{:?}", modes(&backup));
+    server.kill();
+    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    for entry in std::fs::read_dir(&data).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), Permissions::from_mode(0o644)).unwrap();
+    }
+    server.start_again().await;
+    assert_eq!(mode(&data), 0o700);
+    assert!(modes(&data).iter().all(|mode| *mode == 0o600), "{:?}", modes(&data));
+    server.stop().await;
+
+    let server = Server::with().key("STORAGE__GROUP_READABLE", "true").start().await;
+    server.shop().small_event(&json!({})).await;
+    let data = server.data_path();
+    assert_eq!(mode(&data.join("library.db")), 0o640);
+    assert!(modes(&data).iter().all(|mode| mode & 0o027 == 0), "{:?}", modes(&data));
+    server.stop().await;
 }
 
 #[tokio::test]

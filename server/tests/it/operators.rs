@@ -115,11 +115,78 @@ async fn what_administrators_did_is_told_newest_first_with_who_and_why() {
     let paused = &told["items"][2];
     assert_eq!((&paused["reason"], &paused["after"]["paused"]), (&json!("the door is jammed"), &json!(true)));
     assert!(paused["by"].is_string() && paused["at"].is_string());
+    let changed = |member: &str, to: bool| json!({ "member": member, "from": null, "to": to });
+    assert_eq!(paused["changes"], json!([changed("closed", false), changed("paused", true)]));
     let second = shop.get(&format!("{audit}&page=1&size=3")).by(&shop.admin).send().await.expect(200);
     assert_eq!(second["items"].as_array().unwrap().len(), 1);
     shop.get(&audit).by(&shop.buyer()).send().await.refused(403, "FORBIDDEN");
     assert_eq!(shop.get("/admin/audit").by(&shop.admin).send().await.mistakes(), ["eventId"]);
     let nowhere = format!("/admin/audit?eventId={}", uuid::Uuid::new_v4());
+    shop.get(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_halls() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let venue = shop.venue().await;
+    let seats = json!({ "rows": ["A", "B"], "seatsPerRow": 5, "gradeMapping": { "A": "VIP", "B": "S" } });
+    let path = format!("/venues/{venue}/halls");
+    let hall = json!({ "name": "Main", "seatTemplate": seats });
+    let hall = shop.post(&path).by(&shop.admin).json(&hall).send().await.expect(201);
+    let hall = hall["id"].as_str().unwrap();
+    let changes = json!({ "saleStartsAt": crate::shop::in_days(1), "admission": { "required": true } });
+    let event = shop.event(hall, &changes).await;
+    let patch = async |path: String, body: serde_json::Value| {
+        shop.patch(&path).by(&shop.admin).json(&body).send().await.expect(200);
+    };
+    patch(
+        format!("/events/{event}"),
+        json!({ "title": "Another", "prices": { "VIP": 1 }, "admission": { "tokenSeconds": 7 } }),
+    )
+    .await;
+    patch(format!("/events/{event}"), json!({ "title": "Another" })).await;
+    patch(format!("/admin/events/{event}/admission"), json!({ "ratePerSecond": 3 })).await;
+    patch(format!("/venues/{venue}"), json!({ "city": "Busan", "address": "2 Example Road" })).await;
+    patch(format!("/halls/{hall}"), json!({ "name": "Small" })).await;
+
+    let told = async |query: &str| -> Vec<String> {
+        let audit = shop.get(&format!("/admin/audit?{query}")).by(&shop.admin).send().await.expect(200);
+        let line = |item: &serde_json::Value| {
+            let changes = item["changes"].as_array().unwrap().iter();
+            let changes: Vec<String> = changes
+                .map(|of| format!("{}: {} -> {}", of["member"].as_str().unwrap(), of["from"], of["to"]))
+                .collect();
+            assert!(item["by"].is_string() && item["at"].is_string());
+            format!("{} {}", item["action"].as_str().unwrap(), changes.join(", "))
+        };
+        audit["items"].as_array().unwrap().iter().map(line).collect()
+    };
+    let of_event = told(&format!("eventId={event}")).await;
+    assert_eq!(of_event[0], "ADMISSION_STEERED closed: null -> false, paused: null -> false, ratePerSecond: 10 -> 3");
+    let mut patched = of_event[1..3].to_vec();
+    patched.sort();
+    let title = "EVENT_CHANGED title: \"Evening of Examples\" -> \"Another\"";
+    assert_eq!(patched, [title, "RULES_SET prices.VIP: 150000 -> 1, tokenSeconds: 600 -> 7"]);
+    assert!(of_event[3].starts_with("RULES_SET ") && of_event[3].contains("prices.S: null -> 90000"), "{of_event:?}");
+    assert_eq!(of_event.len(), 4);
+    let of_venue = told(&format!("venueId={venue}")).await;
+    let moved = "address: \"1 Example Road\" -> \"2 Example Road\", city: \"Seoul\" -> \"Busan\"";
+    assert_eq!(of_venue[0], format!("VENUE_CHANGED {moved}"));
+    assert!(of_venue[1].starts_with("VENUE_MADE ") && of_venue.len() == 2, "{of_venue:?}");
+    let of_hall = told(&format!("hallId={hall}")).await;
+    assert_eq!(of_hall[0], "HALL_CHANGED name: \"Main\" -> \"Small\"");
+    assert!(of_hall[1].starts_with("HALL_MADE ") && of_hall.len() == 2, "{of_hall:?}");
+
+    // What is deleted is told, too.
+    for path in [format!("/events/{event}"), format!("/halls/{hall}"), format!("/venues/{venue}")] {
+        assert_eq!(shop.delete(&path).by(&shop.admin).send().await.status, 204);
+    }
+    assert!(told(&format!("eventId={event}")).await[0].starts_with("EVENT_DELETED"));
+    assert!(told(&format!("hallId={hall}")).await[0].starts_with("HALL_DELETED capacity: 10 -> null"));
+    assert!(told(&format!("venueId={venue}")).await[0].starts_with("VENUE_DELETED address: "));
+    let nowhere = format!("/admin/audit?venueId={}", uuid::Uuid::new_v4());
     shop.get(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
     server.stop().await;
 }
