@@ -4,6 +4,7 @@
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
 use crate::sale::fact::PaymentFailure;
+use crate::sale::fifo::Fifo;
 use crate::sale::index::Index;
 use crate::sale::on_demand::Empty;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
