@@ -15,13 +15,16 @@ use std::sync::Arc;
 /// SQLite's file layer without locks of its own: the directory's lock is held instead.
 const WITHOUT_LOCKS: &str = if cfg!(windows) { "win32-none" } else { "unix-none" };
 
-/// A table in memory for the rows that only the commit log has, in front of the file's; the same statements read both.
+/// Tables in memory for the rows that only the commit log has, and for the epochs that they carry, in front of the file's;
+/// the same statements read both.
 const LAYERED: &str = "
     PRAGMA temp_store = MEMORY;
     CREATE TEMP TABLE logged (
         event_id BLOB NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, at INTEGER NOT NULL, kind INTEGER NOT NULL,
         body BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (event_id, seq)
     ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE leases (event_id BLOB PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO temp.leases SELECT event_id, epoch FROM main.leases;
     CREATE TEMP VIEW journal AS SELECT * FROM main.journal UNION ALL SELECT * FROM logged;
     CREATE TEMP TRIGGER logged_row INSTEAD OF INSERT ON journal BEGIN
         INSERT INTO logged VALUES (new.event_id, new.seq, new.epoch, new.at, new.kind, new.body, new.chain);
