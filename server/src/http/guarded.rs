@@ -155,7 +155,9 @@ impl Guarded {
                 if std::mem::replace(heads, seen) != seen {
                     self.head_due = None;
                 }
-                if !exchange.is_answering.load(Ordering::Relaxed) && self.head_due.is_none() && !bytes.is_empty() {
+                // Line ends before a head are no head (RFC 9112, 2.2); some clients send one after a body.
+                let is_begun = bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+                if is_begun && self.head_due.is_none() && !exchange.is_answering.load(Ordering::Relaxed) {
                     self.head_due = Some(Instant::now() + waits.head);
                 }
             }
