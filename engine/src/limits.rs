@@ -66,6 +66,10 @@ pub const MAX_MESSAGE_BYTES: usize = 500;
 pub const IN_FLIGHT_PER_SALE: usize = 16_384;
 /// Commands handled in one turn of an actor before it looks at its other lanes again.
 pub const COMMANDS_PER_TURN: usize = 512;
+/// Charges that a provider is asked for at once; one that finds no slot within the provider's timeout is not made.
+pub const CHARGES_AT_ONCE: usize = 4096;
+/// Refunds, and questions about charges, that a provider is asked for at once; others wait in a list.
+pub const RECONCILED_AT_ONCE: usize = 64;
 /// Steps of passing time (expiries, admissions) taken in one turn.
 pub const STEPS_PER_TURN: usize = 128;
 /// Buyers whose draw is worked out within a turn: half a millisecond. That of more is worked out beside the sale.

@@ -151,7 +151,7 @@ impl SaleActor {
     }
 
     fn handle_command(&mut self, envelope: Envelope, now: Timestamp, turn: &mut Turn) {
-        let Envelope { command, mut reply, deadline, span } = envelope;
+        let Envelope { command, mut reply, deadline, span, slot: _slot } = envelope;
         let _entered = span.enter();
         if deadline < now {
             if let Some(reply) = reply {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// The answer to a command that was taken; what it says is committed.
 #[derive(Debug)]
@@ -404,7 +404,7 @@ impl SaleHandle {
         let (sender, receiver) = oneshot::channel();
         let permit = Permit(Arc::clone(self));
         let reply = Some(ReplyTo { caller: Caller(Some(sender)), home: Handle::try_current().ok(), claim, permit });
-        let envelope = Envelope { command, reply, deadline, span: tracing::Span::current() };
+        let envelope = Envelope { command, reply, deadline, span: tracing::Span::current(), slot: None };
         if for_operators {
             self.lanes.operators.push(envelope);
             self.wake();
@@ -423,12 +423,20 @@ impl SaleHandle {
         !matches!(self.service(), Service::Elsewhere | Service::Damaged)
     }
 
-    /// Puts the result of an effect into its lane, which is never shed.
-    pub(crate) fn tell(&self, command: Command) {
+    /// Puts the result of an effect into its lane, which is never shed while the sale is served or will be again. Where it
+    /// is not before the next start, which asks again, the result is dropped, so that its slot is free for others.
+    pub(crate) fn tell(&self, command: Command, slot: OwnedSemaphorePermit) {
         let deadline = Timestamp(i64::MAX);
-        let envelope = Envelope { command, reply: None, deadline, span: tracing::Span::none() };
+        let envelope = Envelope { command, reply: None, deadline, span: tracing::Span::none(), slot: Some(slot) };
         self.lanes.outcomes.push(envelope);
+        self.drop_outcomes_if_lost();
         self.wake();
+    }
+
+    fn drop_outcomes_if_lost(&self) {
+        if matches!(self.service(), Service::Quarantined | Service::Damaged) {
+            self.lanes.outcomes.clear();
+        }
     }
 
     /// Makes sure that the actor has a turn. What it shall find was put into a lane before: these flags are set and read
@@ -477,9 +485,10 @@ impl SaleHandle {
     }
 
     pub(crate) fn set_service(&self, service: Service) {
-        self.service.store(service as u8, Ordering::Release);
+        self.service.store(service as u8, Ordering::SeqCst);
         if !self.is_served() {
             self.refuse_all(&Refusal::Unserved);
+            self.drop_outcomes_if_lost();
         }
     }
 
