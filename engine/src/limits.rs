@@ -66,6 +66,10 @@ pub const MAX_MESSAGE_BYTES: usize = 500;
 pub const IN_FLIGHT_PER_SALE: usize = 16_384;
 /// Commands handled in one turn of an actor before it looks at its other lanes again.
 pub const COMMANDS_PER_TURN: usize = 512;
+/// Charges that a provider is asked for at once; one that finds no slot within the provider's timeout is not made.
+pub const CHARGES_AT_ONCE: usize = 4096;
+/// Refunds, and questions about charges, that a provider is asked for at once; others wait in a list.
+pub const RECONCILED_AT_ONCE: usize = 64;
 /// Steps of passing time (expiries, admissions) taken in one turn.
 pub const STEPS_PER_TURN: usize = 128;
 /// Buyers whose draw is worked out within a turn: half a millisecond. That of more is worked out beside the sale.
@@ -98,6 +102,13 @@ pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);
 pub const REBUILDS_BEFORE_QUARANTINE: usize = 3;
 /// See [`REBUILDS_BEFORE_QUARANTINE`].
 pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
+/// An event that is over and has nothing pending leaves memory when nobody has asked for it for so long, or up to half as
+/// long again.
+pub const UNLOADED_AFTER: Duration = Duration::from_secs(120);
+/// Events that are loaded at the same time when somebody asks for them; others wait. Each reads a snapshot into memory.
+pub const LOADS_AT_ONCE: usize = 4;
+/// Threads that recover events at a start.
+pub const RECOVERIES_AT_ONCE: usize = 4;
 /// Facts after which a snapshot of an event is taken.
 pub const FACTS_PER_SNAPSHOT: u64 = 200_000;
 /// Facts written behind in one transaction: others who write to the same tables wait for no more than this.

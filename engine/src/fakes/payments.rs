@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 
 /// What the fake shall do when it is asked to charge.
 #[derive(Clone, Debug)]
@@ -32,6 +33,15 @@ struct Inner {
     /// Payments that were found not charged: that promise binds later charges.
     closed: HashMap<PaymentId, ChargeOutcome>,
     failing_refunds: u32,
+    refunds: AtOnce,
+}
+
+/// Refunds that are being made.
+#[derive(Default)]
+struct AtOnce {
+    waiting: bool,
+    now: usize,
+    most: usize,
 }
 
 /// A provider with a script; clones share it. Without a script every charge succeeds. A payment that was charged is
@@ -40,6 +50,7 @@ struct Inner {
 pub struct FakePayments {
     inner: Arc<Mutex<Inner>>,
     unavailable: Arc<AtomicBool>,
+    released: Arc<Notify>,
 }
 
 impl FakePayments {
@@ -66,6 +77,24 @@ impl FakePayments {
     /// Does not answer the next `times` refunds.
     pub fn will_fail_refunds(&self, times: u32) {
         self.inner.lock().failing_refunds = times;
+    }
+
+    /// Lets no refund come to its end until [`FakePayments::release_refunds`].
+    pub fn keep_refunds_waiting(&self) {
+        self.inner.lock().refunds.waiting = true;
+    }
+
+    /// Lets refunds come to their end again.
+    pub fn release_refunds(&self) {
+        self.inner.lock().refunds.waiting = false;
+        self.released.notify_waiters();
+    }
+
+    /// How many refunds are being made, and the most that ever were at once.
+    #[must_use]
+    pub fn refunds_at_once(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.refunds.now, inner.refunds.most)
     }
 
     /// Opens or closes the circuit breaker.
@@ -103,6 +132,24 @@ impl FakePayments {
         let inner = self.inner.lock();
         let sum = |amounts: &HashMap<PaymentId, Amount>| amounts.values().map(|amount| amount.0).sum::<i64>();
         sum(&inner.taken) - sum(&inner.given_back)
+    }
+}
+
+/// A refund that is being made; also over when whoever asked for it gives up.
+struct Refund<'a>(&'a Mutex<Inner>);
+
+impl<'a> Refund<'a> {
+    fn begin(inner: &'a Mutex<Inner>) -> Self {
+        let refunds = &mut inner.lock().refunds;
+        refunds.now += 1;
+        refunds.most = refunds.most.max(refunds.now);
+        Self(inner)
+    }
+}
+
+impl Drop for Refund<'_> {
+    fn drop(&mut self) {
+        self.0.lock().refunds.now -= 1;
     }
 }
 
@@ -162,6 +209,12 @@ impl PaymentProvider for FakePayments {
 
     fn refund<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<(), ProviderError>> {
         Box::pin(async move {
+            let released = self.released.notified();
+            let _refund = Refund::begin(&self.inner);
+            let waits = self.inner.lock().refunds.waiting;
+            if waits {
+                released.await;
+            }
             let mut inner = self.inner.lock();
             *inner.refund_calls.entry(charge.payment).or_default() += 1;
             if inner.failing_refunds > 0 {

@@ -1,18 +1,22 @@
-//! Effects: charges and refunds that a committed fact has ordered, and the reconciler that asks about those whose
-//! outcome nobody knows. Results come back as commands on a lane that is never shed. Must never start before the
-//! fact is durable, and never decide what an outcome means.
+//! Effects: charges and refunds that a committed fact has ordered, and the reconciler that asks about charges whose
+//! outcome nobody knows. Results come back as commands on a lane that is never shed, so the calls that may be under way
+//! at once are bounded, and each result keeps its slot until the actor has taken it. Must never start before the fact
+//! is durable, and never decide what an outcome means.
 
 use crate::id::PaymentId;
-use crate::limits::CHARGE_TIMEOUT_MAX;
+use crate::limits::{CHARGE_TIMEOUT_MAX, CHARGES_AT_ONCE, RECONCILED_AT_ONCE};
 use crate::money::Currency;
 use crate::ports::{Charge, PaymentProvider};
 use crate::runtime::handle::SaleHandle;
 use crate::sale::{ChargeOutcome, Command, Fact, PaymentRow, Sale};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// The first pause of a reconciler between two questions; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -23,9 +27,13 @@ pub(crate) struct Effect {
     sale: Arc<SaleHandle>,
     charge: Charge,
     kind: Kind,
+    /// How long the next attempt waits after one that got no answer.
+    pause: Duration,
+    /// From the moment at which it was ordered.
+    doing: Option<Doing>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Charge,
     Find,
@@ -34,21 +42,60 @@ enum Kind {
 
 /// Who does outside work.
 pub(crate) struct Effects {
-    provider: Arc<dyn PaymentProvider>,
     tokio: tokio::runtime::Handle,
+    work: Arc<Work>,
+}
+
+/// What the tasks share.
+struct Work {
+    provider: Arc<dyn PaymentProvider>,
     timeout: Duration,
-    stopped: Arc<AtomicBool>,
-    running: Arc<Mutex<HashSet<Work>>>,
+    /// Buyers wait for charges, so refunds of a whole cancelled event must not stand in front of them.
+    charges: Arc<Semaphore>,
+    /// Slots for refunds and for questions about charges, which nobody waits for.
+    reconciled: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    stopped: AtomicBool,
+    running: Arc<Mutex<HashSet<Running>>>,
+}
+
+/// Refunds and questions that wait for a slot: plain data, so that sixty thousand of them are no more than a list.
+#[derive(Default)]
+struct Queue {
+    ready: VecDeque<Effect>,
+    /// Attempts that got no answer, by when they are made again.
+    later: BTreeMap<(Instant, u64), Effect>,
+    serial: u64,
+}
+
+impl Queue {
+    /// The next effect to begin, or when there is one.
+    fn next(&mut self, now: Instant) -> Result<Effect, Option<Instant>> {
+        if let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            return Ok(entry.remove());
+        }
+        self.ready.pop_front().ok_or_else(|| self.later.keys().next().map(|(at, _)| *at))
+    }
+
+    fn postpone(&mut self, mut effect: Effect, now: Instant) {
+        let at = now + effect.pause;
+        effect.pause = (effect.pause * 2).min(LONGEST_PAUSE);
+        self.serial += 1;
+        self.later.insert((at, self.serial), effect);
+    }
 }
 
 /// A payment, and whether its refund is meant: each is worked on once at a time, also when its sale is rebuilt meanwhile. Twice
 /// would tell the sale of the same money twice, perhaps when it has forgotten the payment.
-type Work = (PaymentId, bool);
+type Running = (PaymentId, bool);
 
 /// A piece of work that is being done: until this is dropped, also by a panic of the provider.
 struct Doing {
-    work: Work,
-    running: Arc<Mutex<HashSet<Work>>>,
+    work: Running,
+    running: Arc<Mutex<HashSet<Running>>>,
 }
 
 impl Drop for Doing {
@@ -59,8 +106,18 @@ impl Drop for Doing {
 
 impl Effects {
     pub(crate) fn new(provider: Arc<dyn PaymentProvider>, tokio: tokio::runtime::Handle, timeout: Duration) -> Self {
-        let (timeout, running) = (timeout.min(CHARGE_TIMEOUT_MAX), Arc::default());
-        Self { provider, tokio, timeout, stopped: Arc::default(), running }
+        let work = Arc::new(Work {
+            provider,
+            timeout: timeout.min(CHARGE_TIMEOUT_MAX),
+            charges: Arc::new(Semaphore::new(CHARGES_AT_ONCE)),
+            reconciled: Arc::new(Semaphore::new(RECONCILED_AT_ONCE)),
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            stopped: AtomicBool::new(false),
+            running: Arc::default(),
+        });
+        tokio.spawn(Arc::clone(&work).reconcile_queued());
+        Self { tokio, work }
     }
 
     /// Where outside work is done, and answers are given.
@@ -89,45 +146,118 @@ impl Effects {
         effects.into_iter().for_each(|effect| self.order(effect));
     }
 
-    /// Starts a piece of work, unless it is being done.
-    pub(crate) fn order(&self, effect: Effect) {
+    /// Starts a piece of work as soon as there is a slot for it, unless it is being done.
+    pub(crate) fn order(&self, mut effect: Effect) {
         let work = (effect.charge.payment, effect.kind == Kind::Refund);
-        if !self.running.lock().insert(work) {
+        if !self.work.running.lock().insert(work) {
             return;
         }
-        let doing = Doing { work, running: Arc::clone(&self.running) };
-        let (provider, timeout, stopped) = (Arc::clone(&self.provider), self.timeout, Arc::clone(&self.stopped));
-        self.tokio.spawn(async move {
-            match effect.kind {
-                Kind::Charge => {
-                    let outcome = charge(&*provider, &effect.charge, timeout).await;
-                    let unknown = outcome == ChargeOutcome::Unknown;
-                    effect.settle(outcome);
-                    if unknown {
-                        find(&*provider, &effect, timeout, &stopped).await;
-                    }
-                }
-                Kind::Find => find(&*provider, &effect, timeout, &stopped).await,
-                Kind::Refund => refund(&*provider, &effect, timeout, &stopped).await,
-            }
-            drop(doing);
-        });
+        effect.doing = Some(Doing { work, running: Arc::clone(&self.work.running) });
+        match effect.kind {
+            Kind::Charge => drop(self.tokio.spawn(Arc::clone(&self.work).charge(effect))),
+            Kind::Find | Kind::Refund => self.work.enqueue(effect),
+        }
     }
 
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        self.work.stopped.store(true, Ordering::SeqCst);
+        self.work.reconciled.close();
+        self.work.changed.notify_one();
+        *self.work.queue.lock() = Queue::default();
+    }
+}
+
+impl Work {
+    /// Charges once. A charge that found no slot while its buyer waited is not made: the provider is asked instead,
+    /// and its answer that nothing was charged is binding.
+    async fn charge(self: Arc<Self>, mut effect: Effect) {
+        let slot = tokio::time::timeout(self.timeout, Arc::clone(&self.charges).acquire_owned()).await;
+        let outcome = match slot {
+            Ok(Ok(slot)) => {
+                let outcome = charge(&*self.provider, &effect.charge, self.timeout).await;
+                effect.settle(outcome.clone(), slot);
+                outcome
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(payment = %effect.charge.payment, "too many charges are under way; this one is not made");
+                ChargeOutcome::Unknown
+            }
+        };
+        if outcome == ChargeOutcome::Unknown {
+            effect.kind = Kind::Find;
+            self.enqueue(effect);
+        }
+    }
+
+    fn enqueue(&self, effect: Effect) {
+        self.change_queue(|queue| queue.ready.push_back(effect));
+    }
+
+    fn change_queue(&self, change: impl FnOnce(&mut Queue)) {
+        {
+            let mut queue = self.queue.lock();
+            // Under the lock: what comes after the end is let go of, and its sale with it.
+            if self.stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            change(&mut queue);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Begins what waits in the queue, a bounded number at once, until the engine stops.
+    async fn reconcile_queued(self: Arc<Self>) {
+        while let Ok(slot) = Arc::clone(&self.reconciled).acquire_owned().await {
+            let Some(effect) = self.next().await else { return };
+            tokio::spawn(Arc::clone(&self).attempt(effect, slot));
+        }
+    }
+
+    async fn next(&self) -> Option<Effect> {
+        while !self.stopped.load(Ordering::SeqCst) {
+            let next = self.queue.lock().next(Instant::now());
+            match next {
+                Ok(effect) => return Some(effect),
+                Err(Some(at)) => {
+                    // Either way the queue is looked at again.
+                    let _ = tokio::time::timeout_at(at, self.changed.notified()).await;
+                }
+                Err(None) => self.changed.notified().await,
+            }
+        }
+        None
+    }
+
+    /// Asks the provider once; without an answer the slot is free for others until the next attempt.
+    async fn attempt(self: Arc<Self>, effect: Effect, slot: OwnedSemaphorePermit) {
+        let payment = effect.charge.payment;
+        if effect.kind == Kind::Refund {
+            let refunded = tokio::time::timeout(self.timeout, self.provider.refund(&effect.charge)).await;
+            if let Ok(Ok(())) = refunded {
+                return effect.tell(Command::SettleRefund { payment }, slot);
+            }
+        } else {
+            let found = tokio::time::timeout(self.timeout, self.provider.find(&effect.charge)).await;
+            if let Ok(Ok(outcome)) = found
+                && outcome != ChargeOutcome::Unknown
+            {
+                return effect.settle(outcome, slot);
+            }
+        }
+        drop(slot);
+        self.change_queue(|queue| queue.postpone(effect, Instant::now()));
     }
 }
 
 impl Effect {
-    fn settle(&self, outcome: ChargeOutcome) {
-        self.tell(Command::SettleCharge { payment: self.charge.payment, outcome });
+    fn settle(&self, outcome: ChargeOutcome, slot: OwnedSemaphorePermit) {
+        self.tell(Command::SettleCharge { payment: self.charge.payment, outcome }, slot);
     }
 
     /// To the route that the event has now: it may be another one than when the work began.
-    fn tell(&self, command: Command) {
+    fn tell(&self, command: Command, slot: OwnedSemaphorePermit) {
         let route = self.sale.core.sale(self.sale.event());
-        route.as_ref().unwrap_or(&self.sale).tell(command);
+        route.as_ref().unwrap_or(&self.sale).tell(command, slot);
     }
 }
 
@@ -141,7 +271,7 @@ fn effect(sale: &Arc<SaleHandle>, view: &Sale, row: Option<&PaymentRow>, kind: K
         amount: row.view.amount,
         currency,
     };
-    Some(Effect { sale: Arc::clone(sale), charge, kind })
+    Some(Effect { sale: Arc::clone(sale), charge, kind, pause: FIRST_PAUSE, doing: None })
 }
 
 async fn charge(provider: &dyn PaymentProvider, charge: &Charge, timeout: Duration) -> ChargeOutcome {
@@ -155,30 +285,5 @@ async fn charge(provider: &dyn PaymentProvider, charge: &Charge, timeout: Durati
             tracing::warn!(payment = %charge.payment, ?timeout, "a charge was not answered in time");
             ChargeOutcome::Unknown
         }
-    }
-}
-
-/// Asks until the provider knows.
-async fn find(provider: &dyn PaymentProvider, effect: &Effect, timeout: Duration, stopped: &AtomicBool) {
-    let mut pause = FIRST_PAUSE;
-    while !stopped.load(Ordering::Acquire) {
-        match tokio::time::timeout(timeout, provider.find(&effect.charge)).await {
-            Ok(Ok(ChargeOutcome::Unknown)) | Ok(Err(_)) | Err(_) => {}
-            Ok(Ok(outcome)) => return effect.settle(outcome),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Repeats until the money is back.
-async fn refund(provider: &dyn PaymentProvider, effect: &Effect, timeout: Duration, stopped: &AtomicBool) {
-    let mut pause = FIRST_PAUSE;
-    while !stopped.load(Ordering::Acquire) {
-        if let Ok(Ok(())) = tokio::time::timeout(timeout, provider.refund(&effect.charge)).await {
-            return effect.tell(Command::SettleRefund { payment: effect.charge.payment });
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

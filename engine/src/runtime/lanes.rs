@@ -8,6 +8,7 @@ use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::OnceLock;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A command on its way to the actor.
 pub(crate) struct Envelope {
@@ -16,9 +17,13 @@ pub(crate) struct Envelope {
     /// Past this it is refused unprocessed.
     pub(crate) deadline: Timestamp,
     pub(crate) span: tracing::Span,
+    /// The slot of the effect whose outcome this is, free for another effect when the actor has taken the command.
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
 }
 
-/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed.
+/// Commands waiting for their turn: outcomes and operators have their own lanes, which are never shed. Outcomes are
+/// bounded by the slots of effects ([`crate::limits::CHARGES_AT_ONCE`], [`crate::limits::RECONCILED_AT_ONCE`]) that they
+/// bring with them.
 #[derive(Default)]
 pub(crate) struct Lanes {
     pub(crate) outcomes: QuietLane,
@@ -42,6 +47,15 @@ impl QuietLane {
             *waiting = VecDeque::new();
         }
         first
+    }
+
+    /// Drops everything that waits.
+    pub(crate) fn clear(&self) {
+        *self.0.lock() = VecDeque::new();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 }
 

@@ -1,6 +1,9 @@
 //! A buyer reads their own acknowledged change: of which facts buyers were told lately, so that lists, which come from
 //! tables written behind, can wait for them. A note is made with every answer, so it is only added to the end of a page;
-//! whoever lists looks through the pages that the tables do not have yet. Must never wait longer than [`LIST_WAIT`].
+//! whoever lists looks through the pages that the tables do not have yet. Pages that the tables have passed are dropped.
+//! The number of pages is bounded: beyond it the oldest page gives up its buyers, and only how far it went is kept, for
+//! which everybody's list waits. Must never wait longer than [`LIST_WAIT`], and never forget a fact before the tables
+//! have it or [`GIVEN_UP_AFTER`] is over.
 
 use crate::app::App;
 use onsale_engine::id::{BuyerId, EventId, Seq};
@@ -19,8 +22,13 @@ pub const LIST_WAIT: Duration = Duration::from_millis(250);
 const BOOKS: usize = 32;
 /// Notes of a page, 40 bytes each.
 const NOTES: usize = 1024;
-/// Pages of a book. Tables are not that far behind unless they cannot be written at all; then the oldest is let go.
-const PAGES: usize = 1024;
+/// Full pages of all books together, 40 KiB each, 21 MB in all: half a million facts, as many as commits may be ahead of
+/// the tables before they wait for them. A book may hold one page more for itself.
+const PAGES: usize = 512;
+/// Tables that have not come to a fact for so long do not come to it within [`LIST_WAIT`] either: nobody waits for it.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
+
+const _: () = assert!(NOTES * PAGES >= onsale_engine::limits::PROJECTION_LAG_MAX as usize);
 
 /// A buyer was told of a fact.
 #[derive(Clone, Copy)]
@@ -61,11 +69,16 @@ struct Book {
 /// Who was told of what.
 pub struct Acknowledged {
     books: [Mutex<Book>; BOOKS],
+    /// Full pages of all books.
+    pages: AtomicUsize,
+    /// How far the pages went that were given up, by event, and when that was.
+    given_up: Mutex<HashMap<EventId, (Seq, Instant)>>,
 }
 
 impl Default for Acknowledged {
     fn default() -> Self {
-        Self { books: std::array::from_fn(|_| Mutex::default()) }
+        let books = std::array::from_fn(|_| Mutex::default());
+        Self { books, pages: AtomicUsize::new(0), given_up: Mutex::default() }
     }
 }
 
@@ -88,8 +101,32 @@ impl Acknowledged {
         }
         let notes = std::mem::replace(&mut book.open, Vec::with_capacity(NOTES));
         book.full.push_back(Arc::new(Page::new(notes)));
-        while book.full.len() > PAGES || book.full.front().is_some_and(|page| page.is_written(records)) {
-            book.full.pop_front();
+        let pages = self.pages.fetch_add(1, Ordering::Relaxed) + 1;
+        if pages > PAGES || book.full.front().is_some_and(|page| page.is_written(records)) {
+            self.drop_written(&mut book, records);
+        }
+        if self.pages.load(Ordering::Relaxed) > PAGES
+            && book.full.len() > 1
+            && let Some(oldest) = book.full.pop_front()
+        {
+            self.pages.fetch_sub(1, Ordering::Relaxed);
+            self.give_up(&oldest, records, Instant::now());
+        }
+    }
+
+    fn drop_written(&self, book: &mut Book, records: &dyn Records) {
+        let before = book.full.len();
+        book.full.retain(|page| !page.is_written(records));
+        self.pages.fetch_sub(before - book.full.len(), Ordering::Relaxed);
+    }
+
+    /// Keeps of a page only how far it went: from now on every list waits for that.
+    fn give_up(&self, page: &Page, records: &dyn Records, now: Instant) {
+        let mut given_up = self.given_up.lock();
+        given_up.retain(|event, (seq, at)| is_awaited(records, *event, *seq, now.duration_since(*at)));
+        for (event, end) in &page.ends {
+            let (seq, at) = given_up.entry(*event).or_insert((*end, now));
+            (*seq, *at) = ((*seq).max(*end), now);
         }
     }
 
@@ -124,15 +161,25 @@ impl Acknowledged {
         };
         for book in &self.books {
             let full: Vec<Arc<Page>> = {
-                let book = book.lock();
+                let mut book = book.lock();
+                self.drop_written(&mut book, records);
                 look_through(&book.open);
                 book.full.iter().cloned().collect()
             };
-            full.iter().filter(|page| !page.is_written(records)).for_each(|page| look_through(&page.notes));
+            full.iter().for_each(|page| look_through(&page.notes));
         }
+        let given_up = self.given_up.lock();
+        let awaited = given_up.iter().filter(|(event, (seq, at))| is_awaited(records, **event, *seq, at.elapsed()));
+        missing.extend(awaited.map(|(event, (seq, _))| (*event, *seq)));
+        drop(given_up);
         missing.retain(|(event, seq)| records.checkpoint(*event) < *seq);
         missing
     }
+}
+
+/// Whether lists still wait for a fact of a page that was given up so long ago.
+fn is_awaited(records: &dyn Records, event: EventId, seq: Seq, ago: Duration) -> bool {
+    records.checkpoint(event) < seq && ago < GIVEN_UP_AFTER
 }
 
 #[cfg(test)]
@@ -225,15 +272,15 @@ mod tests {
             assert_eq!(told.missing(buyer(n.into()), &tables), [(event(u128::from(n % 3)), Seq(n))]);
         }
         tables.0.store(2 * NOTES as u64, Ordering::Relaxed);
-        assert_eq!(told.missing(buyer(1), &tables), []);
-        assert_eq!(told.missing(buyer(u128::from(2 * NOTES as u64 + 1)), &tables).len(), 1);
         (1..NOTES as u64).for_each(|n| told.note(buyer(9), event(9), Seq(count + n), &tables));
         let kept: Vec<usize> = told.books.iter().map(|book| book.lock().full.len()).filter(|full| *full > 0).collect();
         assert_eq!(kept, [2], "the two first pages are written");
+        assert_eq!(told.missing(buyer(1), &tables), []);
+        assert_eq!(told.missing(buyer(u128::from(2 * NOTES as u64 + 1)), &tables).len(), 1);
     }
 
     #[test]
-    fn others_threads_notes_are_seen_and_there_is_a_bound() {
+    fn others_threads_notes_are_seen() {
         let (tables, told) = (Tables::default(), Acknowledged::default());
         std::thread::scope(|threads| {
             for n in 1..=8 {
@@ -244,7 +291,34 @@ mod tests {
         let mut events: Vec<EventId> = told.missing(buyer(1), &tables).into_iter().map(|(event, _)| event).collect();
         events.sort();
         assert_eq!(events, (1..=8).map(event).collect::<Vec<_>>());
-        (0..((PAGES + 5) * NOTES) as u64).for_each(|n| told.note(buyer(2), event(1), Seq(n + 1), &tables));
-        assert_eq!(told.books[own_book()].lock().full.len(), PAGES);
+    }
+
+    #[test]
+    fn beyond_the_bound_everybody_waits_for_what_was_given_up() {
+        let (tables, told) = (Tables::default(), Acknowledged::default());
+        let count = ((PAGES + 5) * NOTES) as u64;
+        told.note(buyer(1), event(1), Seq(1), &tables);
+        (1..count).for_each(|n| told.note(buyer(2), event(1), Seq(n + 1), &tables));
+        let kept = || told.books.iter().map(|book| book.lock().full.len()).sum::<usize>();
+        assert_eq!((kept(), told.pages.load(Ordering::Relaxed)), (PAGES, PAGES));
+        let given_up = (event(1), Seq(5 * NOTES as u64));
+        assert_eq!(told.missing(buyer(1), &tables), [given_up], "its own note is gone, what it waits for is not");
+        assert_eq!(told.missing(buyer(3), &tables), [given_up], "also somebody who was told of nothing waits");
+        tables.0.store(given_up.1.0, Ordering::Relaxed);
+        assert_eq!(told.missing(buyer(1), &tables), []);
+        tables.0.store(count, Ordering::Relaxed);
+        assert_eq!(told.missing(buyer(2), &tables), []);
+        assert_eq!((kept(), told.pages.load(Ordering::Relaxed)), (0, 0), "whoever lists drops what the tables have");
+    }
+
+    #[test]
+    fn tables_that_do_not_come_are_not_waited_for_for_ever() {
+        let (tables, told) = (Tables::default(), Acknowledged::default());
+        let page = super::Page::new(vec![Note { buyer: buyer(1), event: event(1), seq: Seq(9) }]);
+        told.give_up(&page, &tables, Instant::now());
+        assert_eq!(told.missing(buyer(2), &tables), [(event(1), Seq(9))]);
+        let long_ago = Instant::now().checked_sub(GIVEN_UP_AFTER).unwrap();
+        told.given_up.lock().values_mut().for_each(|(_, at)| *at = long_ago);
+        assert_eq!(told.missing(buyer(2), &tables), []);
     }
 }

@@ -3,10 +3,13 @@
 
 use super::house::{House, VIP, buyer, payment_of, until};
 use onsale_engine::id::PaymentId;
+use onsale_engine::limits::RECONCILED_AT_ONCE;
 use onsale_engine::money::Amount;
+use onsale_engine::runtime::Settings;
 use onsale_engine::sale::{
     ChargeOutcome, Command, Fact, MoneyMoved, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -184,4 +187,40 @@ fn a_hold_expires_when_its_time_is_over() {
     assert_eq!(house.sale.view().reservation(hold.id).unwrap().status, ReservationStatus::Pending);
     house.clock.advance(Duration::from_secs(1));
     until("it expires", || house.sale.view().reservation(hold.id).unwrap().status == ReservationStatus::Expired);
+}
+
+/// Two halls of fifty seats, each seat sold to somebody else.
+fn sold_out_twice() -> (House, Vec<onsale_engine::id::PaymentId>) {
+    let mut house = House::with_settings(Settings::default(), Arc::default(), |config| config.no_orphans = false);
+    let mut payments: Vec<_> = (0..50).map(|seat| house.buy(u64::from(seat), &[seat]).id).collect();
+    let first = Arc::clone(&house.sale);
+    house.sale = house.another(2, |config| config.no_orphans = false);
+    payments.extend((0..50).map(|seat| house.buy(u64::from(seat), &[seat]).id));
+    house.sale = first;
+    (house, payments)
+}
+
+#[test]
+fn cancelling_a_sold_out_event_asks_for_a_bounded_number_of_refunds_at_once() {
+    let (house, payments) = sold_out_twice();
+    assert!(payments.len() > RECONCILED_AT_ONCE);
+    house.payments.keep_refunds_waiting();
+    for sale in house.engine.sales() {
+        house.run(sale.ask(Command::CancelSale { by: buyer(1000) }, house.soon())).unwrap();
+    }
+    let ordered = |sale: u128| {
+        let entries = house.journal.entries(super::house::event(sale));
+        entries.iter().filter(|entry| matches!(entry.fact, Fact::RefundOrdered { .. })).count()
+    };
+    until("all refunds are ordered", || ordered(1) + ordered(2) == payments.len());
+    until("as many as may be are under way", || house.payments.refunds_at_once().0 == RECONCILED_AT_ONCE);
+    // Whoever pays meanwhile does not stand behind them.
+    let other = house.another(3, |_| ());
+    let mut house = house;
+    house.sale = other;
+    assert_eq!(house.buy(7, &[3]).status, PaymentStatus::Captured);
+    house.payments.release_refunds();
+    until("all are refunded", || payments.iter().all(|payment| house.payments.given_back(*payment).is_some()));
+    assert_eq!(house.payments.refunds_at_once().1, RECONCILED_AT_ONCE, "never more at once");
+    assert!(payments.iter().all(|payment| house.payments.refund_calls(*payment) == 1));
 }
