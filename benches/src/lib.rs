@@ -12,3 +12,4 @@ pub mod load;
 pub mod machine;
 pub mod process;
 pub mod scene;
+pub mod stalling;

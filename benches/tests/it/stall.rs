@@ -1,13 +1,11 @@
 //! A disk that stalls for a second now and then, under load: nobody is refused, and everybody is answered soon after.
 
 use onsale_benches::in_process::{House, ports};
+use onsale_benches::stalling::Stalling;
 use onsale_engine::fakes::small_plan;
-use onsale_engine::id::{Epoch, EventId};
-use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::runtime::Ports;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const STALL: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(5);
@@ -15,35 +13,12 @@ const LOAD: Duration = Duration::from_secs(12);
 /// Holds in a second, each on schedule whether or not those before it are answered.
 const RATE: u32 = 500;
 
-/// A journal whose next write takes a second longer, every five seconds.
-struct Stalling {
-    inner: Box<dyn Journal>,
-    next: Instant,
-    stalls: Arc<AtomicU64>,
-}
-
-impl Journal for Stalling {
-    fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
-        if Instant::now() >= self.next {
-            self.next += EVERY;
-            std::thread::sleep(STALL);
-            self.stalls.fetch_add(1, Ordering::Relaxed);
-        }
-        self.inner.append(batch)
-    }
-
-    fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
-        self.inner.raise_epoch(event)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_that_stalls_a_second_in_five_refuses_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let plan = small_plan(100, 100);
     let ports = ports(dir.path(), &[Arc::clone(&plan)]).unwrap();
-    let stalls = Arc::new(AtomicU64::new(0));
-    let journal = Stalling { inner: ports.journal, next: Instant::now() + STALL, stalls: Arc::clone(&stalls) };
+    let (journal, stalls) = Stalling::new(ports.journal, STALL, EVERY);
     let house = House::open(Ports { journal: Box::new(journal), ..ports }, &plan).await.unwrap();
 
     let latencies = house.scheduled(RATE, LOAD).await;
@@ -55,12 +30,12 @@ async fn a_storage_that_stalls_a_second_in_five_refuses_nobody() {
     println!(
         "{} holds, {} stalls of {STALL:?}: p50 {:?}, p99 {:?}, longest {:?}, none refused",
         answered.len(),
-        stalls.load(Ordering::Relaxed),
+        stalls.count(),
         at(0.5),
         at(0.99),
         at(1.0)
     );
-    assert!(stalls.load(Ordering::Relaxed) >= 2, "the storage did stall");
+    assert!(stalls.count() >= 2, "the storage did stall");
     assert!(at(0.99) > STALL / 2, "and somebody waited for it");
     assert!(at(1.0) < 2 * STALL, "but not much longer: {:?}", at(1.0));
     house.engine.stop().await;
