@@ -9,8 +9,10 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use onsale_engine::email::composed;
+use onsale_engine::runtime::supervised;
 use secrecy::{ExposeSecret, SecretString};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -83,9 +85,12 @@ impl Passwords {
         for number in 0..limits.threads.max(1) {
             let jobs = Arc::clone(&passwords.jobs);
             let name = format!("onsale-hash-{number}");
-            std::thread::Builder::new().name(name).spawn(move || {
+            supervised(name, &crate::server::fatal(), move || {
                 while let Some(job) = jobs.take() {
-                    job.run();
+                    // One password that cannot be hashed must not keep everybody else from logging in.
+                    if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
+                        tracing::error!("hashing a password panicked");
+                    }
                 }
             })?;
         }
