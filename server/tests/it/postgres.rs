@@ -23,7 +23,9 @@ struct Scene {
 impl Scene {
     async fn set() -> Self {
         let postgres = PrivatePostgres::start(Durability::Synced, &[]);
+        // So short that who is taken before it was noticed and who comes after it are told apart within a second.
         let setup = Server::with().postgres(&postgres.database("onsale")).key("SERVER__REQUEST_TIMEOUT_MS", "1000");
+        let setup = setup.key("ENGINE__COMMIT_STALL_MS", "250");
         let server = setup.start().await;
         let shop = server.shop();
         let event = shop.small_event(&json!({})).await;
