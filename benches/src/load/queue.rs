@@ -264,7 +264,8 @@ impl Room {
 
     fn let_in(&self, crowd: &mut Crowd, who: u32, place: &Place<'_>) {
         crowd.waiting -= 1;
-        crowd.buyer(who).step = Step::LetIn;
+        // Who falls silent on purpose and asks much later has not been sent it late.
+        let listens = std::mem::replace(&mut crowd.buyer(who).step, Step::LetIn) != Step::Silent;
         crowd.through += 1;
         match place.ends() {
             Ok(ends) => {
@@ -274,7 +275,9 @@ impl Room {
                 let now = self.began_wall + i64::try_from(self.field.now()).unwrap_or(i64::MAX);
                 let late = u64::try_from(now - (ends - self.rules.token_micros)).unwrap_or(0);
                 let late = Duration::from_micros(late);
-                self.field.tally.borrow_mut().record(Call::LetIn, late, Outcome::Done);
+                if listens {
+                    self.field.tally.borrow_mut().record(Call::LetIn, late, Outcome::Done);
+                }
             }
             Err(why) => crowd.surprises.add(|| format!("buyer {who}: {why}")),
         }
