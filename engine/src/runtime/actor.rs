@@ -21,6 +21,9 @@ use tokio::sync::oneshot;
 /// When an actor that found the journal failing looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// A sale of so many facts is dropped at once where it ends.
+const DROPPED_AT_ONCE: u64 = 4096;
+
 /// Where wakes go.
 pub(crate) struct Post(Addr<SaleActor>);
 
@@ -86,9 +89,12 @@ pub(crate) struct SaleActor {
     released: Option<Released>,
 }
 
-/// A sale with a crowd takes long to be dropped, and other events share the thread.
+/// A sale with a crowd takes long to be dropped, and other events share the thread. A short history has no crowd.
 impl Drop for SaleActor {
     fn drop(&mut self) {
+        if self.sale.seq().0 <= DROPPED_AT_ONCE {
+            return;
+        }
         self.handle.core.discard((std::mem::take(&mut self.sale), std::mem::take(&mut self.absences)));
     }
 }

@@ -352,7 +352,12 @@ fn of_unloaded(event: EventId, summary: &SaleSummary) -> SaleCopy {
 async fn whole(sale: Arc<SaleHandle>) -> SaleCopy {
     let event = sale.event();
     let walk = move || walk(event, &sale.copy());
-    tokio::task::spawn_blocking(walk).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    match tokio::task::spawn_blocking(walk).await {
+        Ok(copy) => copy,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 fn walk(event: EventId, view: &Sale) -> SaleCopy {
