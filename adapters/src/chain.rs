@@ -133,6 +133,18 @@ impl ChainKey {
     }
 }
 
+impl ChainKey {
+    /// The checksum of a summary that was kept after `seq`, where the journal's chain is `chain`; nobody writes with
+    /// `epoch` any more.
+    #[must_use]
+    pub(crate) fn summary(&self, event: EventId, seq: Seq, epoch: Epoch, chain: &Chain, body: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.snapshot);
+        hasher.update(b"summary").update(event.0.as_bytes()).update(&seq.0.to_be_bytes());
+        hasher.update(&epoch.0.to_be_bytes()).update(&chain.0).update(body);
+        *hasher.finalize().as_bytes()
+    }
+}
+
 /// What a key file holds: 32 random bytes, written as 64 hexadecimal digits.
 pub struct Secret([u8; 32]);
 

@@ -2,10 +2,10 @@
 //! from. Owns what counts as damage; must never read storage itself.
 
 use crate::chain::{Chain, ChainKey, Row};
-use crate::stored::{DecodeError, FactKind, decode_fact, decode_snapshot};
+use crate::stored::{DecodeError, FactKind, decode_fact, decode_snapshot, decode_summary};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Plans, ReadError};
-use onsale_engine::sale::{Entry, SaleSnapshot};
+use onsale_engine::sale::{Entry, SaleSnapshot, SaleSummary};
 use onsale_engine::time::Timestamp;
 
 /// A snapshot whose checksum is right.
@@ -44,6 +44,30 @@ impl Kept {
             }
         }
         Ok(None)
+    }
+}
+
+/// A stored summary, unchecked.
+pub(crate) struct KeptSummary<'r> {
+    pub(crate) event: EventId,
+    pub(crate) seq: i64,
+    pub(crate) epoch: i64,
+    pub(crate) chain: &'r [u8],
+    pub(crate) checksum: &'r [u8],
+    pub(crate) body: &'r [u8],
+}
+
+impl KeptSummary<'_> {
+    /// The summary, and where the journal ended when it was kept; none, and told in the log, if it is damaged.
+    pub(crate) fn check(&self, key: &ChainKey) -> Option<(Chain, SaleSummary)> {
+        let (event, seq, epoch) = (self.event, Seq(self.seq.cast_unsigned()), Epoch(self.epoch.cast_unsigned()));
+        let chain = Chain::from_slice(self.chain)?;
+        let is_whole = key.summary(event, seq, epoch, &chain, self.body)[..] == *self.checksum;
+        let summary = decode_summary(self.body).ok().filter(|summary| is_whole && summary.seq == seq);
+        if summary.is_none() {
+            tracing::warn!(%event, seq = seq.0, "a summary is damaged and passed over");
+        }
+        summary.map(|summary| (chain, summary))
     }
 }
 

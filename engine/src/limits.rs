@@ -102,6 +102,13 @@ pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);
 pub const REBUILDS_BEFORE_QUARANTINE: usize = 3;
 /// See [`REBUILDS_BEFORE_QUARANTINE`].
 pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
+/// An event that is over and has nothing pending leaves memory when nobody has asked for it for so long, or up to half as
+/// long again.
+pub const UNLOADED_AFTER: Duration = Duration::from_secs(120);
+/// Events that are loaded at the same time when somebody asks for them; others wait. Each reads a snapshot into memory.
+pub const LOADS_AT_ONCE: usize = 4;
+/// Threads that recover events at a start.
+pub const RECOVERIES_AT_ONCE: usize = 4;
 /// Facts after which a snapshot of an event is taken.
 pub const FACTS_PER_SNAPSHOT: u64 = 200_000;
 /// Facts written behind in one transaction: others who write to the same tables wait for no more than this.

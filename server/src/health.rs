@@ -96,6 +96,10 @@ fn write_engine(out: &mut String, app: &App) {
     write_single(out, "onsale_actor_rebuilds_total", health.rebuilds);
     write_single(out, "onsale_unmatched_outcomes_total", health.unmatched_outcomes);
     write_single(out, "onsale_events_unserved", health.damaged.len() + health.quarantined.len());
+    write_head(out, "onsale_events");
+    let _ = writeln!(out, "onsale_events{{state=\"loaded\"}} {}", health.loaded);
+    let _ = writeln!(out, "onsale_events{{state=\"unloaded\"}} {}", health.unloaded);
+    write_single(out, "onsale_event_loads_total", health.loads);
     write_single(out, "onsale_log_lines_dropped_total", logging::dropped_lines());
     write_single(out, "onsale_log_bytes_total", logging::bytes_written());
     write_single(out, "onsale_revoked_tokens", app.tokens.revoked().len());

@@ -7,18 +7,65 @@ use crate::reservations::Terms;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
 use onsale_engine::plan::Plan;
-use onsale_engine::runtime::{Refusal, SaleHandle};
-use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, SalePhase, Seats};
+use onsale_engine::runtime::{Found, Refusal, SaleHandle};
+use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, SalePhase, SaleSummary, Seats};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 
 /// The sale of an event that exists.
 ///
 /// # Errors
-/// 404; 503 while nothing true is known of it here: its journal is damaged, or another node owns it.
-pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
+/// 404; 503 while nothing true is known of it here: its journal is damaged, another node owns it, or it has left memory and
+/// could not be read again.
+pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
     note_event(event);
-    readable(app, app.engine.sale(event))?.filter(|sale| stands(sale)).ok_or_else(Problem::not_found)
+    let sale = match app.engine.sale(event) {
+        Some(sale) => Some(sale),
+        // What was taken off the catalogue is not loaded only to be not found.
+        None if is_retired(believed(app, event).as_ref()) => None,
+        None => app.engine.load(event).await.map_err(refused)?,
+    };
+    standing(app, sale)
+}
+
+/// What is known of an event that exists, for what need not have it in memory.
+///
+/// # Errors
+/// As [`of`].
+pub async fn known(app: &App, event: EventId) -> Result<Found, Problem> {
+    note_event(event);
+    match believed(app, event) {
+        Some(Found::Unloaded(summary)) if stands(summary.phase) => Ok(Found::Unloaded(summary)),
+        Some(Found::Loaded(_) | Found::Unloaded(_)) | None => of(app, event).await.map(Found::Loaded),
+    }
+}
+
+/// What is true of an event, in memory or not; none if nothing is.
+#[must_use]
+pub fn believed(app: &App, event: EventId) -> Option<Found> {
+    app.engine.find(event).filter(|found| match found {
+        Found::Loaded(sale) => sale.is_readable(),
+        Found::Unloaded(_) => !may_be_old(app, event),
+    })
+}
+
+/// Whether an event that is not in memory may have gone on at another node: read into memory it is our own again, or the
+/// answer is 503.
+fn may_be_old(app: &App, event: EventId) -> bool {
+    !is_active(app) || app.engine.is_unloaded_elsewhere(event)
+}
+
+/// Whether this node is the one that would have an event.
+fn is_active(app: &App) -> bool {
+    app.node.as_ref().is_none_or(|node| node.is_active())
+}
+
+fn is_retired(found: Option<&Found>) -> bool {
+    matches!(found, Some(Found::Unloaded(summary)) if !stands(summary.phase))
+}
+
+fn standing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>, Problem> {
+    readable(app, sale)?.filter(|sale| stands(sale.phase())).ok_or_else(Problem::not_found)
 }
 
 /// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What memory has
@@ -26,15 +73,13 @@ pub fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
 ///
 /// # Errors
 /// 503 while nothing true is known of its event here.
-pub fn by_tag(app: &App, tag: EventTag) -> Result<Option<Arc<SaleHandle>>, Problem> {
-    let sale = readable(app, app.engine.sale_by_tag(tag))?;
-    if let Some(sale) = &sale {
-        note_event(sale.event());
-    }
-    Ok(sale)
+pub async fn by_tag(app: &App, tag: EventTag) -> Result<Option<Arc<SaleHandle>>, Problem> {
+    let Some(event) = app.engine.event_of(tag) else { return readable(app, None) };
+    note_event(event);
+    readable(app, app.engine.load(event).await.map_err(refused)?)
 }
 
-/// Every sale of which something true is known here.
+/// Every sale in memory of which something true is known here.
 #[must_use]
 pub fn all(app: &App) -> Vec<Arc<SaleHandle>> {
     let mut sales = app.engine.sales();
@@ -42,17 +87,22 @@ pub fn all(app: &App) -> Vec<Arc<SaleHandle>> {
     sales
 }
 
+/// Every event that is over and not in memory, of which something true is known here.
+#[must_use]
+pub fn all_unloaded(app: &App) -> Vec<(EventId, Arc<SaleSummary>)> {
+    let mut events = app.engine.unloaded();
+    events.retain(|(event, _)| !may_be_old(app, *event));
+    events
+}
+
 /// Lets through what is true: a sale that is read here, or that there is none, if this node is the one that would have it.
 fn readable(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Option<Arc<SaleHandle>>, Problem> {
-    let is_true = match &sale {
-        Some(sale) => sale.is_readable(),
-        None => app.node.as_ref().is_none_or(|node| node.is_active()),
-    };
+    let is_true = sale.as_ref().map_or_else(|| is_active(app), |sale| sale.is_readable());
     if is_true { Ok(sale) } else { Err(Problem::storage_unavailable()) }
 }
 
-fn stands(sale: &SaleHandle) -> bool {
-    match sale.phase() {
+fn stands(phase: SalePhase) -> bool {
+    match phase {
         SalePhase::Scheduled | SalePhase::Cancelled => true,
         SalePhase::Unconfigured | SalePhase::Retired => false,
     }
@@ -63,6 +113,22 @@ fn stands(sale: &SaleHandle) -> bool {
 pub fn terms(sale: &SaleHandle) -> Option<Terms> {
     let standing = sale.standing()?;
     Some(Terms::new(sale.event(), &standing.plan, &standing.config))
+}
+
+/// The same of an event that need not be in memory.
+///
+/// # Errors
+/// As [`of`]; 503 also when the hall cannot be read.
+pub async fn terms_of(app: &App, event: EventId) -> Result<Terms, Problem> {
+    match known(app, event).await? {
+        Found::Loaded(sale) => terms(&sale).ok_or_else(Problem::not_found),
+        Found::Unloaded(summary) => {
+            let (plans, hash) = (Arc::clone(&app.plans), summary.plan);
+            let plan = tokio::task::spawn_blocking(move || plans.plan(hash)).await.map_err(|_| Problem::internal())?;
+            let plan = plan.map_err(|error| Problem::storage_unavailable().because(error))?;
+            Ok(Terms::new(event, &plan.ok_or_else(Problem::storage_unavailable)?, &summary.config))
+        }
+    }
 }
 
 /// What the sale remembers of this key. A stored answer is given before any limit is looked at.

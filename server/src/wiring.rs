@@ -221,6 +221,7 @@ fn start_engine(
         snapshot_every: config.engine.snapshot_every,
         projection_lag_max: config.engine.projection_lag_max,
         commit_stall: config.engine.commit_stall,
+        unloaded_after: config.engine.unload_after,
         on_fatal: crate::server::fatal(),
         draw_seed: Arc::new(move |event| seals.draw_seed(event)),
         behind: Arc::new(step_back),

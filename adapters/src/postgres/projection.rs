@@ -34,6 +34,10 @@ const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Messages removed at a time; more wait for the next batch.
 const TIDY_AT_ONCE: i64 = 2000;
 
+/// Sales whose rules and hall are kept at hand: what is over must not keep its hall in memory.
+const SALES_KEPT: usize = 256;
+
+const ALL_CHECKPOINTS: &str = "SELECT event_id, seq FROM projection_checkpoints";
 const CHECKPOINTS: &str = "SELECT event_id, seq, plan, currency FROM projection_checkpoints
     WHERE event_id = ANY ($1) ORDER BY event_id FOR UPDATE";
 /// A checkpoint that another node has moved or made meanwhile is not ours to move.
@@ -119,11 +123,7 @@ impl PostgresProjection {
         let (sales, tidied_at) = (HashMap::new(), None);
         let mut projection =
             Self { database: database.clone(), connector, session: None, plans, checkpoints, sales, tidied_at };
-        let read = projection
-            .with_session(async |session| session.query("SELECT event_id, seq FROM projection_checkpoints", &[]).await);
-        let rows = read.map_err(|error| OpenError::Unfit(error.to_string()))?;
-        let known = rows.iter().map(|row| (EventId(row.get(0)), Seq(row.get::<_, i64>(1).cast_unsigned())));
-        projection.checkpoints.extend(known);
+        projection.checkpoints().map_err(|error| OpenError::Unfit(error.to_string()))?;
         Ok((projection, records))
     }
 
@@ -171,6 +171,9 @@ impl PostgresProjection {
 
     /// What the rows of these events need, from the batch itself, from memory or from the tables.
     fn find_sales(&mut self, folded: &Folded, known: &Known) -> Result<(), JournalError> {
+        if self.sales.len() > SALES_KEPT {
+            self.sales.clear();
+        }
         for (event, (currency, plan)) in &folded.changes.configured {
             self.sales.insert(*event, SaleInfo { currency: *currency, plan: Arc::clone(plan) });
         }
@@ -333,6 +336,14 @@ impl Projection for PostgresProjection {
         let seq = rows.first().map(|row| Seq(row.get::<_, i64>(0).cast_unsigned())).unwrap_or_default();
         self.checkpoints.set(event, seq);
         Ok(seq)
+    }
+
+    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError> {
+        let rows = self.with_session(async |session| session.query(ALL_CHECKPOINTS, &[]).await)?;
+        let known = rows.iter().map(|row| (EventId(row.get(0)), Seq(row.get::<_, i64>(1).cast_unsigned())));
+        let known: Vec<_> = known.collect();
+        self.checkpoints.extend(known.iter().copied());
+        Ok(known)
     }
 
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {

@@ -8,11 +8,11 @@ use super::failure::unavailable;
 use super::session::Session;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};
-use crate::stored::encode_snapshot;
-use crate::walk::{Kept, StoredRow, Walk};
-use onsale_engine::id::{EventId, Seq};
+use crate::stored::{encode_snapshot, encode_summary};
+use crate::walk::{Kept, KeptSummary, StoredRow, Walk};
+use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
-use onsale_engine::sale::{Entry, SaleSnapshot};
+use onsale_engine::sale::{Entry, SaleSnapshot, SaleSummary};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio_postgres::{Error, Row};
@@ -43,6 +43,16 @@ const KEEP: &str = "WITH forgotten AS (
     INSERT INTO snapshots (event_id, seq, chain, checksum, body) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (event_id, seq) DO UPDATE
     SET chain = excluded.chain, checksum = excluded.checksum, body = excluded.body";
+/// Those that stand: the journal ends where they were kept, and nobody has raised the epoch since.
+const SUMMARIES: &str = "SELECT kept.event_id, kept.seq, kept.epoch, kept.chain, kept.checksum, kept.body
+    FROM summaries AS kept
+    JOIN leases ON leases.event_id = kept.event_id AND leases.epoch = kept.epoch
+    JOIN LATERAL (SELECT seq, chain FROM journal WHERE event_id = kept.event_id ORDER BY seq DESC LIMIT 1) AS last
+        ON last.seq = kept.seq AND last.chain = kept.chain";
+const KEEP_SUMMARY: &str = "INSERT INTO summaries (event_id, seq, epoch, chain, checksum, body)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, epoch = excluded.epoch, chain = excluded.chain,
+        checksum = excluded.checksum, body = excluded.body";
 
 /// Reads the journal of a database; several reads may run at the same time. See the module.
 pub struct PostgresReader {
@@ -199,6 +209,31 @@ impl JournalReader for PostgresReader {
             let row: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
                 [&event.0, &place, &&chain.0[..], &&checksum[..], &body, &others];
             session.execute(KEEP, &row).await
+        })?;
+        Ok(())
+    }
+
+    fn summaries(&self) -> Result<Vec<(EventId, SaleSummary)>, ReadError> {
+        let rows = self.with_session(async |session| session.query(SUMMARIES, &[]).await)?;
+        let summaries = rows.iter().filter_map(|row| {
+            let event = EventId(row.get(0));
+            let (seq, epoch) = (row.get(1), row.get(2));
+            let stored = KeptSummary { event, seq, epoch, chain: row.get(3), checksum: row.get(4), body: row.get(5) };
+            stored.check(&self.database.inner.chain_key).map(|(_, summary)| (event, summary))
+        });
+        Ok(summaries.collect())
+    }
+
+    fn keep_summary(&self, event: EventId, epoch: Epoch, summary: &SaleSummary) -> Result<(), ReadError> {
+        let not_committed = || ReadError::Unavailable("the journal does not reach the summary".to_owned());
+        let chain = self.stored_chain(event, summary.seq)?.ok_or_else(not_committed)?;
+        let body = encode_summary(summary);
+        let checksum = self.database.inner.chain_key.summary(event, summary.seq, epoch, &chain, &body);
+        let (seq, epoch) = (summary.seq.0.cast_signed(), epoch.0.cast_signed());
+        self.with_session(async |session| {
+            let row: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&event.0, &seq, &epoch, &&chain.0[..], &&checksum[..], &body];
+            session.execute(KEEP_SUMMARY, &row).await
         })?;
         Ok(())
     }

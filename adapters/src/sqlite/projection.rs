@@ -32,6 +32,9 @@ const CACHE_KIB: i64 = 64 * 1024;
 /// Messages removed at a time; more wait for the next batch.
 const TIDY_AT_ONCE: usize = 2000;
 
+/// Sales whose rules and hall are kept at hand: what is over must not keep its hall in memory.
+const SALES_KEPT: usize = 256;
+
 const UPSERT_SEAT: &str = "INSERT INTO seats (event_id, seat_id, status, reservation_id) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (event_id, seat_id) DO UPDATE SET status = excluded.status, reservation_id = excluded.reservation_id";
 const INSERT_MESSAGE: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at)
@@ -145,6 +148,9 @@ impl SqliteProjection {
 
     /// What the rows of these events need, from the batch itself, from memory or from the tables.
     fn find_sales(&mut self, changes: &Changes, reached: &HashMap<EventId, Seq>) -> Result<(), JournalError> {
+        if self.sales.len() > SALES_KEPT {
+            self.sales.clear();
+        }
         for (event, (currency, plan)) in &changes.configured {
             self.sales.insert(*event, SaleInfo { currency: *currency, plan: Arc::clone(plan) });
         }
@@ -272,6 +278,11 @@ impl Projection for SqliteProjection {
     fn checkpoint(&mut self, event: EventId) -> Result<Seq, JournalError> {
         self.refresh()?;
         Ok(self.checkpoints.read().get(&event).copied().unwrap_or_default())
+    }
+
+    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError> {
+        self.refresh()?;
+        Ok(self.checkpoints.read().iter().map(|(event, seq)| (*event, *seq)).collect())
     }
 
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {

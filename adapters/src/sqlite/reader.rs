@@ -6,11 +6,12 @@ use super::data_dir::{DataDir, OpenError};
 use super::read_only::ReadOnly;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};
-use crate::stored::encode_snapshot;
-use crate::walk::{Kept, StoredRow, Walk};
-use onsale_engine::id::{EventId, Seq};
+use crate::stored::{encode_snapshot, encode_summary};
+use crate::walk::{Kept, KeptSummary, StoredRow, Walk};
+use hashbrown::HashMap;
+use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
-use onsale_engine::sale::{Entry, SaleSnapshot};
+use onsale_engine::sale::{Entry, SaleSnapshot, SaleSummary};
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::sync::Arc;
@@ -49,6 +50,16 @@ const KEEP: &str =
     "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 const FORGET: &str = "DELETE FROM snapshots WHERE event_id = ?1 AND seq NOT IN
     (SELECT seq FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC LIMIT ?2)";
+const SUMMARIES: &str = "SELECT event_id, seq, epoch, chain, checksum, body FROM summaries";
+const KEEP_SUMMARY: &str = "INSERT OR REPLACE INTO summaries (event_id, seq, epoch, chain, checksum, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+/// Looks for each event's last row instead of walking all rows.
+const ENDS: &str = "WITH RECURSIVE found (id) AS (
+        SELECT min(event_id) FROM journal
+        UNION ALL
+        SELECT (SELECT min(event_id) FROM journal WHERE event_id > found.id) FROM found WHERE found.id IS NOT NULL)
+    SELECT id, (SELECT chain FROM journal WHERE event_id = id ORDER BY seq DESC LIMIT 1)
+    FROM found WHERE id IS NOT NULL";
 
 /// Reads the journal of a data directory; several reads may run at the same time. See the module.
 pub struct SqliteReader {
@@ -61,10 +72,11 @@ pub struct SqliteReader {
 
 /// What an error of SQLite means where the walk is: bytes that make no sense, or a storage that does not answer.
 fn failed(walk: &Walk, error: &rusqlite::Error) -> ReadError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => walk.damaged(error.to_string()),
-        Some(_) => unavailable(error),
-    }
+    if is_damage(error) { walk.damaged(error.to_string()) } else { unavailable(error) }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None)
 }
 
 fn unavailable(error: &rusqlite::Error) -> ReadError {
@@ -119,17 +131,52 @@ impl SqliteReader {
         };
         match read() {
             Ok(kept) => Ok(kept),
-            Err(error)
-                if matches!(
-                    error.sqlite_error_code(),
-                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None
-                ) =>
-            {
+            Err(error) if is_damage(&error) => {
                 tracing::warn!(%event, %error, "the snapshots are damaged and passed over");
                 Ok(Vec::new())
             }
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// Every summary that is whole, with the journal's chain where it was kept.
+    fn kept_summaries(&self) -> Result<Vec<(EventId, Chain, SaleSummary)>, ReadError> {
+        let connection = self.snapshots.lock();
+        let read = || -> rusqlite::Result<Vec<(EventId, Chain, SaleSummary)>> {
+            let mut statement = connection.prepare_cached(SUMMARIES)?;
+            let (mut rows, mut kept) = (statement.query([])?, Vec::new());
+            while let Some(row) = rows.next()? {
+                let event = EventId(Uuid::from_bytes(row.get(0)?));
+                let (seq, epoch) = (row.get(1)?, row.get(2)?);
+                let blob = |column: usize| row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from);
+                let (chain, checksum, body) = (blob(3)?, blob(4)?, blob(5)?);
+                let stored = KeptSummary { event, seq, epoch, chain, checksum, body };
+                kept.extend(stored.check(self.dir.chain_key()).map(|(chain, summary)| (event, chain, summary)));
+            }
+            Ok(kept)
+        };
+        match read() {
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(%error, "the summaries are damaged and passed over");
+                Ok(Vec::new())
+            }
+            read => read.map_err(|error| unavailable(&error)),
+        }
+    }
+
+    /// The journal's chain at the end of every event.
+    fn ends(&self) -> Result<HashMap<EventId, Chain>, ReadError> {
+        self.with_journal(|connection| {
+            let read = || -> rusqlite::Result<HashMap<EventId, Chain>> {
+                let mut statement = connection.prepare_cached(ENDS)?;
+                let rows = statement.query_map([], |row| {
+                    Ok((EventId(Uuid::from_bytes(row.get(0)?)), row.get::<_, [u8; 32]>(1).ok().map(Chain)))
+                })?;
+                let ends = rows.filter_map(|row| row.map(|(event, chain)| Some((event, chain?))).transpose());
+                ends.collect()
+            };
+            read().map_err(|error| unavailable(&error))
+        })
     }
 
     fn stored_chain(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
@@ -309,5 +356,31 @@ impl JournalReader for SqliteReader {
             transaction.commit()
         };
         keep(&mut connection).map_err(|error| unavailable(&error))
+    }
+
+    /// One process has the directory, so nobody else can have raised an epoch: the chain at the end says it all.
+    fn summaries(&self) -> Result<Vec<(EventId, SaleSummary)>, ReadError> {
+        self.settle()?;
+        let kept = self.kept_summaries()?;
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ends = self.ends()?;
+        let stands = |(event, chain, summary): (EventId, Chain, SaleSummary)| {
+            (ends.get(&event) == Some(&chain)).then_some((event, summary))
+        };
+        Ok(kept.into_iter().filter_map(stands).collect())
+    }
+
+    fn keep_summary(&self, event: EventId, epoch: Epoch, summary: &SaleSummary) -> Result<(), ReadError> {
+        self.settle()?;
+        let not_committed = || ReadError::Unavailable("the journal does not reach the summary".to_owned());
+        let chain = self.stored_chain(event, summary.seq)?.ok_or_else(not_committed)?;
+        let body = encode_summary(summary);
+        let checksum = self.dir.chain_key().summary(event, summary.seq, epoch, &chain, &body);
+        let (seq, epoch) = (summary.seq.0.cast_signed(), epoch.0.cast_signed());
+        let row = (event.0.as_bytes(), seq, epoch, &chain.0[..], &checksum[..], &body);
+        let kept = self.snapshots.lock().execute(KEEP_SUMMARY, row);
+        kept.map(drop).map_err(|error| unavailable(&error))
     }
 }

@@ -8,12 +8,14 @@ mod fact;
 mod hold_limits;
 mod parts;
 mod snapshot;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use fact::{FactKind, decode_fact, describe_entry, describe_fact, encode_fact, encode_fact_into};
 pub use snapshot::{decode_snapshot, describe_snapshot, encode_snapshot};
+pub use summary::{decode_summary, encode_summary};
 
 use onsale_engine::id::PlanHash;
 use onsale_engine::plan::Plan;

@@ -5,9 +5,10 @@ use crate::support::{Opened, Storage, entry, event, held, journal_entry, read};
 use onsale_engine::fakes::FakeJournal;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalReader};
-use onsale_engine::sale::{Entry, Sale};
+use onsale_engine::sale::{Entry, Sale, SaleSummary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A journal in memory: opening it again is a clone of what is left.
@@ -50,6 +51,14 @@ macro_rules! journal_suite {
             #[test]
             fn snapshots_are_kept_two_at_a_time() {
                 super::snapshots_are_kept_two_at_a_time(&$make);
+            }
+            #[test]
+            fn many_epochs_are_raised_at_once() {
+                super::many_epochs_are_raised_at_once(&$make);
+            }
+            #[test]
+            fn a_summary_stands_while_the_journal_ends_where_it_was_kept() {
+                super::a_summary_stands_while_the_journal_ends_where_it_was_kept(&$make);
             }
         }
     };
@@ -185,6 +194,89 @@ fn snapshots_are_kept_two_at_a_time(storage: &dyn Storage) {
     assert_eq!(read(&*reader, a, snapshot.seq.0), []);
     assert_eq!(reader.verify(a).unwrap(), 40);
     assert!(reader.snapshot(event(2)).unwrap().is_none());
+}
+
+fn many_epochs_are_raised_at_once(storage: &dyn Storage) {
+    let Opened { mut journal, .. } = storage.open();
+    assert_eq!(journal.raise_epochs(&[]).unwrap(), []);
+    journal.raise_epoch(event(2)).unwrap();
+    // In the order in which they are asked for, which is not that of their ids.
+    let raised = journal.raise_epochs(&[event(3), event(2), event(1)]).unwrap();
+    assert_eq!(raised, [Epoch(1), Epoch(2), Epoch(1)]);
+    let batch = [journal_entry(event(2), Epoch(1), 1), journal_entry(event(3), Epoch(1), 1)];
+    assert_eq!(journal.append(&batch).unwrap(), fenced(&[event(2)]));
+}
+
+fn summary(event: EventId, seq: u64) -> SaleSummary {
+    let mut sale = Sale::new();
+    for seq in 1..=seq {
+        sale.apply(&journal_entry(event, Epoch(1), seq).entry);
+    }
+    sale.summary().unwrap()
+}
+
+fn a_summary_stands_while_the_journal_ends_where_it_was_kept(storage: &dyn Storage) {
+    let Opened { mut journal, reader } = storage.open();
+    let (a, b) = (event(1), event(2));
+    assert_eq!(reader.summaries().unwrap(), []);
+    assert!(reader.keep_summary(a, Epoch(1), &summary(a, 1)).is_err(), "there is no such fact");
+    for event in [a, b] {
+        let epoch = journal.raise_epoch(event).unwrap();
+        let batch: Vec<_> = (1..=9).map(|seq| journal_entry(event, epoch, seq)).collect();
+        journal.append(&batch).unwrap();
+        reader.keep_summary(event, epoch, &summary(event, 8)).unwrap();
+    }
+    assert_eq!(reader.summaries().unwrap(), [], "there are facts after it");
+    reader.keep_summary(a, Epoch(1), &summary(a, 9)).unwrap();
+    reader.keep_summary(b, Epoch(1), &summary(b, 9)).unwrap();
+    let both = || BTreeMap::from([(a, summary(a, 9)), (b, summary(b, 9))]);
+    let stand = |reader: &dyn JournalReader| reader.summaries().unwrap().into_iter().collect::<BTreeMap<_, _>>();
+    assert_eq!(stand(&*reader), both());
+    drop((journal, reader));
+    let Opened { mut journal, reader } = storage.open();
+    assert_eq!(stand(&*reader), both(), "also for another process");
+    let epoch = journal.raise_epoch(b).unwrap();
+    journal.append(&[journal_entry(b, epoch, 10)]).unwrap();
+    assert_eq!(stand(&*reader), BTreeMap::from([(a, summary(a, 9))]));
+}
+
+/// Where several processes may own an event, whoever raised its epoch may be about to write.
+fn a_summary_falls_when_the_epoch_is_raised(storage: &dyn Storage) {
+    let Opened { mut journal, reader } = storage.open();
+    let a = event(1);
+    let epoch = journal.raise_epoch(a).unwrap();
+    journal.append(&[journal_entry(a, epoch, 1)]).unwrap();
+    reader.keep_summary(a, epoch, &summary(a, 1)).unwrap();
+    assert_eq!(reader.summaries().unwrap().len(), 1);
+    let epoch = journal.raise_epoch(a).unwrap();
+    assert_eq!(reader.summaries().unwrap(), []);
+    reader.keep_summary(a, epoch, &summary(a, 1)).unwrap();
+    assert_eq!(reader.summaries().unwrap().len(), 1);
+}
+
+#[test]
+fn a_summary_of_postgres_falls_when_the_epoch_is_raised() {
+    a_summary_falls_when_the_epoch_is_raised(&crate::support::Database::new());
+}
+
+#[test]
+fn a_summary_of_the_fake_falls_when_the_epoch_is_raised() {
+    a_summary_falls_when_the_epoch_is_raised(&InMemory(FakeJournal::default()));
+}
+
+#[test]
+fn a_damaged_summary_is_left_out() {
+    let directory = crate::support::Directory::new();
+    let Opened { mut journal, reader } = directory.open();
+    for number in 1..=2 {
+        let epoch = journal.raise_epoch(event(number)).unwrap();
+        journal.append(&[journal_entry(event(number), epoch, 1)]).unwrap();
+        reader.keep_summary(event(number), epoch, &summary(event(number), 1)).unwrap();
+    }
+    let snapshots = rusqlite::Connection::open(directory.path().join("snapshots.db")).unwrap();
+    let damage = "UPDATE summaries SET body = zeroblob(length(body)) WHERE event_id = ?1";
+    assert_eq!(snapshots.execute(damage, [event(1).0.as_bytes()]).unwrap(), 1);
+    assert_eq!(reader.summaries().unwrap(), [(event(2), summary(event(2), 1))]);
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod projection;
 mod projection_rows;
 mod redis;
 mod shared;
+mod starts;
 mod story;
 mod support;

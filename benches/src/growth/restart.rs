@@ -30,11 +30,15 @@ const TAIL: u64 = 50_000;
 const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tables that are always up to date.
-struct UpToDate(Seq);
+struct UpToDate(EventId, Seq);
 
 impl Projection for UpToDate {
     fn checkpoint(&mut self, _: EventId) -> Result<Seq, JournalError> {
-        Ok(self.0)
+        Ok(self.1)
+    }
+
+    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError> {
+        Ok(vec![(self.0, self.1)])
     }
 
     fn project(&mut self, _: &[Committed]) -> Result<(), JournalError> {
@@ -122,7 +126,7 @@ impl Growing {
         let ports = Ports {
             journal: Box::new(SqliteJournal::open(&dir).map_err(part)?),
             reader: Arc::new(self.reader(&dir)?),
-            projection: Box::new(UpToDate(self.sale.seq())),
+            projection: Box::new(UpToDate(self.event, self.sale.seq())),
             payments: Arc::new(FakePayments::default()),
             clock: Arc::new(SystemClock::start()),
         };

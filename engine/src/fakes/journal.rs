@@ -3,7 +3,7 @@
 
 use crate::id::{Epoch, EventId, Seq};
 use crate::ports::{Appended, Journal, JournalEntry, JournalError, JournalReader, ReadError};
-use crate::sale::{Entry, SaleSnapshot};
+use crate::sale::{Entry, SaleSnapshot, SaleSummary};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, VecDeque};
@@ -26,6 +26,7 @@ struct Stored {
     begins_after: u64,
     entries: Vec<Entry>,
     snapshots: Vec<Arc<SaleSnapshot>>,
+    summary: Option<(Epoch, SaleSummary)>,
     damaged: Option<(Seq, String)>,
 }
 
@@ -37,6 +38,10 @@ struct Inner {
     unreadable: bool,
     appends: u64,
     waiting: u64,
+    reads: u64,
+    raised: u64,
+    /// What a crash after each write would have left, once somebody wants to know.
+    left: Option<Vec<FakeJournal>>,
 }
 
 /// A journal in memory; clones share it, as two processes share a database.
@@ -102,6 +107,13 @@ impl FakeJournal {
         self.lock().events.insert(event, stored);
     }
 
+    /// Loses the snapshots of an event.
+    pub fn forget_snapshots(&self, event: EventId) {
+        if let Some(stored) = self.lock().events.get_mut(&event) {
+            stored.snapshots.clear();
+        }
+    }
+
     /// Every fact of an event, as it is stored.
     #[must_use]
     pub fn entries(&self, event: EventId) -> Vec<Entry> {
@@ -120,22 +132,28 @@ impl FakeJournal {
         self.lock().appends
     }
 
+    /// How often an event was read back, and how many epochs were raised.
+    #[must_use]
+    pub fn reads_and_raises(&self) -> (u64, u64) {
+        let inner = self.lock();
+        (inner.reads, inner.raised)
+    }
+
     /// A copy as it is at this moment: what another machine would find after a crash now.
     #[must_use]
     pub fn crashed(&self) -> Self {
-        let inner = self.lock();
-        let copied = inner.events.iter().map(|(event, stored)| {
-            let copy = Stored {
-                epoch: stored.epoch,
-                begins_after: stored.begins_after,
-                entries: stored.entries.clone(),
-                snapshots: stored.snapshots.clone(),
-                damaged: stored.damaged.clone(),
-            };
-            (*event, copy)
-        });
-        let copy = Inner { events: copied.collect(), ..Inner::default() };
-        Self { inner: Arc::new((Mutex::new(copy), Condvar::new())) }
+        self.lock().copy()
+    }
+
+    /// From now on keeps what a crash after each write would leave.
+    pub fn watch_writes(&self) {
+        self.lock().left = Some(Vec::new());
+    }
+
+    /// What a crash after each write since [`FakeJournal::watch_writes`] would have left; none is watched any more.
+    #[must_use]
+    pub fn left_by_crashes(&self) -> Vec<Self> {
+        self.lock().left.take().unwrap_or_default()
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
@@ -180,6 +198,29 @@ fn under<T>(fault: Option<Fault>, write: impl FnOnce() -> T) -> Result<T, Journa
 }
 
 impl Inner {
+    fn copy(&self) -> FakeJournal {
+        let copied = self.events.iter().map(|(event, stored)| {
+            let copy = Stored {
+                epoch: stored.epoch,
+                begins_after: stored.begins_after,
+                entries: stored.entries.clone(),
+                snapshots: stored.snapshots.clone(),
+                summary: stored.summary.clone(),
+                damaged: stored.damaged.clone(),
+            };
+            (*event, copy)
+        });
+        let copy = Self { events: copied.collect(), ..Self::default() };
+        FakeJournal { inner: Arc::new((Mutex::new(copy), Condvar::new())) }
+    }
+
+    fn written(&mut self) {
+        if self.left.is_some() {
+            let copy = self.copy();
+            self.left.get_or_insert_default().push(copy);
+        }
+    }
+
     fn append(&mut self, batch: &[JournalEntry]) -> Appended {
         let mut events: Vec<EventId> = Vec::new();
         for JournalEntry { event, .. } in batch {
@@ -223,16 +264,21 @@ impl Journal for FakeJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
         let (mut inner, fault) = self.begin();
         inner.appends += 1;
-        under(fault, || inner.append(batch))
+        let appended = under(fault, || inner.append(batch));
+        inner.written();
+        appended
     }
 
     fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
         let (mut inner, fault) = self.begin();
-        under(fault, || {
+        inner.raised += 1;
+        let raised = under(fault, || {
             let stored = inner.events.entry(event).or_default();
             stored.epoch = Epoch(stored.epoch.0 + 1);
             stored.epoch
-        })
+        });
+        inner.written();
+        raised
     }
 }
 
@@ -243,6 +289,7 @@ impl JournalReader for FakeJournal {
     }
 
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
+        self.lock().reads += 1;
         let last = self.readable()?.events.get(&event).and_then(|stored| stored.snapshots.last().cloned());
         // Copied when the lock is free again: it may be large, and commits need the lock.
         Ok(last.map(|snapshot| SaleSnapshot::clone(&snapshot)))
@@ -288,8 +335,31 @@ impl JournalReader for FakeJournal {
         let surplus = others.len().saturating_sub(2);
         let old: Vec<_> = others.drain(..surplus).collect();
         *snapshots = others;
+        inner.written();
         drop(inner);
         drop((same, old));
+        Ok(())
+    }
+
+    fn summaries(&self) -> Result<Vec<(EventId, SaleSummary)>, ReadError> {
+        let inner = self.readable()?;
+        let good = inner.events.iter().filter_map(|(event, stored)| {
+            let (epoch, summary) = stored.summary.as_ref()?;
+            let stands = *epoch == stored.epoch && summary.seq.0 == stored.begins_after + stored.entries.len() as u64;
+            stands.then(|| (*event, summary.clone()))
+        });
+        Ok(good.collect())
+    }
+
+    fn keep_summary(&self, event: EventId, epoch: Epoch, summary: &SaleSummary) -> Result<(), ReadError> {
+        let mut inner = self.readable()?;
+        if summary.seq.0
+            > inner.events.get(&event).map_or(0, |stored| stored.begins_after + stored.entries.len() as u64)
+        {
+            return Err(ReadError::Unavailable("the journal does not reach the summary".to_owned()));
+        }
+        inner.events.entry(event).or_default().summary = Some((epoch, summary.clone()));
+        inner.written();
         Ok(())
     }
 }

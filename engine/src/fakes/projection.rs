@@ -103,6 +103,10 @@ impl Projection for FakeProjection {
         Ok(Records::checkpoint(self, event))
     }
 
+    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError> {
+        Ok(self.tables.lock().checkpoints.iter().map(|(event, seq)| (*event, *seq)).collect())
+    }
+
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {
         let pause = self.tables.lock().pause;
         let count: usize = facts.iter().map(|committed| committed.entries.len()).sum();

@@ -10,7 +10,7 @@ pub mod shared;
 use crate::id::{BuyerId, Epoch, EventId, PaymentId, PlanHash, Seq};
 use crate::money::{Amount, Currency};
 use crate::plan::Plan;
-use crate::sale::{ChargeOutcome, Entry, SaleSnapshot};
+use crate::sale::{ChargeOutcome, Entry, SaleSnapshot, SaleSummary};
 use crate::time::Timestamp;
 use std::future::Future;
 use std::pin::Pin;
@@ -100,6 +100,14 @@ pub trait Journal: Send + 'static {
     fn on_fatal(&mut self, call: Arc<dyn Fn(&str) + Send + Sync>) {
         drop(call);
     }
+
+    /// The same for many events, at a start: one journey where each would take one. In the order of `events`.
+    ///
+    /// # Errors
+    /// See [`Journal::raise_epoch`]; some of the epochs may be raised then.
+    fn raise_epochs(&mut self, events: &[EventId]) -> Result<Vec<Epoch>, JournalError> {
+        events.iter().map(|event| self.raise_epoch(*event)).collect()
+    }
 }
 
 /// Why an event's journal could not be read.
@@ -158,6 +166,20 @@ pub trait JournalReader: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError::Unavailable`]; nothing is lost by it.
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError>;
+
+    /// The summaries that still say all of their events: of those whose journal ends where the summary was taken, and
+    /// whose epoch nobody can have raised since without its being seen. A bounded number of queries, however many events
+    /// there are; a damaged summary is left out.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    fn summaries(&self) -> Result<Vec<(EventId, SaleSummary)>, ReadError>;
+
+    /// Keeps an event's summary in place of the one before. Nobody writes with `epoch` any more, the newest of the event.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`]; nothing is lost by it but time at the next start.
+    fn keep_summary(&self, event: EventId, epoch: Epoch, summary: &SaleSummary) -> Result<(), ReadError>;
 }
 
 /// Where compiled plans are found by their hash, for replay.
@@ -185,6 +207,12 @@ pub trait Projection: Send + 'static {
     /// # Errors
     /// [`JournalError`], as the journal's.
     fn checkpoint(&mut self, event: EventId) -> Result<Seq, JournalError>;
+
+    /// The same for all events that are in the tables: one journey, where a start would take one for each.
+    ///
+    /// # Errors
+    /// [`JournalError`], as the journal's.
+    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError>;
 
     /// Writes facts and moves the checkpoints, in one transaction. Facts at or before a checkpoint are passed over.
     ///

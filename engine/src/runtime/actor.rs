@@ -2,7 +2,7 @@
 //! A turn handles everything that waits in the lanes; one message is one turn, so a burst costs one wake-up.
 //! With `arbiters.rs` the only file that names actix. Must never wait.
 
-use crate::id::{BuyerId, Epoch, PaymentId};
+use crate::id::{BuyerId, Epoch, PaymentId, Seq};
 use crate::limits::{COMMANDS_PER_TURN, DRAWN_IN_A_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
 use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
@@ -14,7 +14,7 @@ use actix::{Actor, ActorContext, Addr, ArbiterHandle, Context, Handler, Message}
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,10 @@ pub(crate) struct Post(Addr<SaleActor>);
 impl Post {
     pub(crate) fn wake(&self) {
         self.0.do_send(Wake);
+    }
+
+    pub(crate) fn release(&self, seq: Seq, reply: mpsc::SyncSender<Epoch>) {
+        self.0.do_send(Release { seq, reply });
     }
 }
 
@@ -41,6 +45,26 @@ pub(crate) fn start(handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch, arbiter:
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Wake;
+
+/// The event shall leave memory, if the sale is at `seq` and nothing waits: see [`SaleHandle::release`].
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Release {
+    seq: Seq,
+    reply: mpsc::SyncSender<Epoch>,
+}
+
+/// Answers when it is dropped.
+struct Released {
+    epoch: Epoch,
+    reply: mpsc::SyncSender<Epoch>,
+}
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        let _ = self.reply.try_send(self.epoch);
+    }
+}
 
 pub(crate) struct SaleActor {
     handle: Arc<SaleHandle>,
@@ -58,6 +82,8 @@ pub(crate) struct SaleActor {
     preparing: Option<bool>,
     /// False once that has failed: then the next turn does it.
     prepares: bool,
+    /// Last, so that it is dropped when the actor holds the route no more.
+    released: Option<Released>,
 }
 
 /// A sale with a crowd takes long to be dropped, and other events share the thread.
@@ -84,6 +110,25 @@ impl Handler<Wake> for SaleActor {
     }
 }
 
+impl Handler<Release> for SaleActor {
+    type Result = ();
+
+    fn handle(&mut self, Release { seq, reply }: Release, context: &mut Self::Context) {
+        let handle = Arc::clone(&self.handle);
+        if !handle.close() {
+            return;
+        }
+        let waits = handle.in_flight() > 0 || !handle.lanes.outcomes.is_empty();
+        if waits || self.sale.seq() != seq {
+            return handle.reopen();
+        }
+        handle.set_post(None);
+        handle.core.timekeeper.set(handle.event(), None);
+        self.released = Some(Released { epoch: self.epoch, reply });
+        context.stop();
+    }
+}
+
 impl SaleActor {
     fn new(handle: Arc<SaleHandle>, sale: Sale, epoch: Epoch) -> Self {
         let present_from = handle.core.clock.now();
@@ -102,6 +147,7 @@ impl SaleActor {
             armed: None,
             preparing: None,
             prepares: true,
+            released: None,
         }
     }
 

@@ -8,7 +8,9 @@ use crate::ports::shared::{Copies, HeldSeats, SaleCopy, SharedClaims, Standing};
 use crate::runtime::engine::{Core, Engine};
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::supervision::panic_message;
-use crate::sale::{Entry, Fact, PlaceRow, PlaceState, ReservationStatus, ReservationView, Sale, SalePhase};
+use crate::sale::{
+    Entry, Fact, PlaceRow, PlaceState, ReservationStatus, ReservationView, Sale, SalePhase, SaleSummary,
+};
 use futures_util::FutureExt;
 use hashbrown::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -22,6 +24,8 @@ use tokio::time::Instant;
 const GATHER: Duration = Duration::from_millis(4);
 /// How often it is made sure that nothing was lost, and how soon a failed write is tried again.
 const LOOK: Duration = Duration::from_millis(500);
+/// Copies of events that are not in memory, a few hundred bytes each, that are written in one journey.
+const UNLOADED_AT_ONCE: usize = 64;
 
 /// What a node shares with others, as far as the engine uses it.
 #[derive(Clone)]
@@ -219,6 +223,12 @@ impl Copier {
                     return;
                 }
             }
+            for some in core.unloaded.all().chunks(UNLOADED_AT_ONCE) {
+                let copies: Vec<SaleCopy> = some.iter().map(|(event, summary)| of_unloaded(*event, summary)).collect();
+                if !self.send(&copies).await {
+                    return;
+                }
+            }
             return;
         }
         let mut copies = Vec::with_capacity(noted.events.len());
@@ -316,6 +326,23 @@ fn counts(event: EventId, view: &Sale, whole: bool) -> SaleCopy {
         waiting: steering.as_ref().map_or(0, |view| view.waiting),
         active: steering.as_ref().map_or(0, |view| view.active),
         admitted_total: steering.as_ref().map_or(0, |view| view.admitted_total),
+        places: Vec::new(),
+        holds: Vec::new(),
+    }
+}
+
+/// The whole copy of an event that is not in memory: nobody waits, shops or holds anything there.
+fn of_unloaded(event: EventId, summary: &SaleSummary) -> SaleCopy {
+    SaleCopy {
+        event,
+        whole: true,
+        retired: matches!(summary.phase, SalePhase::Unconfigured | SalePhase::Retired),
+        claims: summary.steering.required,
+        seq: summary.seq,
+        counts: summary.counts(),
+        waiting: 0,
+        active: 0,
+        admitted_total: summary.admitted_total,
         places: Vec::new(),
         holds: Vec::new(),
     }

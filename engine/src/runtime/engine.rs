@@ -1,7 +1,7 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
-use crate::id::{Epoch, EventId, EventTag};
-use crate::limits::{COMMIT_STALL, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX, REBUILDS_AT_ONCE};
+use crate::id::{BuyerId, Epoch, EventId, EventTag};
+use crate::limits::{COMMIT_STALL, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX, REBUILDS_AT_ONCE, UNLOADED_AFTER};
 use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
 use crate::runtime::actor;
 use crate::runtime::arbiters::Arbiters;
@@ -12,15 +12,16 @@ use crate::runtime::handle::{Refusal, SaleHandle, Service};
 use crate::runtime::health::{Health, JournalHealth};
 use crate::runtime::journal::{JournalFront, JournalThread};
 use crate::runtime::probe::Probe;
-use crate::runtime::projector::{ProjectError, Projector, ProjectorFront};
+use crate::runtime::projector::{Projector, ProjectorFront};
 use crate::runtime::rebuild::Rebuilds;
-use crate::runtime::recovery::recover;
 use crate::runtime::snapshots::{self, Snapshots};
+use crate::runtime::start::Recovered;
 use crate::runtime::supervision::{OnFatal, supervised};
 use crate::runtime::timekeeper::Timekeeper;
+use crate::runtime::unloaded::{Found, Unloaded};
 use crate::runtime::unmatched::UnmatchedOutcomes;
 use crate::sale::draw::DrawSeed;
-use crate::sale::{Entry, Sale};
+use crate::sale::{Entry, Sale, SaleSummary};
 use crate::shared_map::SharedMap;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Facts that may be committed and not yet written behind, see [`crate::limits::PROJECTION_LAG_MAX`].
     pub projection_lag_max: u64,
+    /// After how long an event leaves memory that is over and quiet, see [`crate::limits::UNLOADED_AFTER`].
+    pub unloaded_after: Duration,
     /// How long a commit may go without an answer, see [`crate::limits::COMMIT_STALL`].
     pub commit_stall: Duration,
     /// Called when the process must end without answering: the journal's storage has failed, or a thread that everything
@@ -77,6 +80,7 @@ impl Default for Settings {
             snapshot_every: FACTS_PER_SNAPSHOT,
             projection_lag_max: PROJECTION_LAG_MAX,
             commit_stall: COMMIT_STALL,
+            unloaded_after: UNLOADED_AFTER,
             on_fatal: Arc::new(|_| std::process::abort()),
             draw_seed: Arc::new(|_| random_seed()),
             behind: Arc::new(|| {}),
@@ -116,14 +120,16 @@ pub(crate) struct Core {
     pub(crate) draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     pub(crate) copier: OnceLock<Arc<CopierFront>>,
     pub(crate) probe: Probe,
+    /// Events that have no route, because they are not in memory.
+    pub(crate) unloaded: Unloaded,
     routes: SharedMap<EventId, Arc<SaleHandle>>,
-    tags: SharedMap<EventTag, EventId>,
+    pub(super) tags: SharedMap<EventTag, EventId>,
     pub(super) reader: Arc<dyn JournalReader>,
     arbiters: Arbiters,
     pub(super) rebuilds: Rebuilds,
     stopping: AtomicBool,
     on_fatal: OnFatal,
-    behind: Arc<dyn Fn() + Send + Sync>,
+    pub(super) behind: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A running engine; clones are the same one.
@@ -140,6 +146,7 @@ struct Threads {
     timekeeper: Mutex<Option<JoinHandle<()>>>,
     snapshots: Mutex<Option<JoinHandle<()>>>,
     rebuilds: Mutex<Vec<JoinHandle<()>>>,
+    unloader: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -150,7 +157,6 @@ impl Engine {
     /// See [`StartError`]. A damaged journal is no error of the start: its event is not served.
     pub fn start(ports: Ports, settings: Settings, tokio: tokio::runtime::Handle) -> Result<Self, StartError> {
         let Ports { mut journal, reader, projection, payments, clock } = ports;
-        let storage = |error: &dyn std::fmt::Display| StartError::Storage(error.to_string());
         let (projector, handed) = ProjectorFront::new(settings.projection_lag_max);
         let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
         let core = Arc::new(Core {
@@ -165,6 +171,7 @@ impl Engine {
             draw_seed: settings.draw_seed,
             copier: OnceLock::new(),
             probe: Probe::default(),
+            unloaded: Unloaded::default(),
             routes: SharedMap::default(),
             tags: SharedMap::default(),
             reader: Arc::clone(&reader),
@@ -174,42 +181,22 @@ impl Engine {
             on_fatal: settings.on_fatal,
             behind: settings.behind,
         });
-        let events = reader.events().map_err(|error| storage(&error))?;
         let others = Arc::clone(&core);
         let may_rest = move || others.projector.may_rest(others.journal.is_busy(others.clock.now()));
         let mut projector = Projector::new(projection, Arc::clone(&reader), &core.projector, Box::new(may_rest));
-        let mut recovered = Vec::with_capacity(events.len());
-        for event in events {
-            match recover(&*reader, event) {
-                Ok((sale, from_snapshot)) => {
-                    let epoch = journal.raise_epoch(event).map_err(|error| storage(&error))?;
-                    match projector.bring_to(event, sale.seq()) {
-                        Ok(()) => recovered.push((core.route(event, sale.clone()), sale, epoch, from_snapshot)),
-                        Err(ProjectError::Read(ReadError::Damaged { seq, reason, .. })) => {
-                            core.damaged(event, &format!("seq {}: {reason}", seq.0));
-                        }
-                        Err(error) => return Err(storage(&error)),
-                    }
-                }
-                Err(ReadError::Damaged { event, seq, reason }) => {
-                    core.damaged(event, &format!("seq {}: {reason}", seq.0))
-                }
-                Err(error @ ReadError::Unavailable(_)) => return Err(storage(&error)),
-            }
-        }
+        let (recovered, mut unverified) = core.recover_events(&mut *journal, &mut projector)?;
         let engine = Self { core: Arc::clone(&core), threads: Arc::default() };
         engine.spawn_threads(
             JournalThread { core: Arc::clone(&core), storage: journal },
             projector,
             handed,
             ordered,
+            settings.unloaded_after,
         )?;
-        let mut unverified = Vec::new();
-        for (handle, sale, epoch, from_snapshot) in recovered {
-            handle.snapshot_at.store(sale.seq().0, Ordering::Relaxed);
+        for Recovered { handle, sale, epoch, from_snapshot } in recovered {
             core.serve(&handle, sale, epoch, 0);
             if from_snapshot {
-                unverified.push(handle);
+                unverified.push(handle.event());
             }
         }
         core.verify_behind(unverified)?;
@@ -222,6 +209,7 @@ impl Engine {
         projector: Projector,
         handed: crossbeam::channel::Receiver<crate::ports::Committed>,
         ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
+        unloaded_after: Duration,
     ) -> std::io::Result<()> {
         let fatal = self.core.fatal_call();
         journal.storage.on_fatal(Arc::clone(&fatal));
@@ -252,20 +240,68 @@ impl Engine {
             let thread = supervised(format!("onsale-rebuild-{number}"), &fatal, move || core.run_rebuilds())?;
             self.threads.rebuilds.lock().push(thread);
         }
+        let core = Arc::clone(&self.core);
+        let run = move || {
+            (core.behind)();
+            core.unload_quiet(unloaded_after);
+        };
+        *self.threads.unloader.lock() = Some(supervised("onsale-unload", &fatal, run)?);
         Ok(())
     }
 
-    /// The route to an event's sale.
+    /// The route to an event's sale, if that is in memory.
     #[must_use]
     pub fn sale(&self, event: EventId) -> Option<Arc<SaleHandle>> {
-        self.core.sale(event)
+        let sale = self.core.sale(event).filter(|sale| !sale.is_unloaded());
+        if let Some(sale) = &sale {
+            sale.touch();
+        }
+        sale
     }
 
-    /// The route to the sale that a reservation's or a payment's id names.
+    /// The route to an event's sale, which is read into memory again if it has left it; none if there is no such event.
+    /// Costs what [`Engine::sale`] does for one that is in memory. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`] and [`Refusal::Unserved`].
+    pub async fn load(&self, event: EventId) -> Result<Option<Arc<SaleHandle>>, Refusal> {
+        match self.sale(event) {
+            Some(sale) => Ok(Some(sale)),
+            None => self.core.load(event).await,
+        }
+    }
+
+    /// The event that a reservation's or a payment's id names.
     #[must_use]
-    pub fn sale_by_tag(&self, tag: EventTag) -> Option<Arc<SaleHandle>> {
-        let event = *self.core.tags.get(&tag)?;
-        self.sale(event)
+    pub fn event_of(&self, tag: EventTag) -> Option<EventId> {
+        self.core.tags.get(&tag).map(|event| *event)
+    }
+
+    /// What is known of an event; one that is not in memory stays outside, and one that is does not count as asked for.
+    #[must_use]
+    pub fn find(&self, event: EventId) -> Option<Found> {
+        self.core.find(event)
+    }
+
+    /// Whether another node is known to have taken an event that is not in memory here: its summary may be old.
+    #[must_use]
+    pub fn is_unloaded_elsewhere(&self, event: EventId) -> bool {
+        self.core.is_unloaded_elsewhere(event)
+    }
+
+    /// Every event that is not in memory.
+    #[must_use]
+    pub fn unloaded(&self) -> Vec<(EventId, Arc<SaleSummary>)> {
+        self.core.unloaded.all()
+    }
+
+    /// Takes an event out of memory if it is over, has nothing pending and nobody uses it, as happens by itself when it is
+    /// quiet; whether it did. Blocks.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; the event stays in memory then.
+    pub fn unload(&self, event: EventId) -> Result<bool, ReadError> {
+        self.core.unload(event)
     }
 
     /// What administrators have done to an event, newest first, and how much there is of it. Blocks.
@@ -276,7 +312,7 @@ impl Engine {
         self.core.reader.by_operators(event, skip, limit)
     }
 
-    /// Every route.
+    /// The route of every event that is in memory.
     #[must_use]
     pub fn sales(&self) -> Vec<Arc<SaleHandle>> {
         self.core.sales()
@@ -287,7 +323,7 @@ impl Engine {
     /// # Errors
     /// [`Refusal::StorageUnavailable`] and [`Refusal::Unserved`].
     pub async fn open(&self, event: EventId) -> Result<Arc<SaleHandle>, Refusal> {
-        if let Some(handle) = self.sale(event) {
+        if let Some(handle) = self.load(event).await? {
             return Ok(handle);
         }
         if self.core.is_stopping() {
@@ -312,8 +348,10 @@ impl Engine {
 
     /// Another node has taken the event: it is not served until it can be had back.
     pub fn lose(&self, event: EventId) {
-        if let Some(handle) = self.sale(event) {
-            self.core.fenced(&handle);
+        match self.core.find(event) {
+            Some(Found::Loaded(handle)) => self.core.fenced(&handle),
+            Some(Found::Unloaded(_)) => self.core.unloaded.lose(event),
+            None => {}
         }
     }
 
@@ -344,6 +382,9 @@ impl Engine {
             projection_lag: core.projector.lag(),
             rebuilds: core.rebuilds.count(),
             unmatched_outcomes: core.unmatched.count(),
+            loaded: core.routes.len(),
+            unloaded: core.unloaded.count(),
+            loads: core.unloaded.loaded(),
         };
         for route in &core.routes {
             match route.service() {
@@ -352,7 +393,7 @@ impl Engine {
                 }
                 Service::Quarantined => health.quarantined.push(route.event()),
                 Service::Elsewhere => health.elsewhere.push(route.event()),
-                Service::Serving | Service::Rebuilding => {}
+                Service::Serving | Service::Rebuilding | Service::Unloaded => {}
             }
         }
         health
@@ -362,6 +403,8 @@ impl Engine {
     pub async fn stop(&self) {
         let core = &self.core;
         core.stopping.store(true, Ordering::Release);
+        core.unloaded.stop();
+        let _ = tokio::time::timeout(STOP_PATIENCE, core.unloaded.end_loads()).await;
         let until = tokio::time::Instant::now() + STOP_PATIENCE;
         let busy = || core.routes.iter().any(|route| route.in_flight() > 0);
         while busy()
@@ -373,6 +416,7 @@ impl Engine {
         core.effects.stop();
         let (core, threads) = (Arc::clone(core), Arc::clone(&self.threads));
         let stop = move || {
+            join(&threads.unloader);
             core.timekeeper.stop();
             core.arbiters.stop();
             core.rebuilds.stop();
@@ -410,11 +454,36 @@ impl Core {
         self.routes.iter().map(|route| Arc::clone(&route)).collect()
     }
 
-    fn route(self: &Arc<Self>, event: EventId, committed: Sale) -> Arc<SaleHandle> {
+    pub(super) fn route(self: &Arc<Self>, event: EventId, committed: Sale) -> Arc<SaleHandle> {
+        let seq = committed.seq().0;
         let handle = Arc::new(SaleHandle::new(event, Arc::clone(self), committed));
-        self.routes.insert(event, Arc::clone(&handle));
-        self.tags.insert(event.tag(), event);
+        handle.snapshot_at.store(seq, Ordering::Relaxed);
+        self.put_route(&handle);
         handle
+    }
+
+    pub(super) fn put_route(&self, handle: &Arc<SaleHandle>) {
+        self.routes.insert(handle.event(), Arc::clone(handle));
+        self.tags.insert(handle.event().tag(), handle.event());
+    }
+
+    pub(super) fn take_route(&self, event: EventId) {
+        self.routes.remove(&event);
+    }
+
+    /// The events in memory that nobody has asked for at so many looks in a row, this one among them.
+    pub(super) fn events_quiet_for(&self, looks: u8) -> Vec<EventId> {
+        let quiet = self.routes.iter().filter(|route| route.look_if_quiet() >= looks);
+        quiet.map(|route| route.event()).collect()
+    }
+
+    /// Whether it is known that the buyer neither waits nor shops at an event of ours.
+    pub(super) fn is_known_absent(&self, event: EventId, buyer: BuyerId) -> bool {
+        match self.find(event) {
+            Some(Found::Loaded(sale)) => !sale.view().is_in_room(buyer),
+            Some(Found::Unloaded(_)) => true,
+            None => false,
+        }
     }
 
     /// Starts the actor behind a route, and what its state asks for outside; false when the event was lost to another owner
@@ -446,10 +515,11 @@ impl Core {
         *handle.damage.lock() = Some(what.to_owned());
         handle.set_post(None);
         handle.set_service(Service::Damaged);
+        self.unloaded.forget(event);
     }
 
     /// [`Core::fatal`], for threads.
-    fn fatal_call(self: &Arc<Self>) -> OnFatal {
+    pub(super) fn fatal_call(self: &Arc<Self>) -> OnFatal {
         let core = Arc::downgrade(self);
         Arc::new(move |reason| {
             if let Some(core) = core.upgrade() {
@@ -470,25 +540,5 @@ impl Core {
         for route in &self.routes {
             route.wake();
         }
-    }
-
-    /// Checks what lies before the snapshots that sales were started from, without holding up the start.
-    fn verify_behind(self: &Arc<Self>, handles: Vec<Arc<SaleHandle>>) -> std::io::Result<()> {
-        if handles.is_empty() {
-            return Ok(());
-        }
-        let core = Arc::clone(self);
-        let verify = move || {
-            (core.behind)();
-            for handle in handles {
-                if core.is_stopping() {
-                    return;
-                }
-                if let Err(ReadError::Damaged { event, seq, reason }) = core.reader.verify(handle.event()) {
-                    core.damaged(event, &format!("seq {}: {reason}", seq.0));
-                }
-            }
-        };
-        supervised("onsale-verify", &self.fatal_call(), verify).map(drop)
     }
 }

@@ -15,8 +15,10 @@ use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::future::Future;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -62,6 +64,8 @@ pub(crate) enum Service {
     Damaged,
     /// Another owner has raised the event's epoch; what this node knows of it is old.
     Elsewhere,
+    /// The sale has left memory, and this route leads nowhere: commands go to the one that the event has then.
+    Unloaded,
 }
 
 /// By which epoch the event is owned here, if it is.
@@ -182,6 +186,8 @@ pub struct SaleHandle {
     /// What was worked out beside the sale since the actor's last turn; nothing came of it in the inner `None`.
     prepared: Mutex<Option<Option<Prepared>>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
+    /// At how many looks in a row nobody had asked for the event.
+    quiet: AtomicU8,
     #[cfg(any(test, feature = "fakes"))]
     pub(crate) panic_next: AtomicBool,
 }
@@ -207,6 +213,7 @@ impl SaleHandle {
             damage: Mutex::new(None),
             prepared: Mutex::new(None),
             snapshot_at: std::sync::atomic::AtomicU64::new(0),
+            quiet: AtomicU8::new(0),
             #[cfg(any(test, feature = "fakes"))]
             panic_next: AtomicBool::new(false),
         }
@@ -357,10 +364,7 @@ impl SaleHandle {
         }
         let mut holder = copier.claims.claim(buyer, self.event, None).await.unwrap_or(self.event);
         // A claim outlives its place when what ended the place could not be told. Of our own events we know better.
-        if holder != self.event
-            && let Some(other) = self.core.sale(holder)
-            && !other.read().is_in_room(buyer)
-        {
+        if holder != self.event && self.core.is_known_absent(holder, buyer) {
             holder = copier.claims.claim(buyer, self.event, Some(holder)).await.unwrap_or(self.event);
         }
         holder == self.event
@@ -386,6 +390,10 @@ impl SaleHandle {
         claim: Option<HeldClaim>,
         deadline: Timestamp,
     ) -> Result<Answer, Refusal> {
+        if self.is_unloaded() {
+            drop(claim);
+            return self.ask_loaded(command, deadline).await;
+        }
         if !self.is_served() || self.core.is_stopping() {
             return Err(Refusal::Unserved);
         }
@@ -397,12 +405,17 @@ impl SaleHandle {
             command,
             Command::Configure { .. } | Command::Steer { .. } | Command::CancelSale { .. } | Command::Retire { .. }
         );
-        if self.in_flight.fetch_add(1, Ordering::Acquire) >= IN_FLIGHT_PER_SALE && !for_operators {
+        if self.in_flight.fetch_add(1, Ordering::SeqCst) >= IN_FLIGHT_PER_SALE && !for_operators {
             self.in_flight.fetch_sub(1, Ordering::Release);
             return Err(Refusal::Overloaded);
         }
-        let (sender, receiver) = oneshot::channel();
         let permit = Permit(Arc::clone(self));
+        // An actor that goes closes the route first and then looks at what is in flight: one of the two sees the other.
+        if self.is_unloaded() {
+            drop((permit, claim));
+            return self.ask_loaded(command, deadline).await;
+        }
+        let (sender, receiver) = oneshot::channel();
         let reply = Some(ReplyTo { caller: Caller(Some(sender)), home: Handle::try_current().ok(), claim, permit });
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current(), slot: None };
         if for_operators {
@@ -421,6 +434,60 @@ impl SaleHandle {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         !matches!(self.service(), Service::Elsewhere | Service::Damaged)
+    }
+
+    /// The sale has left memory since this route was found: loads it, and asks there.
+    fn ask_loaded<'a>(
+        self: &'a Arc<Self>,
+        command: Command,
+        deadline: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>> {
+        Box::pin(async move {
+            let sale = self.core.load(self.event).await?.ok_or(Refusal::Unserved)?;
+            sale.ask_patiently(command, deadline).await
+        })
+    }
+
+    /// Somebody asks for the event: it stays in memory.
+    pub(crate) fn touch(&self) {
+        // Read first: a line of the cache that is only read is shared by all who ask.
+        if self.quiet.load(Ordering::Relaxed) != 0 {
+            self.quiet.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// At how many looks in a row, this one among them, nobody had asked for the event since the look before.
+    pub(crate) fn look_if_quiet(&self) -> u8 {
+        let before = self.quiet.load(Ordering::Relaxed);
+        self.quiet.store(before.saturating_add(1), Ordering::Relaxed);
+        before.saturating_add(1)
+    }
+
+    /// Stops the actor if nothing waits for it and its sale is at `seq`; the epoch that nobody writes with from then on,
+    /// none when it goes on. Blocks until the actor is gone.
+    pub(crate) fn release(&self, seq: Seq) -> Option<Epoch> {
+        let (reply, released) = std::sync::mpsc::sync_channel(1);
+        self.post.read().as_ref()?.release(seq, reply);
+        released.recv().ok()
+    }
+
+    /// For the actor: from here on commands go elsewhere, those that came before are in flight. False when the event was
+    /// lost meanwhile.
+    pub(crate) fn close(&self) -> bool {
+        let (from, to) = (Service::Serving as u8, Service::Unloaded as u8);
+        self.service.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// For the actor, which has found something to do all the same.
+    pub(crate) fn reopen(self: &Arc<Self>) {
+        self.set_service(Service::Serving);
+        let was_lost = self.post.read().is_none();
+        if was_lost { self.core.rebuild(self) } else { self.wake() }
+    }
+
+    /// Whether the sale has left memory behind this route.
+    pub(crate) fn is_unloaded(&self) -> bool {
+        self.service() == Service::Unloaded
     }
 
     /// Puts the result of an effect into its lane, which is never shed while the sale is served or will be again. Where it
@@ -475,12 +542,13 @@ impl SaleHandle {
     }
 
     pub(crate) fn service(&self) -> Service {
-        match self.service.load(Ordering::Acquire) {
+        match self.service.load(Ordering::SeqCst) {
             0 => Service::Serving,
             1 => Service::Rebuilding,
             2 => Service::Quarantined,
             3 => Service::Damaged,
-            _ => Service::Elsewhere,
+            4 => Service::Elsewhere,
+            _ => Service::Unloaded,
         }
     }
 
@@ -498,6 +566,7 @@ impl SaleHandle {
         let changed = self.service.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if changed && !self.is_served() {
             self.refuse_all(&Refusal::Unserved);
+            self.lanes.outcomes.clear();
         }
         changed
     }
@@ -545,7 +614,7 @@ impl SaleHandle {
     /// Commands that are taken and not yet answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Makes the actor panic in its next turn.

@@ -34,4 +34,10 @@ pub struct Health {
     pub rebuilds: u64,
     /// Outcomes of charges and refunds since the start that no payment accounts for.
     pub unmatched_outcomes: u64,
+    /// Events in memory.
+    pub loaded: usize,
+    /// Events that are over and not in memory.
+    pub unloaded: usize,
+    /// Events that were read into memory again since the start.
+    pub loads: u64,
 }

@@ -22,9 +22,12 @@ mod rebuild;
 mod recovery;
 mod snapshots;
 mod standing;
+mod start;
 mod supervision;
 mod telling;
 mod timekeeper;
+mod unloaded;
+mod unloading;
 mod unmatched;
 
 pub use claims::Claims;
@@ -37,3 +40,4 @@ pub use place_changes::{ChangedPlaces, PlaceChanges};
 pub use probe::{Longest, Probe};
 pub use standing::Standing;
 pub use supervision::{OnFatal, panic_message, supervised, supervised_task};
+pub use unloaded::Found;

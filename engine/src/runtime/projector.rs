@@ -9,8 +9,9 @@ use crate::limits::{
 };
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
+use crate::shared_map::SharedMap;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +35,8 @@ const HOLD_BACK_STEP: Duration = Duration::from_millis(1);
 /// The front of the projector, for the journal's thread.
 pub(crate) struct ProjectorFront {
     queue: parking_lot::Mutex<Option<Sender<Committed>>>,
-    passed_over: AtomicBool,
+    /// Events of which something was not handed over because the queue was full.
+    passed_over: parking_lot::Mutex<HashSet<EventId>>,
     closed: AtomicBool,
     handed: AtomicU64,
     progress: Arc<Progress>,
@@ -47,6 +49,8 @@ struct Progress {
     /// Facts whose transaction is committed.
     written: AtomicU64,
     since: Instant,
+    /// How far each event is written.
+    checkpoints: SharedMap<EventId, Seq>,
     /// When a transaction began after nothing was to be done, or was committed, in milliseconds; 0 once one has failed.
     moved: AtomicU64,
     /// For those who wait for the tables to move.
@@ -55,12 +59,21 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        let moves = watch::Sender::new(());
-        Self { written: AtomicU64::new(0), since: Instant::now(), moved: AtomicU64::new(0), moves }
+        Self {
+            written: AtomicU64::new(0),
+            since: Instant::now(),
+            checkpoints: SharedMap::default(),
+            moved: AtomicU64::new(0),
+            moves: watch::Sender::new(()),
+        }
     }
 
     fn millis(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn checkpoint(&self, event: EventId) -> Option<Seq> {
+        self.checkpoints.get(&event).map(|seq| *seq)
     }
 
     fn moves(&self) {
@@ -82,7 +95,7 @@ impl ProjectorFront {
     pub(crate) fn new(lag_max: u64) -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = parking_lot::Mutex::new(Some(queue));
-        let (passed_over, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (passed_over, closed) = (parking_lot::Mutex::default(), AtomicBool::new(false));
         let (handed, progress) = (AtomicU64::new(0), Arc::new(Progress::new()));
         (Self { queue, passed_over, closed, handed, progress, lag_max }, receiver)
     }
@@ -92,9 +105,9 @@ impl ProjectorFront {
         let queue = self.queue.lock();
         self.handed.fetch_add(committed.entries.len() as u64, Ordering::Relaxed);
         if let Some(queue) = &*queue
-            && queue.try_send(committed).is_err()
+            && let Err(refused) = queue.try_send(committed)
         {
-            self.passed_over.store(true, Ordering::Release);
+            self.passed_over.lock().insert(refused.into_inner().event);
         }
     }
 
@@ -106,6 +119,11 @@ impl ProjectorFront {
     /// Committed facts that are not written yet.
     pub(crate) fn lag(&self) -> u64 {
         self.handed.load(Ordering::Relaxed).saturating_sub(self.progress.written.load(Ordering::Relaxed))
+    }
+
+    /// Whether the tables have the event up to there.
+    pub(crate) fn has_written(&self, event: EventId, seq: Seq) -> bool {
+        self.progress.checkpoint(event).is_some_and(|written| written >= seq)
     }
 
     /// Whether the projector may rest: others are pressed, tables are not too far behind, and the end is not near.
@@ -132,7 +150,7 @@ impl ProjectorFront {
         }
         // Under its lock nothing is handed over.
         let _locked = self.queue.lock();
-        if queue.is_empty() && !self.passed_over.load(Ordering::Acquire) {
+        if queue.is_empty() && self.passed_over.lock().is_empty() {
             self.progress.written.store(self.handed.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
@@ -163,7 +181,6 @@ impl ProjectorFront {
 pub(crate) struct Projector {
     pub(crate) storage: Box<dyn Projection>,
     pub(crate) reader: Arc<dyn JournalReader>,
-    checkpoints: HashMap<EventId, Seq>,
     progress: Arc<Progress>,
     may_rest: Box<dyn Fn() -> bool + Send>,
 }
@@ -176,19 +193,27 @@ impl Projector {
         front: &ProjectorFront,
         may_rest: Box<dyn Fn() -> bool + Send>,
     ) -> Self {
-        Self { storage, reader, checkpoints: HashMap::new(), progress: Arc::clone(&front.progress), may_rest }
+        Self { storage, reader, progress: Arc::clone(&front.progress), may_rest }
+    }
+
+    /// How far the tables have each event.
+    pub(crate) fn checkpoints(&mut self) -> Result<HashMap<EventId, Seq>, JournalError> {
+        Ok(self.storage.checkpoints()?.into_iter().collect())
     }
 
     /// Before serving: brings an event's tables to where its journal ends. Tables that are further know of facts that
-    /// the journal does not have, because an older copy of it was put back: they are written anew.
-    pub(crate) fn bring_to(&mut self, event: EventId, end: Seq) -> Result<(), ProjectError> {
-        let known = self.storage.checkpoint(event)?;
+    /// the journal does not have, because an older copy of it was put back: they are written anew. `known` is how far they have it.
+    pub(crate) fn bring_to(&mut self, event: EventId, end: Seq, known: Option<Seq>) -> Result<(), ProjectError> {
+        let known = known.unwrap_or_default();
         if known > end {
             tracing::error!(
                 %event, journal = end.0, tables = known.0,
                 "the journal is older than the tables: what they know beyond it is lost, and they are written anew"
             );
             self.storage.forget(event)?;
+        } else if known == end {
+            self.stand_at(event, known);
+            return Ok(());
         }
         self.catch_up(event)
     }
@@ -228,7 +253,7 @@ impl Projector {
     /// The tables have the event up to there; more than was known, or less, when a storage that crashed has lost some.
     fn stand_at(&mut self, event: EventId, seq: Seq) {
         let written = &self.progress.written;
-        match self.checkpoints.insert(event, seq) {
+        match self.progress.checkpoints.insert(event, seq) {
             Some(known) if known <= seq => {
                 written.fetch_add(seq.0 - known.0, Ordering::Relaxed);
             }
@@ -272,14 +297,12 @@ impl Projector {
                 facts += more.entries.len();
                 Some(more)
             }));
-            let all = batch.is_empty() && front.passed_over.swap(false, Ordering::AcqRel);
-            if all || !batch.is_empty() {
+            let passed_over =
+                if batch.is_empty() { std::mem::take(&mut *front.passed_over.lock()) } else { HashSet::new() };
+            if !passed_over.is_empty() || !batch.is_empty() {
                 self.progress.moves();
             }
-            if all {
-                let events: Vec<EventId> = self.checkpoints.keys().copied().collect();
-                events.into_iter().for_each(|event| self.catch_up_surely(event, front));
-            }
+            passed_over.into_iter().for_each(|event| self.catch_up_surely(event, front));
             if !batch.is_empty() {
                 self.write_surely(&batch, front);
             }
@@ -293,7 +316,7 @@ impl Projector {
         let mut ends: HashMap<EventId, Seq> = HashMap::new();
         for Committed { event, entries } in batch {
             let (Some(first), Some(last)) = (entries.first(), entries.last()) else { continue };
-            let known = ends.get(event).or_else(|| self.checkpoints.get(event)).copied();
+            let known = ends.get(event).copied().or_else(|| self.progress.checkpoint(*event));
             if known.is_none_or(|known| first.seq > known.next()) {
                 self.catch_up_surely(*event, front);
             }
@@ -311,7 +334,7 @@ impl Projector {
             }
             self.storage.project(batch)?;
             for (event, end) in &ends {
-                let known = self.checkpoints.get(event).copied().unwrap_or_default();
+                let known = self.progress.checkpoint(*event).unwrap_or_default();
                 self.stand_at(*event, known.max(*end));
             }
             self.progress.moves();

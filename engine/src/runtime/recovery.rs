@@ -1,13 +1,21 @@
-//! Bringing a sale back from its journal: snapshot, then the facts after it. Runs `apply` alone.
+//! Bringing sales back from their journals: snapshot, then the facts after it. Runs `apply` alone.
 
-use crate::id::EventId;
+use crate::id::{EventId, Seq};
+use crate::limits::RECOVERIES_AT_ONCE;
 use crate::ports::{JournalReader, ReadError};
 use crate::sale::Sale;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The sale that the journal describes, and whether it began from a snapshot.
 pub(crate) fn recover(reader: &dyn JournalReader, event: EventId) -> Result<(Sale, bool), ReadError> {
+    recover_since(reader, event).map(|(sale, snapshot)| (sale, snapshot.is_some()))
+}
+
+/// The sale that the journal describes, and the position of the snapshot that it began from.
+pub(crate) fn recover_since(reader: &dyn JournalReader, event: EventId) -> Result<(Sale, Option<Seq>), ReadError> {
     let snapshot = reader.snapshot(event)?;
-    let from_snapshot = snapshot.is_some();
+    let from = snapshot.as_ref().map(|snapshot| snapshot.seq);
     let mut sale = snapshot.map_or_else(Sale::new, Sale::from_snapshot);
     let mut gap = None;
     reader.replay(event, sale.seq(), &mut |entry| {
@@ -19,6 +27,30 @@ pub(crate) fn recover(reader: &dyn JournalReader, event: EventId) -> Result<(Sal
     })?;
     match gap {
         Some(seq) => Err(ReadError::Damaged { event, seq, reason: "a fact before it is missing".into() }),
-        None => Ok((sale, from_snapshot)),
+        None => Ok((sale, from)),
     }
+}
+
+/// What [`recover`] says of each event, in their order, a few at a time. Blocks until all are done.
+pub(crate) fn recover_all(reader: &dyn JournalReader, events: &[EventId]) -> Vec<Result<(Sale, bool), ReadError>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(events.len())));
+    let recover_some = || {
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(event) = events.get(at)
+        {
+            let recovered = recover(reader, *event);
+            done.lock().push((at, recovered));
+        }
+    };
+    std::thread::scope(|threads| {
+        // One that cannot be started leaves its share to the others.
+        for number in 1..RECOVERIES_AT_ONCE.min(events.len()) {
+            let thread = std::thread::Builder::new().name(format!("onsale-recover-{number}"));
+            let _ = thread.spawn_scoped(threads, recover_some);
+        }
+        recover_some();
+    });
+    let mut done = done.into_inner();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, recovered)| recovered).collect()
 }

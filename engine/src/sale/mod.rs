@@ -27,6 +27,7 @@ mod runs;
 mod slab;
 mod snapshot;
 mod sorted;
+mod summary;
 mod table;
 mod time_step;
 mod unmatched;
@@ -46,6 +47,7 @@ pub use snapshot::{
     CohortRow, DrawRow, KeyRow, LostRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot,
     UnmatchedRow,
 };
+pub use summary::SaleSummary;
 
 use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq};
 use crate::plan::Plan;

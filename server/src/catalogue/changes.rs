@@ -14,7 +14,7 @@ use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{Catalogue, CatalogueError, Event, Hall, Venue};
 use onsale_engine::ports::shared::Described;
-use onsale_engine::runtime::{Refusal, SaleHandle};
+use onsale_engine::runtime::{Found, Refusal, SaleHandle};
 use onsale_engine::sale::{Command, Rejection, SaleConfig, SalePhase};
 use onsale_engine::time::Timestamp;
 use serde_json::{Value, json};
@@ -152,8 +152,12 @@ async fn open_or_keep_trying(app: &Arc<App>, event: Event, plan: &Arc<Plan>) -> 
 /// # Errors
 /// If the plan or the journal does not answer.
 pub async fn open_sale(app: &App, event: &Event) -> Result<(), Problem> {
-    let served = app.engine.sale(event.id);
-    if served.is_some_and(|sale| sale.view().phase() != SalePhase::Unconfigured) {
+    let has_rules = match app.engine.find(event.id) {
+        Some(Found::Loaded(sale)) => sale.phase() != SalePhase::Unconfigured,
+        Some(Found::Unloaded(_)) => true,
+        None => false,
+    };
+    if has_rules {
         return Ok(());
     }
     let plan = plan(app, event.plan).await?;
@@ -174,7 +178,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let id = EventId(request.path_id("id")?);
     // What is changed is read from the catalogue itself: what was kept in memory may be a moment old.
     let before = ctx.app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
-    let live = Live::of(&sales::of(&ctx.app, id)?.view()).ok_or_else(Problem::storage_unavailable)?;
+    let live = Live::found(&sales::known(&ctx.app, id).await?).ok_or_else(Problem::storage_unavailable)?;
     let before = as_steered(&before, &live);
     let hall = ctx.app.catalogue.hall(before.hall).await?.ok_or_else(Problem::not_found)?;
     let mut body = event_form::body_of(&before, &hall.categories);
@@ -250,7 +254,7 @@ async fn put(
         return Err(sales::refused(Refusal::Rejected(Rejection::SaleStarted)));
     }
     if rules_change {
-        let sale = sales::of(app, after.id)?;
+        let sale = sales::of(app, after.id).await?;
         let command = Command::Configure { config: Box::new(after.sale.clone()), plan: Arc::clone(plan), by };
         sale.ask(command, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
     }
@@ -270,7 +274,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     ctx.to_the_end(async move {
         app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         // An event without a sale, or with one that was retired when the catalogue did not answer, has none to retire.
-        if let Ok(sale) = sales::of(&app, id) {
+        if let Ok(sale) = sales::of(&app, id).await {
             sale.ask(Command::Retire { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
         }
         let deleted = app.catalogue.delete_event(id).await;
@@ -289,7 +293,7 @@ pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Proble
     let (by, app) = (ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {
         let mut event = app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
-        let sale = sales::of(&app, id)?;
+        let sale = sales::of(&app, id).await?;
         sale.ask(Command::CancelSale { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
         event.cancelled = true;
         let updated = app.catalogue.update_event(&event).await;

@@ -7,8 +7,9 @@ use onsale_engine::id::SeatIndex;
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{Event, EventStatus};
+use onsale_engine::runtime::Found;
 use onsale_engine::sale::draw::{Draw, DrawSeed, DrawView};
-use onsale_engine::sale::{Sale, SaleConfig, SalePhase, SeatCounts, Steering, SteeringView};
+use onsale_engine::sale::{Sale, SaleConfig, SalePhase, SaleSummary, SeatCounts, Steering, SteeringView};
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,28 +17,46 @@ use std::sync::Arc;
 
 /// What is live of an event: copied from the read view in one short lock.
 pub struct Live {
-    /// The hall.
-    pub plan: Arc<Plan>,
     /// The rules of the sale.
     pub config: SaleConfig,
     /// Whether the sale was cancelled.
     pub cancelled: bool,
     counts: SeatCounts,
-    categories: Vec<SeatCounts>,
+    /// Each category's name and its seats.
+    categories: Vec<(Box<str>, SeatCounts)>,
     steering: SteeringView,
     draw: Option<DrawView>,
 }
 
 impl Live {
+    /// The live part of an event that has its rules, in memory or not.
+    #[must_use]
+    pub fn found(found: &Found) -> Option<Self> {
+        match found {
+            Found::Loaded(sale) => Self::of(&sale.view()),
+            Found::Unloaded(summary) => Some(Self::of_summary(summary)),
+        }
+    }
+
+    fn of_summary(summary: &SaleSummary) -> Self {
+        Self {
+            config: summary.config.clone(),
+            cancelled: summary.phase == SalePhase::Cancelled,
+            counts: summary.counts(),
+            categories: summary.categories.to_vec(),
+            steering: summary.steering_view(),
+            draw: summary.draw,
+        }
+    }
+
     /// The live part of a sale that has its rules.
     #[must_use]
     pub fn of(sale: &Sale) -> Option<Self> {
         Some(Self {
-            plan: Arc::clone(sale.plan()?),
             config: sale.config()?.clone(),
             cancelled: sale.phase() == SalePhase::Cancelled,
             counts: sale.counts(),
-            categories: sale.category_counts(),
+            categories: named(sale.plan()?, sale.category_counts()),
             steering: sale.steering()?,
             draw: sale.draw().map(Draw::view),
         })
@@ -56,11 +75,10 @@ impl Live {
         }
         let steering = Steering::initial(&config.admission);
         Self {
-            plan: Arc::clone(plan),
             config: config.clone(),
             cancelled: false,
             counts: free(plan.capacity() as u32),
-            categories: totals.into_iter().map(free).collect(),
+            categories: named(plan, totals.into_iter().map(free).collect()),
             steering: SteeringView { steering, waiting: 0, active: 0, admitted_total: 0 },
             draw: config.admission.draw.then_some(draw),
         }
@@ -72,11 +90,32 @@ impl Live {
         &self.steering.steering
     }
 
+    /// The status at `now` of an event that has its rules, in memory or not.
+    #[must_use]
+    pub fn status_of(found: &Found, now: Timestamp) -> Option<EventStatus> {
+        let (phase, times, counts) = match found {
+            Found::Loaded(sale) => {
+                let view = sale.view();
+                let config = view.config()?;
+                (view.phase(), (config.sale_starts_at, config.sale_ends_at), view.counts())
+            }
+            Found::Unloaded(summary) => {
+                let config = &summary.config;
+                (summary.phase, (config.sale_starts_at, config.sale_ends_at), summary.counts())
+            }
+        };
+        Some(status(phase == SalePhase::Cancelled, times, counts, now))
+    }
+
     /// The status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> EventStatus {
         status(self.cancelled, (self.config.sale_starts_at, self.config.sale_ends_at), self.counts, now)
     }
+}
+
+fn named(plan: &Plan, counts: Vec<SeatCounts>) -> Vec<(Box<str>, SeatCounts)> {
+    plan.categories().iter().map(|category| Box::from(category.name.as_str())).zip(counts).collect()
 }
 
 /// An event's status, as the HTTP contract computes it.
@@ -229,8 +268,8 @@ impl<'a> EventJson<'a> {
     /// Writes the whole event down.
     #[must_use]
     pub fn new(event: &'a Event, live: &'a Live, now: Timestamp) -> Self {
-        let Live { plan, config, .. } = live;
-        let priced = || plan.categories().iter().zip(config.prices.iter().copied());
+        let Live { config, categories, .. } = live;
+        let priced = || categories.iter().zip(config.prices.iter().copied());
         let range = priced().fold(None, |range: Option<(Amount, Amount)>, (_, price)| {
             Some(range.map_or((price, price), |(min, max)| (min.min(price), max.max(price))))
         });
@@ -241,7 +280,6 @@ impl<'a> EventJson<'a> {
             max_price: max.0,
             ..EventItemJson::new(event, Some(live.status(now)), now)
         };
-        let counted = priced().zip(&live.categories);
         Self {
             item,
             description: event.description.as_deref(),
@@ -250,14 +288,14 @@ impl<'a> EventJson<'a> {
             ends_at: rfc3339(event.ends_at),
             sale_ends_at: rfc3339(config.sale_ends_at),
             cancellation_closes_at: rfc3339(config.cancellation_closes_at),
-            prices: priced().map(|(category, price)| (category.name.as_str(), price.0)).collect(),
+            prices: priced().map(|((name, _), price)| (&**name, price.0)).collect(),
             max_seats_per_buyer: config.max_seats_per_buyer,
             hold_seconds: config.hold.as_secs(),
             no_orphans: config.no_orphans,
             seats: live.counts.into(),
-            categories: counted
-                .map(|((category, price), counts)| CategoryJson {
-                    name: &category.name,
+            categories: priced()
+                .map(|((name, counts), price)| CategoryJson {
+                    name,
                     price: price.0,
                     total: counts.total,
                     available: counts.available,

@@ -51,10 +51,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let query = asked_for(&request.query(), now, &mut mistakes);
     mistakes.check()?;
     let listed = ctx.app.catalogue.events(&query).await?;
-    let live = |event: &Event| {
-        let sale = ctx.app.engine.sale(event.id).filter(|sale| sale.is_readable())?;
-        Live::of(&sale.view()).map(|live| live.status(now))
-    };
+    let live = |event: &Event| Live::status_of(&sales::believed(&ctx.app, event.id)?, now);
     let items = listed.items.iter().map(|event| EventItemJson::new(event, live(event), now)).collect();
     response::ok(&PageJson::of(items, query.page, listed.total))
 }
@@ -65,7 +62,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 /// 404; 503 when the event is in the catalogue and its sale is not served.
 pub(super) async fn find(ctx: &Context, id: EventId) -> Result<(Arc<Event>, Live), Problem> {
     let event = ctx.app.readers.shelf.event(id).await?.ok_or_else(Problem::not_found)?;
-    let live = Live::of(&sales::of(&ctx.app, id)?.view());
+    let live = Live::found(&sales::known(&ctx.app, id).await?);
     Ok((event, live.ok_or_else(Problem::storage_unavailable)?))
 }
 
@@ -76,7 +73,7 @@ async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
 
 async fn seats(ctx: Context, request: Request) -> Result<Response, Problem> {
     let id = EventId(request.path_id("id")?);
-    let terms = sales::terms(&*sales::of(&ctx.app, id)?).ok_or_else(Problem::not_found)?;
+    let terms = sales::terms_of(&ctx.app, id).await?;
     let tag = seat_map::etag(id, &terms.plan, &terms.prices);
     if is_known(request.headers(), &tag) {
         return Ok(tagged(response::empty(StatusCode::NOT_MODIFIED), &tag));

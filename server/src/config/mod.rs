@@ -18,6 +18,7 @@ use crate::accounts::{check_password, is_email};
 use crate::limits::{FAMILIES, Family, Networks};
 use onsale_engine::limits::{
     CHARGE_TIMEOUT_MAX, COMMIT_STALL, COMMIT_STALL_MAX, COMMIT_STALL_MIN, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX,
+    UNLOADED_AFTER,
 };
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::ports::shared::Quota;
@@ -210,6 +211,9 @@ pub struct EngineConfig {
     /// How long a commit may go without an answer before new commands are refused. Milliseconds, default 2000. Raising it
     /// lets more requests wait for a disk that has stopped for good.
     pub commit_stall: Duration,
+    /// After how long an event leaves memory that is over and that nobody asks for. Seconds, default 120. Raising it keeps
+    /// more events in memory; lowering it reads them from the disk more often.
+    pub unload_after: Duration,
 }
 
 /// See [`Config::bootstrap_admin`].
@@ -413,6 +417,12 @@ fn engine(reader: &mut Reader) -> EngineConfig {
             "commit_stall_ms",
             millis(COMMIT_STALL),
             millis(COMMIT_STALL_MIN)..=millis(COMMIT_STALL_MAX),
+        )),
+        unload_after: Duration::from_secs(reader.number(
+            "engine",
+            "unload_after_s",
+            UNLOADED_AFTER.as_secs(),
+            1..=86_400,
         )),
     }
 }

@@ -73,6 +73,18 @@ pub const PROMETHEUS: &[Family] = &[
         "",
         "Events whose journal is damaged or whose actor failed too often.",
     ),
+    family(
+        "onsale_events",
+        Kind::Gauge,
+        "state",
+        "Events in memory (`loaded`), and those that are over and were taken out of it (`unloaded`).",
+    ),
+    family(
+        "onsale_event_loads_total",
+        Kind::Counter,
+        "",
+        "Events that were read into memory again because somebody asked for them.",
+    ),
     family("onsale_log_lines_dropped_total", Kind::Counter, "", "Log lines that nobody read fast enough."),
     family("onsale_log_bytes_total", Kind::Counter, "", "Bytes written to the log, all files together."),
     family("onsale_revoked_tokens", Kind::Gauge, "", "Revoked access tokens that have not expired yet."),
@@ -84,7 +96,12 @@ pub const PROMETHEUS: &[Family] = &[
         "1 while the data directory holds room for a start on a full disk.",
     ),
     family("onsale_cache_reads_total", Kind::Counter, "outcome", "Reads of the catalogue's cache: `hit` or `miss`."),
-    family("onsale_seats", Kind::Gauge, "event, state", "Seats: `available`, `held`, `sold`; the first 100 events."),
+    family(
+        "onsale_seats",
+        Kind::Gauge,
+        "event, state",
+        "Seats: `available`, `held`, `sold`; the first 100 events in memory.",
+    ),
     family("onsale_buyers", Kind::Gauge, "event, state", "Buyers: `waiting`, `active`, and `admitted` so far."),
     family("onsale_rate_limited_total", Kind::Counter, "family", "Requests refused with RATE_LIMITED."),
     family(

@@ -40,6 +40,11 @@ pub fn read(app: &App) -> Reading {
             admitted += room.admitted_total;
         }
     }
+    for (_, summary) in sales::all_unloaded(app) {
+        if matches!(summary.phase, SalePhase::Scheduled | SalePhase::Cancelled) {
+            admitted += summary.admitted_total;
+        }
+    }
     let (cache_hits, cache_misses) = app.readers.shelf.reads();
     Reading {
         http: app.http.totals(),

@@ -168,7 +168,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
 
 /// What administrators did to the sale of an event, from its journal; in no order that the caller may rely on.
 async fn of_sale(ctx: &Context, event: EventId) -> Result<Vec<ActionJson>, Problem> {
-    ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?;
+    ctx.app.engine.find(event).ok_or_else(Problem::not_found)?;
     let engine = ctx.app.engine.clone();
     let read = tokio::task::spawn_blocking(move || engine.audit(event, 0, u64::from(LOOKED_AT))).await;
     let read = read.map_err(|error| Problem::internal().because(error))?;

@@ -36,19 +36,30 @@ struct StatsJson {
 }
 
 async fn stats(ctx: Context, _: Request) -> Result<Response, Problem> {
-    let stats: BTreeMap<String, StatsJson> = sales::all(&ctx.app).iter().filter_map(|sale| stats_of(sale)).collect();
+    let mut stats: BTreeMap<String, StatsJson> =
+        sales::all(&ctx.app).iter().filter_map(|sale| stats_of(sale)).collect();
+    let unloaded = sales::all_unloaded(&ctx.app);
+    stats.extend(unloaded.iter().filter_map(|(event, summary)| {
+        Some((event.to_string(), StatsJson::of(summary.phase, summary.steering_view())?))
+    }));
     response::ok(&stats)
 }
 
 fn stats_of(sale: &SaleHandle) -> Option<(String, StatsJson)> {
     let view = sale.view();
-    match view.phase() {
-        SalePhase::Scheduled | SalePhase::Cancelled => {}
-        SalePhase::Unconfigured | SalePhase::Retired => return None,
+    Some((sale.event().to_string(), StatsJson::of(view.phase(), view.steering()?)?))
+}
+
+impl StatsJson {
+    fn of(phase: SalePhase, room: SteeringView) -> Option<Self> {
+        match phase {
+            SalePhase::Scheduled | SalePhase::Cancelled => {}
+            SalePhase::Unconfigured | SalePhase::Retired => return None,
+        }
+        let SteeringView { steering, waiting, active, admitted_total } = room;
+        let (rate_per_second, paused) = (steering.rate_per_second, steering.paused);
+        Some(Self { waiting, active, admitted_total, rate_per_second, paused })
     }
-    let SteeringView { steering, waiting, active, admitted_total } = view.steering()?;
-    let (rate_per_second, paused) = (steering.rate_per_second, steering.paused);
-    Some((sale.event().to_string(), StatsJson { waiting, active, admitted_total, rate_per_second, paused }))
 }
 
 #[derive(Serialize)]
@@ -67,7 +78,7 @@ async fn steer(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     mistakes.check()?;
 
     let event = EventId(request.path_id("id")?);
-    let sale = sales::of(&ctx.app, event)?;
+    let sale = sales::of(&ctx.app, event).await?;
     let after = if dry_run { would_be(&sale, &change)? } else { steered(&ctx, &sale, change).await? };
     let (config, draw) = {
         let view = sale.view();

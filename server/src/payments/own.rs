@@ -7,7 +7,7 @@ use crate::reservations::{PageJson, past_terms};
 use crate::sales;
 use onsale_engine::id::{EventTag, PaymentId, ReservationId};
 use onsale_engine::money::Currency;
-use onsale_engine::runtime::{Refusal, SaleHandle};
+use onsale_engine::runtime::{Found, Refusal, SaleHandle};
 use onsale_engine::sale::{PaymentView, Rejection};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -35,7 +35,7 @@ impl Own {
 /// 404 when there is none, or it is somebody else's.
 pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
     let buyer = ctx.buyer()?;
-    if let Some(sale) = sales::by_tag(&ctx.app, id.tag())? {
+    if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let found = sale.view().payment(id);
         if let Some(view) = found {
             return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(Problem::not_found()) };
@@ -53,7 +53,7 @@ pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
 /// 404, or 409 `RESERVATION_NOT_PENDING` when it was over long ago.
 pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<SaleHandle>, Problem> {
     let buyer = ctx.buyer()?;
-    if let Some(sale) = sales::by_tag(&ctx.app, id.tag())? {
+    if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let owner = sale.view().reservation(id).map(|view| view.buyer);
         if let Some(owner) = owner {
             return if owner == buyer { Ok(sale) } else { Err(Problem::not_found()) };
@@ -69,8 +69,13 @@ pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<Sale
 
 /// The currency of a payment: that of the sale which its id names, or else of its reservation's event.
 async fn currency_of(ctx: &Context, view: &PaymentView) -> Result<Currency, Problem> {
-    let sale = sales::by_tag(&ctx.app, view.id.tag())?;
-    if let Some(currency) = sale.and_then(|sale| sale.view().config().map(|config| config.currency)) {
+    let event = ctx.app.engine.event_of(view.id.tag());
+    let known = match event.and_then(|event| sales::believed(&ctx.app, event)) {
+        Some(Found::Loaded(sale)) => sale.view().config().map(|config| config.currency),
+        Some(Found::Unloaded(summary)) => Some(summary.config.currency),
+        None => None,
+    };
+    if let Some(currency) = known {
         return Ok(currency);
     }
     let record = ctx.app.records.reservation(view.reservation).await?;

@@ -6,6 +6,7 @@ use crate::http::{Context, Problem, Request, Response, response};
 use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::EventId;
+use onsale_engine::runtime::Found;
 use onsale_engine::sale::draw::{Draw, DrawHash, DrawProof, DrawView};
 use onsale_engine::sale::merkle::Side;
 use serde::{Deserialize, Serialize};
@@ -91,21 +92,29 @@ impl ProofJson {
     }
 }
 
-fn draw_of(ctx: &Context, event: EventId) -> Result<Draw, Problem> {
+async fn draw_of(ctx: &Context, event: EventId) -> Result<Draw, Problem> {
     // A copy shares the cohort: hashing it must not happen under the lock of the read view.
-    sales::of(&ctx.app, event)?.view().draw().cloned().ok_or_else(Problem::not_found)
+    sales::of(&ctx.app, event).await?.view().draw().cloned().ok_or_else(Problem::not_found)
+}
+
+async fn published_of(ctx: &Context, event: EventId) -> Result<DrawView, Problem> {
+    match sales::known(&ctx.app, event).await? {
+        Found::Loaded(sale) => sale.view().draw().map(Draw::view),
+        Found::Unloaded(summary) => summary.draw,
+    }
+    .ok_or_else(Problem::not_found)
 }
 
 /// `GET /events/{id}/draw`.
 pub(super) async fn published(ctx: Context, request: Request) -> Result<Response, Problem> {
     let event = EventId(request.path_id("id")?);
-    response::ok(&DrawJson::new(event, draw_of(&ctx, event)?.view()))
+    response::ok(&DrawJson::new(event, published_of(&ctx, event).await?))
 }
 
 /// `GET /queue/proof`.
 pub(super) async fn proof(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let (event, buyer) = (super::sale_of_query(&ctx, &request)?.event(), ctx.buyer()?);
-    let draw = draw_of(&ctx, event)?;
+    let (event, buyer) = (super::sale_of_query(&ctx, &request).await?.event(), ctx.buyer()?);
+    let draw = draw_of(&ctx, event).await?;
     let view = draw.view();
     if view.cohort.is_none() {
         return Err(Problem::not_found());

@@ -42,7 +42,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     let Some(event) = Object::root(&json.value, &mut mistakes).id(&mut mistakes, "eventId").map(EventId) else {
         return Err(mistakes.refuse());
     };
-    let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event)?);
+    let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event).await?);
     if let Some(place) = restored(&ctx, &sale, &request, buyer).await? {
         let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
         return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
@@ -55,7 +55,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
 }
 
 async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let (sale, buyer) = (sale_of_query(&ctx, &request)?, ctx.buyer()?);
+    let (sale, buyer) = (sale_of_query(&ctx, &request).await?, ctx.buyer()?);
     let (place, room) = match look_up(&ctx, &sale, buyer) {
         Ok(found) => found,
         Err(lost) => {
@@ -68,7 +68,7 @@ async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let sale = sale_of_query(&ctx, &request)?;
+    let sale = sale_of_query(&ctx, &request).await?;
     let (place, room) = look_up(&ctx, &sale, ctx.buyer()?)?;
     hear(&sale, &place);
     let json = PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now());
@@ -96,7 +96,8 @@ async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
     let event = request.query().required_id(&mut mistakes, "eventId");
     let Some(event) = event.map(EventId) else { return Err(mistakes.refuse()) };
     // Also of an event that was deleted meanwhile, which would keep its buyers from every other one.
-    let (sale, buyer) = (ctx.app.engine.sale(event).ok_or_else(Problem::not_found)?, ctx.buyer()?);
+    let buyer = ctx.buyer()?;
+    let sale = ctx.app.engine.load(event).await.map_err(sales::refused)?.ok_or_else(Problem::not_found)?;
     sale.ask_patiently(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     Ok(response::no_content())
 }
@@ -129,10 +130,10 @@ async fn restored(
     }
 }
 
-fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandle>, Problem> {
+async fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandle>, Problem> {
     let mut mistakes = Mistakes::default();
     match request.query().required_id(&mut mistakes, "eventId") {
-        Some(event) => sales::of(&ctx.app, EventId(event)),
+        Some(event) => sales::of(&ctx.app, EventId(event)).await,
         None => Err(mistakes.refuse()),
     }
 }

@@ -103,7 +103,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
 
     let buyer = ctx.buyer()?;
     let key = ctx.request_key(&request, &body)?;
-    let sale = sales::of(&ctx.app, event)?;
+    let sale = sales::of(&ctx.app, event).await?;
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let selection = selection(&terms.plan, &wanted)?;
     let reservation = ReservationId::new(event, ctx.now().unix_millis(), rand::random());

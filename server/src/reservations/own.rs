@@ -54,7 +54,7 @@ pub fn note(ctx: &Context, event: EventId, seq: Seq) -> Result<(), Problem> {
 /// 404 when there is none, or it is somebody else's.
 pub(super) async fn find(ctx: &Context, id: ReservationId) -> Result<Own, Problem> {
     let buyer = ctx.buyer()?;
-    if let Some(sale) = sales::by_tag(&ctx.app, id.tag())? {
+    if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let found = sale.view().reservation(id);
         if let Some(view) = found {
             return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(Problem::not_found()) };

@@ -12,15 +12,15 @@ use tokio::time::Instant;
 const RETRY_MILLIS: u32 = 1000;
 
 /// The sale of the path's event, if the caller may see its seats.
-fn admitted(ctx: &Context, request: &Request, param: &str) -> Result<Arc<SaleHandle>, Problem> {
+async fn admitted(ctx: &Context, request: &Request, param: &str) -> Result<Arc<SaleHandle>, Problem> {
     let (event, buyer) = (EventId(request.path_id(param)?), ctx.buyer()?);
-    let sale = sales::of(&ctx.app, event)?;
+    let sale = sales::of(&ctx.app, event).await?;
     sales::check_admitted(&sale, buyer, sales::slot(ctx, request, event, buyer), ctx.now())?;
     Ok(sale)
 }
 
 pub(super) async fn now(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let sale = admitted(&ctx, &request, "eventId")?;
+    let sale = admitted(&ctx, &request, "eventId").await?;
     Ok(ctx.app.readers.live_seats.of(&sale)?.response(request.headers()))
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn follow(ctx: Context, request: Request) -> Result<Response, P
     let mut mistakes = Mistakes::default();
     let asked = request.query().integer(&mut mistakes, "version", 0..=i64::MAX);
     mistakes.check()?;
-    let sale = admitted(&ctx, &request, "id")?;
+    let sale = admitted(&ctx, &request, "id").await?;
     let (rights, buyer) = (stream::Rights::of(&ctx)?, ctx.buyer()?);
     let slot = sales::slot(&ctx, &request, sale.event(), buyer);
     // An id that is none of ours is too old for anything.

@@ -30,4 +30,5 @@ mod shop;
 mod storage_trouble;
 mod streams;
 mod telling;
+mod unloading;
 mod waiting_room;

@@ -148,6 +148,25 @@ impl House {
         }
     }
 
+    /// Another house, on what a crash has left.
+    pub fn on(&self, left: FakeJournal) -> Self {
+        let (payments, projection) = (self.payments.clone(), FakeProjection::default());
+        let engine = start(&left, &projection, &payments, &self.clock, &self.settings, &self.tokio);
+        let sale = engine.sale(event(1)).expect("a route");
+        Self {
+            engine,
+            journal: left,
+            projection,
+            sale,
+            payments,
+            clock: self.clock.clone(),
+            fatal: Arc::clone(&self.fatal),
+            settings: self.settings.clone(),
+            tokio: Arc::clone(&self.tokio),
+            serial: AtomicU64::new(self.serial.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Another process that owns the same journal.
     pub fn rival(&self) -> Engine {
         start(&self.journal, &FakeProjection::default(), &self.payments, &self.clock, &self.settings, &self.tokio)

@@ -12,3 +12,4 @@ mod recovery;
 mod sharing;
 mod supervision;
 mod tables_behind;
+mod unloading;

@@ -1,0 +1,121 @@
+//! The stored form of what is kept of a sale that is over. Its integrity is its keeper's matter; this only refuses what it
+//! cannot read.
+
+use super::DecodeError;
+use super::wire::{Input, Stored, put_varint};
+use onsale_engine::sale::draw::{DrawHash, DrawSeed, DrawView};
+use onsale_engine::sale::{SaleSummary, SeatCounts};
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// The stored form of a summary.
+#[must_use]
+pub fn encode_summary(summary: &SaleSummary) -> Vec<u8> {
+    let SaleSummary { seq, phase, config, plan, steering, admitted_total, categories, draw } = summary;
+    let mut out = vec![VERSION];
+    seq.put(&mut out);
+    phase.put(&mut out);
+    config.put(&mut out);
+    plan.put(&mut out);
+    steering.put(&mut out);
+    admitted_total.put(&mut out);
+    put_varint(&mut out, categories.len() as u64);
+    for (name, SeatCounts { total, available, held, sold }) in categories {
+        name.put(&mut out);
+        [total, available, held, sold].into_iter().for_each(|count| count.put(&mut out));
+    }
+    let draw = draw.map(|DrawView { commitment, cohort, seed }| (commitment, (cohort, seed)));
+    draw.put(&mut out);
+    out
+}
+
+/// Reads a summary back.
+///
+/// # Errors
+/// [`DecodeError`]; any bytes are answered, none panic.
+pub fn decode_summary(bytes: &[u8]) -> Result<SaleSummary, DecodeError> {
+    let mut input = Input::new(bytes);
+    match input.byte()? {
+        VERSION => {}
+        other => return Err(DecodeError::malformed(format!("a summary of version {other} is not known"))),
+    }
+    let input = &mut input;
+    let (seq, phase, mut config) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    let (plan, steering, admitted_total) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+    shrink(&mut config);
+    let categories = (0..input.length()?).map(|_| {
+        let (name, total, available) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
+        let (held, sold) = (Stored::take(input)?, Stored::take(input)?);
+        Ok((name, SeatCounts { total, available, held, sold }))
+    });
+    let categories = categories.collect::<Result<Vec<_>, DecodeError>>()?.into_boxed_slice();
+    let draw: Option<(DrawHash, (Option<(DrawHash, u64)>, Option<DrawSeed>))> = Stored::take(input)?;
+    input.end()?;
+    let draw = draw.map(|(commitment, (cohort, seed))| DrawView { commitment, cohort, seed });
+    Ok(SaleSummary { seq, phase, config, plan, steering, admitted_total, categories, draw })
+}
+
+/// Ten thousand of them stay in memory.
+fn shrink(config: &mut onsale_engine::sale::SaleConfig) {
+    config.prices.shrink_to_fit();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use onsale_engine::fakes::small_config;
+    use onsale_engine::id::{PlanHash, Seq};
+    use onsale_engine::sale::{SalePhase, Steering};
+    use onsale_engine::time::Timestamp;
+
+    fn summary() -> SaleSummary {
+        let config = small_config(Timestamp::from_secs(1_780_000_000));
+        let steering = Steering { message: Some("soon".into()), ..Steering::initial(&config.admission) };
+        let counts = |sold| SeatCounts { total: 20, available: 20 - sold, held: 0, sold };
+        let (commitment, root, seed) = (DrawHash([1; 32]), DrawHash([2; 32]), DrawSeed([3; 32]));
+        SaleSummary {
+            seq: Seq(300),
+            phase: SalePhase::Cancelled,
+            config,
+            plan: PlanHash([7; 32]),
+            steering,
+            admitted_total: 12,
+            categories: [("VIP".into(), counts(20)), ("STANDARD".into(), counts(3))].into(),
+            draw: Some(DrawView { commitment, cohort: Some((root, 9)), seed: Some(seed) }),
+        }
+    }
+
+    #[test]
+    fn a_summary_is_read_back_and_nothing_shorter_or_longer() {
+        let bytes = encode_summary(&summary());
+        assert_eq!(decode_summary(&bytes).unwrap(), summary());
+        let without = SaleSummary { draw: None, ..summary() };
+        assert_eq!(decode_summary(&encode_summary(&without)).unwrap(), without);
+        for length in 0..bytes.len() {
+            assert!(decode_summary(&bytes[..length]).is_err(), "{length} bytes of {}", bytes.len());
+        }
+        assert!(decode_summary(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(decode_summary(&[2]).is_err(), "a version that is not known");
+    }
+
+    #[test]
+    fn the_first_form_is_still_read() {
+        let sample = FIRST_FORM.concat();
+        let bytes: Vec<u8> =
+            (0..sample.len()).step_by(2).map(|at| u8::from_str_radix(&sample[at..at + 2], 16).unwrap()).collect();
+        assert_eq!(decode_summary(&bytes).unwrap(), summary());
+        assert_eq!(encode_summary(&summary()), bytes);
+    }
+
+    /// As version 1 was written.
+    const FIRST_FORM: [&str; 6] = [
+        "01ac0203000652e68bb34000000652faa98aa0000006530ec76200004b525702e0a712a0fe0a0480c6868f0100000a",
+        "d0860300808c8d9e0280c6868f0100000707070707070707070707070707070707070707070707070707070707070707",
+        "0a000000000104736f6f6e0c020356495014000014085354414e4441524414110003",
+        "01010101010101010101010101010101010101010101010101010101010101010101",
+        "020202020202020202020202020202020202020202020202020202020202020209",
+        "010303030303030303030303030303030303030303030303030303030303030303",
+    ];
+}

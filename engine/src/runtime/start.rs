@@ -1,0 +1,122 @@
+//! What a start reads: epochs, live events and summaries, and how far the tables are. One query where there could be one for
+//! each event. Must never serve: that begins when all of it was read.
+
+use crate::id::{Epoch, EventId};
+use crate::ports::{Journal, JournalError, ReadError};
+use crate::runtime::engine::{Core, StartError};
+use crate::runtime::handle::SaleHandle;
+use crate::runtime::projector::{ProjectError, Projector};
+use crate::runtime::recovery::recover_all;
+use crate::runtime::supervision::supervised;
+use crate::sale::{Sale, SaleSummary};
+use hashbrown::HashSet;
+use std::sync::Arc;
+
+/// An event that was read, and can be served.
+pub(super) struct Recovered {
+    pub(super) handle: Arc<SaleHandle>,
+    pub(super) sale: Sale,
+    pub(super) epoch: Epoch,
+    pub(super) from_snapshot: bool,
+}
+
+impl From<JournalError> for StartError {
+    fn from(error: JournalError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl Core {
+    /// Reads every event that is not over, and brings the tables of all up to date; also answers the events of which no
+    /// more than a summary was read, whose journals are still to be verified.
+    pub(super) fn recover_events(
+        self: &Arc<Self>,
+        journal: &mut dyn Journal,
+        projector: &mut Projector,
+    ) -> Result<(Vec<Recovered>, Vec<EventId>), StartError> {
+        let (live, over) = self.split_events()?;
+        let known = projector.checkpoints()?;
+        let epochs = journal.raise_epochs(&live)?;
+        let mut recovered = Vec::with_capacity(live.len());
+        for ((event, epoch), found) in live.iter().zip(epochs).zip(recover_all(&*self.reader, &live)) {
+            let (sale, from_snapshot) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    self.unreadable(error)?;
+                    continue;
+                }
+            };
+            match projector.bring_to(*event, sale.seq(), known.get(event).copied()) {
+                Ok(()) => {
+                    let handle = self.route(*event, sale.clone());
+                    recovered.push(Recovered { handle, sale, epoch, from_snapshot });
+                }
+                Err(error) => self.not_projected(error)?,
+            }
+        }
+        let mut unverified = Vec::with_capacity(over.len());
+        for (event, summary) in over {
+            match projector.bring_to(event, summary.seq, known.get(&event).copied()) {
+                Ok(()) => self.know(event, summary),
+                Err(error) => self.not_projected(error)?,
+            }
+            unverified.push(event);
+        }
+        Ok((recovered, unverified))
+    }
+
+    /// The events that have to be recovered, and those of which a summary says everything.
+    fn split_events(&self) -> Result<(Vec<EventId>, Vec<(EventId, SaleSummary)>), StartError> {
+        let storage = |error: ReadError| StartError::Storage(error.to_string());
+        let mut live = self.reader.events().map_err(storage)?;
+        let over = self.reader.summaries().map_err(storage)?;
+        let known: HashSet<EventId> = over.iter().map(|(event, _)| *event).collect();
+        live.retain(|event| !known.contains(event));
+        Ok((live, over))
+    }
+
+    /// An event that is over and is not read into memory at the start.
+    fn know(&self, event: EventId, summary: SaleSummary) {
+        self.tags.insert(event.tag(), event);
+        self.unloaded.put(event, summary);
+    }
+
+    /// At the start: a damaged event is not served, a storage that does not answer ends the start.
+    fn unreadable(self: &Arc<Self>, error: ReadError) -> Result<(), StartError> {
+        match error {
+            ReadError::Damaged { event, seq, reason } => {
+                self.damaged(event, &format!("seq {}: {reason}", seq.0));
+                Ok(())
+            }
+            ReadError::Unavailable(_) => Err(StartError::Storage(error.to_string())),
+        }
+    }
+
+    fn not_projected(self: &Arc<Self>, error: ProjectError) -> Result<(), StartError> {
+        match error {
+            ProjectError::Read(error) => self.unreadable(error),
+            ProjectError::Write(error) => Err(StartError::Storage(error.to_string())),
+        }
+    }
+
+    /// Checks what lies before the snapshots that sales were started from, or behind the summaries, without holding up the
+    /// start: one event after the other.
+    pub(super) fn verify_behind(self: &Arc<Self>, events: Vec<EventId>) -> std::io::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let core = Arc::clone(self);
+        let verify = move || {
+            (core.behind)();
+            for event in events {
+                if core.is_stopping() {
+                    return;
+                }
+                if let Err(ReadError::Damaged { event, seq, reason }) = core.reader.verify(event) {
+                    core.damaged(event, &format!("seq {}: {reason}", seq.0));
+                }
+            }
+        };
+        supervised("onsale-verify", &self.fatal_call(), verify).map(drop)
+    }
+}
