@@ -6,6 +6,9 @@ use super::wire::{Input, Stored, put_varint};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed, DrawView};
 use onsale_engine::sale::{SaleSummary, SeatCounts};
 
+/// The commitment, the cohort's root and size, and the seed, as far as they are known.
+type StoredDraw = (DrawHash, (Option<(DrawHash, u64)>, Option<DrawSeed>));
+
 /// The version that is written.
 const VERSION: u8 = 1;
 
@@ -50,7 +53,7 @@ pub fn decode_summary(bytes: &[u8]) -> Result<SaleSummary, DecodeError> {
         Ok((name, SeatCounts { total, available, held, sold }))
     });
     let categories = categories.collect::<Result<Vec<_>, DecodeError>>()?.into_boxed_slice();
-    let draw: Option<(DrawHash, (Option<(DrawHash, u64)>, Option<DrawSeed>))> = Stored::take(input)?;
+    let draw: Option<StoredDraw> = Stored::take(input)?;
     input.end()?;
     let draw = draw.map(|(commitment, (cohort, seed))| DrawView { commitment, cohort, seed });
     Ok(SaleSummary { seq, phase, config, plan, steering, admitted_total, categories, draw })

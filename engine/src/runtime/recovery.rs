@@ -3,8 +3,10 @@
 use crate::id::{EventId, Seq};
 use crate::limits::RECOVERIES_AT_ONCE;
 use crate::ports::{JournalReader, ReadError};
+use crate::runtime::supervision::panic_message;
 use crate::sale::Sale;
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The sale that the journal describes, and whether it began from a snapshot.
@@ -38,7 +40,11 @@ pub(crate) fn recover_all(reader: &dyn JournalReader, events: &[EventId]) -> Vec
         while let at = next.fetch_add(1, Ordering::Relaxed)
             && let Some(event) = events.get(at)
         {
-            let recovered = recover(reader, *event);
+            // A history on which replay panics is one event's damage, and not everybody's.
+            let recovered = catch_unwind(AssertUnwindSafe(|| recover(reader, *event))).unwrap_or_else(|panic| {
+                let reason = format!("replay panicked: {}", panic_message(&*panic));
+                Err(ReadError::Damaged { event: *event, seq: Seq(0), reason })
+            });
             done.lock().push((at, recovered));
         }
     };

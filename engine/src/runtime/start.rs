@@ -20,6 +20,9 @@ pub(super) struct Recovered {
     pub(super) from_snapshot: bool,
 }
 
+/// What is known of events that are over.
+type Summaries = Vec<(EventId, SaleSummary)>;
+
 impl From<JournalError> for StartError {
     fn from(error: JournalError) -> Self {
         Self::Storage(error.to_string())
@@ -66,7 +69,7 @@ impl Core {
     }
 
     /// The events that have to be recovered, and those of which a summary says everything.
-    fn split_events(&self) -> Result<(Vec<EventId>, Vec<(EventId, SaleSummary)>), StartError> {
+    fn split_events(&self) -> Result<(Vec<EventId>, Summaries), StartError> {
         let storage = |error: ReadError| StartError::Storage(error.to_string());
         let mut live = self.reader.events().map_err(storage)?;
         let over = self.reader.summaries().map_err(storage)?;

@@ -71,7 +71,7 @@ async fn readiness_and_metrics_say_how_it_is() {
 
 /// Breaks what the server keeps of its one event, behind its back: somebody has paid less than their seats cost.
 fn break_the_snapshot(server: &Server) {
-    let dir = DataDir::open_existing(&server.data_path()).unwrap();
+    let dir = DataDir::open_existing(server.data_path()).unwrap();
     let plans: Arc<dyn Plans> = SqlitePlans::open(&dir).unwrap();
     let reader = SqliteReader::open(&dir, plans).unwrap();
     let event = reader.events().unwrap()[0];

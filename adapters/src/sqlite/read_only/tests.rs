@@ -162,7 +162,7 @@ fn another_versions_schema_is_named_and_stays() {
     }
     let left = left_by_a_kill("newer");
     let database = Connection::open(left.path().join(SNAPSHOTS)).unwrap();
-    database.execute("UPDATE refinery_schema_history SET version = 99", []).unwrap();
+    database.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = 1", []).unwrap();
     drop(database);
     let error = DataDir::open_read_only(left.path()).unwrap_err().to_string();
     assert!(error.contains("version 99") && !error.contains("start a server"), "{error}");

@@ -41,10 +41,6 @@ fn somebody(number: u64) -> BuyerId {
 struct NoTables(Seq);
 
 impl Projection for NoTables {
-    fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError> {
-        Ok(vec![(event(BIG), self.0)])
-    }
-
     fn checkpoint(&mut self, of: EventId) -> Result<Seq, JournalError> {
         Ok(if of == event(BIG) { self.0 } else { Seq(0) })
     }
