@@ -126,6 +126,14 @@ impl FakeJournal {
         self.lock().events.get(&event)?.snapshots.last().map(|snapshot| snapshot.seq)
     }
 
+    /// Those after `seq`.
+    #[must_use]
+    pub fn entries_after(&self, event: EventId, seq: Seq) -> Vec<Entry> {
+        let inner = self.lock();
+        let stored = inner.events.get(&event).map(|stored| stored.entries.as_slice()).unwrap_or_default();
+        stored.get(seq.0 as usize..).unwrap_or_default().to_vec()
+    }
+
     /// How many batches were tried.
     #[must_use]
     pub fn appends(&self) -> u64 {

@@ -5,12 +5,15 @@
 use crate::id::{BuyerId, Epoch, PaymentId, Seq};
 use crate::limits::{COMMANDS_PER_TURN, DRAWN_IN_A_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
+use crate::runtime::arbiters::Arbiters;
+#[cfg(any(test, feature = "fakes"))]
+use crate::runtime::by_hand::{Address, Mailboxes};
 use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
 use crate::runtime::journal::Turn;
 use crate::runtime::lanes::Envelope;
 use crate::sale::{Command, Decision, Entry, Fact, Facts, PaymentStatus, PaymentView, Reply, Sale};
 use crate::time::Timestamp;
-use actix::{Actor, ActorContext, Addr, ArbiterHandle, Context, Handler, Message};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -25,23 +28,58 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const DROPPED_AT_ONCE: u64 = 4096;
 
 /// Where wakes go.
-pub(crate) struct Post(Addr<SaleActor>);
+pub(crate) enum Post {
+    Arbiter(Addr<SaleActor>),
+    #[cfg(any(test, feature = "fakes"))]
+    ByHand(Address),
+}
 
 impl Post {
     pub(crate) fn wake(&self) {
-        self.0.do_send(Wake);
+        match self {
+            Self::Arbiter(address) => address.do_send(Wake),
+            #[cfg(any(test, feature = "fakes"))]
+            Self::ByHand(address) => address.wake(),
+        }
     }
 
     pub(crate) fn release(&self, seq: Seq, reply: mpsc::SyncSender<Epoch>) {
-        self.0.do_send(Release { seq, reply });
+        match self {
+            Self::Arbiter(address) => address.do_send(Release { seq, reply }),
+            // Nothing leaves memory there.
+            #[cfg(any(test, feature = "fakes"))]
+            Self::ByHand(_) => drop(reply),
+        }
     }
 }
 
-/// Starts the actor of a sale on an arbiter and gives the handle its address.
-pub(crate) fn start(handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch, arbiter: &ArbiterHandle) {
-    let actor = SaleActor::new(Arc::clone(handle), sale, epoch);
-    let address = SaleActor::start_in_arbiter(arbiter, move |_| actor);
-    handle.set_post(Some(Post(address)));
+/// Where actors live.
+pub(crate) enum Host {
+    Arbiters(Arbiters),
+    /// With a test that gives them their turns.
+    #[cfg(any(test, feature = "fakes"))]
+    ByHand(Arc<Mailboxes>),
+}
+
+impl Host {
+    /// Starts the actor of a sale and gives the handle its address.
+    pub(crate) fn start(&self, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch) {
+        let actor = SaleActor::new(Arc::clone(handle), sale, epoch);
+        let post = match self {
+            Self::Arbiters(arbiters) => Post::Arbiter(SaleActor::start_in_arbiter(arbiters.next(), move |_| actor)),
+            #[cfg(any(test, feature = "fakes"))]
+            Self::ByHand(mailboxes) => Post::ByHand(mailboxes.start(actor)),
+        };
+        handle.set_post(Some(post));
+    }
+
+    pub(crate) fn stop(&self) {
+        match self {
+            Self::Arbiters(arbiters) => arbiters.stop(),
+            #[cfg(any(test, feature = "fakes"))]
+            Self::ByHand(mailboxes) => mailboxes.clear(),
+        }
+    }
 }
 
 /// Something may wait in the lanes, or time may have passed.
@@ -107,11 +145,8 @@ impl Handler<Wake> for SaleActor {
     type Result = ();
 
     fn handle(&mut self, _: Wake, context: &mut Self::Context) {
-        let turn = std::panic::catch_unwind(AssertUnwindSafe(|| self.turn()));
-        if turn.is_err() {
-            self.handle.set_post(None);
+        if !self.is_woken() {
             context.stop();
-            self.handle.core.rebuild(&self.handle);
         }
     }
 }
@@ -157,6 +192,22 @@ impl SaleActor {
         }
     }
 
+    /// Takes a turn; false when it has panicked, and the actor must not be used again.
+    pub(crate) fn is_woken(&mut self) -> bool {
+        let turn = std::panic::catch_unwind(AssertUnwindSafe(|| self.turn()));
+        if turn.is_err() {
+            self.handle.set_post(None);
+            self.handle.core.rebuild(&self.handle);
+        }
+        turn.is_ok()
+    }
+
+    /// The sale as the actor has it, ahead of the journal.
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) fn sale(&self) -> (&Arc<SaleHandle>, &Sale) {
+        (&self.handle, &self.sale)
+    }
+
     /// Handles what waits: outcomes first, then time, operators, and buyers up to a bound.
     fn turn(&mut self) {
         let handle = Arc::clone(&self.handle);
@@ -164,6 +215,10 @@ impl SaleActor {
         handle.turn_begins();
         #[cfg(any(test, feature = "fakes"))]
         assert!(!handle.panic_next.swap(false, std::sync::atomic::Ordering::AcqRel), "told to panic");
+        // Another actor has taken its place, or will: what waits is for that one.
+        if !handle.is_owned_by(self.epoch) {
+            return core.journal.turn_ends(&handle, None);
+        }
         let now = core.clock.now().max(self.sale.at());
         if !core.journal.is_writable(now) {
             self.outage = true;
@@ -177,7 +232,9 @@ impl SaleActor {
         }
         self.take_prepared();
         let mut turn = Turn::of(&handle, self.epoch);
+        let mut has_outcomes = false;
         while let Some(envelope) = handle.lanes.outcomes.pop() {
+            has_outcomes = true;
             self.handle_command(envelope, now, &mut turn);
         }
         self.pass_time(now, &mut turn);
@@ -191,7 +248,8 @@ impl SaleActor {
             let Some(envelope) = handle.lanes.buyers.pop() else { break };
             self.handle_command(envelope, now, &mut turn);
         }
-        let came_of_it = !turn.rows.is_empty() || !turn.answers.is_empty();
+        // Also where an outcome changes nothing: if the actor was fenced meanwhile it is asked for again (see `drop_stale`).
+        let came_of_it = has_outcomes || !turn.rows.is_empty() || !turn.answers.is_empty();
         core.journal.turn_ends(&handle, came_of_it.then_some(turn));
         let absence = self.absences.first().map(|(at, _)| *at);
         let next = self.sale.next_deadline().into_iter().chain(absence).min();

@@ -3,7 +3,7 @@
 use crate::id::{BuyerId, Epoch, EventId, EventTag};
 use crate::limits::{COMMIT_STALL, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX, REBUILDS_AT_ONCE, UNLOADED_AFTER};
 use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
-use crate::runtime::actor;
+use crate::runtime::actor::Host;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::claims::Claims;
 use crate::runtime::copier::CopierFront;
@@ -125,7 +125,7 @@ pub(crate) struct Core {
     routes: SharedMap<EventId, Arc<SaleHandle>>,
     pub(super) tags: SharedMap<EventTag, EventId>,
     pub(super) reader: Arc<dyn JournalReader>,
-    arbiters: Arbiters,
+    host: Host,
     pub(super) rebuilds: Rebuilds,
     stopping: AtomicBool,
     on_fatal: OnFatal,
@@ -137,6 +137,15 @@ pub(crate) struct Core {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     threads: Arc<Threads>,
+}
+
+/// What threads work through.
+pub(super) struct Works {
+    pub(super) journal: JournalThread,
+    pub(super) projector: Projector,
+    pub(super) handed: crossbeam::channel::Receiver<crate::ports::Committed>,
+    pub(super) ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
+    pub(super) unloaded_after: Duration,
 }
 
 #[derive(Default)]
@@ -156,6 +165,18 @@ impl Engine {
     /// # Errors
     /// See [`StartError`]. A damaged journal is no error of the start: its event is not served.
     pub fn start(ports: Ports, settings: Settings, tokio: tokio::runtime::Handle) -> Result<Self, StartError> {
+        let host = Host::Arbiters(Arbiters::start(settings.arbiters)?);
+        Self::start_on(host, ports, settings, tokio, |engine, works| engine.spawn_threads(works))
+    }
+
+    /// Starts with its actors on `host`; `begin` gets what would each have a thread.
+    pub(super) fn start_on(
+        host: Host,
+        ports: Ports,
+        settings: Settings,
+        tokio: tokio::runtime::Handle,
+        begin: impl FnOnce(&Self, Works) -> std::io::Result<()>,
+    ) -> Result<Self, StartError> {
         let Ports { mut journal, reader, projection, payments, clock } = ports;
         let (projector, handed) = ProjectorFront::new(settings.projection_lag_max);
         let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
@@ -175,7 +196,7 @@ impl Engine {
             routes: SharedMap::default(),
             tags: SharedMap::default(),
             reader: Arc::clone(&reader),
-            arbiters: Arbiters::start(settings.arbiters)?,
+            host,
             rebuilds: Rebuilds::default(),
             stopping: AtomicBool::new(false),
             on_fatal: settings.on_fatal,
@@ -186,13 +207,8 @@ impl Engine {
         let mut projector = Projector::new(projection, Arc::clone(&reader), &core.projector, Box::new(may_rest));
         let (recovered, mut unverified) = core.recover_events(&mut *journal, &mut projector)?;
         let engine = Self { core: Arc::clone(&core), threads: Arc::default() };
-        engine.spawn_threads(
-            JournalThread { core: Arc::clone(&core), storage: journal },
-            projector,
-            handed,
-            ordered,
-            settings.unloaded_after,
-        )?;
+        let journal = JournalThread { core: Arc::clone(&core), storage: journal };
+        begin(&engine, Works { journal, projector, handed, ordered, unloaded_after: settings.unloaded_after })?;
         for Recovered { handle, sale, epoch, from_snapshot } in recovered {
             core.serve(&handle, sale, epoch, 0);
             if from_snapshot {
@@ -203,14 +219,8 @@ impl Engine {
         Ok(engine)
     }
 
-    fn spawn_threads(
-        &self,
-        mut journal: JournalThread,
-        projector: Projector,
-        handed: crossbeam::channel::Receiver<crate::ports::Committed>,
-        ordered: crossbeam::channel::Receiver<Arc<SaleHandle>>,
-        unloaded_after: Duration,
-    ) -> std::io::Result<()> {
+    fn spawn_threads(&self, works: Works) -> std::io::Result<()> {
+        let Works { mut journal, projector, handed, ordered, unloaded_after } = works;
         let fatal = self.core.fatal_call();
         journal.storage.on_fatal(Arc::clone(&fatal));
         *self.threads.journal.lock() = Some(supervised("onsale-journal", &fatal, move || journal.run())?);
@@ -335,9 +345,7 @@ impl Engine {
             Ok(Ok(epoch)) => epoch,
             Ok(Err(_)) | Err(_) => return Err(Refusal::StorageUnavailable),
         };
-        let handle = self.core.route(event, Sale::new());
-        self.core.serve(&handle, Sale::new(), epoch, 0);
-        Ok(handle)
+        Ok(self.core.serve_new(event, epoch))
     }
 
     /// Which event each buyer is in.
@@ -418,7 +426,7 @@ impl Engine {
         let stop = move || {
             join(&threads.unloader);
             core.timekeeper.stop();
-            core.arbiters.stop();
+            core.host.stop();
             core.rebuilds.stop();
             core.journal.stop();
             join(&threads.journal);
@@ -428,8 +436,7 @@ impl Engine {
             core.snapshots.close();
             join(&threads.snapshots);
             join(&threads.timekeeper);
-            // Routes hold the core and the core holds the routes: let go of each other.
-            core.routes.clear();
+            core.forget_routes();
         };
         let _ = tokio::task::spawn_blocking(stop).await;
     }
@@ -486,6 +493,18 @@ impl Core {
         }
     }
 
+    /// A route and an actor for an event without facts.
+    pub(super) fn serve_new(self: &Arc<Self>, event: EventId, epoch: Epoch) -> Arc<SaleHandle> {
+        let handle = self.route(event, Sale::new());
+        self.serve(&handle, Sale::new(), epoch, 0);
+        handle
+    }
+
+    /// Lets go of routes, which hold the core as the core holds them.
+    pub(super) fn forget_routes(&self) {
+        self.routes.clear();
+    }
+
     /// Starts the actor behind a route, and what its state asks for outside; false when the event was lost to another owner
     /// since `losses` were counted.
     pub(super) fn serve(self: &Arc<Self>, handle: &Arc<SaleHandle>, sale: Sale, epoch: Epoch, losses: u64) -> bool {
@@ -496,14 +515,24 @@ impl Core {
             self.claims.confirm(buyer, handle.event());
         }
         handle.set_service(Service::Serving);
-        actor::start(handle, sale, epoch, self.arbiters.next());
+        self.host.start(handle, sale, epoch);
         self.effects.reconcile(handle);
         true
     }
 
     /// Drops something large where nobody waits for it.
     pub(crate) fn discard(&self, large: impl Send + 'static) {
-        self.effects.tokio().spawn_blocking(move || drop(large));
+        self.in_background(move || drop(large));
+    }
+
+    /// Does something long beside the threads that answer; as a task where a test drives the engine by hand.
+    pub(crate) fn in_background(&self, work: impl FnOnce() + Send + 'static) {
+        let tokio = self.effects.tokio();
+        match &self.host {
+            Host::Arbiters(_) => drop(tokio.spawn_blocking(work)),
+            #[cfg(any(test, feature = "fakes"))]
+            Host::ByHand(_) => drop(tokio.spawn(async move { work() })),
+        }
     }
 
     pub(super) fn damaged(self: &Arc<Self>, event: EventId, what: &str) {

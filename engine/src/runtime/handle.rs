@@ -10,6 +10,7 @@ use crate::runtime::lanes::{Envelope, Lanes};
 use crate::runtime::place_changes::PlaceFeed;
 use crate::runtime::probe::{Begun, Work};
 use crate::runtime::standing::{Posted, Standing};
+use crate::runtime::wake::{WakeState, Waked};
 use crate::sale::layout::{Preparation, Prepared};
 use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
 use crate::shared_map::SharedMap;
@@ -173,13 +174,11 @@ pub struct SaleHandle {
     pub(crate) places: PlaceFeed,
     pub(crate) lanes: Lanes,
     in_flight: AtomicUsize,
-    scheduled: AtomicBool,
-    /// Whether the journal's thread will wake the actor after the running commit.
-    deferred: AtomicBool,
-    /// Whether the journal's thread waits for its next turn; changed under the lock of the open batch.
-    pub(crate) is_expected: AtomicBool,
+    wake_state: WakeState,
     post: RwLock<Option<Post>>,
     service: AtomicU8,
+    /// Another owner has raised the epoch since the view was read from the journal.
+    view_is_old: AtomicBool,
     ownership: Mutex<Ownership>,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
@@ -203,11 +202,10 @@ impl SaleHandle {
             places: PlaceFeed::default(),
             lanes: Lanes::default(),
             in_flight: AtomicUsize::new(0),
-            scheduled: AtomicBool::new(false),
-            deferred: AtomicBool::new(false),
-            is_expected: AtomicBool::new(false),
+            wake_state: WakeState::new(),
             post: RwLock::new(None),
             service: AtomicU8::new(Service::Serving as u8),
+            view_is_old: AtomicBool::new(false),
             ownership: Mutex::default(),
             heard: OnceLock::new(),
             damage: Mutex::new(None),
@@ -245,7 +243,7 @@ impl SaleHandle {
     /// Works something out beside the sale and puts it into the committed state, and before the actor's next turn.
     pub(crate) fn work_out(self: &Arc<Self>, work: Preparation) {
         let handle = Arc::clone(self);
-        self.core.effects.tokio().spawn_blocking(move || {
+        self.core.in_background(move || {
             let prepared = catch_unwind(AssertUnwindSafe(|| work.work_out())).ok();
             if let Some(prepared) = &prepared {
                 handle.show(|view| view.prepare(prepared.clone()));
@@ -342,6 +340,10 @@ impl SaleHandle {
     /// # Errors
     /// See [`Refusal`].
     pub async fn ask_patiently(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
+        // Before anything is answered from what is known here: it is old when another node owns the event.
+        if !self.is_served() || self.core.is_stopping() {
+            return Err(Refusal::Unserved);
+        }
         let (Command::Enter { buyer } | Command::Restore { buyer, .. }) = command else {
             return self.send(command, None, deadline).await;
         };
@@ -423,7 +425,7 @@ impl SaleHandle {
             self.wake();
         } else {
             self.lanes.buyers.push(envelope);
-            self.wake_when_it_helps();
+            self.core.journal.inbox.submitted(self);
         }
         // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
         receiver.await.unwrap_or(Err(Refusal::StorageUnavailable))
@@ -433,7 +435,7 @@ impl SaleHandle {
     /// nor when its journal is damaged.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        !matches!(self.service(), Service::Elsewhere | Service::Damaged)
+        !matches!(self.service(), Service::Elsewhere | Service::Damaged) && !self.view_is_old.load(Ordering::Acquire)
     }
 
     /// The sale has left memory since this route was found: loads it, and asks there.
@@ -506,36 +508,20 @@ impl SaleHandle {
         }
     }
 
-    /// Makes sure that the actor has a turn. What it shall find was put into a lane before: these flags are set and read
-    /// in one order with the lanes' own (`SeqCst`), so that either the running turn sees it or there is another.
+    /// Makes sure that the actor has a turn, which finds what was put into a lane before.
     pub(crate) fn wake(&self) {
-        if !self.scheduled.swap(true, Ordering::SeqCst)
-            && let Some(post) = &*self.post.read()
-        {
-            post.wake();
-        }
-    }
-
-    /// Makes sure that the actor has a turn, but not before a commit that is running has ended.
-    fn wake_when_it_helps(self: &Arc<Self>) {
-        if self.scheduled.load(Ordering::SeqCst) || self.deferred.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        if !self.core.journal.wakes_later(self) {
-            self.wake();
-        }
+        Waked::wake(self);
     }
 
     /// The actor begins its turn: from now on a wake counts for the next one.
     pub(crate) fn turn_begins(&self) {
-        self.deferred.store(false, Ordering::SeqCst);
-        self.scheduled.store(false, Ordering::SeqCst);
+        self.wake_state.turn_begins();
     }
 
     pub(crate) fn set_post(&self, post: Option<Post>) {
         let serves = post.is_some();
         *self.post.write() = post;
-        self.scheduled.store(false, Ordering::Release);
+        self.wake_state.mailbox_changes();
         if serves {
             self.wake();
         }
@@ -582,12 +568,15 @@ impl SaleHandle {
         let is_ours = ownership.losses == losses;
         if is_ours {
             ownership.epoch = Some(epoch);
+            self.view_is_old.store(false, Ordering::Release);
         }
         is_ours
     }
 
     /// Another owner has the event: no turn is committed or answered until it is owned again.
     pub(crate) fn disown(&self) {
+        // Also an event that is given up, because this came too often, is not read any more.
+        self.view_is_old.store(true, Ordering::Release);
         let mut ownership = self.ownership.lock();
         ownership.epoch = None;
         ownership.losses += 1;
@@ -622,6 +611,18 @@ impl SaleHandle {
     pub fn panic_in_next_turn(&self) {
         self.panic_next.store(true, Ordering::Release);
         self.wake();
+    }
+}
+
+impl Waked for SaleHandle {
+    fn wake_state(&self) -> &WakeState {
+        &self.wake_state
+    }
+
+    fn post_wake(&self) {
+        if let Some(post) = &*self.post.read() {
+            post.wake();
+        }
     }
 }
 

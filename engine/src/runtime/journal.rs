@@ -14,16 +14,15 @@ use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
 use crate::runtime::health::JournalHealth;
 use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
+use crate::runtime::wake::Inbox;
 use crate::sale::{Entry, Fact, PaymentView, Sale};
 use crate::time::Timestamp;
-use crossbeam::queue::SegQueue;
-use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long the turns of sales that were woken at the end of a commit are waited for.
@@ -68,16 +67,14 @@ impl Turn {
 }
 
 /// Something that the journal's thread does between batches.
-enum Errand {
+pub(crate) enum Errand {
     RaiseEpoch(EventId, mpsc::SyncSender<Result<Epoch, JournalError>>),
     Stop,
 }
 
 #[derive(Default)]
-struct Open {
+pub(crate) struct Open {
     turns: VecDeque<Turn>,
-    /// Sales that were woken at the end of a commit and have not had their turn since.
-    expected: usize,
     /// Turns that were taken out.
     taken: u64,
     /// Each with the number of turns that were handed in before it, and are committed before it is run.
@@ -90,17 +87,33 @@ impl Open {
     fn order(&mut self, errand: Errand) {
         self.errands.push_back((self.taken + self.turns.len() as u64, errand));
     }
+
+    fn has_something(&self) -> bool {
+        !self.turns.is_empty() || !self.errands.is_empty()
+    }
+
+    /// The turns of the next batch, and what comes after them.
+    fn cut(&mut self) -> (Vec<Turn>, Vec<Errand>) {
+        let (mut turns, mut rows) = (Vec::new(), 0);
+        while let Some(turn) = self.turns.front() {
+            if rows > 0 && rows + turn.rows.len() > FACTS_PER_BATCH {
+                break;
+            }
+            rows += turn.rows.len();
+            turns.extend(self.turns.pop_front());
+            self.taken += 1;
+        }
+        let mut errands = Vec::new();
+        while self.errands.front().is_some_and(|(after, _)| *after <= self.taken) {
+            errands.extend(self.errands.pop_front().map(|(_, errand)| errand));
+        }
+        (turns, errands)
+    }
 }
 
 /// The front of the journal: where turns are handed in.
 pub(crate) struct JournalFront {
-    open: Mutex<Open>,
-    filled: Condvar,
-    /// Whether a batch is being committed, how many turns may still be taken meanwhile, and the sales whose turn waits
-    /// for the end of it.
-    committing: AtomicBool,
-    turns_meanwhile: AtomicU32,
-    after_commit: SegQueue<Arc<SaleHandle>>,
+    pub(crate) inbox: Inbox<SaleHandle, Open>,
     /// When the running commit began, in microseconds; 0 when none is running.
     committing_since: AtomicI64,
     /// Until when it counts as busy, in microseconds.
@@ -116,12 +129,8 @@ pub(crate) struct JournalFront {
 impl JournalFront {
     pub(crate) fn new(stall: Duration) -> Self {
         Self {
-            open: Mutex::new(Open::default()),
+            inbox: Inbox::new(Open::default(), TURNS_DURING_COMMIT),
             stall,
-            filled: Condvar::new(),
-            committing: AtomicBool::new(false),
-            turns_meanwhile: AtomicU32::new(0),
-            after_commit: SegQueue::new(),
             committing_since: AtomicI64::new(0),
             busy_until: AtomicI64::new(0),
             failing: AtomicBool::new(false),
@@ -133,53 +142,7 @@ impl JournalFront {
 
     /// A sale has had its turn: hands it to the open batch, if anything came of it.
     pub(crate) fn turn_ends(&self, sale: &SaleHandle, turn: Option<Turn>) {
-        let mut open = self.open.lock();
-        open.turns.extend(turn);
-        if sale.is_expected.swap(false, Ordering::Relaxed) {
-            open.expected = open.expected.saturating_sub(1);
-        }
-        drop(open);
-        self.filled.notify_one();
-    }
-
-    /// Takes it upon itself to wake the sale when the running commit is done; false when none is running. What is
-    /// decided meanwhile could not be committed before, so one turn takes all who have come, instead of one for each.
-    /// A few turns are taken at once all the same: a refusal need not wait, also when a commit hangs.
-    pub(crate) fn wakes_later(&self, sale: &Arc<SaleHandle>) -> bool {
-        if !self.committing.load(Ordering::SeqCst) {
-            return false;
-        }
-        let left = self.turns_meanwhile.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() {
-            return false;
-        }
-        self.after_commit.push(Arc::clone(sale));
-        // The commit may have ended in between, and its thread have looked before the sale was there.
-        if !self.committing.load(Ordering::SeqCst) {
-            self.wake_waiting();
-        }
-        true
-    }
-
-    fn commit_begins(&self) {
-        self.turns_meanwhile.store(TURNS_DURING_COMMIT, Ordering::Relaxed);
-        self.committing.store(true, Ordering::SeqCst);
-    }
-
-    fn commit_ends(&self) {
-        self.committing.store(false, Ordering::SeqCst);
-        self.wake_waiting();
-    }
-
-    fn wake_waiting(&self) {
-        while let Some(sale) = self.after_commit.pop() {
-            let mut open = self.open.lock();
-            if !sale.is_expected.swap(true, Ordering::Relaxed) {
-                open.expected += 1;
-            }
-            drop(open);
-            sale.wake();
-        }
+        self.inbox.turn_ends(sale, |open| open.turns.extend(turn));
     }
 
     /// Whether something that writes may be decided: no failed batch, and none without an answer for too long.
@@ -216,59 +179,51 @@ impl JournalFront {
 
     /// Raises an event's epoch through the journal's own queue: what was handed in before is in. Blocks.
     pub(crate) fn raise_epoch(&self, event: EventId) -> Result<Epoch, JournalError> {
+        let raised = self.order_epoch(event).recv();
+        raised.unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
+    }
+
+    /// The same, for whoever waits elsewhere. Nothing comes when the journal has stopped.
+    pub(crate) fn order_epoch(&self, event: EventId) -> mpsc::Receiver<Result<Epoch, JournalError>> {
         let (send, receive) = mpsc::sync_channel(1);
-        let mut open = self.open.lock();
-        if !open.closed {
-            open.order(Errand::RaiseEpoch(event, send));
-        }
-        drop(open);
-        self.filled.notify_one();
-        receive.recv().unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
+        self.inbox.change(|open| {
+            if !open.closed {
+                open.order(Errand::RaiseEpoch(event, send));
+            }
+        });
+        receive
     }
 
     /// The thread has ended, whether in order or not: who waits for something from it is answered that it was not done.
     fn close(&self) {
-        let mut open = self.open.lock();
-        open.closed = true;
-        let left = (std::mem::take(&mut open.turns), std::mem::take(&mut open.errands));
-        drop(open);
+        let left = self.inbox.with(|open| {
+            open.closed = true;
+            (std::mem::take(&mut open.turns), std::mem::take(&mut open.errands))
+        });
+        // Not under the lock: callers are answered.
         drop(left);
     }
 
     /// Ends the journal's thread after everything handed in is committed.
     pub(crate) fn stop(&self) {
-        self.open.lock().order(Errand::Stop);
-        self.filled.notify_one();
+        self.inbox.change(|open| open.order(Errand::Stop));
     }
 
-    /// Turns for the next batch and errands after it; blocks until there is something. What a few have handed in during the last
-    /// commit is not committed before those who waited for its end have had their turn: commits of a few would alternate with
-    /// commits of many.
+    /// Turns for the next batch and errands after it; blocks until there is something.
     fn take(&self) -> (Vec<Turn>, Vec<Errand>) {
-        let mut open = self.open.lock();
-        while open.turns.is_empty() && open.errands.is_empty() {
-            self.filled.wait(&mut open);
-        }
-        let until = Instant::now() + GATHER;
-        while open.expected > 0 {
-            if self.filled.wait_until(&mut open, until).timed_out() {
-                open.expected = 0;
-            }
-        }
-        let (mut turns, mut rows) = (Vec::new(), 0);
-        while let Some(turn) = open.turns.front() {
-            if rows > 0 && rows + turn.rows.len() > FACTS_PER_BATCH {
-                break;
-            }
-            rows += turn.rows.len();
-            turns.extend(open.turns.pop_front());
-            open.taken += 1;
-        }
-        let mut errands = Vec::new();
-        while open.errands.front().is_some_and(|(after, _)| *after <= open.taken) {
-            errands.extend(open.errands.pop_front().map(|(_, errand)| errand));
-        }
-        (turns, errands)
+        self.inbox.take(GATHER, Open::has_something, Open::cut)
+    }
+
+    /// The same without waiting; nothing when there is nothing.
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) fn take_now(&self) -> (Vec<Turn>, Vec<Errand>) {
+        self.inbox.with(Open::cut)
+    }
+
+    /// Whether there is something to take.
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) fn has_something(&self) -> bool {
+        self.inbox.with(|open| open.has_something())
     }
 }
 
@@ -290,7 +245,52 @@ impl Drop for Closing {
     }
 }
 
-/// The journal's thread: owns the storage's writing side.
+/// Turns that are committed together, and their facts in one piece.
+pub(crate) struct Batch {
+    turns: Vec<Turn>,
+    rows: Vec<JournalEntry>,
+    /// Where the rows of each turn end.
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    fn of(mut turns: Vec<Turn>) -> Self {
+        let total: usize = turns.iter().map(|turn| turn.rows.len()).sum();
+        let mut ends = Vec::with_capacity(turns.len());
+        let mut rows: Vec<JournalEntry> =
+            turns.first_mut().map(|first| std::mem::take(&mut first.rows)).unwrap_or_default();
+        rows.reserve_exact(total - rows.len());
+        ends.push(rows.len());
+        for turn in turns.iter_mut().skip(1) {
+            rows.append(&mut turn.rows);
+            ends.push(rows.len());
+        }
+        Self { turns, rows, ends }
+    }
+
+    /// Whether there is something to append.
+    pub(crate) fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+}
+
+/// What became of an attempt to append a batch.
+pub(crate) enum Attempt {
+    Done(Appended),
+    /// Not done, or unknown: it is tried again.
+    Failed,
+    /// The storage is lost: nobody may be answered.
+    Lost,
+}
+
+/// A batch whose facts are in the read views: what is left to be done for it.
+pub(crate) struct Published {
+    replies: Told,
+    committed: Vec<(Arc<SaleHandle>, Arc<[Entry]>)>,
+}
+
+/// The journal's thread: owns the storage's writing side. What it does with a batch is cut into steps, so that a test which
+/// drives them by hand can do other things in between.
 pub(crate) struct JournalThread {
     pub(crate) core: Arc<Core>,
     pub(crate) storage: Box<dyn Journal>,
@@ -302,52 +302,121 @@ impl JournalThread {
         let _closing = Closing(Arc::clone(&self.core));
         loop {
             let (turns, errands) = self.core.journal.take();
-            if !turns.is_empty() && !self.commit(turns) {
+            if let Some(batch) = self.gather(turns)
+                && !self.commit(batch)
+            {
                 return;
             }
             for errand in errands {
-                match errand {
-                    Errand::RaiseEpoch(event, reply) => {
-                        let _ = reply.send(self.storage.raise_epoch(event));
-                    }
-                    Errand::Stop => return,
+                if !self.carry_out(errand) {
+                    return;
                 }
             }
         }
     }
 
-    /// Commits a batch and tells everyone; false when the storage is lost.
-    fn commit(&mut self, turns: Vec<Turn>) -> bool {
-        let core = Arc::clone(&self.core);
-        let before = core.probe.begin(Work::Journal);
-        // A turn of an epoch that was fenced rests on facts that are in no journal: nobody is answered by it.
-        let (mut turns, stale): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(Turn::is_current);
+    /// Something between batches; false when it is the end.
+    pub(crate) fn carry_out(&mut self, errand: Errand) -> bool {
+        match errand {
+            Errand::RaiseEpoch(event, reply) => {
+                let _ = reply.send(self.storage.raise_epoch(event));
+                true
+            }
+            Errand::Stop => false,
+        }
+    }
+
+    /// Commits a batch, however often it takes, and answers; false when the storage is lost, or the engine stops while it fails.
+    fn commit(&mut self, batch: Batch) -> bool {
+        if batch.has_rows() {
+            self.core.projector.hold_back(batch.rows.len(), || self.core.is_stopping());
+        }
+        let mut pause = JOURNAL_RETRY_MIN;
+        loop {
+            self.begin_attempt(&batch);
+            match self.attempt(&batch) {
+                Attempt::Done(appended) => {
+                    let published = self.publish(batch, &appended);
+                    self.deliver(published);
+                    return true;
+                }
+                Attempt::Lost => return false,
+                Attempt::Failed => {
+                    // Everybody has been answered by then, who waited, that it is unknown.
+                    if self.core.is_stopping() {
+                        return false;
+                    }
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(JOURNAL_RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// The batch of these turns. A turn of an epoch that was fenced rests on facts that are in no journal: nobody is answered
+    /// by it.
+    pub(crate) fn gather(&self, turns: Vec<Turn>) -> Option<Batch> {
+        let _measured = self.core.probe.begin(Work::Journal);
+        let (turns, stale): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(Turn::is_current);
         stale.into_iter().for_each(|turn| self.core.drop_stale(turn));
-        if turns.is_empty() {
-            return true;
-        }
-        let total: usize = turns.iter().map(|turn| turn.rows.len()).sum();
-        let mut ends = Vec::with_capacity(turns.len());
-        let mut rows: Vec<JournalEntry> =
-            turns.first_mut().map(|first| std::mem::take(&mut first.rows)).unwrap_or_default();
-        rows.reserve_exact(total - rows.len());
-        ends.push(rows.len());
-        for turn in turns.iter_mut().skip(1) {
-            rows.append(&mut turn.rows);
-            ends.push(rows.len());
-        }
-        drop(before);
-        let Some(appended) = self.append(&rows) else { return false };
-        let _after = core.probe.begin(Work::Journal);
+        (!turns.is_empty()).then(|| Batch::of(turns))
+    }
+
+    /// From now on the batch counts as being committed.
+    pub(crate) fn begin_attempt(&self, batch: &Batch) {
         let front = &self.core.journal;
-        front.commit_ends();
+        if batch.has_rows() {
+            let now = self.core.clock.now().0.max(1);
+            // The silence counts from the first attempt.
+            let _ = front.committing_since.compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed);
+            front.inbox.commit_begins();
+        }
+    }
+
+    /// Tries once to append the batch.
+    pub(crate) fn attempt(&mut self, batch: &Batch) -> Attempt {
+        if !batch.has_rows() {
+            return Attempt::Done(Appended::default());
+        }
+        let (core, facts) = (&self.core, batch.rows.len());
+        let front = &core.journal;
+        match self.storage.append(&batch.rows) {
+            Ok(appended) => {
+                front.committing_since.store(0, Ordering::Release);
+                if front.failing.swap(false, Ordering::AcqRel) {
+                    tracing::info!(facts, "the journal takes facts again");
+                    core.journal_recovered();
+                }
+                Attempt::Done(appended)
+            }
+            Err(JournalError::Fatal(reason)) => {
+                front.inbox.commit_ends();
+                core.fatal(&reason);
+                Attempt::Lost
+            }
+            Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_) | JournalError::Elsewhere)) => {
+                front.inbox.commit_ends();
+                if !front.failing.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%error, facts, "the journal failed; the batch is tried again");
+                }
+                Attempt::Failed
+            }
+        }
+    }
+
+    /// Brings a committed batch into the read views; what was fenced is dropped.
+    pub(crate) fn publish(&self, batch: Batch, appended: &Appended) -> Published {
+        let _measured = self.core.probe.begin(Work::Journal);
+        let Batch { turns, rows, ends } = batch;
+        let front = &self.core.journal;
+        front.inbox.commit_ends();
         if turns.iter().map(|turn| turn.answers.len()).sum::<usize>() >= BUSY_ANSWERS {
             front.busy_until.store((self.core.clock.now() + JOURNAL_BUSY_FOR).0, Ordering::Relaxed);
         }
         front.facts.fetch_add(rows.len() as u64, Ordering::Relaxed);
         front.batches.fetch_add(u64::from(!rows.is_empty()), Ordering::Relaxed);
         let mut rows = rows.into_iter();
-        let (mut told, mut committed, mut start) = (Told::default(), Vec::with_capacity(turns.len()), 0);
+        let (mut replies, mut committed, mut start) = (Told::default(), Vec::with_capacity(turns.len()), 0);
         for (turn, end) in turns.into_iter().zip(ends) {
             let entries: Arc<[Entry]> = rows.by_ref().take(end - start).map(|row| row.entry).collect();
             start = end;
@@ -358,14 +427,21 @@ impl JournalThread {
                 self.core.drop_stale(turn);
                 continue;
             }
-            self.show(&turn, &entries, &mut told.effects);
-            told.answers.extend(turn.answers);
-            told.settled.extend(turn.settled);
+            self.show(&turn, &entries, &mut replies.effects);
+            replies.answers.extend(turn.answers);
+            replies.settled.extend(turn.settled);
             if !entries.is_empty() {
                 committed.push((turn.sale, entries));
             }
         }
-        told.tell(&self.core);
+        Published { replies, committed }
+    }
+
+    /// Answers, and hands effects and facts on.
+    pub(crate) fn deliver(&self, published: Published) {
+        let _measured = self.core.probe.begin(Work::Journal);
+        let Published { replies, committed } = published;
+        replies.tell(&self.core);
         let is_busy = self.core.journal.is_busy(self.core.clock.now());
         for (sale, entries) in committed {
             self.core.snapshots.consider(&sale, &entries, is_busy);
@@ -374,48 +450,6 @@ impl JournalThread {
             }
             self.core.projector.hand_over(Committed { event: sale.event(), entries });
         }
-        true
-    }
-
-    /// Appends until the batch is in; `None` when the storage is lost, and then nobody may be answered.
-    fn append(&mut self, rows: &[JournalEntry]) -> Option<Appended> {
-        if rows.is_empty() {
-            return Some(Appended::default());
-        }
-        let core = Arc::clone(&self.core);
-        let front = &core.journal;
-        core.projector.hold_back(rows.len(), || core.is_stopping());
-        let mut pause = JOURNAL_RETRY_MIN;
-        front.committing_since.store(core.clock.now().0.max(1), Ordering::Release);
-        let appended = loop {
-            front.commit_begins();
-            match self.storage.append(rows) {
-                Ok(appended) => break appended,
-                Err(JournalError::Fatal(reason)) => {
-                    front.commit_ends();
-                    core.fatal(&reason);
-                    return None;
-                }
-                Err(error @ (JournalError::NotDone(_) | JournalError::Unknown(_) | JournalError::Elsewhere)) => {
-                    front.commit_ends();
-                    if !front.failing.swap(true, Ordering::AcqRel) {
-                        tracing::error!(%error, facts = rows.len(), "the journal failed; the batch is tried again");
-                    }
-                    // Everybody has been answered by then, who waited, that it is unknown.
-                    if core.is_stopping() {
-                        return None;
-                    }
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(JOURNAL_RETRY_MAX);
-                }
-            }
-        };
-        front.committing_since.store(0, Ordering::Release);
-        if front.failing.swap(false, Ordering::AcqRel) {
-            tracing::info!(facts = rows.len(), "the journal takes facts again");
-            core.journal_recovered();
-        }
-        Some(appended)
     }
 
     /// Brings committed facts into the read view, and notes what they order.

@@ -7,6 +7,8 @@
 
 mod actor;
 mod arbiters;
+#[cfg(any(test, feature = "fakes"))]
+mod by_hand;
 mod claims;
 mod copier;
 mod effects;
@@ -24,12 +26,16 @@ mod snapshots;
 mod standing;
 mod start;
 mod supervision;
+mod sync;
 mod telling;
 mod timekeeper;
 mod unloaded;
 mod unloading;
 mod unmatched;
+mod wake;
 
+#[cfg(any(test, feature = "fakes"))]
+pub use by_hand::{ByHand, NextStep};
 pub use claims::Claims;
 pub use copier::{CopyHealth, Sharing};
 pub use engine::{Engine, Ports, Settings, StartError};

@@ -2,7 +2,7 @@
 //! journal's own queue, read, serve. A few threads work through one queue, in which an event stands once, however many
 //! are lost at the same time. Must never serve what was not read back from the journal.
 
-use crate::id::EventId;
+use crate::id::{Epoch, EventId};
 use crate::limits::{JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, REBUILD_WINDOW, REBUILDS_BEFORE_QUARANTINE};
 use crate::ports::{JournalError, ReadError};
 use crate::runtime::engine::Core;
@@ -10,6 +10,7 @@ use crate::runtime::handle::{SaleHandle, Service};
 use crate::runtime::journal::Turn;
 use crate::runtime::recovery::recover;
 use crate::runtime::supervision::panic_message;
+use crate::sale::Sale;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +18,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(any(test, feature = "fakes"))]
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// An actor to be rebuilt.
@@ -118,7 +121,7 @@ impl Core {
         drop(turn);
         if sale.service() == Service::Serving {
             let core = Arc::clone(self);
-            self.effects.tokio().spawn_blocking(move || core.effects.reconcile(&sale));
+            self.in_background(move || core.effects.reconcile(&sale));
         }
     }
 
@@ -136,19 +139,28 @@ impl Core {
             if pause.is_none() && self.begin_rebuild(&handle) {
                 continue;
             }
-            let attempt = catch_unwind(AssertUnwindSafe(|| self.try_rebuild(&handle)));
-            match attempt {
-                Ok(Attempt::Over) => {}
-                Ok(Attempt::NotYet(reason)) => {
-                    if handle.service() != Service::Elsewhere {
-                        tracing::warn!(%event, reason, "the actor is not rebuilt yet");
-                    }
-                    let waited = pause.unwrap_or(JOURNAL_RETRY_MIN);
-                    let next = Rebuild { handle, pause: Some((waited * 2).min(JOURNAL_RETRY_MAX)) };
-                    self.rebuilds.push(next, Instant::now() + waited);
+            let losses = handle.losses();
+            let raised = self.journal.raise_epoch(event);
+            self.end_rebuild(Rebuild { handle, pause }, losses, raised);
+        }
+    }
+
+    /// What follows on the raising of the epoch: the event is read and served, or this is tried again later.
+    fn end_rebuild(self: &Arc<Self>, rebuild: Rebuild, losses: u64, raised: Result<Epoch, JournalError>) {
+        let Rebuild { handle, pause } = rebuild;
+        let event = handle.event();
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.try_rebuild(&handle, losses, raised)));
+        match attempt {
+            Ok(Attempt::Over) => {}
+            Ok(Attempt::NotYet(reason)) => {
+                if handle.service() != Service::Elsewhere {
+                    tracing::warn!(%event, reason, "the actor is not rebuilt yet");
                 }
-                Err(panic) => self.damaged(event, &format!("replay panicked: {}", panic_message(&*panic))),
+                let waited = pause.unwrap_or(JOURNAL_RETRY_MIN);
+                let next = Rebuild { handle, pause: Some((waited * 2).min(JOURNAL_RETRY_MAX)) };
+                self.rebuilds.push(next, Instant::now() + waited);
             }
+            Err(panic) => self.damaged(event, &format!("replay panicked: {}", panic_message(&*panic))),
         }
     }
 
@@ -163,9 +175,14 @@ impl Core {
         is_too_often
     }
 
-    fn try_rebuild(self: &Arc<Self>, handle: &Arc<SaleHandle>) -> Attempt {
-        let (event, losses) = (handle.event(), handle.losses());
-        let epoch = match self.journal.raise_epoch(event) {
+    fn try_rebuild(
+        self: &Arc<Self>,
+        handle: &Arc<SaleHandle>,
+        losses: u64,
+        raised: Result<Epoch, JournalError>,
+    ) -> Attempt {
+        let event = handle.event();
+        let epoch = match raised {
             Ok(epoch) => epoch,
             Err(error) => {
                 if matches!(error, JournalError::Elsewhere) && handle.service() != Service::Elsewhere {
@@ -183,7 +200,8 @@ impl Core {
                 tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
                 // What was there may be large: it is dropped when the lock is free again.
                 let copy = sale.clone();
-                drop(handle.show(|view| std::mem::replace(view, copy)));
+                let before = handle.show(|view| std::mem::replace(view, copy));
+                self.release_gone(handle, &before, &sale);
                 if !self.serve(handle, sale, epoch, losses) {
                     return Attempt::NotYet("it was lost again meanwhile".to_owned());
                 }
@@ -195,5 +213,58 @@ impl Core {
             }
             Err(error @ ReadError::Unavailable(_)) => Attempt::NotYet(error.to_string()),
         }
+    }
+}
+
+impl Core {
+    /// Buyers whose places have ended at another owner are not claimed by the event any more.
+    fn release_gone(&self, handle: &SaleHandle, before: &Sale, now: &Sale) {
+        for buyer in before.everyone_in_room().into_iter().filter(|buyer| !now.is_in_room(*buyer)) {
+            if self.claims.release(buyer, handle.event()) {
+                handle.release_everywhere(buyer);
+            }
+            handle.unhear(buyer);
+        }
+    }
+}
+
+/// A rebuild that waits for its epoch, in the hands of a test.
+#[cfg(any(test, feature = "fakes"))]
+pub(crate) struct Raising {
+    rebuild: Rebuild,
+    losses: u64,
+    raised: mpsc::Receiver<Result<Epoch, JournalError>>,
+}
+
+#[cfg(any(test, feature = "fakes"))]
+impl Core {
+    /// Begins the rebuild that has waited longest, whether it is due or not: its epoch is ordered. None when there is none, or it
+    /// is over at once.
+    pub(crate) fn begin_rebuild_by_hand(&self) -> Option<Raising> {
+        let mut waiting = self.rebuilds.waiting.lock();
+        let first = waiting.by_time.keys().copied().min_by_key(|(_, serial)| *serial)?;
+        let rebuild = waiting.by_time.remove(&first)?;
+        drop(waiting);
+        if rebuild.pause.is_none() && self.begin_rebuild(&rebuild.handle) {
+            return None;
+        }
+        let (losses, raised) = (rebuild.handle.losses(), self.journal.order_epoch(rebuild.handle.event()));
+        Some(Raising { rebuild, losses, raised })
+    }
+
+    /// Goes on with it if the epoch is raised, or could not be; else it goes on waiting.
+    pub(crate) fn end_rebuild_by_hand(self: &Arc<Self>, raising: Raising) -> Option<Raising> {
+        match raising.raised.try_recv() {
+            Ok(raised) => {
+                self.end_rebuild(raising.rebuild, raising.losses, raised);
+                None
+            }
+            Err(_) => Some(raising),
+        }
+    }
+
+    /// Rebuilds that wait to be begun.
+    pub(crate) fn waiting_rebuilds(&self) -> usize {
+        self.rebuilds.waiting.lock().by_time.len()
     }
 }

@@ -48,10 +48,13 @@ impl Snapshots {
 
 /// The thread: takes snapshots until nobody can order one any more.
 pub(crate) fn run(orders: &Receiver<Arc<SaleHandle>>, reader: &dyn JournalReader) {
-    for sale in orders {
-        let snapshot = sale.copy().snapshot();
-        if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
-            tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
-        }
+    orders.iter().for_each(|sale| take(&sale, reader));
+}
+
+/// Takes a snapshot of what is committed by now.
+pub(crate) fn take(sale: &SaleHandle, reader: &dyn JournalReader) {
+    let snapshot = sale.copy().snapshot();
+    if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
+        tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
     }
 }

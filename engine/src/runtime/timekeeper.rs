@@ -22,6 +22,15 @@ struct Alarms {
     stopped: bool,
 }
 
+impl Alarms {
+    fn pop_due(&mut self, now: Timestamp) -> Option<EventId> {
+        let (at, event) = self.by_time.first().copied().filter(|(at, _)| *at <= now)?;
+        self.by_time.remove(&(at, event));
+        self.by_event.remove(&event);
+        Some(event)
+    }
+}
+
 /// When each event wants to be woken.
 #[derive(Default)]
 pub(crate) struct Timekeeper {
@@ -56,17 +65,26 @@ impl Timekeeper {
         self.changed.notify_one();
     }
 
+    /// Events whose time has come, earliest first; they are not due again before they are set.
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<EventId> {
+        let mut alarms = self.alarms.lock();
+        std::iter::from_fn(|| alarms.pop_due(now)).collect()
+    }
+
+    /// When the next event is due.
+    #[cfg(any(test, feature = "fakes"))]
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.alarms.lock().by_time.first().map(|(at, _)| *at)
+    }
+
     /// The thread: calls `wake` for every event whose time has come.
     pub(crate) fn run(&self, clock: &Arc<dyn Clock>, wake: impl Fn(EventId)) {
         let mut due = Vec::new();
         let mut alarms = self.alarms.lock();
         while !alarms.stopped {
             let now = clock.now();
-            while let Some((at, event)) = alarms.by_time.first().copied().filter(|(at, _)| *at <= now) {
-                alarms.by_time.remove(&(at, event));
-                alarms.by_event.remove(&event);
-                due.push(event);
-            }
+            due.extend(std::iter::from_fn(|| alarms.pop_due(now)));
             if !due.is_empty() {
                 parking_lot::MutexGuard::unlocked(&mut alarms, || due.drain(..).for_each(&wake));
             }

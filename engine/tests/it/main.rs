@@ -1,5 +1,5 @@
-//! The engine's integration tests, one binary: the simulation of the sale around a model of its journal, and the real
-//! runtime on fakes of its ports.
+//! The engine's integration tests, one binary: the runtime in a simulated world, on fakes of its ports with its
+//! real threads, and the model of its wake protocol.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,3 +10,4 @@
 
 mod runtime;
 mod simulation;
+mod wake_model;

@@ -1,7 +1,7 @@
 //! What is written in the journal, told plainly: who holds which seat, who stands where, what was paid. Every committed
 //! fact is checked against what was written before it, and whatever was answered must be found here.
 
-use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
+use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot};
 use onsale_engine::limits::{DECLINES_PER_HOLD, KEY_REMEMBERED_FOR};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed, cohort_root};
 use onsale_engine::sale::{
@@ -65,6 +65,16 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
+    /// The last fact that was noted.
+    pub fn seq(&self) -> Seq {
+        Seq(self.last.map_or(0, |(seq, ..)| seq))
+    }
+
+    /// Whether the buyer waits or shops.
+    pub fn is_in_room(&self, buyer: BuyerId) -> bool {
+        matches!(self.places.get(&buyer), Some(Stands::Waiting(_) | Stands::Active))
+    }
+
     pub fn note(&mut self, entry: &Entry) {
         if let Some((seq, at, epoch)) = self.last {
             assert_eq!(entry.seq.0, seq + 1, "no gaps");
@@ -305,10 +315,6 @@ impl Chronicle {
             }
             other => panic!("{other:?} moves nobody"),
         }
-    }
-
-    pub fn is_drawn(&self) -> bool {
-        self.drawn
     }
 
     pub fn waiting(&self) -> Vec<BuyerId> {

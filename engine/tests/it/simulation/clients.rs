@@ -30,6 +30,11 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// Those of one event, whose ids nobody else uses.
+    pub fn of(event: u64) -> Self {
+        Self { serial: u128::from(event) << 24, ..Self::default() }
+    }
+
     fn uuid(&mut self) -> Uuid {
         self.serial += 1;
         Uuid::from_u128(0xffff_0000_0000 + self.serial)

@@ -1,83 +1,101 @@
-//! A journal as the sale's owner sees it: an append happens or does not, and the answer may be lost either way. An
-//! owner with an old epoch cannot write, and a batch that is repeated is recognised.
+//! The journal that all nodes share, and who owns which event by it. A node that was fenced learns it from its next append.
 
 use super::chance::Chance;
-use onsale_engine::id::{Epoch, Seq};
-use onsale_engine::sale::{Entry, Sale, SaleSnapshot};
-
-#[derive(Debug, PartialEq)]
-pub enum Append {
-    Done,
-    /// Certainly not done.
-    Failed,
-    /// The answer is lost.
-    Unknown,
-    /// Another owner has the sale.
-    Fenced,
-}
+use onsale_engine::fakes::FakeJournal;
+use onsale_engine::id::{Epoch, EventId};
+use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
-pub struct Journal {
-    pub entries: Vec<Entry>,
-    pub epoch: Epoch,
-    snapshots: Vec<SaleSnapshot>,
+struct Owners {
+    /// The newest epoch of each event, and the node whose it is, if its raising was answered.
+    newest: BTreeMap<EventId, (Epoch, Option<u64>)>,
+    /// Which node each epoch was given to.
+    by_epoch: BTreeMap<(EventId, Epoch), u64>,
+    /// Nodes that were answered that another one owns the event, and have not raised its epoch since; with the number of that
+    /// answer.
+    fenced: BTreeMap<(u64, EventId), u64>,
+    fencings: u64,
 }
 
-impl Journal {
-    pub fn raise_epoch(&mut self) -> Epoch {
-        self.epoch = Epoch(self.epoch.0 + 1);
-        self.epoch
+/// Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Storage {
+    pub journal: FakeJournal,
+    owners: Arc<Mutex<Owners>>,
+}
+
+/// The journal as one node writes to it.
+pub struct Port {
+    storage: Storage,
+    node: u64,
+}
+
+impl Storage {
+    pub fn port(&self, node: u64) -> Port {
+        Port { storage: self.clone(), node }
     }
 
-    /// Appends as chance has it.
-    pub fn append(&mut self, batch: &[Entry], chance: &mut Chance) -> Append {
-        match chance.below(100) {
-            0..5 => Append::Failed,
-            5..10 => Append::Unknown,
-            10..15 => {
-                let written = self.write(batch);
-                if written { Append::Unknown } else { Append::Fenced }
-            }
-            _ => {
-                let written = self.write(batch);
-                if written { Append::Done } else { Append::Fenced }
-            }
-        }
+    /// The node whose epoch is the newest.
+    pub fn owner(&self, event: EventId) -> Option<(Epoch, u64)> {
+        let owners = self.owners.lock().unwrap();
+        let (epoch, node) = owners.newest.get(&event)?;
+        node.map(|node| (*epoch, node))
     }
 
-    /// All of it or nothing; true also when it is there already.
-    pub fn write(&mut self, batch: &[Entry]) -> bool {
-        let Some(first) = batch.first() else { return true };
-        let at = first.seq.0 as usize - 1;
-        if let Some(there) = self.entries.get(at..at + batch.len()) {
-            return there == batch;
+    /// Since when the node knows that another one owns the event, if it does.
+    pub fn fenced(&self, node: u64, event: EventId) -> Option<u64> {
+        self.owners.lock().unwrap().fenced.get(&(node, event)).copied()
+    }
+
+    /// Appends that were fenced.
+    pub fn fencings(&self) -> u64 {
+        self.owners.lock().unwrap().fencings
+    }
+
+    /// The node that may write facts of the epoch; none when nobody was told that it is theirs.
+    pub fn writer(&self, event: EventId, epoch: Epoch) -> Option<u64> {
+        self.owners.lock().unwrap().by_epoch.get(&(event, epoch)).copied()
+    }
+
+    /// The next write goes as chance has it; whether its answer will be lost.
+    pub fn may_fail(&self, chance: &mut Chance) -> bool {
+        match chance.below(1000) {
+            0..50 => self.journal.fail_not_done(1),
+            50..100 => self.journal.lose_answer(false),
+            100..160 => self.journal.lose_answer(true),
+            160..163 => self.journal.fail_fatally(),
+            _ => return false,
         }
-        if at != self.entries.len() || first.epoch != self.epoch {
-            return false;
-        }
-        self.entries.extend_from_slice(batch);
         true
     }
+}
 
-    pub fn keep(&mut self, snapshot: SaleSnapshot) {
-        self.snapshots.push(snapshot);
+impl Journal for Port {
+    fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
+        let appended = self.storage.journal.append(batch)?;
+        let mut owners = self.storage.owners.lock().unwrap();
+        owners.fencings += appended.fenced.len() as u64;
+        let number = owners.fencings;
+        for event in &appended.fenced {
+            owners.fenced.entry((self.node, *event)).or_insert(number);
+        }
+        Ok(appended)
     }
 
-    /// The sale that the journal describes, from its beginning or from one of the snapshots.
-    pub fn recover(&self, chance: &mut Chance) -> Sale {
-        let from = if chance.percent(70) { chance.pick(&self.snapshots) } else { None };
-        let mut sale = from.cloned().map_or_else(Sale::new, Sale::from_snapshot);
-        self.after(sale.seq()).for_each(|entry| sale.apply(entry));
-        sale
-    }
-
-    pub fn replayed(&self) -> Sale {
-        let mut sale = Sale::new();
-        self.entries.iter().for_each(|entry| sale.apply(entry));
-        sale
-    }
-
-    fn after(&self, seq: Seq) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().skip(seq.0 as usize)
+    fn raise_epoch(&mut self, event: EventId) -> Result<Epoch, JournalError> {
+        let raised = self.storage.journal.raise_epoch(event);
+        let mut owners = self.storage.owners.lock().unwrap();
+        match &raised {
+            Ok(epoch) => {
+                owners.newest.insert(event, (*epoch, Some(self.node)));
+                owners.by_epoch.insert((event, *epoch), self.node);
+                owners.fenced.remove(&(self.node, event));
+            }
+            // Whoever had it may have lost it.
+            Err(_) => owners.newest.entry(event).or_default().1 = None,
+        }
+        raised
     }
 }

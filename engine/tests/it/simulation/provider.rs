@@ -1,12 +1,15 @@
-//! A payment provider as bad as they come: it declines, takes another amount, loses its answers, takes the money
-//! later, answers twice. It never charges a payment twice, and what it says of a charge it says again.
+//! A payment provider as bad as they come: it declines, takes another amount, loses requests and answers, takes the money
+//! later. It never charges a payment twice, and what it says of a charge it says again.
 
 use super::chance::Chance;
+use onsale_engine::fakes::FakeClock;
 use onsale_engine::id::PaymentId;
 use onsale_engine::money::Amount;
+use onsale_engine::ports::{Charge, Clock, Later, PaymentProvider, ProviderError};
 use onsale_engine::sale::ChargeOutcome;
 use onsale_engine::time::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What will have become of a charge.
@@ -28,33 +31,46 @@ pub struct Account {
     pub refunds: u32,
 }
 
-#[derive(Default)]
+/// Clones are the same one.
+#[derive(Clone)]
 pub struct Provider {
-    charges: BTreeMap<PaymentId, Fate>,
-    pub refunded: BTreeMap<PaymentId, u32>,
+    clock: FakeClock,
+    books: Arc<Mutex<Books>>,
 }
 
-impl Provider {
-    /// Charges; the answer, unless it is lost.
-    pub fn charge(&mut self, payment: PaymentId, amount: Amount, now: Timestamp, chance: &mut Chance) -> ChargeOutcome {
-        let fate = match chance.below(100) {
-            0..45 => Fate::Captured(amount),
-            45..57 => Fate::Declined,
-            57..65 => Fate::Never,
-            65..70 => Fate::Captured(Amount(amount.0 + 1)),
-            _ => Fate::Later(now + Duration::from_millis(chance.within(1..400_000)), amount),
-        };
-        let fate = self.charges.entry(payment).or_insert(fate).clone();
-        let lost = chance.percent(15);
-        match fate {
-            Fate::Never => ChargeOutcome::Unknown,
-            _ if lost => ChargeOutcome::Unknown,
-            _ => self.find(payment, now),
+struct Books {
+    chance: Chance,
+    /// Requests that are on their way, and arrive also when whoever sent them is dead.
+    on_the_way: BTreeMap<(Timestamp, u64), (PaymentId, Amount)>,
+    serial: u64,
+    charges: BTreeMap<PaymentId, Fate>,
+    refunded: BTreeMap<PaymentId, u32>,
+}
+
+impl Books {
+    /// How long something takes on its way: mostly less than a second.
+    fn delay(&mut self) -> Duration {
+        let long = self.chance.percent(10);
+        Duration::from_millis(if long { self.chance.within(300..90_000) } else { self.chance.within(1..300) })
+    }
+
+    /// What has arrived by now is charged.
+    fn receive(&mut self, now: Timestamp) {
+        while let Some(entry) = self.on_the_way.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (payment, amount) = entry.remove();
+            let fate = match self.chance.below(100) {
+                0..45 => Fate::Captured(amount),
+                45..57 => Fate::Declined,
+                57..65 => Fate::Never,
+                65..70 => Fate::Captured(Amount(amount.0 + 1)),
+                _ => Fate::Later(now + Duration::from_millis(self.chance.within(1..400_000)), amount),
+            };
+            self.charges.entry(payment).or_insert(fate);
         }
     }
 
     /// What became of a charge. That it never was is a promise.
-    pub fn find(&mut self, payment: PaymentId, now: Timestamp) -> ChargeOutcome {
+    fn outcome(&mut self, payment: PaymentId, now: Timestamp) -> ChargeOutcome {
         match self.charges.entry(payment).or_insert(Fate::Never) {
             Fate::Captured(amount) => ChargeOutcome::Captured { amount: *amount },
             Fate::Declined => ChargeOutcome::Declined { reason: "no".into() },
@@ -63,30 +79,96 @@ impl Provider {
             Fate::Later(..) => ChargeOutcome::Unknown,
         }
     }
+}
+
+impl Provider {
+    pub fn new(chance: Chance, clock: &FakeClock) -> Self {
+        let books = Books {
+            chance,
+            on_the_way: BTreeMap::new(),
+            serial: 0,
+            charges: BTreeMap::new(),
+            refunded: BTreeMap::new(),
+        };
+        Self { clock: clock.clone(), books: Arc::new(Mutex::new(books)) }
+    }
 
     /// A gateway that says "not charged" and takes the money nevertheless.
-    pub fn breaks_its_word(&mut self, payment: PaymentId, amount: Amount) -> Option<ChargeOutcome> {
-        let fate = self.charges.get_mut(&payment).filter(|fate| matches!(fate, Fate::Never | Fate::Declined))?;
+    pub fn breaks_its_word(&self, payment: PaymentId, amount: Amount) -> Option<ChargeOutcome> {
+        let mut books = self.books.lock().unwrap();
+        let fate = books.charges.get_mut(&payment).filter(|fate| matches!(fate, Fate::Never | Fate::Declined))?;
         *fate = Fate::Captured(amount);
         Some(ChargeOutcome::Captured { amount })
     }
 
-    /// Gives everything back; asking again gives nothing more.
-    pub fn refund(&mut self, payment: PaymentId) {
-        *self.refunded.entry(payment).or_default() += 1;
+    /// What it would say of a charge that it knows.
+    pub fn says_of(&self, payment: PaymentId) -> Option<ChargeOutcome> {
+        let mut books = self.books.lock().unwrap();
+        let is_known = books.charges.contains_key(&payment);
+        is_known.then(|| books.outcome(payment, self.clock.now())).filter(|says| *says != ChargeOutcome::Unknown)
     }
 
-    /// Everything it has to do with: what was taken by `now` and what was given back.
-    pub fn accounts(&self, now: Timestamp) -> BTreeMap<PaymentId, Account> {
+    /// Everything it has to do with: what was taken by now and what was given back.
+    pub fn accounts(&self) -> BTreeMap<PaymentId, Account> {
+        let (mut books, now) = (self.books.lock().unwrap(), self.clock.now());
+        books.receive(now);
         let account = |(payment, fate): (&PaymentId, &Fate)| {
             let taken = match fate {
                 Fate::Captured(amount) => amount.0,
                 Fate::Later(at, amount) if *at <= now => amount.0,
                 Fate::Later(..) | Fate::Declined | Fate::Never => 0,
             };
-            let refunds = self.refunded.get(payment).copied().unwrap_or(0);
+            let refunds = books.refunded.get(payment).copied().unwrap_or(0);
             (*payment, Account { taken, given_back: if refunds > 0 { taken } else { 0 }, refunds })
         };
-        self.charges.iter().map(account).collect()
+        books.charges.iter().map(account).collect()
+    }
+
+    /// The answer to a call, unless it is lost.
+    fn answered<T>(&self, answer: impl FnOnce(&mut Books, Timestamp) -> T) -> Result<T, ProviderError> {
+        let (mut books, now) = (self.books.lock().unwrap(), self.clock.now());
+        books.receive(now);
+        let answer = answer(&mut books, now);
+        if books.chance.percent(15) { Err(ProviderError("the answer is lost".to_owned())) } else { Ok(answer) }
+    }
+}
+
+impl PaymentProvider for Provider {
+    fn name(&self) -> &'static str {
+        "simulation"
+    }
+
+    fn charge<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
+        Box::pin(async move {
+            let delay = {
+                let (mut books, now) = (self.books.lock().unwrap(), self.clock.now());
+                let delay = books.delay();
+                books.serial += 1;
+                let key = (now + delay, books.serial);
+                if !books.chance.percent(5) {
+                    books.on_the_way.insert(key, (charge.payment, charge.amount));
+                }
+                delay
+            };
+            tokio::time::sleep(delay).await;
+            self.answered(|books, now| books.outcome(charge.payment, now))
+        })
+    }
+
+    fn find<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
+        Box::pin(async move {
+            let delay = self.books.lock().unwrap().delay();
+            tokio::time::sleep(delay).await;
+            self.answered(|books, now| books.outcome(charge.payment, now))
+        })
+    }
+
+    /// Gives everything back; asking again gives nothing more.
+    fn refund<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<(), ProviderError>> {
+        Box::pin(async move {
+            let delay = self.books.lock().unwrap().delay();
+            tokio::time::sleep(delay).await;
+            self.answered(|books, _| *books.refunded.entry(charge.payment).or_default() += 1)
+        })
     }
 }
