@@ -68,7 +68,9 @@ fn thousands_of_events_that_are_over_do_not_hold_up_a_start() {
     let opened = began.elapsed();
     let engine = Engine::start(ports, Settings::default(), runtime.handle().clone()).unwrap();
     let took = began.elapsed();
-    eprintln!("{EVENTS} events, {ON_SALE} of them on sale: ready after {took:?}, of which opening the files {opened:?}");
+    eprintln!(
+        "{EVENTS} events, {ON_SALE} of them on sale: ready after {took:?}, of which opening the files {opened:?}"
+    );
     let health = engine.health();
     assert_eq!((health.loaded as u64, health.unloaded as u64), (ON_SALE, EVENTS - ON_SALE));
     assert!(took < BOUND, "ready after {took:?}");

@@ -314,6 +314,9 @@ impl SaleActor {
             turn.rows.push(JournalEntry { event: self.handle.event(), entry });
         }
         turn.decision_ends();
+        if let Some(spent) = self.sale.take_spent() {
+            self.handle.core.discard(spent);
+        }
         for at in first..turn.rows.len() {
             self.follow(at, now, turn);
         }

@@ -185,6 +185,8 @@ pub struct SaleHandle {
     /// What was worked out beside the sale since the actor's last turn; nothing came of it in the inner `None`.
     prepared: Mutex<Option<Option<Prepared>>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
+    /// Whether a snapshot is ordered and not begun.
+    pub(crate) snapshot_waits: AtomicBool,
     /// At how many looks in a row nobody had asked for the event.
     quiet: AtomicU8,
     #[cfg(any(test, feature = "fakes"))]
@@ -211,6 +213,7 @@ impl SaleHandle {
             damage: Mutex::new(None),
             prepared: Mutex::new(None),
             snapshot_at: std::sync::atomic::AtomicU64::new(0),
+            snapshot_waits: AtomicBool::new(false),
             quiet: AtomicU8::new(0),
             #[cfg(any(test, feature = "fakes"))]
             panic_next: AtomicBool::new(false),

@@ -462,7 +462,7 @@ impl JournalThread {
             if piece.is_empty() {
                 continue;
             }
-            let seq = sale.show(|view| {
+            let (seq, spent) = sale.show(|view| {
                 for entry in piece {
                     view.apply(entry);
                     core.effects.ordered_by(sale, view, &entry.fact, effects);
@@ -470,8 +470,11 @@ impl JournalThread {
                 for entry in piece {
                     follow_place(core, sale, view, &entry.fact);
                 }
-                view.seq()
+                (view.seq(), view.take_spent())
             });
+            if let Some(spent) = spent {
+                core.discard(spent);
+            }
             sale.view_moved(seq);
         }
         core.unmatched.note(sale.event(), entries);

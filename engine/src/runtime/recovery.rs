@@ -27,6 +27,7 @@ pub(crate) fn recover_since(reader: &dyn JournalReader, event: EventId) -> Resul
             gap.get_or_insert(entry.seq);
         }
     })?;
+    drop(sale.take_spent());
     match gap {
         Some(seq) => Err(ReadError::Damaged { event, seq, reason: "a fact before it is missing".into() }),
         None => Ok((sale, from)),

@@ -25,7 +25,8 @@ impl Snapshots {
         (Self { every: every.max(1), queue: parking_lot::Mutex::new(Some(queue)) }, receiver)
     }
 
-    /// Orders a snapshot if enough facts have been committed since the last one.
+    /// Orders a snapshot if enough facts have been committed since the last one. One that is ordered and not begun will have
+    /// these facts, too: a large sale that moves fast would else be taken once for each place in the queue.
     pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry], journal_is_busy: bool) {
         let Some(seq) = entries.last().map(|entry| entry.seq.0) else { return };
         let last = sale.snapshot_at.load(Ordering::Relaxed);
@@ -33,10 +34,13 @@ impl Snapshots {
         if seq < last + self.every * patience {
             return;
         }
-        if let Some(queue) = &*self.queue.lock()
-            && queue.try_send(Arc::clone(sale)).is_ok()
-        {
-            sale.snapshot_at.store(seq, Ordering::Relaxed);
+        if sale.snapshot_waits.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let queue = self.queue.lock();
+        match queue.as_ref().map(|queue| queue.try_send(Arc::clone(sale))) {
+            Some(Ok(())) => sale.snapshot_at.store(seq, Ordering::Relaxed),
+            Some(Err(_)) | None => sale.snapshot_waits.store(false, Ordering::Release),
         }
     }
 
@@ -53,6 +57,7 @@ pub(crate) fn run(orders: &Receiver<Arc<SaleHandle>>, reader: &dyn JournalReader
 
 /// Takes a snapshot of what is committed by now.
 pub(crate) fn take(sale: &SaleHandle, reader: &dyn JournalReader) {
+    sale.snapshot_waits.store(false, Ordering::Release);
     let snapshot = sale.copy().snapshot();
     if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
         tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");

@@ -93,6 +93,7 @@ impl Sale {
             Fact::Drawn { seed } => {
                 let line = self.room.line();
                 if let Some(layout) = self.draw.as_mut().and_then(|draw| draw.draw(*seed, line)) {
+                    self.spent = Some(Box::new(line.clone()));
                     self.room.lay_out(&layout);
                 }
             }

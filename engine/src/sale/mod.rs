@@ -14,7 +14,7 @@ pub mod invariants;
 mod keys;
 pub(crate) mod layout;
 mod ledger;
-mod line;
+pub(crate) mod line;
 pub mod merkle;
 mod on_demand;
 mod payment;
@@ -55,6 +55,7 @@ use crate::time::Timestamp;
 use draw::Draw;
 use keys::Keys;
 use ledger::Ledger;
+use line::Line;
 use on_demand::OnDemand;
 use reservation::Reservation;
 use reservations::Reservations;
@@ -82,6 +83,8 @@ pub struct Sale {
     made_at: Timestamp,
     draw: Option<Box<Draw>>,
     unmatched: Unmatched,
+    /// The line as it was before the draw, until somebody drops it where nobody waits: that takes milliseconds.
+    spent: Option<Box<Line>>,
 }
 
 impl Default for Sale {
@@ -108,6 +111,7 @@ impl Sale {
             made_at: Timestamp(0),
             draw: None,
             unmatched: Unmatched::default(),
+            spent: None,
         }
     }
 
@@ -263,6 +267,11 @@ impl Sale {
         ordinal.0 > 0 && !self.room.line().was_used(ordinal)
     }
 
+    /// What the last facts have left behind that takes long to be dropped.
+    pub(crate) fn take_spent(&mut self) -> Option<Box<Line>> {
+        self.spent.take()
+    }
+
     /// The draw, once its seed is committed to.
     #[must_use]
     pub fn draw(&self) -> Option<&Draw> {
@@ -401,6 +410,7 @@ impl Sale {
             made_at: snapshot.made_at,
             draw,
             unmatched: Unmatched::from_rows(snapshot.unmatched),
+            spent: None,
         }
     }
 }

@@ -28,7 +28,7 @@ const RESERVATIONS: u64 = 500_000;
 const PAID: u64 = 100_000;
 /// In processor time of the thread: what others on the machine do does not count.
 const BOUND: Duration = Duration::from_millis(2);
-/// Each measurement is the least of so many, because caches and memory are others' too.
+/// A measurement that is too long is made again, so many times together.
 const TRIES: usize = 3;
 const BIG: u128 = 1;
 const OTHER: u128 = 2;
@@ -245,57 +245,41 @@ fn as_met(times: &[Duration]) -> (Duration, Duration) {
     (met[met.len() * 99 / 100], met[met.len() - 1])
 }
 
-fn assert_short(what: &str, longest: Longest) {
-    let Longest { read, write, journal } = longest;
-    assert!(read.max(write).max(journal) <= BOUND, "{what}: {longest:?}");
-}
-
-/// The least of several tries, each for itself.
-fn least(tries: impl Iterator<Item = Longest>) -> Longest {
-    let min = |one: Longest, other: Longest| Longest {
-        read: one.read.min(other.read),
-        write: one.write.min(other.write),
-        journal: one.journal.min(other.journal),
-    };
-    tries.reduce(min).unwrap()
+/// Whether every piece was short in one of a few tries: a virtual processor that is taken away counts as the thread's time.
+fn assert_short(what: &str, mut attempt: impl FnMut() -> Longest) {
+    let mut least = attempt();
+    for _ in 1..TRIES {
+        if least.read.max(least.write).max(least.journal) <= BOUND {
+            break;
+        }
+        let again = attempt();
+        least.read = least.read.min(again.read);
+        least.write = least.write.min(again.write);
+        least.journal = least.journal.min(again.journal);
+    }
+    assert!(least.read.max(least.write).max(least.journal) <= BOUND, "{what}: {least:?}");
 }
 
 #[test]
 fn walks_over_a_whole_sale_hold_up_nobody() {
     let hall = Hall::open();
-    let tries = |what: &str, work: &dyn Fn()| {
-        assert_short(what, least((0..TRIES).map(|_| hall.meanwhile(what, work))));
-    };
-    tries("nothing", &|| (0..200).for_each(|_| hall.come_and_go()));
-    tries("a snapshot", &|| hall.snapshot_is_kept());
-    tries("a reading of the metrics", &|| assert_eq!(hall.big.copy().check_invariants(), Vec::<String>::new()));
-    tries("seats of the map", &|| {
+    let short = |what: &str, work: &dyn Fn()| assert_short(what, || hall.meanwhile(what, work));
+    short("nothing", &|| (0..200).for_each(|_| hall.come_and_go()));
+    short("a snapshot", &|| hall.snapshot_is_kept());
+    short("a reading of the metrics", &|| assert_eq!(hall.big.copy().check_invariants(), Vec::<String>::new()));
+    short("seats of the map", &|| {
         let view = hall.big.view();
         assert_eq!(view.seats_held().len() + view.seats_sold().len(), RESERVATIONS as usize);
     });
     let shared = FakeShared::default();
     let sharing = Sharing { claims: Arc::new(shared.clone()), copies: Arc::new(shared.clone()) };
-    let first = hall.meanwhile("a copy for other nodes", || {
-        hall.tokio.block_on(async { hall.engine.share(sharing) });
+    hall.tokio.block_on(async { hall.engine.share(sharing) });
+    short("a copy for other nodes", &|| {
+        shared.wipe();
         until("copied", || shared.places_of(event(BIG)) >= WAITING as usize);
         hall.come_and_go();
     });
-    assert_short("a copy for other nodes", first);
-    let cohort: Vec<BuyerId> = (1..=WAITING).map(somebody).collect();
-    let drawn = hall.meanwhile("a draw", || {
-        hall.clock.set(OPENING);
-        hall.ask(&hall.big, Command::Enter { buyer: buyer(10) }).unwrap();
-        hall.ask(&hall.big, Command::Leave { buyer: somebody(3) }).unwrap();
-        until("drawn", || hall.big.view().draw().unwrap().view().seed.is_some());
-    });
-    assert_short("a draw", drawn);
-    let root = cohort_root(cohort.iter().copied());
-    let order = drawn_order(&DrawSeed([7; 32]), root, &cohort);
-    let expected = order.into_iter().map(|at| cohort[at as usize]).filter(|who| *who != somebody(3));
-    let copy = hall.big.copy();
-    let admitted = WAITING as usize - copy.waiting().count();
-    assert!(expected.chain([buyer(10)]).skip(admitted).eq(copy.waiting()), "the line is in the drawn order");
-    tries("a cancellation", &|| {
+    short("a cancellation", &|| {
         hall.ask(&hall.big, Command::CancelSale { by: buyer(1) }).unwrap();
         let before = hall.big.view().seq();
         until("it is being cleared", || hall.big.view().seq().0 > before.0 + 5_000);
@@ -304,14 +288,38 @@ fn walks_over_a_whole_sale_hold_up_nobody() {
 }
 
 #[test]
+fn a_draw_of_a_million_holds_up_nobody() {
+    // There is one draw in a sale, so each try needs one.
+    assert_short("a draw", || {
+        let hall = Hall::open();
+        let longest = hall.meanwhile("a draw", || {
+            hall.clock.set(OPENING);
+            hall.ask(&hall.big, Command::Enter { buyer: buyer(10) }).unwrap();
+            hall.ask(&hall.big, Command::Leave { buyer: somebody(3) }).unwrap();
+            until("drawn", || hall.big.view().draw().unwrap().view().seed.is_some());
+        });
+        let cohort: Vec<BuyerId> = (1..=WAITING).map(somebody).collect();
+        let order = drawn_order(&DrawSeed([7; 32]), cohort_root(cohort.iter().copied()), &cohort);
+        let expected = order.into_iter().map(|at| cohort[at as usize]).filter(|who| *who != somebody(3));
+        let copy = hall.big.copy();
+        let admitted = WAITING as usize - copy.waiting().count();
+        assert!(expected.chain([buyer(10)]).skip(admitted).eq(copy.waiting()), "the line is in the drawn order");
+        hall.tokio.block_on(hall.engine.stop());
+        longest
+    });
+}
+
+#[test]
 fn a_rebuilt_sale_replaces_the_large_one_at_once() {
     let hall = Hall::open();
-    let longest = hall.meanwhile("a rebuild", || {
-        hall.big.panic_in_next_turn();
-        until("rebuilt", || hall.engine.health().rebuilds == 1);
-        // Answered by the actor that was rebuilt.
-        until("served", || hall.ask(&hall.big, Command::Enter { buyer: buyer(9) }).is_ok());
+    assert_short("a rebuild", || {
+        let before = hall.engine.health().rebuilds;
+        hall.meanwhile("a rebuild", || {
+            hall.big.panic_in_next_turn();
+            until("rebuilt", || hall.engine.health().rebuilds > before);
+            // Answered by the actor that was rebuilt.
+            until("served", || hall.ask(&hall.big, Command::Enter { buyer: buyer(9) }).is_ok());
+        })
     });
-    assert_short("a rebuild", longest);
     hall.tokio.block_on(hall.engine.stop());
 }
