@@ -5,10 +5,11 @@
 use crate::id::{BuyerId, Epoch, PaymentId, Seq};
 use crate::limits::{COMMANDS_PER_TURN, DRAWN_IN_A_TURN, STEPS_PER_TURN};
 use crate::ports::JournalEntry;
+use crate::runtime::answer::{Answer, Refusal, ReplyTo};
 use crate::runtime::arbiters::Arbiters;
 #[cfg(any(test, feature = "fakes"))]
 use crate::runtime::by_hand::{Address, Mailboxes};
-use crate::runtime::handle::{Answer, Refusal, ReplyTo, SaleHandle};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::journal::Turn;
 use crate::runtime::lanes::Envelope;
 use crate::sale::{Command, Decision, Entry, Fact, Facts, PaymentStatus, PaymentView, Reply, Sale};

@@ -5,10 +5,11 @@
 use crate::id::EventId;
 use crate::ports::{Appended, JournalError, JournalReader};
 use crate::runtime::actor::{Host, SaleActor};
-use crate::runtime::engine::{Core, Engine, Ports, Settings, StartError, Works};
+use crate::runtime::engine::{Core, Engine, Works};
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::journal::{Attempt, Batch, Errand, JournalThread, Published};
 use crate::runtime::rebuild::Raising;
+use crate::runtime::settings::{Ports, Settings, StartError};
 use crate::runtime::snapshots;
 use crate::sale::{Command, Sale};
 use crate::time::Timestamp;

@@ -4,6 +4,9 @@
 //! answer: a buyer who hangs up before the commit would get places at two events.
 
 use crate::id::{BuyerId, EventId};
+use crate::runtime::engine::Core;
+use crate::runtime::handle::SaleHandle;
+use crate::sale::{Fact, Sale};
 use crate::shared_map::SharedMap;
 use dashmap::mapref::entry::Entry;
 
@@ -77,6 +80,50 @@ impl Claims {
     #[must_use]
     pub fn of(&self, buyer: BuyerId) -> Option<EventId> {
         self.0.get(&buyer).map(|claim| claim.event)
+    }
+}
+
+/// Keeps the claim of one event per buyer, and who was heard, in step with a committed fact.
+pub(super) fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
+    let gone = match fact {
+        Fact::Entered { buyer, .. } | Fact::Restored { buyer, .. } => {
+            core.claims.confirm(*buyer, sale.event());
+            return;
+        }
+        Fact::Left { buyer } | Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => Some(*buyer),
+        Fact::ReservationConfirmed { reservation, .. } => view.reservation(*reservation).map(|view| view.buyer),
+        Fact::Admitted { buyer, .. } => {
+            sale.unhear(*buyer);
+            return;
+        }
+        Fact::Configured { .. }
+        | Fact::SeatsHeld { .. }
+        | Fact::HoldChanged { .. }
+        | Fact::HoldReleased { .. }
+        | Fact::HoldExpired { .. }
+        | Fact::PaymentOpened { .. }
+        | Fact::PaymentStarted { .. }
+        | Fact::PaymentUnknown { .. }
+        | Fact::PaymentCaptured { .. }
+        | Fact::PaymentFailed { .. }
+        | Fact::ReservationCancelled { .. }
+        | Fact::RefundOrdered { .. }
+        | Fact::PaymentRefunded { .. }
+        | Fact::OutcomeUnmatched { .. }
+        | Fact::OrdinalsReserved { .. }
+        | Fact::DrawCommitted { .. }
+        | Fact::CohortFrozen { .. }
+        | Fact::Drawn { .. }
+        | Fact::Steered { .. }
+        | Fact::SaleCancelled { .. }
+        | Fact::SaleRetired { .. }
+        | Fact::KeyRemembered { .. } => None,
+    };
+    if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
+        if core.claims.release(buyer, sale.event()) {
+            sale.release_everywhere(buyer);
+        }
+        sale.unhear(buyer);
     }
 }
 

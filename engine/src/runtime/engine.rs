@@ -1,19 +1,22 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
 use crate::id::{BuyerId, Epoch, EventId, EventTag};
-use crate::limits::{COMMIT_STALL, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX, REBUILDS_AT_ONCE, UNLOADED_AFTER};
-use crate::ports::{Clock, Journal, JournalReader, PaymentProvider, Projection, ReadError};
+use crate::limits::{REBUILDS_AT_ONCE, STOP_WAITS};
+use crate::ports::{Clock, JournalReader, ReadError};
 use crate::runtime::actor::Host;
+use crate::runtime::answer::Refusal;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::claims::Claims;
 use crate::runtime::copier::CopierFront;
 use crate::runtime::effects::Effects;
-use crate::runtime::handle::{Refusal, SaleHandle, Service};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::health::{Health, JournalHealth};
 use crate::runtime::journal::{JournalFront, JournalThread};
 use crate::runtime::probe::Probe;
 use crate::runtime::projector::{Projector, ProjectorFront};
 use crate::runtime::rebuild::Rebuilds;
+use crate::runtime::service::Service;
+use crate::runtime::settings::{Ports, Settings, StartError};
 use crate::runtime::snapshots::{self, Snapshots};
 use crate::runtime::start::Recovered;
 use crate::runtime::supervision::{OnFatal, supervised};
@@ -28,84 +31,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// How long a stopping engine waits for commands in flight.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the engine stands on.
-pub struct Ports {
-    /// The journal's writing side.
-    pub journal: Box<dyn Journal>,
-    /// The journal's reading side.
-    pub reader: Arc<dyn JournalReader>,
-    /// What is written behind.
-    pub projection: Box<dyn Projection>,
-    /// Who charges.
-    pub payments: Arc<dyn PaymentProvider>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
-
-/// How the engine runs.
-#[derive(Clone)]
-pub struct Settings {
-    /// Event loops for actors, each on its own thread.
-    pub arbiters: usize,
-    /// How long a provider is waited for, at most [`crate::limits::CHARGE_TIMEOUT_MAX`].
-    pub charge_timeout: Duration,
-    /// Facts of one event after which a snapshot is taken.
-    pub snapshot_every: u64,
-    /// Facts that may be committed and not yet written behind, see [`crate::limits::PROJECTION_LAG_MAX`].
-    pub projection_lag_max: u64,
-    /// After how long an event leaves memory that is over and quiet, see [`crate::limits::UNLOADED_AFTER`].
-    pub unloaded_after: Duration,
-    /// How long a commit may go without an answer, see [`crate::limits::COMMIT_STALL`].
-    pub commit_stall: Duration,
-    /// Called when the process must end without answering: the journal's storage has failed, or a thread that everything
-    /// rests on has panicked.
-    pub on_fatal: OnFatal,
-    /// The seed of an event's draw, asked for once: nobody may guess it.
-    pub draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
-    /// Called first on each thread that works behind the answers (tables, snapshots, checks of old rows), so that the
-    /// process may let it step back while there is more pressing work.
-    pub behind: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            arbiters: 1,
-            charge_timeout: crate::limits::CHARGE_TIMEOUT_MAX,
-            snapshot_every: FACTS_PER_SNAPSHOT,
-            projection_lag_max: PROJECTION_LAG_MAX,
-            commit_stall: COMMIT_STALL,
-            unloaded_after: UNLOADED_AFTER,
-            on_fatal: Arc::new(|_| std::process::abort()),
-            draw_seed: Arc::new(|_| random_seed()),
-            behind: Arc::new(|| {}),
-        }
-    }
-}
-
-/// Two random UUIDs: 244 bits of the operating system's generator.
-fn random_seed() -> DrawSeed {
-    let mut seed = [0; 32];
-    seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
-    seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
-    DrawSeed(seed)
-}
-
-/// Why the engine did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A thread could not be started.
-    #[error("a thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-    /// The journal or the projections could not be read.
-    #[error("{0}")]
-    Storage(String),
-}
 
 /// What every part of a running engine shares.
 pub(crate) struct Core {
@@ -412,8 +337,8 @@ impl Engine {
         let core = &self.core;
         core.stopping.store(true, Ordering::Release);
         core.unloaded.stop();
-        let _ = tokio::time::timeout(STOP_PATIENCE, core.unloaded.end_loads()).await;
-        let until = tokio::time::Instant::now() + STOP_PATIENCE;
+        let _ = tokio::time::timeout(STOP_WAITS, core.unloaded.end_loads()).await;
+        let until = tokio::time::Instant::now() + STOP_WAITS;
         let busy = || core.routes.iter().any(|route| route.in_flight() > 0);
         while busy()
             && core.journal.health(core.clock.now()) == JournalHealth::Good

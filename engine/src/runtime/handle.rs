@@ -4,15 +4,16 @@
 use crate::id::{BuyerId, Epoch, EventId, Seq};
 use crate::limits::IN_FLIGHT_PER_SALE;
 use crate::runtime::actor::Post;
+use crate::runtime::answer::{Answer, HeldClaim, Permit, Refusal, ReplyTo};
 use crate::runtime::engine::Core;
-use crate::runtime::journal::is_journals_thread;
 use crate::runtime::lanes::{Envelope, Lanes};
 use crate::runtime::place_changes::PlaceFeed;
 use crate::runtime::probe::{Begun, Work};
+use crate::runtime::service::{Ownership, Service};
 use crate::runtime::standing::{Posted, Standing};
 use crate::runtime::wake::{WakeState, Waked};
 use crate::sale::layout::{Preparation, Prepared};
-use crate::sale::{Command, PaymentView, Rejection, Reply, Sale, SalePhase};
+use crate::sale::{Command, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -23,131 +24,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-
-/// The answer to a command that was taken; what it says is committed.
-#[derive(Debug)]
-pub struct Answer {
-    /// What it says.
-    pub reply: Reply,
-    /// For a payment that is being charged: resolves when its outcome is committed. Cancel safe; if it ends without
-    /// a value the actor was rebuilt, and the read view tells.
-    pub settlement: Option<oneshot::Receiver<PaymentView>>,
-    /// The last fact that it rests on.
-    pub seq: Seq,
-}
-
-/// Why a command was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The sale says no.
-    Rejected(Rejection),
-    /// The buyer waits or shops in another event.
-    QueuedElsewhere,
-    /// Too many commands are in flight; certainly not done.
-    Overloaded,
-    /// The journal takes nothing; certainly not done.
-    StorageUnavailable,
-    /// The deadline passed; unknown whether done.
-    DeadlineExceeded,
-    /// The event is damaged, quarantined, or another node's, or the engine is stopping; certainly not done.
-    Unserved,
-}
-
-/// Whether a sale is served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Service {
-    Serving,
-    Rebuilding,
-    Quarantined,
-    Damaged,
-    /// Another owner has raised the event's epoch; what this node knows of it is old.
-    Elsewhere,
-    /// The sale has left memory, and this route leads nowhere: commands go to the one that the event has then.
-    Unloaded,
-}
-
-/// By which epoch the event is owned here, if it is.
-#[derive(Default)]
-struct Ownership {
-    epoch: Option<Epoch>,
-    /// How often it was lost.
-    losses: u64,
-}
-
-/// Who waits for an answer, and what the command holds until its outcome is known: a permit, and the buyer's claim if it
-/// asks for a place.
-pub(crate) struct ReplyTo {
-    caller: Caller,
-    /// The runtime in which somebody waits.
-    pub(crate) home: Option<Handle>,
-    claim: Option<HeldClaim>,
-    permit: Permit,
-}
-
-/// One of the commands that a sale may have in flight; given back when dropped.
-struct Permit(Arc<SaleHandle>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Where the answer goes. Dropped without one, the caller is told that nothing was done; so while the journal's thread
-/// unwinds from a panic it is never dropped: what it was about may be committed.
-struct Caller(Option<oneshot::Sender<Result<Answer, Refusal>>>);
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        if std::thread::panicking() && is_journals_thread() {
-            std::mem::forget(self.0.take());
-        }
-    }
-}
-
-impl ReplyTo {
-    pub(crate) fn send(self, answer: Result<Answer, Refusal>) {
-        let Self { mut caller, claim, permit, .. } = self;
-        drop((claim, permit));
-        // The caller may be gone; what is done stays done.
-        if let Some(sender) = caller.0.take() {
-            let _ = sender.send(answer);
-        }
-    }
-
-    /// Claims the buyer for the command, unless it has done so before it was submitted; false if another event has them.
-    pub(crate) fn claims(&mut self, buyer: BuyerId) -> bool {
-        if self.claim.is_none() {
-            self.claim = HeldClaim::take(&self.permit.0, buyer);
-        }
-        self.claim.is_some()
-    }
-}
-
-/// The claim of a buyer for a command that asks for a place. The command holds it, not the caller who waits: dropped when
-/// the command's outcome is known, whether anybody waits or not.
-struct HeldClaim {
-    sale: Arc<SaleHandle>,
-    buyer: BuyerId,
-}
-
-impl HeldClaim {
-    /// None if another event has the buyer.
-    fn take(sale: &Arc<SaleHandle>, buyer: BuyerId) -> Option<Self> {
-        sale.core.claims.take(buyer, sale.event).then(|| Self { sale: Arc::clone(sale), buyer })
-    }
-}
-
-impl Drop for HeldClaim {
-    fn drop(&mut self) {
-        if self.sale.core.claims.finish(self.buyer, self.sale.event) {
-            self.sale.release_everywhere(self.buyer);
-        }
-    }
-}
 
 /// A read lock of the view.
 struct Reading<'a> {
@@ -176,10 +53,10 @@ pub struct SaleHandle {
     in_flight: AtomicUsize,
     wake_state: WakeState,
     post: RwLock<Option<Post>>,
-    service: AtomicU8,
+    pub(super) service: AtomicU8,
     /// Another owner has raised the epoch since the view was read from the journal.
-    view_is_old: AtomicBool,
-    ownership: Mutex<Ownership>,
+    pub(super) view_is_old: AtomicBool,
+    pub(super) ownership: Mutex<Ownership>,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
     /// What was worked out beside the sale since the actor's last turn; nothing came of it in the inner `None`.
@@ -421,7 +298,7 @@ impl SaleHandle {
             return self.ask_loaded(command, deadline).await;
         }
         let (sender, receiver) = oneshot::channel();
-        let reply = Some(ReplyTo { caller: Caller(Some(sender)), home: Handle::try_current().ok(), claim, permit });
+        let reply = Some(ReplyTo::new(sender, claim, permit));
         let envelope = Envelope { command, reply, deadline, span: tracing::Span::current(), slot: None };
         if for_operators {
             self.lanes.operators.push(envelope);
@@ -505,7 +382,7 @@ impl SaleHandle {
         self.wake();
     }
 
-    fn drop_outcomes_if_lost(&self) {
+    pub(super) fn drop_outcomes_if_lost(&self) {
         if matches!(self.service(), Service::Quarantined | Service::Damaged) {
             self.lanes.outcomes.clear();
         }
@@ -530,70 +407,6 @@ impl SaleHandle {
         }
     }
 
-    pub(crate) fn service(&self) -> Service {
-        match self.service.load(Ordering::SeqCst) {
-            0 => Service::Serving,
-            1 => Service::Rebuilding,
-            2 => Service::Quarantined,
-            3 => Service::Damaged,
-            4 => Service::Elsewhere,
-            _ => Service::Unloaded,
-        }
-    }
-
-    pub(crate) fn set_service(&self, service: Service) {
-        self.service.store(service as u8, Ordering::SeqCst);
-        if !self.is_served() {
-            self.refuse_all(&Refusal::Unserved);
-            self.drop_outcomes_if_lost();
-        }
-    }
-
-    /// Moves from one state to another; false, and nothing changed, when it was not in the first.
-    pub(crate) fn change_service(&self, from: Service, to: Service) -> bool {
-        let (from, to) = (from as u8, to as u8);
-        let changed = self.service.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if changed && !self.is_served() {
-            self.refuse_all(&Refusal::Unserved);
-            self.lanes.outcomes.clear();
-        }
-        changed
-    }
-
-    /// How often the event was lost to another owner; for [`SaleHandle::own`].
-    pub(crate) fn losses(&self) -> u64 {
-        self.ownership.lock().losses
-    }
-
-    /// From now on turns of that epoch are committed; false when the event was lost again since `losses` were counted.
-    pub(crate) fn own(&self, epoch: Epoch, losses: u64) -> bool {
-        let mut ownership = self.ownership.lock();
-        let is_ours = ownership.losses == losses;
-        if is_ours {
-            ownership.epoch = Some(epoch);
-            self.view_is_old.store(false, Ordering::Release);
-        }
-        is_ours
-    }
-
-    /// Another owner has the event: no turn is committed or answered until it is owned again.
-    pub(crate) fn disown(&self) {
-        // Also an event that is given up, because this came too often, is not read any more.
-        self.view_is_old.store(true, Ordering::Release);
-        let mut ownership = self.ownership.lock();
-        ownership.epoch = None;
-        ownership.losses += 1;
-    }
-
-    /// Whether turns of that epoch may be committed and answered.
-    pub(crate) fn is_owned_by(&self, epoch: Epoch) -> bool {
-        self.ownership.lock().epoch == Some(epoch)
-    }
-
-    fn is_served(&self) -> bool {
-        matches!(self.service(), Service::Serving | Service::Rebuilding)
-    }
-
     /// Answers everybody in the lanes of buyers and operators.
     pub(crate) fn refuse_all(&self, refusal: &Refusal) {
         while let Some(envelope) = self.lanes.buyers.pop().or_else(|| self.lanes.operators.pop()) {
@@ -601,6 +414,11 @@ impl SaleHandle {
                 reply.send(Err(refusal.clone()));
             }
         }
+    }
+
+    /// A command of this sale has its outcome.
+    pub(super) fn command_ends(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Release);
     }
 
     /// Commands that are taken and not yet answered.

@@ -8,14 +8,16 @@ use crate::limits::{
     TURNS_DURING_COMMIT,
 };
 use crate::ports::{Appended, Committed, Journal, JournalEntry, JournalError};
+use crate::runtime::answer::{Answer, ReplyTo};
+use crate::runtime::claims::follow_place;
 use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
-use crate::runtime::handle::{Answer, ReplyTo, SaleHandle};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::health::JournalHealth;
 use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
 use crate::runtime::wake::Inbox;
-use crate::sale::{Entry, Fact, PaymentView, Sale};
+use crate::sale::{Entry, PaymentView};
 use crate::time::Timestamp;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -479,49 +481,5 @@ impl JournalThread {
         }
         core.unmatched.note(sale.event(), entries);
         sale.places.publish(entries);
-    }
-}
-
-/// Keeps the claim of one event per buyer, and who was heard, in step with a committed fact.
-fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
-    let gone = match fact {
-        Fact::Entered { buyer, .. } | Fact::Restored { buyer, .. } => {
-            core.claims.confirm(*buyer, sale.event());
-            return;
-        }
-        Fact::Left { buyer } | Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => Some(*buyer),
-        Fact::ReservationConfirmed { reservation, .. } => view.reservation(*reservation).map(|view| view.buyer),
-        Fact::Admitted { buyer, .. } => {
-            sale.unhear(*buyer);
-            return;
-        }
-        Fact::Configured { .. }
-        | Fact::SeatsHeld { .. }
-        | Fact::HoldChanged { .. }
-        | Fact::HoldReleased { .. }
-        | Fact::HoldExpired { .. }
-        | Fact::PaymentOpened { .. }
-        | Fact::PaymentStarted { .. }
-        | Fact::PaymentUnknown { .. }
-        | Fact::PaymentCaptured { .. }
-        | Fact::PaymentFailed { .. }
-        | Fact::ReservationCancelled { .. }
-        | Fact::RefundOrdered { .. }
-        | Fact::PaymentRefunded { .. }
-        | Fact::OutcomeUnmatched { .. }
-        | Fact::OrdinalsReserved { .. }
-        | Fact::DrawCommitted { .. }
-        | Fact::CohortFrozen { .. }
-        | Fact::Drawn { .. }
-        | Fact::Steered { .. }
-        | Fact::SaleCancelled { .. }
-        | Fact::SaleRetired { .. }
-        | Fact::KeyRemembered { .. } => None,
-    };
-    if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
-        if core.claims.release(buyer, sale.event()) {
-            sale.release_everywhere(buyer);
-        }
-        sale.unhear(buyer);
     }
 }

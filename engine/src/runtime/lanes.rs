@@ -1,7 +1,7 @@
 //! The lanes in which commands wait for their turn. Those that are seldom used, and all of an event at which nobody buys, take
 //! next to nothing: there may be ten thousand idle events. Must never drop a command that was put in.
 
-use crate::runtime::handle::ReplyTo;
+use crate::runtime::answer::ReplyTo;
 use crate::sale::Command;
 use crate::time::Timestamp;
 use crossbeam::queue::SegQueue;

@@ -6,6 +6,7 @@
 //! read view, answers, and hands effects and facts on, in this order.
 
 mod actor;
+mod answer;
 mod arbiters;
 #[cfg(any(test, feature = "fakes"))]
 mod by_hand;
@@ -22,6 +23,8 @@ mod probe;
 mod projector;
 mod rebuild;
 mod recovery;
+mod service;
+mod settings;
 mod snapshots;
 mod standing;
 mod start;
@@ -34,16 +37,18 @@ mod unloading;
 mod unmatched;
 mod wake;
 
+pub use answer::{Answer, Refusal};
 #[cfg(any(test, feature = "fakes"))]
 pub use by_hand::{ByHand, NextStep};
 pub use claims::Claims;
 pub use copier::{CopyHealth, Sharing};
-pub use engine::{Engine, Ports, Settings, StartError};
-pub use handle::{Answer, Refusal, SaleHandle};
+pub use engine::Engine;
+pub use handle::SaleHandle;
 pub use health::{Health, JournalHealth};
 pub use place_changes::{ChangedPlaces, PlaceChanges};
 #[cfg(feature = "fakes")]
 pub use probe::{Longest, Probe};
+pub use settings::{Ports, Settings, StartError};
 pub use standing::Standing;
 pub use supervision::{OnFatal, panic_message, supervised, supervised_task};
 pub use unloaded::Found;

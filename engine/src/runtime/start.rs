@@ -3,10 +3,11 @@
 
 use crate::id::{Epoch, EventId};
 use crate::ports::{Journal, JournalError, ReadError};
-use crate::runtime::engine::{Core, StartError};
+use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::projector::{ProjectError, Projector};
 use crate::runtime::recovery::recover_all;
+use crate::runtime::settings::StartError;
 use crate::runtime::supervision::supervised;
 use crate::sale::{Sale, SaleSummary};
 use hashbrown::HashSet;

@@ -2,9 +2,9 @@
 //! somebody from outside of their runtime costs a system call, so all who wait in one runtime are woken from within it, by
 //! one task. Must never tell anything that is not committed.
 
+use crate::runtime::answer::{Answer, ReplyTo};
 use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
-use crate::runtime::handle::{Answer, ReplyTo};
 use crate::sale::PaymentView;
 use std::sync::Arc;
 use tokio::runtime::Handle;

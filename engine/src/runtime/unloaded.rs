@@ -5,8 +5,9 @@
 use crate::id::EventId;
 use crate::limits::LOADS_AT_ONCE;
 use crate::ports::{JournalError, ReadError};
+use crate::runtime::answer::Refusal;
 use crate::runtime::engine::Core;
-use crate::runtime::handle::{Refusal, SaleHandle};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::recovery::recover;
 use crate::sale::SaleSummary;
 use crate::shared_map::SharedMap;

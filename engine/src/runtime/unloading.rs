@@ -6,8 +6,9 @@
 use crate::id::{Epoch, EventId, Seq};
 use crate::ports::ReadError;
 use crate::runtime::engine::Core;
-use crate::runtime::handle::{SaleHandle, Service};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::recovery::recover_since;
+use crate::runtime::service::Service;
 use crate::sale::{Sale, SalePhase, SaleSummary};
 use crate::time::Timestamp;
 use std::sync::Arc;
