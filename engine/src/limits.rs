@@ -94,6 +94,8 @@ pub const COMMIT_STALL_MIN: Duration = Duration::from_millis(250);
 pub const COMMIT_STALL_MAX: Duration = Duration::from_secs(30);
 /// How long a stopping engine waits for commands in flight.
 pub const STOP_WAITS: Duration = Duration::from_secs(10);
+/// How long a start asks a storage again that does not answer.
+pub const START_WAITS: Duration = Duration::from_secs(10);
 /// Rebuilds of actors, of different events, that run at the same time.
 pub const REBUILDS_AT_ONCE: usize = 2;
 /// The first pause before a failed batch is tried again; it doubles up to [`JOURNAL_RETRY_MAX`].

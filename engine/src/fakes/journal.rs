@@ -36,6 +36,7 @@ struct Inner {
     faults: VecDeque<Fault>,
     hanging: bool,
     unreadable: bool,
+    failing_reads: usize,
     appends: u64,
     waiting: u64,
     reads: u64,
@@ -91,6 +92,11 @@ impl FakeJournal {
     /// Reads fail (`true`) or work again.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.lock().unreadable = unreadable;
+    }
+
+    /// The next `times` reads fail.
+    pub fn fail_reads(&self, times: usize) {
+        self.lock().failing_reads = times;
     }
 
     /// Damages a row, as a broken disk would.
@@ -181,8 +187,10 @@ impl FakeJournal {
     }
 
     fn readable(&self) -> Result<parking_lot::MutexGuard<'_, Inner>, ReadError> {
-        let inner = self.lock();
-        if inner.unreadable { Err(ReadError::Unavailable("the fake was told so".to_owned())) } else { Ok(inner) }
+        let mut inner = self.lock();
+        let fails = inner.unreadable || inner.failing_reads > 0;
+        inner.failing_reads = inner.failing_reads.saturating_sub(1);
+        if fails { Err(ReadError::Unavailable("the fake was told so".to_owned())) } else { Ok(inner) }
     }
 }
 

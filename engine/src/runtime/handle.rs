@@ -221,7 +221,9 @@ impl SaleHandle {
     /// See [`Refusal`].
     pub async fn ask_patiently(self: &Arc<Self>, command: Command, deadline: Timestamp) -> Result<Answer, Refusal> {
         // Before anything is answered from what is known here: it is old when another node owns the event.
-        if !self.is_served() || self.core.is_stopping() {
+        if !matches!(self.service(), Service::Serving | Service::Rebuilding | Service::Unloaded)
+            || self.core.is_stopping()
+        {
             return Err(Refusal::Unserved);
         }
         let (Command::Enter { buyer } | Command::Restore { buyer, .. }) = command else {
@@ -272,12 +274,15 @@ impl SaleHandle {
         claim: Option<HeldClaim>,
         deadline: Timestamp,
     ) -> Result<Answer, Refusal> {
-        if self.is_unloaded() {
-            drop(claim);
-            return self.ask_loaded(command, deadline).await;
-        }
-        if !self.is_served() || self.core.is_stopping() {
-            return Err(Refusal::Unserved);
+        match self.service() {
+            Service::Unloaded => {
+                drop(claim);
+                return self.ask_loaded(command, deadline).await;
+            }
+            Service::Serving | Service::Rebuilding if !self.core.is_stopping() => {}
+            Service::Serving | Service::Rebuilding | Service::Quarantined | Service::Damaged | Service::Elsewhere => {
+                return Err(Refusal::Unserved);
+            }
         }
         let now = self.core.clock.now();
         if !self.core.journal.is_writable(now) {

@@ -2,16 +2,18 @@
 //! each event. Must never serve: that begins when all of it was read.
 
 use crate::id::{Epoch, EventId};
+use crate::limits::{JOURNAL_RETRY_MAX, START_WAITS};
 use crate::ports::{Journal, JournalError, ReadError};
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::projector::{ProjectError, Projector};
-use crate::runtime::recovery::recover_all;
+use crate::runtime::recovery::{recover, recover_all};
 use crate::runtime::settings::StartError;
 use crate::runtime::supervision::supervised;
 use crate::sale::{Sale, SaleSummary};
 use hashbrown::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// An event that was read, and can be served.
 pub(super) struct Recovered {
@@ -30,6 +32,37 @@ impl From<JournalError> for StartError {
     }
 }
 
+/// Whether asking again may help.
+trait MayPass: std::fmt::Display {
+    fn may_pass(&self) -> bool;
+}
+
+impl MayPass for ReadError {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl MayPass for JournalError {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::NotDone(_) | Self::Unknown(_))
+    }
+}
+
+/// Asks the storage again for a while when it does not answer: a database that is just coming back must not end the start.
+fn waited<T, E: MayPass>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let until = Instant::now() + START_WAITS;
+    loop {
+        match ask() {
+            Err(error) if error.may_pass() && Instant::now() < until => {
+                tracing::warn!(%error, "the storage does not answer the start; it is asked again");
+                std::thread::sleep(JOURNAL_RETRY_MAX);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Core {
     /// Reads every event that is not over, and brings the tables of all up to date; also answers the events of which no
     /// more than a summary was read, whose journals are still to be verified.
@@ -39,10 +72,14 @@ impl Core {
         projector: &mut Projector,
     ) -> Result<(Vec<Recovered>, Vec<EventId>), StartError> {
         let (live, over) = self.split_events()?;
-        let known = projector.checkpoints()?;
-        let epochs = journal.raise_epochs(&live)?;
+        let known = waited(|| projector.checkpoints())?;
+        let epochs = waited(|| journal.raise_epochs(&live))?;
         let mut recovered = Vec::with_capacity(live.len());
         for ((event, epoch), found) in live.iter().zip(epochs).zip(recover_all(&*self.reader, &live)) {
+            let found = match found {
+                Err(ReadError::Unavailable(_)) => waited(|| recover(&*self.reader, *event)),
+                other => other,
+            };
             let (sale, from_snapshot) = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -72,8 +109,8 @@ impl Core {
     /// The events that have to be recovered, and those of which a summary says everything.
     fn split_events(&self) -> Result<(Vec<EventId>, Summaries), StartError> {
         let storage = |error: ReadError| StartError::Storage(error.to_string());
-        let mut live = self.reader.events().map_err(storage)?;
-        let over = self.reader.summaries().map_err(storage)?;
+        let mut live = waited(|| self.reader.events()).map_err(storage)?;
+        let over = waited(|| self.reader.summaries()).map_err(storage)?;
         let known: HashSet<EventId> = over.iter().map(|(event, _)| *event).collect();
         live.retain(|event| !known.contains(event));
         Ok((live, over))

@@ -230,3 +230,14 @@ fn an_older_journal_is_served_and_the_tables_forget_what_it_does_not_know() {
     until("it is written", || Records::checkpoint(&house.projection, event(1)) == last);
     assert_eq!(found(again.id), Some(again));
 }
+
+#[test]
+fn a_storage_that_does_not_answer_at_first_does_not_end_a_start() {
+    let house = House::open();
+    let held = house.hold(1, &[3]);
+    let copy = house.journal.crashed();
+    copy.fail_reads(2);
+    let house = house.put_back(copy);
+    assert_eq!(house.sale.view().reservation(held.id), Some(held));
+    house.hold(2, &[4]);
+}

@@ -150,6 +150,7 @@ impl PaymentProvider for Provider {
                 }
                 delay
             };
+            // Time is the world's: it passes when the driver says so.
             tokio::time::sleep(delay).await;
             self.answered(|books, now| books.outcome(charge.payment, now))
         })
@@ -158,6 +159,7 @@ impl PaymentProvider for Provider {
     fn find<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
         Box::pin(async move {
             let delay = self.books.lock().unwrap().delay();
+            // Time is the world's: it passes when the driver says so.
             tokio::time::sleep(delay).await;
             self.answered(|books, now| books.outcome(charge.payment, now))
         })
@@ -167,6 +169,7 @@ impl PaymentProvider for Provider {
     fn refund<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<(), ProviderError>> {
         Box::pin(async move {
             let delay = self.books.lock().unwrap().delay();
+            // Time is the world's: it passes when the driver says so.
             tokio::time::sleep(delay).await;
             self.answered(|books, _| *books.refunded.entry(charge.payment).or_default() += 1)
         })
