@@ -12,6 +12,7 @@ use crate::sale::Entry;
 use crate::shared_map::SharedMap;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::{HashMap, HashSet};
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,14 +30,15 @@ const REST_MAX: Duration = Duration::from_secs(1);
 const FACTS_PER_PIECE: usize = 256;
 /// How often a resting projector looks whether it still may.
 const REST_STEP: Duration = Duration::from_millis(10);
-/// How often a commit that waits for the tables looks whether it still must.
-const HOLD_BACK_STEP: Duration = Duration::from_millis(1);
+/// How long a commit waits for the next move of the tables before it looks whether they move at all, and whether the engine
+/// stops.
+const MOVE_WAIT: Duration = Duration::from_millis(100);
 
 /// The front of the projector, for the journal's thread.
 pub(crate) struct ProjectorFront {
-    queue: parking_lot::Mutex<Option<Sender<Committed>>>,
+    queue: Mutex<Option<Sender<Committed>>>,
     /// Events of which something was not handed over because the queue was full.
-    passed_over: parking_lot::Mutex<HashSet<EventId>>,
+    passed_over: Mutex<HashSet<EventId>>,
     closed: AtomicBool,
     handed: AtomicU64,
     progress: Arc<Progress>,
@@ -55,6 +57,9 @@ struct Progress {
     moved: AtomicU64,
     /// For those who wait for the tables to move.
     moves: watch::Sender<()>,
+    /// Where a commit waits that is held back.
+    held_back: Mutex<()>,
+    moved_on: Condvar,
 }
 
 impl Progress {
@@ -65,6 +70,8 @@ impl Progress {
             checkpoints: SharedMap::default(),
             moved: AtomicU64::new(0),
             moves: watch::Sender::new(()),
+            held_back: Mutex::new(()),
+            moved_on: Condvar::new(),
         }
     }
 
@@ -79,10 +86,18 @@ impl Progress {
     fn moves(&self) {
         self.moved.store(self.millis().max(1), Ordering::Relaxed);
         self.moves.send_replace(());
+        self.let_go();
     }
 
     fn fails(&self) {
         self.moved.store(0, Ordering::Relaxed);
+        self.let_go();
+    }
+
+    /// A commit that is held back looks again. Under its lock, so that it does not begin to wait in between.
+    fn let_go(&self) {
+        drop(self.held_back.lock());
+        self.moved_on.notify_all();
     }
 
     fn has_moved_lately(&self) -> bool {
@@ -94,8 +109,8 @@ impl Progress {
 impl ProjectorFront {
     pub(crate) fn new(lag_max: u64) -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
-        let queue = parking_lot::Mutex::new(Some(queue));
-        let (passed_over, closed) = (parking_lot::Mutex::default(), AtomicBool::new(false));
+        let queue = Mutex::new(Some(queue));
+        let (passed_over, closed) = (Mutex::default(), AtomicBool::new(false));
         let (handed, progress) = (AtomicU64::new(0), Arc::new(Progress::new()));
         (Self { queue, passed_over, closed, handed, progress, lag_max }, receiver)
     }
@@ -138,8 +153,12 @@ impl ProjectorFront {
     pub(crate) fn hold_back(&self, facts: usize, is_stopping: impl Fn() -> bool) {
         let enough = self.lag().saturating_sub(2 * facts as u64);
         let is_too_much = |lag| lag >= self.lag_max && lag > enough;
+        if !is_too_much(self.lag()) {
+            return;
+        }
+        let mut waiting = self.progress.held_back.lock();
         while is_too_much(self.lag()) && self.progress.has_moved_lately() && !is_stopping() {
-            std::thread::sleep(HOLD_BACK_STEP);
+            self.progress.moved_on.wait_for(&mut waiting, MOVE_WAIT);
         }
     }
 
