@@ -95,6 +95,16 @@ def main(binary):
         for name in ["PeopleWaiting", "AdmissionRate", "DatabaseConnections", "CacheHitRate", "OutboxLag"]:
             print(f"{name:20} {read(name)['Maximum']:.1f}")
 
+        # A room that is full does what it was told: nobody is called for errors, but for the room.
+        full = server.event(1, 10, required=True, ratePerSecond=1, capacity=40)
+        refused = [status for status, _ in server.many(lambda: server.enter(full), 80, at_once=4) if status == 503]
+        assert 0 < len(refused) <= 40, refused
+        phase("a room is full, and a third of all answers say so", {"capacity"})
+        status, told = server.call("POST", f"/admin/events/{full}/cancel", {}, server.admin)
+        assert status == 200, told
+        time.sleep(2)
+        cloud.ship(folder)
+
         # A stopped database: what writes is refused or unknown. The commit log takes facts until it is noticed that they cannot
         # be filed; whoever writes next waits. Nobody else shall: admission is paused.
         status, told = server.call("PATCH", f"/admin/events/{room}/admission", {"paused": True}, server.admin)

@@ -99,7 +99,7 @@ impl Latencies {
 pub struct Totals {
     /// Requests answered.
     pub requests: u64,
-    /// Of them, with 5xx.
+    /// Of them, failures of ours: 5xx, without refusals that are the sale's right answer ([`IN_ORDER`]).
     pub failed: u64,
     /// How long they took.
     pub latency: Latencies,
@@ -107,13 +107,16 @@ pub struct Totals {
     pub entering: Latencies,
     /// Holds that were won.
     pub holds_won: u64,
-    /// Holds that were refused, whatever the reason.
+    /// Holds that the sale refused (402, 409) or that failed; what was wrong with the request itself (other 4xx) is no attempt.
     pub holds_refused: u64,
     /// Confirmations of payments that were answered with success.
     pub payments_made: u64,
-    /// Those that were declined, failed or refused; what is still pending counts as neither.
+    /// Those that were declined, refused by the sale, or failed, in the same sense; what is still pending counts as neither.
     pub payments_failed: u64,
 }
+
+/// Codes of 503 that are no failure: a full waiting room, and load that is shed by design.
+pub const IN_ORDER: [&str; 2] = ["QUEUE_FULL", "OVERLOADED"];
 
 /// What a route means to the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,6 +154,10 @@ struct RouteMetrics {
     meaning: Meaning,
     /// Answered with 202: not decided yet.
     accepted: AtomicU64,
+    /// Refused by the sale's rules or the payment's provider: 402 and 409.
+    by_rule: AtomicU64,
+    /// Answered with 503 and one of [`IN_ORDER`].
+    in_order: AtomicU64,
     classes: [AtomicU64; 5],
     latency: Histogram,
 }
@@ -168,13 +175,18 @@ impl HttpMetrics {
         Self { routes: routes.chain([unmatched]).collect(), connections: Arc::default() }
     }
 
-    /// Counts an answer; `None` is no route.
-    pub fn count(&self, route: Option<usize>, status: StatusCode, elapsed: Duration) {
+    /// Counts an answer, with the code of its problem if it is one; `None` is no route.
+    pub fn count(&self, route: Option<usize>, status: StatusCode, code: Option<&str>, elapsed: Duration) {
         let Some(route) = self.routes.get(route.unwrap_or(self.routes.len() - 1)) else { return };
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         route.classes[class].fetch_add(1, Ordering::Relaxed);
-        if status == StatusCode::ACCEPTED {
-            route.accepted.fetch_add(1, Ordering::Relaxed);
+        match status {
+            StatusCode::ACCEPTED => drop(route.accepted.fetch_add(1, Ordering::Relaxed)),
+            StatusCode::PAYMENT_REQUIRED | StatusCode::CONFLICT => drop(route.by_rule.fetch_add(1, Ordering::Relaxed)),
+            StatusCode::SERVICE_UNAVAILABLE if code.is_some_and(|code| IN_ORDER.contains(&code)) => {
+                route.in_order.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         }
         route.latency.record(elapsed);
     }
@@ -184,13 +196,15 @@ impl HttpMetrics {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for route in self.routes.iter().filter(|route| route.meaning != Meaning::Probe) {
-            let accepted = route.accepted.load(Ordering::Relaxed);
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             let classes: Vec<u64> = route.classes.iter().map(|class| class.load(Ordering::Relaxed)).collect();
             let all: u64 = classes.iter().sum();
-            let done = classes[1].saturating_sub(accepted);
-            let not_done = classes[3] + classes[4];
+            // Each answer is counted by its class first, so there are never fewer of these than of those.
+            let done = classes[1].saturating_sub(read(&route.accepted));
+            let failed = classes[4].saturating_sub(read(&route.in_order));
+            let not_done = read(&route.by_rule) + failed;
             totals.requests += all;
-            totals.failed += classes[4];
+            totals.failed += failed;
             route.latency.add_to(&mut totals.latency);
             match route.meaning {
                 Meaning::Entering => route.latency.add_to(&mut totals.entering),
@@ -237,7 +251,37 @@ pub fn write_single(out: &mut String, name: &str, value: impl std::fmt::Display)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn what_the_sale_rightly_refuses_is_no_failure() {
+        let route = |meaning| RouteMetrics { meaning, ..RouteMetrics::default() };
+        let routes = vec![route(Meaning::Entering), route(Meaning::Hold), route(Meaning::Payment)];
+        let metrics = HttpMetrics { routes, connections: Arc::default() };
+        let count = |route: usize, answers: &[(u16, Option<&str>)]| {
+            for (status, code) in answers {
+                let status = StatusCode::from_u16(*status).unwrap();
+                metrics.count(Some(route), status, *code, Duration::from_millis(1));
+            }
+        };
+        // Eleven answers, three of them QUEUE_FULL, as in a room that is full.
+        count(0, &[(200, None); 8]);
+        count(0, &[(503, Some("QUEUE_FULL")); 3]);
+        assert_eq!((metrics.totals().requests, metrics.totals().failed), (11, 0));
+        count(0, &[(503, Some("STORAGE_UNAVAILABLE")), (504, Some("DEADLINE_EXCEEDED")), (503, Some("OVERLOADED"))]);
+        count(0, &[(500, Some("INTERNAL"))]);
+        assert_eq!(metrics.totals().failed, 3);
+
+        count(1, &[(201, None), (409, Some("SEAT_UNAVAILABLE")), (503, Some("STORAGE_UNAVAILABLE"))]);
+        count(1, &[(400, Some("VALIDATION_FAILED")), (401, Some("UNAUTHENTICATED")), (429, Some("RATE_LIMITED"))]);
+        count(1, &[(404, Some("SEAT_NOT_FOUND")), (503, Some("OVERLOADED"))]);
+        assert_eq!((metrics.totals().holds_won, metrics.totals().holds_refused), (1, 2));
+
+        count(2, &[(200, None), (202, None), (402, Some("PAYMENT_DECLINED")), (409, Some("HOLD_EXPIRED"))]);
+        count(2, &[(429, Some("RATE_LIMITED")), (422, Some("IDEMPOTENCY_KEY_REUSED")), (401, None), (400, None)]);
+        assert_eq!((metrics.totals().payments_made, metrics.totals().payments_failed), (1, 2));
+    }
 
     #[test]
     fn a_histogram_is_cumulative() {

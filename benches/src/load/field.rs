@@ -147,8 +147,10 @@ impl Field {
         let took = self.since(due);
         let (outcome, answer) = match answer {
             Ok(got) => {
-                self.tally.borrow_mut().status(got.status);
-                judged(got, game)
+                let status = got.status;
+                let (outcome, answer) = judged(got, game);
+                self.tally.borrow_mut().status(status, outcome.code());
+                (outcome, answer)
             }
             Err(lost) => (Outcome::Failed(name_of(&lost)), Answer::Failed),
         };

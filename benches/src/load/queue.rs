@@ -312,9 +312,7 @@ impl Room {
         let ask = self.stream.clone().by(&self.field.bearer(who as usize));
         self.field.leave(due);
         let opened = self.field.wire.follow(who as usize, &ask).await;
-        if let Ok((status, _)) = &opened {
-            self.field.tally.borrow_mut().status(*status);
-        }
+        let status = opened.as_ref().ok().map(|(status, _)| *status);
         let first = match opened {
             Ok((200, mut stream)) => match stream.next().await {
                 Ok(Some(event)) => Ok((event, stream)),
@@ -326,6 +324,9 @@ impl Room {
         };
         self.field.in_flight.set(self.field.in_flight.get() - 1);
         let outcome = first.as_ref().map_or_else(|why| Outcome::Failed(why.clone()), |_| Outcome::Done);
+        if let Some(status) = status {
+            self.field.tally.borrow_mut().status(status, outcome.code());
+        }
         self.field.note_outage(&outcome);
         // Whoever left meanwhile is rightly told that there is no place.
         if outcome == Outcome::Done || self.crowd.borrow().takes_part(who, place) {

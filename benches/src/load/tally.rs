@@ -138,7 +138,7 @@ pub struct CallRow {
 pub struct Requests {
     /// Those that were answered, whatever the answer.
     pub answered: u64,
-    /// Of them, with 5xx.
+    /// Of them, with 5xx, but for refusals that are the sale's right answer: a full room, load that is shed.
     pub failures_of_the_server: u64,
     /// How long they took.
     #[serde(flatten)]
@@ -193,6 +193,9 @@ struct One {
     failed: u64,
 }
 
+/// Codes of 503 by which a server does what it was made for: `ErrorRate` does not count them either.
+const IN_ORDER: [&str; 2] = ["QUEUE_FULL", "OVERLOADED"];
+
 /// How an answer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -202,6 +205,17 @@ pub enum Outcome {
     Refused(String),
     /// Anything else, by code.
     Failed(String),
+}
+
+impl Outcome {
+    /// Why it was not as wished.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Done => None,
+            Self::Refused(code) | Self::Failed(code) => Some(code),
+        }
+    }
 }
 
 /// Everything that is counted.
@@ -265,10 +279,11 @@ impl Tally {
         self.record(call, took, outcome);
     }
 
-    /// An answer came with this status.
-    pub fn status(&mut self, status: u16) {
+    /// An answer came with this status, and the code of its problem if it is one.
+    pub fn status(&mut self, status: u16, code: Option<&str>) {
         self.answered += 1;
-        self.failures_of_the_server += u64::from(status >= 500);
+        let is_in_order = status == 503 && code.is_some_and(|code| IN_ORDER.contains(&code));
+        self.failures_of_the_server += u64::from(status >= 500 && !is_in_order);
     }
 
     /// All requests together.
@@ -403,9 +418,11 @@ mod tests {
         assert!((rows[1].latency.p50_ms - 50.0).abs() < 0.1 && rows[1].latency.most_ms >= 100.0);
         assert_eq!(tally.failures()[0].code, "QUEUE_FULL");
         tally.record(Call::LetIn, Duration::from_secs(9), Outcome::Done);
-        [200, 304, 409, 503].into_iter().for_each(|status| tally.status(status));
+        [200, 304].into_iter().for_each(|status| tally.status(status, None));
+        let refused = [(409, "SEAT_UNAVAILABLE"), (503, "QUEUE_FULL"), (503, "STORAGE_UNAVAILABLE")];
+        refused.into_iter().for_each(|(status, code)| tally.status(status, Some(code)));
         let requests = tally.requests();
-        assert_eq!((requests.answered, requests.failures_of_the_server), (4, 1));
+        assert_eq!((requests.answered, requests.failures_of_the_server), (5, 1));
         assert!((requests.latency.most_ms - 100.0).abs() < 0.1, "nobody's turn is a request: {requests:?}");
     }
 }

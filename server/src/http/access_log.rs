@@ -46,6 +46,11 @@ impl Refusal {
     pub(super) fn of(problem: &Problem) -> Self {
         Self { code: problem.code(), cause: problem.cause().map(str::to_owned) }
     }
+
+    /// The problem's code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
 }
 
 /// See the module.

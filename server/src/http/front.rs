@@ -163,7 +163,7 @@ impl Front {
             response.headers_mut().remove(header::CONNECTION);
         }
         let elapsed = started.elapsed();
-        self.metrics.count(number, response.status(), elapsed);
+        self.metrics.count(number, response.status(), refusal.as_ref().map(Refusal::code), elapsed);
         self.access.log(&Line {
             route: number.map(|number| self.router.route(number)),
             status: response.status(),
