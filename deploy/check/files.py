@@ -37,7 +37,7 @@ def expect(holds, words):
 
 def can(name, is_here):
     """Whether it is checked. What is not here must be named by who runs this, so that nothing passes unseen."""
-    expect(WITHOUT <= {"agent-schema", "systemd-analyze"}, f"ONSALE_CHECK_WITHOUT: {sorted(WITHOUT)}")
+    expect(WITHOUT <= {"agent-schema", "systemd-analyze", "promtool"}, f"ONSALE_CHECK_WITHOUT: {sorted(WITHOUT)}")
     if not is_here and name in WITHOUT:
         print(f"NOT checked, as was asked for: {name}")
     else:
@@ -87,6 +87,35 @@ def agent(schema):
         expect(told == GROUPS, f"{name}: log groups: {told}")
     # The free one ships logs alone: each measurement of the agent would be a custom metric.
     expect("metrics" not in config, "agent-free.json must not have metrics")
+
+
+def prometheus():
+    """Rules and scrape by Prometheus' own tool, with the alerts' tests; and every metric that they or the dashboard ask for is in the catalogue."""
+    folder = DEPLOY / "prometheus"
+    promtool = shutil.which("promtool") or Path(sys.executable).parent.parent.parent / "promtool"
+    is_here = can("promtool", Path(promtool).exists())
+    if is_here:
+        run(promtool, "check", "config", "prometheus.yml", cwd=folder)
+        run(promtool, "test", "rules", "rules_test.yml", cwd=folder)
+    rules = [rule for group in yaml.safe_load((folder / "rules.yml").read_text())["groups"] for rule in group["rules"]]
+    for rule in rules:
+        page = ROOT / rule["annotations"]["runbook"]
+        expect(page.is_file(), f"{rule['alert']}: {page} is missing")
+        expect(rule["labels"]["severity"] in {"P0", "P1", "P2", "P3"}, f"{rule['alert']}: severity")
+    dashboard = json.loads((DEPLOY / "grafana" / "onsale.json").read_text())
+    asked = [rule["expr"] for rule in rules]
+    asked += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expect(len(rules) >= 10 and len(asked) - len(rules) >= 20, "rules or panels are missing")
+    # What no panel could show is refused by the same tool, as rules.
+    if is_here:
+        exprs = [expr.replace("$__rate_interval", "1m").replace("$instance", ".*") for expr in asked]
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as scratch:
+            yaml.safe_dump({"groups": [{"name": "asked", "rules": [{"record": f"asked:{at}", "expr": expr} for at, expr in enumerate(exprs)]}]}, scratch)
+            scratch.flush()
+            run(promtool, "check", "rules", "--lint=none", scratch.name)
+    catalogue = (ROOT / "docs" / "metrics.md").read_text()
+    for name in sorted({name for expr in asked for name in re.findall(r"\bonsale_\w+", expr)}):
+        expect(f"| `{re.sub('_bucket$', '', name)}` |" in catalogue, f"{name} is not in docs/metrics.md")
 
 
 def units():
@@ -148,6 +177,7 @@ def plans():
 def main():
     template()
     agent(sys.argv[1] if len(sys.argv) > 1 else None)
+    prometheus()
     units()
     containers()
     plans()

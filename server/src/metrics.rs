@@ -101,6 +101,8 @@ pub struct Totals {
     pub requests: u64,
     /// Of them, failures of ours: 5xx, without refusals that are the sale's right answer ([`IN_ORDER`]).
     pub failed: u64,
+    /// Answered with one of [`IN_ORDER`].
+    pub shed: u64,
     /// How long they took.
     pub latency: Latencies,
     /// How long entering the waiting room took.
@@ -201,10 +203,12 @@ impl HttpMetrics {
             let all: u64 = classes.iter().sum();
             // Each answer is counted by its class first, so there are never fewer of these than of those.
             let done = classes[1].saturating_sub(read(&route.accepted));
-            let failed = classes[4].saturating_sub(read(&route.in_order));
+            let shed = read(&route.in_order);
+            let failed = classes[4].saturating_sub(shed);
             let not_done = read(&route.by_rule) + failed;
             totals.requests += all;
             totals.failed += failed;
+            totals.shed += shed;
             route.latency.add_to(&mut totals.latency);
             match route.meaning {
                 Meaning::Entering => route.latency.add_to(&mut totals.entering),
@@ -228,10 +232,28 @@ impl HttpMetrics {
                 }
             }
         }
+        self.write_outcomes(out);
         write_head(out, "onsale_http_request_seconds");
         for route in self.routes.iter().filter(|route| route.latency.count.load(Ordering::Relaxed) > 0) {
             route.latency.write(out, "onsale_http_request_seconds", &route.labels);
         }
+    }
+}
+
+impl HttpMetrics {
+    /// What alarms are made of: failures of ours, load that was shed by design, and what became of holds and payments.
+    fn write_outcomes(&self, out: &mut String) {
+        let totals = self.totals();
+        write_single(out, "onsale_http_failures_total", totals.failed);
+        write_single(out, "onsale_http_shed_total", totals.shed);
+        let mut outcomes = |name: &str, counts: [(&str, u64); 2]| {
+            write_head(out, name);
+            for (outcome, count) in counts {
+                let _ = writeln!(out, "{name}{{outcome=\"{outcome}\"}} {count}");
+            }
+        };
+        outcomes("onsale_holds_total", [("won", totals.holds_won), ("refused", totals.holds_refused)]);
+        outcomes("onsale_payments_total", [("made", totals.payments_made), ("failed", totals.payments_failed)]);
     }
 }
 
@@ -271,7 +293,7 @@ mod tests {
         assert_eq!((metrics.totals().requests, metrics.totals().failed), (11, 0));
         count(0, &[(503, Some("STORAGE_UNAVAILABLE")), (504, Some("DEADLINE_EXCEEDED")), (503, Some("OVERLOADED"))]);
         count(0, &[(500, Some("INTERNAL"))]);
-        assert_eq!(metrics.totals().failed, 3);
+        assert_eq!((metrics.totals().failed, metrics.totals().shed), (3, 4));
 
         count(1, &[(201, None), (409, Some("SEAT_UNAVAILABLE")), (503, Some("STORAGE_UNAVAILABLE"))]);
         count(1, &[(400, Some("VALIDATION_FAILED")), (401, Some("UNAUTHENTICATED")), (429, Some("RATE_LIMITED"))]);

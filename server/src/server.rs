@@ -129,7 +129,11 @@ impl Server {
 }
 
 fn tuning(config: &Config) -> Tuning {
-    Tuning { request_timeout: config.server.request_timeout, log_one_in: config.log.access_one_in }
+    Tuning {
+        request_timeout: config.server.request_timeout,
+        log_one_in: config.log.access_one_in,
+        slow: config.log.slow,
+    }
 }
 
 impl Running {

@@ -41,8 +41,17 @@ const CAPTCHA_CHARS: std::ops::RangeInclusive<usize> = 0..=4096;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/auth/signup", signup).public().body_limit(AUTH_BODY_LIMIT).keyed().limited(Family::Signup),
-        Route::post("/api/v1/auth/login", sessions::login).public().body_limit(AUTH_BODY_LIMIT).limited(Family::Login),
+        Route::post("/api/v1/auth/signup", signup)
+            .public()
+            .body_limit(AUTH_BODY_LIMIT)
+            .keyed()
+            .limited(Family::Signup)
+            .long_by_nature(),
+        Route::post("/api/v1/auth/login", sessions::login)
+            .public()
+            .body_limit(AUTH_BODY_LIMIT)
+            .limited(Family::Login)
+            .long_by_nature(),
         Route::post("/api/v1/auth/refresh", sessions::refresh)
             .public()
             .body_limit(AUTH_BODY_LIMIT)
@@ -51,7 +60,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/users/me", me::read).limited(Family::Read),
         Route::patch("/api/v1/users/me", me::change).limited(Family::Account),
         Route::delete("/api/v1/users/me", me::delete).limited(Family::Account),
-        Route::put("/api/v1/users/me/password", me::change_password).limited(Family::Account),
+        Route::put("/api/v1/users/me/password", me::change_password).limited(Family::Account).long_by_nature(),
     ]
 }
 

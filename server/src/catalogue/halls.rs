@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/venues/{id}/halls", list).public(),
-        Route::post("/api/v1/venues/{id}/halls", create).admin().keyed().body_limit(HALL_BODY_LIMIT),
+        Route::post("/api/v1/venues/{id}/halls", create).admin().keyed().body_limit(HALL_BODY_LIMIT).long_by_nature(),
         Route::get("/api/v1/venues/{id}/halls/{hallId}", read).public(),
         Route::patch("/api/v1/venues/{id}/halls/{hallId}", rename).admin(),
         Route::delete("/api/v1/venues/{id}/halls/{hallId}", delete).admin(),

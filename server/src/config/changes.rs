@@ -9,8 +9,14 @@ use std::sync::OnceLock;
 
 /// Keys that are in force as soon as they are read again, beside those of `[rate_limit]`; everything else waits for a
 /// restart.
-pub const LIVE: &[&str] =
-    &["log.access_one_in", "log.level", "server.drain_timeout_ms", "server.leave_ms", "server.request_timeout_ms"];
+pub const LIVE: &[&str] = &[
+    "log.access_one_in",
+    "log.level",
+    "log.slow_ms",
+    "server.drain_timeout_ms",
+    "server.leave_ms",
+    "server.request_timeout_ms",
+];
 
 /// Keys with what was told of them; secrets as something that only tells whether they changed.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -162,6 +162,10 @@ pub struct LogConfig {
     /// Of how many buyers one has all requests logged at `info`; 0 is none. Default 100. Lowering it costs log volume.
     /// Failures, and changes to reservations and payments, are logged whoever made them, up to a number a second.
     pub access_one_in: u32,
+    /// From when on an answer is slow and its request logged, whoever made it, up to 20 a second; routes that hash passwords,
+    /// read seating plans, or wait for a payment provider may take ten times as long. Milliseconds, default 250; 0 is never.
+    /// Lowering it costs log volume.
+    pub slow: Duration,
 }
 
 /// Metrics for CloudWatch; Prometheus' are always at `/metrics`.
@@ -379,6 +383,7 @@ fn log(reader: &mut Reader) -> LogConfig {
         directory: reader.optional("log", "directory", not_empty).map(PathBuf::from),
         group_readable: reader.value("log", "group_readable", false, |_| Ok(())),
         access_one_in: u32::try_from(reader.number("log", "access_one_in", 100, 0..=1_000_000)).unwrap_or(u32::MAX),
+        slow: Duration::from_millis(reader.number("log", "slow_ms", 250, 0..=600_000)),
     }
 }
 

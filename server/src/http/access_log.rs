@@ -1,5 +1,5 @@
-//! Which requests are logged, and how: every failure of ours and every change that somebody made, up to a number a
-//! second; of everything else all requests of one buyer in so many, so that what is left is whole ways and not crumbs.
+//! Which requests are logged, and how: every failure of ours, every slow answer and every change that somebody made, up to
+//! a number a second; of everything else all requests of one buyer in so many, so that what is left is whole ways and not crumbs.
 //! Must never log a path as it was asked for, a query, or anything of a body.
 
 use super::about::About;
@@ -15,6 +15,9 @@ use std::time::Duration;
 const FAILURES_PER_SECOND: u32 = 100;
 /// Changes logged in any one second; of more than that, one buyer's in so many, as of everything else.
 const CHANGES_PER_SECOND: u32 = 50;
+
+/// Slow answers logged in any one second; when everything is slow, more lines would say no more.
+const SLOW_PER_SECOND: u32 = 20;
 
 /// What is said of a request.
 pub(super) struct Line<'a> {
@@ -56,8 +59,11 @@ impl Refusal {
 /// See the module.
 pub(super) struct AccessLog {
     one_in: AtomicU32,
+    /// Microseconds from which on an answer is slow, before the route's own factor; 0 is never.
+    slow_micros: AtomicU64,
     anonymous: AtomicU64,
     failures: Budget<FAILURES_PER_SECOND>,
+    slow: Budget<SLOW_PER_SECOND>,
     changes: Budget<CHANGES_PER_SECOND>,
 }
 
@@ -65,6 +71,10 @@ pub(super) struct AccessLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     Failure {
+        unlogged: u32,
+    },
+    /// It took longer than the route may.
+    Slow {
         unlogged: u32,
     },
     /// An administrator's.
@@ -75,14 +85,22 @@ enum Reason {
 }
 
 impl AccessLog {
-    /// Everything of one buyer in `one_in` is logged; 0 is none.
-    pub(super) fn new(one_in: u32) -> Self {
-        let (failures, changes) = (Budget::default(), Budget::default());
-        Self { one_in: AtomicU32::new(one_in), anonymous: AtomicU64::new(0), failures, changes }
+    /// Logs failures, changes and administrators' requests until it is tuned.
+    pub(super) fn new() -> Self {
+        Self {
+            one_in: AtomicU32::new(0),
+            slow_micros: AtomicU64::new(0),
+            anonymous: AtomicU64::new(0),
+            failures: Budget::default(),
+            slow: Budget::default(),
+            changes: Budget::default(),
+        }
     }
 
-    pub(super) fn set_one_in(&self, one_in: u32) {
+    /// Everything of one buyer in `one_in` is logged, and what takes `slow` or longer; 0 is none of them.
+    pub(super) fn tune(&self, one_in: u32, slow: Duration) {
         self.one_in.store(one_in, Ordering::Relaxed);
+        self.slow_micros.store(u64::try_from(slow.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn log(&self, line: &Line<'_>) {
@@ -97,20 +115,25 @@ impl AccessLog {
         let buyer_id = line.about.buyer.map(tracing::field::display);
         // The target and the level of a line are fixed where it stands.
         macro_rules! told {
-            ($level:expr, $target:expr, $words:literal $(, $more:ident)*) => {
+            ($level:expr, $target:expr, $reason:literal, $words:literal $(, $more:ident)*) => {
                 tracing::event!(
                     target: $target, $level,
-                    method, path, status, micros, trace_id, trace, event_id, buyer_id, code, cause, $($more,)* $words
+                    method, path, status, micros, trace_id, trace, event_id, buyer_id, code, cause, reason = $reason,
+                    $($more,)* $words
                 )
             };
         }
         match reason {
             Reason::Failure { unlogged } => {
-                told!(tracing::Level::WARN, "onsale::access", "request failed", unlogged);
+                told!(tracing::Level::WARN, "onsale::access", "failed", "request failed", unlogged);
             }
-            Reason::Order => told!(tracing::Level::INFO, IMPORTANT, "an administrator's request"),
-            Reason::Change | Reason::Sample => told!(tracing::Level::INFO, "onsale::access", "request"),
-            Reason::Debugging => told!(tracing::Level::DEBUG, "onsale::access", "request"),
+            Reason::Slow { unlogged } => {
+                told!(tracing::Level::WARN, "onsale::access", "slow", "slow request", unlogged);
+            }
+            Reason::Order => told!(tracing::Level::INFO, IMPORTANT, "operator", "an administrator's request"),
+            Reason::Change => told!(tracing::Level::INFO, "onsale::access", "change", "request"),
+            Reason::Sample => told!(tracing::Level::INFO, "onsale::access", "sample", "request"),
+            Reason::Debugging => told!(tracing::Level::DEBUG, "onsale::access", "debug", "request"),
         }
     }
 
@@ -124,6 +147,11 @@ impl AccessLog {
         if is_change && line.route.is_some_and(|route| route.access == Access::Admin) {
             return Some(Reason::Order);
         }
+        if self.is_slow(line)
+            && let Some(unlogged) = self.slow.take(line.second())
+        {
+            return Some(Reason::Slow { unlogged });
+        }
         if tracing::enabled!(target: "onsale::access", tracing::Level::DEBUG) {
             return Some(Reason::Debugging);
         }
@@ -134,6 +162,12 @@ impl AccessLog {
             return Some(Reason::Change);
         }
         self.is_sampled(line).then_some(Reason::Sample)
+    }
+
+    fn is_slow(&self, line: &Line<'_>) -> bool {
+        let limit = self.slow_micros.load(Ordering::Relaxed);
+        let times = line.route.map_or(1, |route| u64::from(route.slow_times));
+        limit > 0 && line.elapsed.as_micros() >= u128::from(limit.saturating_mul(times))
     }
 
     fn is_sampled(&self, line: &Line<'_>) -> bool {

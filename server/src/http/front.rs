@@ -66,6 +66,8 @@ pub struct Tuning {
     pub request_timeout: Duration,
     /// Of how many buyers one has all requests logged; 0 is none.
     pub log_one_in: u32,
+    /// From when on an answer is slow and is logged, for a route that takes no longer than others; 0 is never.
+    pub slow: Duration,
 }
 
 impl Front {
@@ -80,17 +82,17 @@ impl Front {
             request_timeout_millis: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             draining,
-            access: AccessLog::new(0),
+            access: AccessLog::new(),
         };
         front.tune(tuning);
         front
     }
 
     /// In force for every request that comes from now on.
-    pub fn tune(&self, Tuning { request_timeout, log_one_in }: Tuning) {
+    pub fn tune(&self, Tuning { request_timeout, log_one_in, slow }: Tuning) {
         let millis = u64::try_from(request_timeout.as_millis()).unwrap_or(u64::MAX);
         self.request_timeout_millis.store(millis, Ordering::Relaxed);
-        self.access.set_one_in(log_one_in);
+        self.access.tune(log_one_in, slow);
     }
 
     /// From now on the readiness check says no, while everything is still answered.

@@ -43,6 +43,7 @@ pub struct Route {
     pub(super) keyed: bool,
     pub(super) family: Option<Family>,
     pub(super) extra_time: Duration,
+    pub(super) slow_times: u32,
     pub(super) handler: Handler,
     pub(super) names: &'static [&'static str],
 }
@@ -61,6 +62,7 @@ impl Route {
             keyed: false,
             family: None,
             extra_time: Duration::ZERO,
+            slow_times: 1,
             handler: Box::new(move |context, request| Box::pin(handler(context, request))),
             names: names_of(path),
         }
@@ -181,6 +183,13 @@ impl Route {
     #[must_use]
     pub fn extra_time(mut self, extra: Duration) -> Self {
         self.extra_time = extra;
+        self
+    }
+
+    /// It may take ten times as long as others before its answer is logged as a slow one: its work is long by nature.
+    #[must_use]
+    pub fn long_by_nature(mut self) -> Self {
+        self.slow_times = 10;
         self
     }
 }

@@ -131,6 +131,30 @@ pub const PROMETHEUS: &[Family] = &[
         "Event streams that this server ended, by the code that they were told; clients that went away are not counted.",
     ),
     family("onsale_http_requests_total", Kind::Counter, "method, route, status", "Requests by class of status."),
+    family(
+        "onsale_http_failures_total",
+        Kind::Counter,
+        "",
+        "Answers with 5xx but `QUEUE_FULL` and `OVERLOADED`: failures of ours.",
+    ),
+    family(
+        "onsale_http_shed_total",
+        Kind::Counter,
+        "",
+        "Answers with `QUEUE_FULL` or `OVERLOADED`: more people than there is room for.",
+    ),
+    family(
+        "onsale_holds_total",
+        Kind::Counter,
+        "outcome",
+        "Holds: `won`, or `refused` by the sale (409) or by a failure (5xx).",
+    ),
+    family(
+        "onsale_payments_total",
+        Kind::Counter,
+        "outcome",
+        "Confirmations of payments: `made`, or `failed` (402, 409, 5xx).",
+    ),
     family("onsale_http_request_seconds", Kind::Histogram, "method, route", "Time to the first byte of an answer."),
 ];
 

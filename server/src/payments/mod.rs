@@ -41,7 +41,8 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api/v1/payments/confirm", confirm)
             .keyed()
             .extra_time(CHARGE_TIMEOUT_MAX)
-            .limited(Family::Payment),
+            .limited(Family::Payment)
+            .long_by_nature(),
         Route::get("/api/v1/payments", own::list).limited(Family::Read),
         Route::get("/api/v1/payments/{id}", own::read).limited(Family::Read),
     ]

@@ -85,6 +85,54 @@ async fn a_request_timeout_that_is_read_again_is_in_force() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_slow_answer_is_logged_whoever_was_answered() {
+    // A log-in hashes a password, which takes longer than ten times this in any build; nobody is sampled.
+    let file = "[log]\nlevel = \"info\"\naccess_one_in = 0\nslow_ms = 1\n";
+    let mut server = Server::with().without("LOG__LEVEL").file(file).start().await;
+    let shop = server.shop();
+    shop.post("/auth/login")
+        .json(&json!({ "email": "nobody@example.com", "password": "not-a-password-of-anybody" }))
+        .header("x-request-id", "slow-one")
+        .send()
+        .await
+        .refused(401, "INVALID_CREDENTIALS");
+    let log = server.log_when(|log| log.contains("slow-one")).await;
+    let line = lines(&log).into_iter().find(|line| line["trace_id"] == "slow-one").unwrap();
+    assert_eq!(
+        (&line["reason"], &line["path"], &line["status"]),
+        (&json!("slow"), &json!("/api/v1/auth/login"), &json!(401))
+    );
+    assert!(line["micros"].as_u64() >= Some(10_000), "{line}");
+
+    write(server.directory(), "config.toml", "[log]\nlevel = \"info\"\naccess_one_in = 0\nslow_ms = 600000\n");
+    server.signal("HUP");
+    server.log_when(|log| log.contains("log.slow_ms")).await;
+    let login = json!({ "email": "nobody@example.com", "password": "another-wrong-password" });
+    let fast = shop.post("/auth/login").json(&login).header("x-request-id", "fast-one");
+    fast.send().await.refused(401, "INVALID_CREDENTIALS");
+    server.terminate();
+    server.ended().await;
+    assert!(!server.log().contains("fast-one"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_level_that_is_none_is_named_by_the_check_and_by_a_reload() {
+    let empty = tempfile::tempdir().unwrap();
+    let told = check(empty.path(), "[log]\nlevel = \"loud\"\n", 2);
+    assert!(told.contains("log.level: \"loud\" is no level"), "{told}");
+
+    let file = "[log]\nlevel = \"info\"\naccess_one_in = 1\n";
+    let server = Server::with().without("LOG__LEVEL").file(file).start().await;
+    write(server.directory(), "config.toml", "[log]\nlevel = \"debg\"\naccess_one_in = 1\n");
+    server.signal("HUP");
+    server.log_when(|log| log.contains("debg") && log.contains("nothing is changed")).await;
+    let shop = server.shop();
+    shop.get("/events").header("x-request-id", "still-logged").send().await.expect(200);
+    server.log_when(|log| log.contains("still-logged")).await;
+    server.stop().await;
+}
+
 /// Runs `onsale check` in a directory with this file.
 fn check(directory: &Path, file: &str, expected: i32) -> String {
     let path = write(directory, "check.toml", file);

@@ -27,7 +27,7 @@ fn open(limits: Limits) -> Port {
     let draining = CancellationToken::new();
     let router = Router::new(routes()).unwrap();
     let clock = Arc::new(SystemClock::start());
-    let tuning = Tuning { request_timeout: Duration::from_secs(5), log_one_in: 0 };
+    let tuning = Tuning { request_timeout: Duration::from_secs(5), log_one_in: 0, slow: Duration::ZERO };
     let front = Arc::new(Front::new(router, clock, tuning, draining.clone()));
     let listener = Arc::new(Listener::new(Arc::clone(&front), limits, Workers::start().unwrap(), draining.clone()));
     let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
