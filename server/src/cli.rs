@@ -1,6 +1,8 @@
 //! The command line: what can be asked of the binary, and how each command ends. Exit codes: 0 done, 1 failed, 2 the
 //! configuration or the command line has mistakes.
 
+use crate::administrators::{self, AdminArgs};
+use crate::app::App;
 use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::capacity::{self, PlanArgs};
 use crate::check;
@@ -14,6 +16,7 @@ use onsale_adapters::sqlite::Readers;
 use rustix::fs::Mode;
 use std::fmt::Display;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +50,8 @@ enum Command {
     Plan(PlanArgs),
     /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
     Demo(DemoArgs),
+    /// Make, list, disable and enable administrators in the configured storage.
+    Admin(AdminArgs),
     /// Copy the data directory, also while a server works on it; `onsale restore` brings it back.
     Backup(BackupArgs),
     /// Make a data directory of a backup, and verify it. No server may work on it.
@@ -86,6 +91,11 @@ pub fn run(cli: Cli) -> ExitCode {
         },
         Command::Check { production } => check::run(cli.config.as_deref(), production),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
+        Command::Admin(args) => with_config(
+            cli.config,
+            |config| config.log.level = "warn".to_owned(),
+            async |config| Ok(administrators::run(args, &config).await?),
+        ),
         Command::Backup(args) => on_data(args.from.clone(), cli.config, |path| backup::run(path, &args)),
         Command::Restore(args) => on_data(args.to.clone(), cli.config, |path| backup::run_restore(path, &args)),
         Command::Verify { proof: Some(proof), .. } => verify::run_proof(&proof),
@@ -155,13 +165,12 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
     let mut signals = Signals::listen()?;
     let listen = config.server.listen;
     let socket = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let (leave, told) = (config.server.leave, config.told.clone());
+    let (leave, told, storage) = (config.server.leave, config.told.clone(), storage_of(&config));
     let mut running = Server::start(config, socket)?;
     tracing::info!(target: IMPORTANT, address = %running.address(), "listening; recovering");
     let is_ready = tokio::select! {
         started = running.ready() => {
-            started?;
-            tracing::info!(target: IMPORTANT, address = %running.address(), "ready");
+            announce(&*started?, running.address(), &storage).await;
             true
         }
         () = signals.end() => false,
@@ -178,6 +187,30 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
         }
         () = signals.end() => Err("told again to stop: not drained".into()),
     }
+}
+
+/// Where everything is kept, without what is secret of an address.
+fn storage_of(config: &Config) -> String {
+    match config.postgres.settings() {
+        Some(settings) if config.storage.kind == StorageKind::Postgres => settings.url.name(),
+        Some(_) | None => config.storage.path.display().to_string(),
+    }
+}
+
+/// One line says what an operator wants to know of a start; without an administrator, also how to make one.
+async fn announce(app: &App, address: SocketAddr, storage: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    let administrators = match app.accounts.administrators().await {
+        Ok(accounts) => accounts.iter().filter(|account| account.disabled_at.is_none()).count(),
+        Err(error) => {
+            tracing::warn!(%error, "the administrators cannot be counted");
+            return tracing::info!(target: IMPORTANT, version, %address, storage, "ready");
+        }
+    };
+    let advice = "there is no administrator: `onsale admin add EMAIL` makes one (in a data directory while no server works on \
+        it), or a start with ONSALE_BOOTSTRAP_ADMIN=email:password";
+    let advice = (administrators == 0).then_some(advice);
+    tracing::info!(target: IMPORTANT, version, %address, storage, administrators, advice, "ready");
 }
 
 /// Reads the configuration again whenever it is told to, until it is told to end; answers how long to leave for then.

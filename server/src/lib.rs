@@ -2,6 +2,7 @@
 //! Parses into domain types, sends one command, maps the answer. Must never hold state of the domain.
 
 pub mod accounts;
+mod administrators;
 pub mod app;
 pub mod auth;
 pub mod backup;

@@ -20,6 +20,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 /// The target of lines that are important whatever their level.
 pub const IMPORTANT: &str = "onsale::important";
+/// The target of what the library that migrates databases writes.
+const MIGRATIONS: &str = "refinery_core";
 /// Lines that may wait to be written.
 const WAITING_LINES: usize = 16_384;
 /// Files kept of `all`: today's and yesterday's. The agent has shipped the rest.
@@ -104,11 +106,15 @@ pub fn bytes_written() -> u64 {
 
 /// Important lines are written at any level.
 fn filter(level: &str) -> EnvFilter {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    match format!("{IMPORTANT}=info").parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
+    let mut filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // A start would have a dozen lines of migrations that were done long ago; who wants them names their target.
+    let migrations = (!level.contains(MIGRATIONS)).then(|| format!("{MIGRATIONS}=warn"));
+    for directive in migrations.into_iter().chain([format!("{IMPORTANT}=info")]) {
+        if let Ok(directive) = directive.parse() {
+            filter = filter.add_directive(directive);
+        }
     }
+    filter
 }
 
 fn form<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>

@@ -37,6 +37,11 @@ impl SecurityLog {
         tracing::info!(target: IMPORTANT, security = "ADMIN_LOGIN", client, buyer_id = %account, "administrator logged in");
     }
 
+    /// An administrator was made, disabled or enabled by another one. Never left out.
+    pub fn administrator_changed(&self, what: &'static str, by: BuyerId, account: BuyerId) {
+        tracing::info!(target: IMPORTANT, security = what, by = %by, buyer_id = %account, "administrators changed");
+    }
+
     /// A refresh token was used a second time: one of the two was not its owner.
     pub fn refresh_token_reused(&self, ctx: &Context, account: BuyerId) {
         let Some(unlogged) = self.tokens.take(second(ctx.now())) else { return };

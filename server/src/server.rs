@@ -52,6 +52,7 @@ pub fn routes() -> Vec<Route> {
         health::routes(),
         openapi::routes(),
         accounts::routes(),
+        accounts::administrator_routes(),
         catalogue::routes(),
         queue::routes(),
         reservations::routes(),

@@ -10,7 +10,7 @@ use onsale_adapters::postgres::{
 };
 use onsale_adapters::sqlite::{
     DataDir, Library, OpenError, SqliteAccounts, SqliteCatalogue, SqliteJournal, SqlitePlans, SqliteProjection,
-    SqliteReader,
+    SqliteReader, tighten,
 };
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
@@ -70,6 +70,30 @@ impl Stores {
             (StorageKind::Postgres, None) => Err(StartError::Stopped),
         }
     }
+}
+
+/// The accounts alone, for a command that does nothing else: a data directory is locked for it, a database may be served
+/// meanwhile.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn accounts(config: &Config) -> Result<Arc<dyn Accounts>, StartError> {
+    let (kind, path, settings) = (config.storage.kind, config.storage.path.clone(), config.postgres.settings());
+    let readers = config.storage.readers();
+    // Opening migrates, which must not happen on a worker of the runtime.
+    let opened = tokio::task::spawn_blocking(move || match (kind, settings) {
+        (StorageKind::Embedded, _) => {
+            tighten(&path, readers)?;
+            let library = Library::open(&open_dir(&path)?)?;
+            Ok(Arc::new(SqliteAccounts::new(library)) as Arc<dyn Accounts>)
+        }
+        (StorageKind::Postgres, Some(settings)) => {
+            let database = open_database(settings, &CancellationToken::new())?;
+            Ok(Arc::new(PostgresAccounts::new(&database)) as Arc<dyn Accounts>)
+        }
+        (StorageKind::Postgres, None) => Err(StartError::Stopped),
+    });
+    opened.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))?
 }
 
 fn embedded(path: &Path) -> Result<Stores, OpenError> {

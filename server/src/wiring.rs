@@ -1,7 +1,7 @@
 //! Puts the parts together: data directory, ports, engine, secrets, the first administrator, and a sale for every
 //! event of the catalogue. Everything here happens before the server is ready; must never run while it serves.
 
-use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors};
+use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors, UNNAMED};
 use crate::app::App;
 use crate::auth::{AccessTokens, Revoked, Seals};
 use crate::catalogue::Shelf;
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// From where the server itself asks for a hash.
-const NOBODY: u128 = 0;
+pub(crate) const NOBODY: u128 = 0;
 /// How long Redis is waited for at the start.
 const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -259,11 +259,12 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
     let account = Account {
         id: BuyerId(Uuid::now_v7()),
         email: admin.email.clone(),
-        name: "Administrator".to_owned(),
+        name: UNNAMED.to_owned(),
         phone: None,
         role: Role::Admin,
         password_hash: app.passwords.hash(NOBODY, admin.password.clone()).await.map_err(told)?,
         created_at: app.clock.now(),
+        disabled_at: None,
     };
     let email_hash = app.seals.email_hash(&email_key(&account.email));
     match app.accounts.create(&account, email_hash, None).await {

@@ -13,7 +13,7 @@ use super::values::At;
 use onsale_engine::email::{email_key, former_email_key};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{
-    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, Revocation, Role, Rotation,
+    Account, Accounts, AddressHash, CreateAccountError, Disabled, EmailHash, IssuedTokens, Revocation, Role, Rotation,
 };
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
@@ -24,10 +24,17 @@ const INSERT: &str = "INSERT INTO accounts (id, email, email_key, name, phone, r
         email_hash)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email_key) WHERE deleted_at IS NULL DO NOTHING";
 /// The former key is only that of an account which could not take the normal form: no normal form equals it.
-const BY_EMAIL: &str = "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
+const BY_EMAIL: &str = "SELECT id, email, name, phone, role, password_hash, created_at, disabled_at FROM accounts
     WHERE email_key IN ($1, $2) AND deleted_at IS NULL ORDER BY email_key = $2 DESC LIMIT 1";
-const BY_ID: &str = "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
+const BY_ID: &str = "SELECT id, email, name, phone, role, password_hash, created_at, disabled_at FROM accounts
     WHERE id = $1 AND deleted_at IS NULL";
+const ADMINISTRATORS: &str = "SELECT id, email, name, phone, role, password_hash, created_at, disabled_at FROM accounts
+    WHERE role = 'ADMIN' AND deleted_at IS NULL ORDER BY created_at, id";
+const LOCK_ENABLED: &str = "SELECT id FROM accounts
+    WHERE role = 'ADMIN' AND deleted_at IS NULL AND disabled_at IS NULL ORDER BY id FOR UPDATE";
+const DISABLE: &str = "UPDATE accounts SET disabled_at = coalesce(disabled_at, $2)
+    WHERE id = $1 AND role = 'ADMIN' AND deleted_at IS NULL";
+const ENABLE: &str = "UPDATE accounts SET disabled_at = NULL WHERE id = $1 AND role = 'ADMIN' AND deleted_at IS NULL";
 const UPDATE: &str = "UPDATE accounts SET name = $2, phone = $3 WHERE id = $1 AND deleted_at IS NULL";
 const SET_PASSWORD: &str = "UPDATE accounts SET password_hash = $2 WHERE id = $1 AND deleted_at IS NULL";
 const REHASH: &str =
@@ -65,7 +72,7 @@ impl Accounts for PostgresAccounts {
         Box::pin(async move {
             let made = async {
                 let work = self.pool().begin().await?;
-                let Account { id, email, name, phone, role, password_hash, created_at } = account;
+                let Account { id, email, name, phone, role, password_hash, created_at, disabled_at: _ } = account;
                 let (key, role, created_at) = (email_key(email), role_name(*role), At(*created_at));
                 let hash = &email_hash[..];
                 let row: Params<'_> = &[&id.0, email, &key, name, phone, &role, password_hash, &created_at, &hash];
@@ -144,6 +151,41 @@ impl Accounts for PostgresAccounts {
             let ended = sessions::end_all(&work, id, None, now).await?;
             work.commit().await?;
             Ok(ended)
+        })
+    }
+
+    fn administrators(&self) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(async move {
+            let rows = self.pool().turn().await?.query(ADMINISTRATORS, &[]).await.map_err(Failure::from)?;
+            Ok(rows.iter().map(account).collect())
+        })
+    }
+
+    fn disable(&self, id: BuyerId, keep_one: bool, now: Timestamp) -> Later<'_, Result<Disabled, StoreError>> {
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            // Locked, so that two who disable each other come one after the other.
+            let enabled = work.query(LOCK_ENABLED, &[]).await.map_err(Failure::from)?;
+            if keep_one && enabled.len() == 1 && enabled[0].get::<_, Uuid>(0) == id.0 {
+                work.roll_back().await?;
+                return Ok(Disabled::Last);
+            }
+            if work.execute(DISABLE, &[&id.0, &At(now)]).await.map_err(Failure::from)? == 0 {
+                work.roll_back().await?;
+                return Ok(Disabled::Unknown);
+            }
+            let ended = sessions::end_all(&work, id, None, now).await?;
+            work.commit().await?;
+            Ok(Disabled::Done(ended))
+        })
+    }
+
+    fn enable(&self, id: BuyerId) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let work = self.pool().begin().await?;
+            let changed = work.execute(ENABLE, &[&id.0]).await.map_err(Failure::from)?;
+            work.commit().await?;
+            Ok(changed == 1)
         })
     }
 
@@ -229,5 +271,6 @@ fn account(row: &Row) -> Account {
         role: if role == role_name(Role::Admin) { Role::Admin } else { Role::User },
         password_hash: row.get(5),
         created_at: row.get::<_, At>(6).0,
+        disabled_at: row.get::<_, Option<At>>(7).map(|at| at.0),
     }
 }

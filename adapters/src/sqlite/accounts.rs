@@ -9,7 +9,7 @@ use super::library::{Failure, Library, uuid_at};
 use onsale_engine::email::{email_key, former_email_key};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{
-    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, Revocation, Role, Rotation,
+    Account, Accounts, AddressHash, CreateAccountError, Disabled, EmailHash, IssuedTokens, Revocation, Role, Rotation,
 };
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
@@ -106,6 +106,40 @@ impl Accounts for SqliteAccounts {
         }))
     }
 
+    fn administrators(&self) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(self.library.read(|transaction| {
+            let mut query = transaction.prepare_cached(&select(ADMINISTRATORS))?;
+            let accounts = query.query_map([], account)?.collect::<rusqlite::Result<_>>()?;
+            Ok(accounts)
+        }))
+    }
+
+    fn disable(&self, id: BuyerId, keep_one: bool, now: Timestamp) -> Later<'_, Result<Disabled, StoreError>> {
+        Box::pin(self.library.write(move |transaction| {
+            let is_last = "SELECT ?2 AND NOT EXISTS (SELECT 1 FROM accounts WHERE role = 'ADMIN' AND deleted_at IS NULL
+                    AND disabled_at IS NULL AND id <> ?1)
+                AND EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND role = 'ADMIN' AND deleted_at IS NULL
+                    AND disabled_at IS NULL)";
+            let key = id.0.into_bytes();
+            if transaction.prepare_cached(is_last)?.query_row((key, keep_one), |row| row.get(0))? {
+                return Ok(Disabled::Last);
+            }
+            let sql = "UPDATE accounts SET disabled_at = coalesce(disabled_at, ?2)
+                WHERE id = ?1 AND role = 'ADMIN' AND deleted_at IS NULL";
+            if transaction.prepare_cached(sql)?.execute((key, now.0))? == 0 {
+                return Ok(Disabled::Unknown);
+            }
+            Ok(Disabled::Done(sessions::end_all(transaction, id, None, now)?))
+        }))
+    }
+
+    fn enable(&self, id: BuyerId) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(self.library.write(move |transaction| {
+            let sql = "UPDATE accounts SET disabled_at = NULL WHERE id = ?1 AND role = 'ADMIN' AND deleted_at IS NULL";
+            Ok(transaction.prepare_cached(sql)?.execute([id.0.into_bytes()])? == 1)
+        }))
+    }
+
     fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>> {
         Box::pin(self.library.read(addresses::predecessors))
     }
@@ -161,6 +195,14 @@ impl Accounts for SqliteAccounts {
 /// The former key is only that of an account which could not take the normal form: no normal form equals it.
 const BY_EMAIL: &str = "email_key IN (?1, ?2) AND deleted_at IS NULL ORDER BY email_key = ?2 DESC LIMIT 1";
 const BY_ID: &str = "id = ?1 AND deleted_at IS NULL";
+const ADMINISTRATORS: &str = "role = 'ADMIN' AND deleted_at IS NULL ORDER BY created_at, id";
+
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT id, email, name, phone, role, password_hash, created_at, disabled_at FROM accounts
+         WHERE {condition}"
+    )
+}
 
 fn role_name(role: Role) -> &'static str {
     match role {
@@ -196,13 +238,7 @@ fn one(
     condition: &'static str,
     key: impl rusqlite::Params,
 ) -> Result<Option<Account>, Failure> {
-    let account = transaction
-        .prepare_cached(&format!(
-            "SELECT id, email, name, phone, role, password_hash, created_at FROM accounts
-             WHERE {condition}"
-        ))?
-        .query_row(key, account)
-        .optional()?;
+    let account = transaction.prepare_cached(&select(condition))?.query_row(key, account).optional()?;
     Ok(account)
 }
 
@@ -216,5 +252,6 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         role: if role == role_name(Role::Admin) { Role::Admin } else { Role::User },
         password_hash: row.get(5)?,
         created_at: Timestamp(row.get(6)?),
+        disabled_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
     })
 }

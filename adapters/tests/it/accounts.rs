@@ -7,8 +7,8 @@ use onsale_engine::fakes::{FakeAccounts, FakeCatalogue};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::StoredAnswer;
 use onsale_engine::ports::accounts::{
-    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation, Role,
-    Rotation,
+    Account, Accounts, AddressHash, CreateAccountError, Disabled, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation,
+    Role, Rotation,
 };
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::time::Timestamp;
@@ -41,6 +41,7 @@ fn account(number: u128, email: &str) -> Account {
         role: Role::User,
         password_hash: "$argon2id$v=19$first".into(),
         created_at: NOON,
+        disabled_at: None,
     }
 }
 
@@ -129,6 +130,7 @@ conformance!(
     of_two_refreshes_at_once_one_is_a_reuse,
     refresh_tokens_end_in_time_with_their_session_and_with_their_account,
     a_new_password_ends_every_other_session,
+    administrators_are_listed_disabled_and_enabled,
     logging_out_revokes_the_token_and_ends_its_family,
     revocations_matter_until_the_token_would_have_ended,
 );
@@ -145,6 +147,44 @@ async fn an_account_is_found_by_id_and_by_address_without_case(accounts: Arc<imp
     let again = accounts.create(&account(2, "ADA.ÜNAL@EXAMPLE.COM"), MAIL, None).await;
     assert!(matches!(again, Err(CreateAccountError::EmailTaken)));
     assert!(accounts.by_id(BuyerId(id(2))).await.unwrap().is_none());
+}
+
+async fn administrators_are_listed_disabled_and_enabled(accounts: Arc<impl Accounts>, _: &impl Catalogue) {
+    let admin = |number: u128| Account {
+        role: Role::Admin,
+        created_at: after(100 - i64::try_from(number).unwrap()),
+        ..account(number, &format!("admin{number}@example.com"))
+    };
+    for one in [admin(1), admin(2), account(3, "buyer@example.com")] {
+        accounts.create(&one, [u8::try_from(one.id.0.as_u128() % 256).unwrap(); 16], None).await.unwrap();
+    }
+    let all = |found: Vec<Account>| found.iter().map(|one| (one.id, one.disabled_at)).collect::<Vec<_>>();
+    let (first, second) = (BuyerId(id(1)), BuyerId(id(2)));
+    assert_eq!(all(accounts.administrators().await.unwrap()), [(second, None), (first, None)], "the oldest first");
+    accounts.open_session(&tokens(1, 1, 1, 0), [0; 16], NOON).await.unwrap();
+
+    let done = accounts.disable(first, true, after(1)).await.unwrap();
+    assert_eq!(done, Disabled::Done(vec![revocation(1, 0)]));
+    assert_eq!(accounts.by_id(first).await.unwrap().unwrap().disabled_at, Some(after(1)));
+    assert_eq!(accounts.rotate(hash(1), &tokens(1, 1, 2, 2), after(2)).await.unwrap(), Rotation::Unknown);
+    assert!(matches!(accounts.disable(first, true, after(5)).await.unwrap(), Disabled::Done(_)), "again is no mistake");
+    assert_eq!(all(accounts.administrators().await.unwrap()), [(second, None), (first, Some(after(1)))], "since when");
+    assert_eq!(accounts.disable(second, true, after(6)).await.unwrap(), Disabled::Last);
+    assert_eq!(accounts.disable(second, false, after(6)).await.unwrap(), Disabled::Done(Vec::new()));
+    assert!(accounts.enable(first).await.unwrap() && accounts.enable(second).await.unwrap());
+    assert_eq!(all(accounts.administrators().await.unwrap()), [(second, None), (first, None)]);
+    for stranger in [BuyerId(id(3)), BuyerId(id(9))] {
+        assert_eq!(accounts.disable(stranger, true, after(7)).await.unwrap(), Disabled::Unknown, "no administrator");
+        assert!(!accounts.enable(stranger).await.unwrap());
+    }
+    // Each disables the other at the same time: one of the two comes first.
+    let (one, other) = tokio::join!(accounts.disable(first, true, after(8)), accounts.disable(second, true, after(8)));
+    assert_eq!([one.unwrap(), other.unwrap()].iter().filter(|done| **done == Disabled::Last).count(), 1);
+    accounts.enable(first).await.unwrap();
+    accounts.enable(second).await.unwrap();
+    accounts.delete(second, [2; 16], after(9)).await.unwrap();
+    assert_eq!(all(accounts.administrators().await.unwrap()), [(first, None)]);
+    assert_eq!(accounts.disable(second, true, after(9)).await.unwrap(), Disabled::Unknown, "deleted");
 }
 
 async fn of_many_sign_ups_for_one_address_one_wins(accounts: Arc<impl Accounts>, _: &impl Catalogue) {

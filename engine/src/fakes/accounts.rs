@@ -4,7 +4,8 @@ use crate::email::email_key;
 use crate::fakes::catalogue::FakeCatalogue;
 use crate::id::BuyerId;
 use crate::ports::accounts::{
-    Account, Accounts, AddressHash, CreateAccountError, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation, Rotation,
+    Account, Accounts, AddressHash, CreateAccountError, Disabled, EmailHash, IssuedTokens, KNOWN_ADDRESSES, Revocation,
+    Role, Rotation,
 };
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::time::Timestamp;
@@ -191,6 +192,40 @@ impl Accounts for FakeAccounts {
                 tables.addresses.remove(&id);
             }
             Ok(tables.end_all(id, None, now))
+        })
+    }
+
+    fn administrators(&self) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(async move {
+            let tables = self.tables.lock();
+            let living = tables.accounts.iter().filter(|(account, deleted)| !deleted && account.role == Role::Admin);
+            let mut found: Vec<Account> = living.map(|(account, _)| account.clone()).collect();
+            found.sort_by_key(|account| (account.created_at, account.id));
+            Ok(found)
+        })
+    }
+
+    fn disable(&self, id: BuyerId, keep_one: bool, now: Timestamp) -> Later<'_, Result<Disabled, StoreError>> {
+        Box::pin(async move {
+            let mut tables = self.tables.lock();
+            let is_enabled = |account: &Account| account.role == Role::Admin && account.disabled_at.is_none();
+            let others = tables.account(|account| is_enabled(account) && account.id != id).is_some();
+            let Some((account, _)) = tables.account(|account| account.id == id && account.role == Role::Admin) else {
+                return Ok(Disabled::Unknown);
+            };
+            if keep_one && !others && is_enabled(account) {
+                return Ok(Disabled::Last);
+            }
+            account.disabled_at = Some(account.disabled_at.unwrap_or(now));
+            Ok(Disabled::Done(tables.end_all(id, None, now)))
+        })
+    }
+
+    fn enable(&self, id: BuyerId) -> Later<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let mut tables = self.tables.lock();
+            let account = tables.account(|account| account.id == id && account.role == Role::Admin);
+            Ok(account.map(|(account, _)| account.disabled_at = None).is_some())
         })
     }
 

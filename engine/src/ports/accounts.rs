@@ -43,6 +43,8 @@ pub struct Account {
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Since when it may not log in; none for one that may.
+    pub disabled_at: Option<Timestamp>,
 }
 
 /// A pair of tokens that was handed out. Tokens themselves are never stored, only their hashes.
@@ -70,6 +72,17 @@ pub enum Rotation {
     /// It was spent before: its family has ended.
     Reused,
     /// Unknown, expired, of an ended family, or of a deleted account.
+    Unknown,
+}
+
+/// What became of disabling an administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disabled {
+    /// It is disabled, now or since before; these access tokens were revoked with it.
+    Done(Vec<Revocation>),
+    /// It is the last one that is enabled.
+    Last,
+    /// No administrator has that id.
     Unknown,
 }
 
@@ -129,6 +142,13 @@ pub trait Accounts: Send + Sync + 'static {
         email_hash: AddressHash,
         now: Timestamp,
     ) -> Later<'_, Result<Vec<Revocation>, StoreError>>;
+    /// Every administrator's account that is not deleted, the oldest first.
+    fn administrators(&self) -> Later<'_, Result<Vec<Account>, StoreError>>;
+    /// Disables an administrator's account from `now` on, and ends every session as `set_password` does. With `keep_one` not the
+    /// last one that is enabled, also when two are disabled at the same time.
+    fn disable(&self, id: BuyerId, keep_one: bool, now: Timestamp) -> Later<'_, Result<Disabled, StoreError>>;
+    /// Enables an administrator's account again; false if there is no such administrator.
+    fn enable(&self, id: BuyerId) -> Later<'_, Result<bool, StoreError>>;
     /// Every living account whose address a deleted one had before, each with that one; read at start.
     fn predecessors(&self) -> Later<'_, Result<Vec<(BuyerId, BuyerId)>, StoreError>>;
     /// Brings accounts that an older version made to [`crate::email::EMAIL_FORM`]: their keys into the normal form, oldest

@@ -1,6 +1,7 @@
 //! Accounts over HTTP: signing up, logging in and out, refreshing, and one's own account. Must never keep or log a
 //! clear password or a token, and never tell by time or words whether an address has an account (but at signup).
 
+mod administrators;
 mod altcha;
 mod challenge;
 mod fair_queue;
@@ -12,6 +13,7 @@ mod passwords;
 mod predecessors;
 mod sessions;
 
+pub(crate) use administrators::{UNNAMED, routes as administrator_routes};
 pub(crate) use altcha::Altcha;
 pub use challenge::{Challenges, Effort};
 pub use form::is_email;
@@ -99,6 +101,7 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
         role: Role::User,
         password_hash: String::new(),
         created_at: ctx.now(),
+        disabled_at: None,
     };
     idempotent(ctx, key, move |ctx| async move {
         if ctx.app.challenge_signups {

@@ -43,7 +43,9 @@ pub(super) async fn login(ctx: Context, mut request: Request) -> Result<Response
     let compared = attempt.compare(&ctx, password.clone()).await;
     let whose = account.as_ref().map(|account| account.id);
     let fit = compared.inspect_err(|problem| ctx.app.security.log_in_refused(&ctx, whose, problem))?;
-    let Some(account) = account.filter(|_| fit != Fit::Wrong) else {
+    // A disabled account is answered as one with another password, after the same work.
+    let may_log_in = |account: &Account| fit != Fit::Wrong && account.disabled_at.is_none();
+    let Some(account) = account.filter(may_log_in) else {
         let problem = invalid_credentials();
         ctx.app.security.log_in_refused(&ctx, whose, &problem);
         return Err(problem);

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod accounts;
+mod administrators;
 mod backup;
 mod capacity;
 mod catalogue;
