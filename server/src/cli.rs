@@ -9,6 +9,7 @@ use crate::check;
 use crate::config::{self, Change, Config, ConfigError, StorageKind, Told};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, IMPORTANT};
+use crate::probe::{self, HealthArgs};
 use crate::server::{Running, Server, bind};
 use crate::verify::{self, Place};
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long)]
         production: bool,
     },
+    /// Ask a running server whether it serves: exit code 0 when it does, 1 when it does not.
+    Health(HealthArgs),
     /// Run an on-sale in virtual time: how long it takes, whom it refuses, what it asks of the machine.
     Plan(PlanArgs),
     /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
@@ -85,6 +88,11 @@ pub fn run(cli: Cli) -> ExitCode {
             let file = cli.config.clone();
             with_config(cli.config, |_| {}, async |config| serve(config, file.as_deref()).await)
         }
+        Command::Health(args) if args.has_url() => probe::run(&args, None),
+        Command::Health(args) => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+            Ok(config) => probe::run(&args, Some(&config)),
+            Err(error @ ConfigError(_)) => failed(2, &error),
+        },
         Command::Plan(args) => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
             Ok(config) => capacity::run(&args, &config),
             Err(error @ ConfigError(_)) => failed(2, &error),

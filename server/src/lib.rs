@@ -24,6 +24,7 @@ pub mod open_files;
 pub mod openapi;
 pub mod operators;
 pub mod payments;
+mod probe;
 pub mod queue;
 pub mod readers;
 pub mod reservations;

@@ -2,6 +2,7 @@
 //! time on a hall, a crowd and the rules of an event; must never open a port or touch data.
 
 mod crowd;
+mod json;
 mod outcome;
 mod page;
 mod simulation;
@@ -48,6 +49,9 @@ pub struct PlanArgs {
     /// Also write a page with the plots.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Print JSON instead of text: the figures of each rate, and every second of the first.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The rules of the event, as `POST /events` takes them.
@@ -88,9 +92,10 @@ fn planned(args: &PlanArgs, config: &Config, out: &mut dyn Write) -> Result<(), 
     let seats = plan.capacity();
     let title = format!("{buyers} people within {within} s, {seats} seats, {} let in a second", args.rules.rate);
     let said = |error: io::Error| error.to_string();
-    writeln!(out, "{title}\n").map_err(said)?;
     let mut first = simulate(&plan, &args.rules, &args.crowd, true);
-    out.write_all(text::plan(&first, config).as_bytes()).map_err(said)?;
+    if !args.json {
+        write!(out, "{title}\n\n{}", text::plan(&first, config)).map_err(said)?;
+    }
     if !first.violations.is_empty() {
         return Err(format!("the engine broke its own rules: {}", first.violations.join("; ")));
     }
@@ -101,11 +106,18 @@ fn planned(args: &PlanArgs, config: &Config, out: &mut dyn Write) -> Result<(), 
     let mut outcomes: Vec<Outcome> = others.collect();
     first.violations.clear();
     outcomes.insert(0, first);
-    write!(out, "\nwhat another rate would do\n{}", text::rates(&outcomes)).map_err(said)?;
+    let written = if args.json {
+        writeln!(out, "{:#}", json::plan(&title, &outcomes, config))
+    } else {
+        write!(out, "\nwhat another rate would do\n{}", text::rates(&outcomes))
+    };
+    written.map_err(said)?;
     if let Some(file) = &args.html {
         let written = std::fs::write(file, page::page(&title, &outcomes, config));
         written.map_err(|error| format!("{}: {error}", file.display()))?;
-        writeln!(out, "\nplots: {}", file.display()).map_err(said)?;
+        if !args.json {
+            writeln!(out, "\nplots: {}", file.display()).map_err(said)?;
+        }
     }
     Ok(())
 }
@@ -198,8 +210,16 @@ fn read_hall(text: &str, file: &Path) -> Result<Arc<Plan>, String> {
         let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.field, mistake.message));
         format!("{} is no hall:{}", file.display(), found.collect::<String>())
     };
-    let is_template = serde_json::from_str::<serde_json::Value>(text).is_ok_and(|json| json.get("rows").is_some());
-    if !is_template {
+    // A mistake of JSON is one of the file, whatever it was meant to be.
+    let document: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
+    for member in ["seatTemplate", "seatingPlan"] {
+        // The body of a request for a hall has it as a member.
+        if let Some(inner) = document.get(member) {
+            return read_hall(&inner.to_string(), file);
+        }
+    }
+    if document.get("rows").is_none() {
         return pretix::import_plan(text.as_bytes()).map_err(told);
     }
     let draft = template::import(text.as_bytes()).map_err(told)?;

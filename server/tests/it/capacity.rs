@@ -1,6 +1,6 @@
 //! `onsale plan` beside a real on-sale: the same hall, rules and crowd, once in virtual time and once over sockets.
 
-use crate::harness::{Server, run};
+use crate::harness::{Server, run, write};
 use crate::shop::{Person, Shop};
 use onsale_server::capacity::{Crowd, Rules, plain_hall, simulate};
 use serde_json::{Value, json};
@@ -134,4 +134,30 @@ fn the_command_prints_figures_curves_and_other_rates_and_writes_a_page() {
         command.current_dir(directory.path()).args(["plan", "--hall", "nowhere.json"]);
     });
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_same_plan_as_json_and_a_hall_file_that_is_none() {
+    let output = run(|command| {
+        command.args(["plan", "--seats", "200", "--buyers", "1000", "--within", "5", "--rate", "20", "--json"]);
+    });
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &told["rates"][0];
+    assert_eq!((&first["ratePerSecond"], &first["seats"], &first["seatsSold"]), (&json!(20), &json!(200), &json!(200)));
+    assert_eq!(told["rates"].as_array().unwrap().len(), 4);
+    assert!(told["seconds"].as_array().unwrap().len() > 5 && first["memoryBytes"].is_u64(), "{first}");
+
+    let scratch = tempfile::tempdir().unwrap();
+    let refused = |text: &str| {
+        let file = write(scratch.path(), "hall.json", text);
+        let output = run(|command| {
+            command.args(["plan", "--hall"]).arg(file);
+        });
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused("{\"rows\": [").contains("hall.json is not JSON"), "{}", refused("{\"rows\": ["));
+    let body =
+        json!({ "name": "Main", "seatTemplate": { "rows": ["A"], "seatsPerRow": 0, "gradeMapping": { "A": "S" } } });
+    assert!(refused(&body.to_string()).contains("seatTemplate.seatsPerRow"), "{}", refused(&body.to_string()));
 }

@@ -208,3 +208,24 @@ async fn the_log_is_json_with_the_request_id_and_without_personal_data() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_container_asks_the_binary_itself_whether_it_serves() {
+    let mut server = Server::start().await;
+    let base = server.base();
+    let asked = |arguments: &[&str]| {
+        let output = run(|command| {
+            command.arg("health").args(arguments);
+        });
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+    };
+    let (code, told) = asked(&["--url", &base]);
+    assert!(code == Some(0) && told.contains("/health/ready: 200"), "{told}");
+    assert_eq!(asked(&["--url", &base, "--live"]).0, Some(0));
+    assert_eq!(asked(&["--url", "localhost"]).0, Some(2), "no URL");
+    server.terminate();
+    server.ended().await;
+    let (code, told) = asked(&["--url", &base, "--timeout-ms", "500"]);
+    assert!(code == Some(1) && told.contains("/health/ready:"), "{told}");
+}
