@@ -4,6 +4,7 @@
 
 mod accounts;
 mod backup;
+mod blocked_seats;
 mod capacity;
 mod catalogue;
 mod config;
