@@ -11,6 +11,7 @@ pub(crate) fn seat_status(status: SeatStatus) -> &'static str {
         SeatStatus::Available => "AVAILABLE",
         SeatStatus::Held => "HELD",
         SeatStatus::Sold => "SOLD",
+        SeatStatus::Blocked => "BLOCKED",
     }
 }
 

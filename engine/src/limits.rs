@@ -14,6 +14,11 @@ pub const DECLINES_PER_HOLD: u16 = 5;
 pub const UNMATCHED_KEPT: usize = 1000;
 /// Seats in one hold at the most; also the largest `maxSeatsPerBuyer`.
 pub const MAX_SEATS_PER_HOLD: usize = 100;
+/// Seats of one event that are blocked one by one; whole categories are taken out of the sale by having no price. A list of
+/// as many is a fact of 400 kB at the most.
+pub const MAX_BLOCKED_SEATS: usize = 100_000;
+/// Seats that an operator blocks and frees with one request: 40 kB of the journal, and one answer that names each of them.
+pub const BLOCKED_AT_ONCE: usize = 10_000;
 /// Lengths of free runs that the best-seats index tells apart; longer blocks are searched among these.
 pub const INDEXED_RUN: usize = 16;
 /// Price categories of one plan.
@@ -134,6 +139,8 @@ pub const COPIED_AGAIN_AFTER: Duration = Duration::from_secs(20 * 60);
 pub const COPIES_LIVE: Duration = Duration::from_secs(3600);
 
 const _: () = assert!(HOLDS_PER_SLOT <= MAX_HOLDS_PER_SLOT);
+const _: () = assert!(BLOCKED_AT_ONCE <= MAX_BLOCKED_SEATS);
+const _: () = assert!(MAX_BLOCKED_SEATS <= MAX_SEATS);
 const _: () = assert!(INDEXED_RUN <= MAX_SEATS_PER_HOLD);
 const _: () = assert!(COMMANDS_PER_TURN <= IN_FLIGHT_PER_SALE);
 const _: () = assert!(STEPS_PER_TURN <= FACTS_PER_BATCH);

@@ -8,7 +8,7 @@ use crate::metrics::{write_head, write_single};
 use crate::sales;
 use onsale_engine::id::{EventId, Seq};
 use onsale_engine::runtime::{JournalHealth, SaleHandle};
-use onsale_engine::sale::SalePhase;
+use onsale_engine::sale::{SalePhase, SeatCounts};
 use onsale_engine::time::Timestamp;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -120,7 +120,8 @@ fn write_sales(out: &mut String, sales: &[Arc<SaleHandle>]) {
             let view = sale.view();
             (view.counts(), view.steering())
         };
-        for (state, count) in [("available", counts.available), ("held", counts.held), ("sold", counts.sold)] {
+        let SeatCounts { total: _, available, held, sold, blocked } = counts;
+        for (state, count) in [("available", available), ("held", held), ("sold", sold), ("blocked", blocked)] {
             let _ = writeln!(seats, "onsale_seats{{event=\"{event}\",state=\"{state}\"}} {count}");
         }
         let Some(room) = steering else { continue };

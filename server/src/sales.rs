@@ -228,6 +228,19 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
             let detail = format!("{limit} holds were made with this admission, which is as many as may be");
             Problem::conflict("HOLD_LIMIT_EXCEEDED", detail).with("limit", limit)
         }
+        Rejection::CategoryNotForSale => {
+            let problem = Problem::conflict("SEAT_UNAVAILABLE", "seats of this category are not for sale");
+            problem.with("unavailableSeatIds", Vec::<String>::new()).with("reason", "SOLD_OUT").with("longestBlock", 0)
+        }
+        Rejection::SeatsNotForSale { seats } => {
+            let detail = "their category has no price; only seats of a category that is for sale can be freed";
+            Problem::conflict("SEAT_NOT_FOR_SALE", detail).with("seatIds", seat_ids(&seats, plan))
+        }
+        Rejection::BlockLimitExceeded { limit } => {
+            let detail =
+                format!("{limit} seats of one event may be blocked one by one; leave categories without a price");
+            Problem::conflict("BLOCK_LIMIT_EXCEEDED", detail).with("limit", limit)
+        }
         Rejection::SeatUnavailable { taken, alternative } => {
             let problem = Problem::conflict("SEAT_UNAVAILABLE", "some of the seats are taken");
             with_alternative(problem.with("unavailableSeatIds", seat_ids(&taken, plan)), alternative, plan)

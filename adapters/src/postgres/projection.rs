@@ -45,6 +45,8 @@ const MOVE_CHECKPOINTS: &str = "INSERT INTO projection_checkpoints AS known (eve
     SELECT * FROM UNNEST ($1::uuid[], $2::bigint[], $3::bytea[], $4::text[])
     ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, plan = excluded.plan, currency = excluded.currency
     WHERE (known.event_id, known.seq) IN (SELECT * FROM UNNEST ($1::uuid[], $5::bigint[]))";
+/// The seats of events that are in nobody's hands.
+const CLEAR_SEATS: &str = "DELETE FROM seats WHERE event_id = ANY ($1) AND reservation_id IS NULL";
 const TIDY: &str = "DELETE FROM outbox_events WHERE id IN
     (SELECT id FROM outbox_events WHERE published AND created_at < $1 ORDER BY created_at LIMIT $2)";
 
@@ -221,6 +223,7 @@ impl PostgresProjection {
         for (event, (before, after)) in &folded.reached {
             moved.push(*event, *before, *after, sale(sales, *event)?);
         }
+        let cleared: Vec<Uuid> = folded.changes.cleared.iter().map(|event| event.0).collect();
         let has_replica = self.database.inner.replica.is_some();
         let old = At(folded.newest - PUBLISHED_KEPT_FOR);
         let Some(session) = &self.session else { return Err(JournalError::NotDone("no connection".into())) };
@@ -230,7 +233,7 @@ impl PostgresProjection {
                 reservations.write(session),
                 reservations.write_seats(session),
                 payments.write(session),
-                seats.write(session),
+                write_seats(session, &cleared, &seats),
                 rows::write_messages(session, &messages),
             )?;
             if count != folded.reached.len() as u64 {
@@ -288,6 +291,14 @@ impl Moved {
         let Self { events, befores, afters, plans, currencies } = self;
         session.execute(MOVE_CHECKPOINTS, &[events, afters, plans, currencies, befores]).await
     }
+}
+
+/// The seats of a batch, after those of the events in `cleared` are gone.
+async fn write_seats(session: &Session, cleared: &Vec<Uuid>, seats: &SeatRows<'_>) -> Result<(), Error> {
+    if !cleared.is_empty() {
+        session.execute(CLEAR_SEATS, &[cleared]).await?;
+    }
+    seats.write(session).await
 }
 
 /// Begins a transaction, locks the checkpoints of a batch, and reads every row that folding it may ask for.

@@ -268,6 +268,7 @@ impl Rest {
             ("available", copy.counts.available.to_string()),
             ("held", copy.counts.held.to_string()),
             ("sold", copy.counts.sold.to_string()),
+            ("blocked", copy.counts.blocked.to_string()),
             ("waiting", copy.waiting.to_string()),
             ("active", copy.active.to_string()),
             ("admittedTotal", copy.admitted_total.to_string()),

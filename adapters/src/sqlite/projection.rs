@@ -37,6 +37,8 @@ const SALES_KEPT: usize = 256;
 
 const UPSERT_SEAT: &str = "INSERT INTO seats (event_id, seat_id, status, reservation_id) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (event_id, seat_id) DO UPDATE SET status = excluded.status, reservation_id = excluded.reservation_id";
+/// The seats of an event that are in nobody's hands.
+const CLEAR_SEATS: &str = "DELETE FROM seats WHERE event_id = ?1 AND reservation_id IS NULL";
 const INSERT_MESSAGE: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const UPSERT_CHECKPOINT: &str = "INSERT INTO projection_checkpoints (event_id, seq, plan, currency)
@@ -195,6 +197,10 @@ impl SqliteProjection {
         }
         for change in changes.payments.values() {
             tables::write_payment(connection, change, self.sale(change.record.event)?.currency).map_err(failed)?;
+        }
+        for event in &changes.cleared {
+            let mut clear = connection.prepare_cached(CLEAR_SEATS).map_err(failed)?;
+            clear.execute([event.0.as_bytes()]).map_err(failed)?;
         }
         let mut upsert = connection.prepare_cached(UPSERT_SEAT).map_err(failed)?;
         for ((event, seat), record) in &changes.seats {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 /// The version that facts are written in, but for those below.
 const VERSION: u8 = 1;
-/// The version of facts that have grown once: [`Fact::Steered`] by its reason, [`Fact::Configured`] by the limit of holds,
-/// [`Fact::SeatsHeld`] by its slot.
+/// The version of facts that have grown once: [`Fact::Steered`] by its reason, [`Fact::SeatsHeld`] by its slot; and of
+/// [`Fact::Configured`] since slots have a limit of holds.
 const GROWN: u8 = 2;
+/// The version of [`Fact::Configured`] since seats can be kept out of a sale.
+const WITH_BLOCKING: u8 = 3;
 
 /// The list of all facts: number, name and members in stored order. Patterns name every member, so that a new
 /// member or a new fact does not compile until its stored form is decided.
@@ -140,6 +142,8 @@ facts! {
     27 Drawn "drawn" { seed }
     28 Restored "restored" { buyer, ordinal, waits_until }
     29 OutcomeUnmatched "outcome_unmatched" { payment, moved }
+    31 SeatsBlocked "seats_blocked" { seats, by, reason }
+    32 SeatsUnblocked "seats_unblocked" { seats, by, reason }
 }
 
 impl FactKind {
@@ -150,7 +154,13 @@ impl FactKind {
     }
 
     fn version(self) -> u8 {
-        if matches!(self, Self::Steered | Self::Configured | Self::SeatsHeld) { GROWN } else { VERSION }
+        if self == Self::Configured {
+            WITH_BLOCKING
+        } else if matches!(self, Self::Steered | Self::SeatsHeld) {
+            GROWN
+        } else {
+            VERSION
+        }
     }
 }
 
@@ -184,6 +194,11 @@ pub fn decode_fact(kind: FactKind, body: &[u8], plans: &dyn Plans) -> Result<Fac
         }
         VERSION if kind == FactKind::Configured => {
             input.is_before_hold_limits();
+            input.is_before_blocking();
+            take_members(kind, &mut input, plans)
+        }
+        GROWN if kind == FactKind::Configured => {
+            input.is_before_blocking();
             take_members(kind, &mut input, plans)
         }
         VERSION if kind == FactKind::SeatsHeld => {

@@ -4,6 +4,7 @@
 //! A body is a version byte and then the members in their order: integers as varints (signed ones zigzagged), ids and
 //! instants in full, strings and lists behind their length. Must never panic on any bytes, and never guess.
 
+mod blocking;
 mod fact;
 mod hold_limits;
 mod parts;

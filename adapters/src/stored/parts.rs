@@ -12,7 +12,7 @@ use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
     CohortRow, DrawRow, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow,
     RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView, RoomSnapshot,
-    SaleConfig, SalePhase, Seats, Steering, UnmatchedRow,
+    SalePhase, Seats, Steering, UnmatchedRow,
 };
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
@@ -225,10 +225,6 @@ fn told(variant: &str, members: Map<String, Value>) -> Value {
 }
 
 structs! {
-    SaleConfig {
-        sale_starts_at, sale_ends_at, cancellation_closes_at, currency, prices, max_seats_per_buyer, hold, no_orphans,
-        admission,
-    }
     Steering { rate_per_second, active_limit, required, paused, closed, message }
     RequestKey { scope, body }
     ReservationView {

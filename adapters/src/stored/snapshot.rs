@@ -9,7 +9,9 @@ use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// The version that is written.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// The one before seats could be kept out of a sale.
+const THIRD: u8 = 3;
 /// The one before slots had a limit of holds and outcomes could be unmatched.
 const SECOND: u8 = 2;
 /// The one before draws and tickets.
@@ -45,11 +47,14 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
 pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, DecodeError> {
     let mut input = Input::new(bytes);
     let version = match input.byte()? {
-        known @ (FIRST | SECOND | VERSION) => known,
+        known @ (FIRST | SECOND | THIRD | VERSION) => known,
         other => return Err(DecodeError::malformed(format!("a snapshot of version {other} is not known"))),
     };
-    if version != VERSION {
+    if version < THIRD {
         input.is_before_hold_limits();
+    }
+    if version < VERSION {
+        input.is_before_blocking();
     }
     let input = &mut input;
     let (seq, at, phase, config) =
@@ -61,7 +66,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
         FIRST => (parts::take_first_room(input)?, Timestamp(0), None),
         _ => (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?),
     };
-    let unmatched = if version == VERSION { Stored::take(input)? } else { Vec::new() };
+    let unmatched = if version >= THIRD { Stored::take(input)? } else { Vec::new() };
     input.end()?;
     let plan = hash.map(|hash| find_plan(plans, hash)).transpose()?;
     Ok(SaleSnapshot {

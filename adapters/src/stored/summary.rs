@@ -10,7 +10,9 @@ use onsale_engine::sale::{SaleSummary, SeatCounts};
 type StoredDraw = (DrawHash, (Option<(DrawHash, u64)>, Option<DrawSeed>));
 
 /// The version that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The one before seats could be kept out of a sale.
+const FIRST: u8 = 1;
 
 /// The stored form of a summary.
 #[must_use]
@@ -24,9 +26,9 @@ pub fn encode_summary(summary: &SaleSummary) -> Vec<u8> {
     steering.put(&mut out);
     admitted_total.put(&mut out);
     put_varint(&mut out, categories.len() as u64);
-    for (name, SeatCounts { total, available, held, sold }) in categories {
+    for (name, SeatCounts { total, available, held, sold, blocked }) in categories {
         name.put(&mut out);
-        [total, available, held, sold].into_iter().for_each(|count| count.put(&mut out));
+        [total, available, held, sold, blocked].into_iter().for_each(|count| count.put(&mut out));
     }
     let draw = draw.map(|DrawView { commitment, cohort, seed }| (commitment, (cohort, seed)));
     draw.put(&mut out);
@@ -41,6 +43,7 @@ pub fn decode_summary(bytes: &[u8]) -> Result<SaleSummary, DecodeError> {
     let mut input = Input::new(bytes);
     match input.byte()? {
         VERSION => {}
+        FIRST => input.is_before_blocking(),
         other => return Err(DecodeError::malformed(format!("a summary of version {other} is not known"))),
     }
     let input = &mut input;
@@ -50,7 +53,8 @@ pub fn decode_summary(bytes: &[u8]) -> Result<SaleSummary, DecodeError> {
     let categories = (0..input.length()?).map(|_| {
         let (name, total, available) = (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?);
         let (held, sold) = (Stored::take(input)?, Stored::take(input)?);
-        Ok((name, SeatCounts { total, available, held, sold }))
+        let blocked = if input.knows_blocking() { Stored::take(input)? } else { 0 };
+        Ok((name, SeatCounts { total, available, held, sold, blocked }))
     });
     let categories = categories.collect::<Result<Vec<_>, DecodeError>>()?.into_boxed_slice();
     let draw: Option<StoredDraw> = Stored::take(input)?;
@@ -70,13 +74,15 @@ mod tests {
     use super::*;
     use onsale_engine::fakes::small_config;
     use onsale_engine::id::{PlanHash, Seq};
+    use onsale_engine::money::Amount;
     use onsale_engine::sale::{SalePhase, Steering};
     use onsale_engine::time::Timestamp;
 
     fn summary() -> SaleSummary {
-        let config = small_config(Timestamp::from_secs(1_780_000_000));
+        let mut config = small_config(Timestamp::from_secs(1_780_000_000));
+        config.prices[1] = None;
         let steering = Steering { message: Some("soon".into()), ..Steering::initial(&config.admission) };
-        let counts = |sold| SeatCounts { total: 20, available: 20 - sold, held: 0, sold };
+        let counts = |sold| SeatCounts { total: 25, available: 20 - sold, held: 0, sold, blocked: 5 };
         let (commitment, root, seed) = (DrawHash([1; 32]), DrawHash([2; 32]), DrawSeed([3; 32]));
         SaleSummary {
             seq: Seq(300),
@@ -100,18 +106,40 @@ mod tests {
             assert!(decode_summary(&bytes[..length]).is_err(), "{length} bytes of {}", bytes.len());
         }
         assert!(decode_summary(&[&bytes[..], &[0]].concat()).is_err());
-        assert!(decode_summary(&[2]).is_err(), "a version that is not known");
+        assert!(decode_summary(&[3]).is_err(), "a version that is not known");
+    }
+
+    fn unhex(sample: &str) -> Vec<u8> {
+        (0..sample.len()).step_by(2).map(|at| u8::from_str_radix(&sample[at..at + 2], 16).unwrap()).collect()
     }
 
     #[test]
-    fn the_first_form_is_still_read() {
-        let sample = FIRST_FORM.concat();
-        let bytes: Vec<u8> =
-            (0..sample.len()).step_by(2).map(|at| u8::from_str_radix(&sample[at..at + 2], 16).unwrap()).collect();
+    fn the_second_form_is_read_and_written_as_ever() {
+        let sample = SECOND_FORM.concat();
         let written: String = encode_summary(&summary()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(written, sample, "a sample of this version would be");
-        assert_eq!(decode_summary(&bytes).unwrap(), summary());
+        assert_eq!(decode_summary(&unhex(&sample)).unwrap(), summary());
     }
+
+    /// It knows no seats that are not for sale.
+    #[test]
+    fn the_first_form_is_still_read() {
+        let mut before = summary();
+        before.config.prices[1] = Some(Amount(90_000));
+        for (_, counts) in &mut before.categories {
+            (counts.total, counts.blocked) = (counts.total - counts.blocked, 0);
+        }
+        assert_eq!(decode_summary(&unhex(&FIRST_FORM.concat())).unwrap(), before);
+    }
+
+    /// As version 2 was written.
+    const SECOND_FORM: [&str; 5] = [
+        "02ac0203000652e68bb34000000652faa98aa0000006530ec76200004b52570201e0a712000480c6868f0100000ad08603",
+        "00808c8d9e0280c6868f0100001e0007070707070707070707070707070707070707070707070707070707070707070a00",
+        "0000000104736f6f6e0c02035649501900001405085354414e444152441911000305010101010101010101010101010101",
+        "01010101010101010101010101010101010101020202020202020202020202020202020202020202020202020202020202",
+        "020209010303030303030303030303030303030303030303030303030303030303030303",
+    ];
 
     /// As version 1 was written.
     const FIRST_FORM: [&str; 6] = [

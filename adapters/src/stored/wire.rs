@@ -9,11 +9,13 @@ pub(super) struct Input<'a> {
     rest: &'a [u8],
     /// Whether what is read was written before slots had a limit of holds: some parts are shorter there.
     before_hold_limits: bool,
+    /// Whether what is read was written before seats could be blocked: rules are shorter there.
+    before_blocking: bool,
 }
 
 impl<'a> Input<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, before_hold_limits: false }
+        Self { rest: bytes, before_hold_limits: false, before_blocking: false }
     }
 
     /// What follows was written before slots had a limit of holds.
@@ -24,6 +26,16 @@ impl<'a> Input<'a> {
     /// A part that is there since slots have a limit of holds, and what it is where it is not.
     pub(super) fn since_hold_limits<T: Stored>(&mut self, before: T) -> Result<T, DecodeError> {
         if self.before_hold_limits { Ok(before) } else { T::take(self) }
+    }
+
+    /// What follows was written before seats could be blocked.
+    pub(super) fn is_before_blocking(&mut self) {
+        self.before_blocking = true;
+    }
+
+    /// Whether it was said so.
+    pub(super) fn knows_blocking(&self) -> bool {
+        !self.before_blocking
     }
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {

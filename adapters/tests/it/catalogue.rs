@@ -5,7 +5,7 @@ use onsale_adapters::postgres::{PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
 use onsale_adapters::{compile, draft_of, pretix};
 use onsale_engine::fakes::{FakeCatalogue, small_config, small_plan};
-use onsale_engine::id::{BuyerId, EventId, PlanHash};
+use onsale_engine::id::{BuyerId, EventId, PlanHash, SeatIndex};
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{
@@ -64,6 +64,8 @@ fn hall(number: u128, venue: u128) -> Hall {
 fn event(number: u128) -> Event {
     let sale = SaleConfig {
         no_orphans: true,
+        prices: vec![Some(Amount(150_000)), None],
+        blocked: [SeatIndex(1), SeatIndex(2), SeatIndex(5)].into(),
         admission: onsale_engine::sale::AdmissionConfig {
             required: true,
             active_limit: Some(7),
@@ -110,9 +112,12 @@ fn answer(scope: u128, at: Timestamp) -> StoredAnswer {
     StoredAnswer { scope, body: 77, status: 201, location: Some("/api/v1/x".into()), json: "{}".into(), at }
 }
 
-/// A catalogue, and a way to make an event count as sold out.
+/// A catalogue, and what the projector would write of an event's seats: two are not for sale, or none is.
 trait Backend: std::ops::Deref<Target: Catalogue> {
+    /// Every seat that is for sale is sold.
     fn sell_out(&self, event: EventId);
+    /// Every seat is blocked.
+    fn block_all(&self, event: EventId);
 }
 
 struct Fake(FakeCatalogue);
@@ -133,6 +138,8 @@ impl Backend for Fake {
     fn sell_out(&self, event: EventId) {
         self.0.sell_out(event);
     }
+
+    fn block_all(&self, _: EventId) {}
 }
 
 impl std::ops::Deref for OnSqlite {
@@ -143,14 +150,24 @@ impl std::ops::Deref for OnSqlite {
 }
 
 impl Backend for OnSqlite {
-    /// Writes what the projector would.
     fn sell_out(&self, event: EventId) {
+        self.write_seats(event, "SOLD");
+    }
+
+    fn block_all(&self, event: EventId) {
+        self.write_seats(event, "BLOCKED");
+    }
+}
+
+impl OnSqlite {
+    fn write_seats(&self, event: EventId, sold: &str) {
         let library = self.dir.library().unwrap();
         for seat in 0..plan().capacity() {
+            let status = if seat < 2 { "BLOCKED" } else { sold };
             library
                 .execute(
-                    "INSERT INTO seats (event_id, seat_id, status) VALUES (?1, ?2, 'SOLD')",
-                    (event.0.into_bytes(), format!("seat {seat}")),
+                    "INSERT INTO seats (event_id, seat_id, status) VALUES (?1, ?2, ?3)",
+                    (event.0.into_bytes(), format!("seat {seat}"), status),
                 )
                 .unwrap();
         }
@@ -170,10 +187,20 @@ impl std::ops::Deref for OnPostgres {
 }
 
 impl Backend for OnPostgres {
-    /// Writes what the projector would.
     fn sell_out(&self, event: EventId) {
+        self.write_seats(event, "SOLD");
+    }
+
+    fn block_all(&self, event: EventId) {
+        self.write_seats(event, "BLOCKED");
+    }
+}
+
+impl OnPostgres {
+    fn write_seats(&self, event: EventId, sold: &str) {
         let sql = format!(
-            "INSERT INTO seats (event_id, seat_id, status) SELECT '{event}', 'seat ' || n, 'SOLD' \
+            "INSERT INTO seats (event_id, seat_id, status) \
+             SELECT '{event}', 'seat ' || n, CASE WHEN n < 3 THEN 'BLOCKED' ELSE '{sold}' END \
              FROM generate_series(1, {}) AS n",
             plan().capacity()
         );
@@ -450,6 +477,7 @@ async fn states_are_computed_when_read(catalogue: &impl Backend) {
     catalogue.update_event(&Event { cancelled: true, ..event(2) }).await.unwrap();
     catalogue.sell_out(EventId(id(2)));
     catalogue.sell_out(EventId(id(3)));
+    catalogue.block_all(EventId(id(1)));
     let (before, during, ended) = (Timestamp(NOON.0 - 1), NOON, after(DAY));
     for (status, now, expected) in [
         (EventStatus::Upcoming, before, &[1, 3][..]),

@@ -7,10 +7,11 @@ use crate::support::{Database, Directory, event, plans};
 use onsale_adapters::postgres::PostgresProjection;
 use onsale_adapters::sqlite::{Library, SqliteProjection};
 use onsale_adapters::stored::FactKind;
-use onsale_engine::fakes::FakeProjection;
-use onsale_engine::id::{EventId, Seq};
+use onsale_engine::fakes::{FakeProjection, small_plan};
+use onsale_engine::id::{EventId, SeatIndex, Seq};
 use onsale_engine::ports::catalogue::Page;
 use onsale_engine::ports::records::{Records, ReservationRecord};
+use onsale_engine::ports::rows::SeatStatus;
 use onsale_engine::ports::{Committed, JournalError, Projection};
 use onsale_engine::sale::{Entry, PaymentView};
 use rand::rngs::StdRng;
@@ -28,6 +29,8 @@ pub struct Opened {
 /// Somewhere that tables lie; opening it again finds what was written.
 pub trait Tables {
     fn open(&self) -> Opened;
+    /// The seats of an event that are not free: `A-1 HELD`, in the order of their ids.
+    fn seats(&self, event: EventId) -> Vec<String>;
 }
 
 impl Tables for Directory {
@@ -36,12 +39,27 @@ impl Tables for Directory {
         let (projection, records) = SqliteProjection::open(&dir, Library::open(&dir).unwrap(), plans()).unwrap();
         Opened { projection: Box::new(projection), records: Arc::new(records) }
     }
+
+    fn seats(&self, event: EventId) -> Vec<String> {
+        let library = rusqlite::Connection::open(self.path().join("library.db")).unwrap();
+        let sql = "SELECT seat_id || ' ' || status FROM seats WHERE event_id = ?1 AND status <> 'AVAILABLE' ORDER BY 1";
+        let mut statement = library.prepare(sql).unwrap();
+        let rows = statement.query_map([event.0.into_bytes()], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
 }
 
 impl Tables for Database {
     fn open(&self) -> Opened {
         let (projection, records) = PostgresProjection::open(&self.open(), plans()).unwrap();
         Opened { projection: Box::new(projection), records: Arc::new(records) }
+    }
+
+    fn seats(&self, event: EventId) -> Vec<String> {
+        let sql = format!(
+            "SELECT seat_id || ' ' || status FROM seats WHERE event_id = '{event}' AND status <> 'AVAILABLE' ORDER BY 1"
+        );
+        self.sql(&sql).into_iter().map(|columns| columns[0].clone()).collect()
     }
 }
 
@@ -50,6 +68,16 @@ struct InMemory(FakeProjection);
 impl Tables for InMemory {
     fn open(&self) -> Opened {
         Opened { projection: Box::new(self.0.clone()), records: Arc::new(self.0.clone()) }
+    }
+
+    fn seats(&self, event: EventId) -> Vec<String> {
+        let plan = small_plan(10, 20);
+        let row = |at: u32| self.0.seat(event, SeatIndex(at)).map(|row| (plan.seat_id(SeatIndex(at)), row.status));
+        let taken = (0..200).filter_map(row).filter(|(_, status)| *status != SeatStatus::Available);
+        let mut seats: Vec<String> =
+            taken.map(|(seat, status)| format!("{seat} {}", format!("{status:?}").to_uppercase())).collect();
+        seats.sort();
+        seats
     }
 }
 
@@ -68,6 +96,10 @@ macro_rules! projection_suite {
             #[tokio::test]
             async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew() {
                 super::what_an_older_journal_does_not_know_is_forgotten_and_written_anew(&$make).await;
+            }
+            #[tokio::test]
+            async fn seats_that_are_not_for_sale_are_blocked_in_the_tables() {
+                super::seats_that_are_not_for_sale_are_blocked_in_the_tables(&$make);
             }
             #[tokio::test]
             async fn lists_are_paged_newest_first() {
@@ -139,11 +171,54 @@ async fn tables_follow_the_sale<T: Tables>(make: impl Fn() -> T) {
             }
         }
         assert_follows(&*opened.records, &story).await;
+        assert_eq!(tables.seats(event(1)), seats_of(&story), "seed {seed}");
         assert_eq!(opened.projection.checkpoint(event(1)).unwrap(), story.sale.seq());
     }
-    let of_tables = FactKind::ALL.iter().filter(|kind| (1..=14).contains(&kind.number()));
+    let of_tables = FactKind::ALL.iter().filter(|kind| matches!(kind.number(), 1..=14 | 31 | 32));
     let untold: Vec<_> = of_tables.filter(|kind| !told.contains(*kind)).collect();
     assert!(untold.is_empty(), "the stories tell nothing of {untold:?}");
+}
+
+/// What is not free in a story's sale, as [`Tables::seats`] gives it.
+fn seats_of(story: &Story) -> Vec<String> {
+    let plan = story.sale.plan().unwrap();
+    let states =
+        [("HELD", story.sale.seats_held()), ("SOLD", story.sale.seats_sold()), ("BLOCKED", story.sale.seats_blocked())];
+    let named = states.into_iter().flat_map(|(state, seats)| {
+        seats.into_iter().map(move |seat| format!("{} {state}", plan.seat_id(seat))).collect::<Vec<_>>()
+    });
+    let mut named: Vec<String> = named.collect();
+    named.sort();
+    named
+}
+
+/// Rules that sell less, then others in another hall, then an operator, each in a batch of its own and all in one.
+fn seats_that_are_not_for_sale_are_blocked_in_the_tables(tables: &dyn Tables) {
+    let Opened { mut projection, .. } = tables.open();
+    for at_once in [false, true] {
+        let event = event(if at_once { 2 } else { 1 });
+        let mut story = Story::before_opening(event, small_plan(2, 3), |config| config.prices[0] = None);
+        assert_eq!(seats_of(&story), ["A-1 BLOCKED", "A-2 BLOCKED", "A-3 BLOCKED"]);
+        let mut seen = 0;
+        let mut check = |story: &Story, even_so: bool| {
+            if even_so || !at_once {
+                projection.project(&[committed(event, &story.entries[seen..])]).unwrap();
+                assert_eq!(tables.seats(event), seats_of(story));
+                seen = story.entries.len();
+            }
+        };
+        check(&story, false);
+        assert!(story.configure(small_plan(10, 20), |config| config.blocked = [SeatIndex(0), SeatIndex(21)].into()));
+        assert_eq!(seats_of(&story), ["A-1 BLOCKED", "B-2 BLOCKED"]);
+        check(&story, false);
+        assert!(story.block(&[SeatIndex(40)], &[SeatIndex(0)]));
+        check(&story, false);
+        story.pass(Duration::from_secs(600));
+        story.hold(buyer(1), 2).unwrap();
+        story.block(&[SeatIndex(0)], &[SeatIndex(21)]);
+        check(&story, true);
+        assert_eq!(seats_of(&story).len(), 4, "two blocked, two held");
+    }
 }
 
 async fn facts_are_passed_over_or_missed_but_never_skipped(tables: &dyn Tables) {

@@ -43,7 +43,8 @@ async fn seats_stand_as_in_the_sale() {
         };
         assert_eq!(stored("HELD"), names(story.sale.seats_held()), "seed {seed}");
         assert_eq!(stored("SOLD"), names(story.sale.seats_sold()), "seed {seed}");
-        let owned = "SELECT count(*) FROM seats WHERE (status = 'AVAILABLE') <> (reservation_id IS NULL)";
+        assert_eq!(stored("BLOCKED"), names(story.sale.seats_blocked()), "seed {seed}");
+        let owned = "SELECT count(*) FROM seats WHERE (status IN ('AVAILABLE', 'BLOCKED')) <> (reservation_id IS NULL)";
         assert_eq!(rows(&library, owned, |row| row.get::<_, i64>(0)), [0]);
         let owners = "SELECT count(*) FROM seats s JOIN reservations r ON r.id = s.reservation_id
             WHERE r.status <> CASE s.status WHEN 'HELD' THEN 'PENDING' ELSE 'CONFIRMED' END";

@@ -94,8 +94,9 @@ async fn a_copy_says_what_its_readers_need() {
     let holds = server.bulks(&format!("HVALS onsale:holds:{id}"));
     let held = format!(r#"{{"buyerId":"{}","expiresAt":"1970-01-01T00:00:07Z","seatIds":["A-1","A-2"]}}"#, buyer(3));
     assert_eq!(holds, [held]);
-    let counts = server.bulks(&format!("HMGET onsale:counts:{id} total available held sold waiting active version"));
-    assert_eq!(counts, ["20", "18", "2", "0", "2", "1", "10"]);
+    let counts =
+        server.bulks(&format!("HMGET onsale:counts:{id} total available held sold blocked waiting active version"));
+    assert_eq!(counts, ["20", "18", "2", "0", "0", "2", "1", "10"]);
 
     let mut change = copy(1, false);
     change.places = vec![(buyer(2), Standing::Gone), (buyer(3), Standing::Gone)];

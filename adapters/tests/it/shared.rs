@@ -244,7 +244,7 @@ pub fn copy(number: u128, whole: bool) -> SaleCopy {
         retired: false,
         claims: true,
         seq: Seq(10),
-        counts: SeatCounts { total: 20, available: 18, held: 2, sold: 0 },
+        counts: SeatCounts { total: 20, available: 18, held: 2, sold: 0, blocked: 0 },
         waiting: 2,
         active: 1,
         admitted_total: 1,

@@ -5,12 +5,15 @@ use crate::support::NOON;
 use onsale_engine::fakes::{small_config, small_plan};
 use onsale_engine::id::{BuyerId, CategoryIndex, Epoch, EventId, PaymentId, ReservationId, SeatIndex};
 use onsale_engine::money::Amount;
+use onsale_engine::plan::Plan;
 use onsale_engine::sale::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Hold, OpenPayment, Sale, Selection, SteeringChange,
+    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Hold, OpenPayment, Sale, SaleConfig, SeatBlocking,
+    Selection, SteeringChange,
 };
 use onsale_engine::time::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -47,9 +50,24 @@ impl Story {
             reservations: Vec::new(),
             payments: Vec::new(),
         };
-        let config = Box::new(small_config(NOON));
-        assert!(story.tell(Command::Configure { config, plan: small_plan(10, 20), by: buyer(99) }));
+        let mut config = small_config(NOON);
+        config.blocked = [SeatIndex(7), SeatIndex(8), SeatIndex(190)].into();
+        assert!(story.tell(Command::Configure { config: Box::new(config), plan: small_plan(10, 20), by: buyer(99) }));
         story
+    }
+
+    /// A sale of another hall that opens in ten minutes, under changed rules.
+    pub fn before_opening(event: EventId, plan: Arc<Plan>, change: impl FnOnce(&mut SaleConfig)) -> Self {
+        let mut story = Self { sale: Sale::new(), entries: Vec::new(), ..Self::begin(event, 1) };
+        assert!(story.configure(plan, change));
+        story
+    }
+
+    /// Other rules, and another hall, ten minutes before it opens.
+    pub fn configure(&mut self, plan: Arc<Plan>, change: impl FnOnce(&mut SaleConfig)) -> bool {
+        let mut config = Box::new(small_config(NOON + Duration::from_secs(600)));
+        change(&mut config);
+        self.tell(Command::Configure { config, plan, by: buyer(99) })
     }
 
     /// A sale that has seen this many wishes, and at last, sometimes, its cancellation.
@@ -112,6 +130,13 @@ impl Story {
         let transaction = format!("sim_ok_{}", self.random.random::<u16>()).into();
         let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key: None };
         self.tell(Command::ConfirmPayment(confirm)).then_some(payment)
+    }
+
+    /// Seats out of the sale and others back; whether anything happened.
+    pub fn block(&mut self, block: &[SeatIndex], unblock: &[SeatIndex]) -> bool {
+        let unblock = unblock.iter().copied().filter(|seat| !block.contains(seat)).collect();
+        let change = Box::new(SeatBlocking { block: block.into(), unblock, reason: "a camera".into() });
+        self.tell(Command::BlockSeats { change, by: buyer(99) })
     }
 
     fn seats(&mut self) -> onsale_engine::sale::Seats {
@@ -179,6 +204,11 @@ impl Story {
                 let change =
                     SteeringChange { rate_per_second: Some(self.random.random_range(1..50)), ..Default::default() };
                 self.tell(Command::Steer { change, by: buyer(99) });
+            }
+            92..95 => {
+                let (block, all) = (self.seats(), self.random.random_bool(0.3));
+                let unblock = if all { self.sale.seats_blocked() } else { Vec::new() };
+                self.block(&block, &unblock);
             }
             _ => {
                 let time = Duration::from_millis(self.random.random_range(0..90_000));

@@ -87,7 +87,7 @@ pub(super) async fn check_seats(stage: &Stage, buyers: &[Buyer], found: &mut Fin
         found.oversold.extend(told.difference(&ours).map(|seat| format!("seat {seat} is {status} in nobody's hands")));
     }
     let count = |name: &str| live.pointer(&format!("/seats/{name}")).and_then(Value::as_u64).unwrap_or_default();
-    let (total, sum) = (count("total"), count("available") + count("held") + count("sold"));
+    let (total, sum) = (count("total"), count("available") + count("held") + count("sold") + count("blocked"));
     if total != sum || total != stage.seats.len() as u64 {
         found.oversold.push(format!("{total} seats, {sum} counted, {} in the plan", stage.seats.len()));
     }

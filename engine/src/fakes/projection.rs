@@ -92,6 +92,7 @@ impl Tables {
         self.checkpoints = checkpoints;
         self.reservations.extend(changes.reservations.into_iter().map(|(id, new)| (id, (new.event, new.view))));
         self.payments.extend(changes.payments.into_iter().map(|(id, new)| (id, new.record)));
+        self.seats.retain(|(event, _), row| !changes.cleared.contains(event) || row.reservation.is_some());
         self.seats.extend(changes.seats);
         self.notices.extend(changes.notices);
         Ok(())

@@ -89,7 +89,7 @@ pub enum EventStatus {
     Upcoming,
     /// Seats can be had.
     OnSale,
-    /// Every seat is sold.
+    /// Every seat that is for sale is sold.
     SoldOut,
     /// The sale is over.
     Ended,

@@ -7,7 +7,7 @@ use crate::money::{Amount, Currency};
 use crate::plan::Plan;
 use crate::sale::{Entry, Fact, PaymentStatus, PaymentView, ReservationStatus, ReservationView, Seats};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a seat stands, in API words.
@@ -19,6 +19,8 @@ pub enum SeatStatus {
     Held,
     /// Paid.
     Sold,
+    /// Not for sale.
+    Blocked,
 }
 
 /// A seat's row.
@@ -26,7 +28,7 @@ pub enum SeatStatus {
 pub struct SeatRecord {
     /// How it stands.
     pub status: SeatStatus,
-    /// Whose it is, unless it is free.
+    /// Whose it is, unless it is free or blocked.
     pub reservation: Option<ReservationId>,
 }
 
@@ -138,6 +140,9 @@ pub struct Changes {
     pub payments: BTreeMap<PaymentId, PaymentChange>,
     /// Seats that have changed.
     pub seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
+    /// Events whose rules were set: before [`Self::seats`] are written, their seats that are in nobody's hands go, since the hall
+    /// may be another one.
+    pub cleared: BTreeSet<EventId>,
     /// Messages, in the order of the facts.
     pub notices: Vec<Notice>,
     /// Rules and plan of the sales that were configured.
@@ -185,6 +190,8 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::SlotExpired { .. }
         | Fact::PlaceExpired { .. }
         | Fact::Steered { .. }
+        | Fact::SeatsBlocked { .. }
+        | Fact::SeatsUnblocked { .. }
         | Fact::SaleCancelled { .. }
         | Fact::SaleRetired { .. }
         | Fact::KeyRemembered { .. } => (None, None),
@@ -203,6 +210,16 @@ impl<B: Before> Folding<'_, B> {
         match &self.entry.fact {
             Fact::Configured { config, plan, by: _ } => {
                 self.changes.configured.insert(self.event, (config.currency, Arc::clone(plan)));
+                self.clear();
+                self.set_seats(&config.seats_not_for_sale(plan), SeatStatus::Blocked, None);
+                Ok(())
+            }
+            Fact::SeatsBlocked { seats, by: _, reason: _ } => {
+                self.set_seats(seats, SeatStatus::Blocked, None);
+                Ok(())
+            }
+            Fact::SeatsUnblocked { seats, by: _, reason: _ } => {
+                self.set_seats(seats, SeatStatus::Available, None);
                 Ok(())
             }
             Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot: _ } => {
@@ -369,7 +386,14 @@ impl<B: Before> Folding<'_, B> {
         Ok(())
     }
 
-    fn set_seats(&mut self, seats: &Seats, status: SeatStatus, reservation: Option<ReservationId>) {
+    /// Forgets the seats that are in nobody's hands.
+    fn clear(&mut self) {
+        let event = self.event;
+        self.changes.cleared.insert(event);
+        self.changes.seats.retain(|(other, _), row| *other != event || row.reservation.is_some());
+    }
+
+    fn set_seats(&mut self, seats: &[SeatIndex], status: SeatStatus, reservation: Option<ReservationId>) {
         for seat in seats {
             self.changes.seats.insert((self.event, *seat), SeatRecord { status, reservation });
         }

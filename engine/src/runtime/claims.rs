@@ -115,6 +115,8 @@ pub(super) fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &F
         | Fact::CohortFrozen { .. }
         | Fact::Drawn { .. }
         | Fact::Steered { .. }
+        | Fact::SeatsBlocked { .. }
+        | Fact::SeatsUnblocked { .. }
         | Fact::SaleCancelled { .. }
         | Fact::SaleRetired { .. }
         | Fact::KeyRemembered { .. } => None,

@@ -307,6 +307,8 @@ impl Concerned {
             | Fact::OrdinalsReserved { .. }
             | Fact::DrawCommitted { .. }
             | Fact::CohortFrozen { .. }
+            | Fact::SeatsBlocked { .. }
+            | Fact::SeatsUnblocked { .. }
             | Fact::KeyRemembered { .. } => {}
         }
         self.whole |= self.buyers.len() + self.holds.len() > COPY_NOTES;

@@ -290,7 +290,12 @@ impl SaleHandle {
         }
         let for_operators = matches!(
             command,
-            Command::Configure { .. } | Command::Steer { .. } | Command::CancelSale { .. } | Command::Retire { .. }
+            Command::Configure { .. }
+                | Command::Reconfigure { .. }
+                | Command::Steer { .. }
+                | Command::BlockSeats { .. }
+                | Command::CancelSale { .. }
+                | Command::Retire { .. }
         );
         if self.in_flight.fetch_add(1, Ordering::SeqCst) >= IN_FLIGHT_PER_SALE && !for_operators {
             self.in_flight.fetch_sub(1, Ordering::Release);

@@ -104,6 +104,8 @@ impl Sale {
             }
             Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => self.room.expire(*buyer, entry.at),
             Fact::Steered { steering, by: _, reason: _ } => self.steering = Some(Box::new(steering.clone())),
+            Fact::SeatsBlocked { seats, by: _, reason: _ } => self.block_seats(seats),
+            Fact::SeatsUnblocked { seats, by: _, reason: _ } => self.unblock_seats(seats),
             Fact::SaleCancelled { by: _ } => self.phase = SalePhase::Cancelled,
             Fact::SaleRetired { by: _ } => self.phase = SalePhase::Retired,
             Fact::KeyRemembered { key, answer } => self.keys.insert(*key, entry.at, answer.clone()),
@@ -130,9 +132,12 @@ impl Sale {
         if self.plan().is_none_or(|before| before.hash() != plan.hash()) {
             self.ledger = Some(Box::new(Ledger::new(Arc::clone(plan))));
         }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.follow_rules(config);
+        }
     }
 
-    fn set_seats(&mut self, seats: &[crate::id::SeatIndex], state: SeatState) {
+    pub(crate) fn set_seats(&mut self, seats: &[crate::id::SeatIndex], state: SeatState) {
         if let Some(ledger) = &mut self.ledger {
             ledger.set(seats, state);
         }

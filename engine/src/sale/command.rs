@@ -3,6 +3,7 @@
 use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
+use crate::sale::blocking::SeatBlocking;
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::draw::DrawSeed;
 use smallvec::SmallVec;
@@ -86,10 +87,29 @@ pub enum Command {
         /// The administrator.
         by: BuyerId,
     },
+    /// Change its rules before it opens, as [`Command::Configure`] does, by a caller who has read them first: what an operator
+    /// has blocked or freed since then stays so.
+    Reconfigure {
+        /// The rules.
+        config: Box<SaleConfig>,
+        /// The hall.
+        plan: Arc<Plan>,
+        /// The blocked seats of the rules that the caller has read.
+        seen: Arc<[SeatIndex]>,
+        /// The administrator.
+        by: BuyerId,
+    },
     /// Change what an operator may steer, at once.
     Steer {
         /// What changes.
         change: SteeringChange,
+        /// The administrator.
+        by: BuyerId,
+    },
+    /// Take seats out of the sale and bring seats back into it, all of them or none.
+    BlockSeats {
+        /// Which, and why.
+        change: Box<SeatBlocking>,
         /// The administrator.
         by: BuyerId,
     },

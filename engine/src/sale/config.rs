@@ -1,8 +1,10 @@
 //! What a sale is told when it is made, and what an operator may steer while it runs.
 
+use crate::id::SeatIndex;
 use crate::limits::{POLL_MAX, POLL_MIN, POLLS_BEFORE_ABSENT, POLLS_PER_SECOND};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The rules of one sale. A fact of its own: replay needs nothing else but the plan.
@@ -16,8 +18,11 @@ pub struct SaleConfig {
     pub cancellation_closes_at: Timestamp,
     /// The currency of every amount of this sale.
     pub currency: Currency,
-    /// The price of each category, in the plan's order.
-    pub prices: Vec<Amount>,
+    /// The price of each category, in the plan's order; one without a price is not for sale.
+    pub prices: Vec<Option<Amount>>,
+    /// Seats that are not for sale whatever their category, in plan order, none of them twice; at most
+    /// [`crate::limits::MAX_BLOCKED_SEATS`]. An operator's blocking and freeing changes it by facts of their own.
+    pub blocked: Arc<[SeatIndex]>,
     /// Seats that one buyer may have pending or confirmed, 1 to [`crate::limits::MAX_SEATS_PER_HOLD`].
     pub max_seats_per_buyer: u16,
     /// How long a hold lasts.

@@ -1,7 +1,7 @@
 //! Deciding: a command and the state give facts or a reason why not. Only reads; each refusal is checked in the
 //! order of [`Rejection`], and past the last check a command must succeed.
 
-use crate::id::{BuyerId, CategoryIndex, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
 use crate::limits::POLLS_WAITED_FOR_LOST;
 use crate::money::Amount;
 use crate::plan::Plan;
@@ -87,7 +87,12 @@ impl Sale {
             Command::SettleCharge { payment, outcome } => self.decide_settlement(*payment, outcome),
             Command::SettleRefund { payment } => Ok(self.decide_refund(*payment)),
             Command::Configure { config, plan, by } => self.decide_configure(config, plan, *by, now),
+            Command::Reconfigure { config, plan, seen, by } => {
+                let config = self.with_later_blocking(config, plan, seen);
+                self.decide_configure(&config, plan, *by, now)
+            }
             Command::Steer { change, by } => self.steer(change, *by),
+            Command::BlockSeats { change, by } => self.decide_blocking(change, *by),
             Command::CancelSale { by } => self.cancel_sale(*by),
             Command::Retire { by } => self.retire(*by),
         }
@@ -110,7 +115,7 @@ impl Sale {
     }
 
     /// The rules and the hall, or why there is no sale to speak of.
-    fn on_sale(&self) -> Result<(&SaleConfig, &Ledger), Rejection> {
+    pub(crate) fn on_sale(&self) -> Result<(&SaleConfig, &Ledger), Rejection> {
         match (self.phase, &self.config, &self.ledger) {
             (SalePhase::Scheduled | SalePhase::Cancelled, Some(config), Some(ledger)) => Ok((config, ledger)),
             _ => Err(Rejection::NoSale),
@@ -154,6 +159,9 @@ impl Sale {
             Selection::These(seats) => {
                 self.check_seats(config, ledger, seats, &[])?;
                 seats.clone()
+            }
+            Selection::Best { category, .. } if !config.is_for_sale(*category) => {
+                return Err(Rejection::CategoryNotForSale);
             }
             Selection::Best { category, quantity } => ledger
                 .best(*category, *quantity, config.no_orphans)
@@ -403,7 +411,7 @@ impl Sale {
 }
 
 /// Whether these are seats of the hall, and any at all: nothing is ever held of no seats.
-fn check_known(ledger: &Ledger, seats: &[SeatIndex]) -> Result<(), Rejection> {
+pub(crate) fn check_known(ledger: &Ledger, seats: &[SeatIndex]) -> Result<(), Rejection> {
     let known = !seats.is_empty() && seats.iter().all(|seat| ledger.plan.has(*seat));
     known.then_some(()).ok_or(Rejection::SeatNotFound)
 }
@@ -428,6 +436,6 @@ fn block_without_orphans(ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]
 
 /// What seats cost together. Prices are bounded, so the sum of one hold cannot overflow.
 pub(crate) fn price(config: &SaleConfig, plan: &Plan, seats: &[SeatIndex]) -> Amount {
-    let of = |category: CategoryIndex| config.prices.get(category.at()).copied().unwrap_or_default();
-    Amount(seats.iter().map(|seat| of(plan.seat_category(*seat)).0).sum())
+    let of = |seat: &SeatIndex| config.price_of(plan.seat_category(*seat)).unwrap_or_default();
+    Amount(seats.iter().map(|seat| of(seat).0).sum())
 }

@@ -1,7 +1,7 @@
 //! Facts: what has happened to a sale, complete enough to be applied without deciding anything again.
 //! No personal data but the buyer's id. Their stored form belongs to the adapters.
 
-use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, ReservationId, Seq, Slot, TicketSerial};
+use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot, TicketSerial};
 use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::{RequestKey, Seats};
@@ -226,6 +226,24 @@ pub enum Fact {
         /// Why, in the administrator's words.
         reason: Option<Box<str>>,
     },
+    /// An operator took seats out of the sale.
+    SeatsBlocked {
+        /// Which: free until then, in plan order.
+        seats: Box<[SeatIndex]>,
+        /// The administrator.
+        by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Box<str>,
+    },
+    /// An operator brought blocked seats back into the sale.
+    SeatsUnblocked {
+        /// Which: blocked until then, in plan order.
+        seats: Box<[SeatIndex]>,
+        /// The administrator.
+        by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Box<str>,
+    },
     /// The sale was cancelled: everyone is refunded, in steps.
     SaleCancelled {
         /// The administrator.
@@ -319,6 +337,8 @@ impl Fact {
     pub fn by_operator(&self) -> Option<BuyerId> {
         if let Self::Configured { by, .. }
         | Self::Steered { by, .. }
+        | Self::SeatsBlocked { by, .. }
+        | Self::SeatsUnblocked { by, .. }
         | Self::SaleCancelled { by }
         | Self::SaleRetired { by } = self
         {

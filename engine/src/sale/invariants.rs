@@ -23,7 +23,8 @@ impl Sale {
         broken
     }
 
-    /// No seat in two hands; every taken seat in one; available + held + sold = capacity, in each category too.
+    /// No seat in two hands; every taken seat in one; available + held + sold + blocked = capacity, in each category
+    /// too; what is not for sale by the rules is blocked, and nothing else.
     fn check_seats_and_counts(&self, broken: &mut Vec<String>) {
         let Some(ledger) = &self.ledger else { return };
         let mut owner: HashMap<SeatIndex, SeatState> = HashMap::new();
@@ -39,17 +40,28 @@ impl Sale {
                 }
             }
         }
-        let (held, sold) = (ledger.held().count(), ledger.sold().count());
+        let (held, sold, blocked) = (ledger.held().count(), ledger.sold().count(), ledger.blocked().count());
         if held + sold != owner.len() {
             broken.push(format!("{held} held and {sold} sold seats, but {} in reservations", owner.len()));
         }
         let all = ledger.counts();
-        if (all.held as usize, all.sold as usize) != (held, sold) {
-            broken.push(format!("counts {all:?} where {held} are held and {sold} sold"));
+        if (all.held as usize, all.sold as usize, all.blocked as usize) != (held, sold, blocked) {
+            broken.push(format!("counts {all:?} where {held} are held, {sold} sold and {blocked} blocked"));
         }
         for counts in ledger.category_counts().iter().chain([&all]) {
-            if counts.available + counts.held + counts.sold != counts.total {
+            if counts.available + counts.held + counts.sold + counts.blocked != counts.total {
                 broken.push(format!("counts do not add up: {counts:?}"));
+            }
+        }
+        let Some(config) = &self.config else { return };
+        for seat in (0..ledger.plan.capacity()).map(|seat| SeatIndex(seat as u32)) {
+            let for_sale = config.is_for_sale(ledger.plan.seat_category(seat)) && !config.is_blocked(seat);
+            if for_sale == (ledger.state(seat) == SeatState::Blocked) {
+                broken.push(format!(
+                    "seat {} is {:?}, for sale: {for_sale}",
+                    ledger.plan.seat_id(seat),
+                    ledger.state(seat)
+                ));
             }
         }
     }

@@ -1,10 +1,11 @@
-//! The seat ledger: which seats are free, held or sold, with counts and the index of free runs. Dense; every
+//! The seat ledger: which seats are free, held, sold or not for sale, with counts and the index of free runs. Dense; every
 //! operation costs the seats asked for. Must never know who holds a seat: that is the reservation's.
 
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::plan::Plan;
 use crate::sale::bits::Bits;
 use crate::sale::command::Seats;
+use crate::sale::config::SaleConfig;
 use crate::sale::reply::SeatCounts;
 use crate::sale::runs::Runs;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub(crate) enum SeatState {
     Free,
     Held,
     Sold,
+    /// Not for sale.
+    Blocked,
 }
 
 /// The seats of one sale.
@@ -23,6 +26,8 @@ pub(crate) struct Ledger {
     pub(crate) plan: Arc<Plan>,
     free: Bits,
     sold: Bits,
+    /// Seats that are not for sale. A hall that sells every seat has no such bitmap, and pays nothing for it.
+    blocked: Option<Box<Bits>>,
     counts: Vec<SeatCounts>,
     all: SeatCounts,
     runs: Runs,
@@ -41,7 +46,8 @@ impl Ledger {
             free: Bits::new(plan.capacity(), true),
             sold: Bits::new(plan.capacity(), false),
             counts,
-            all: SeatCounts { total, available: total, held: 0, sold: 0 },
+            blocked: None,
+            all: SeatCounts { total, available: total, held: 0, sold: 0, blocked: 0 },
             runs: Runs::of_free_hall(&plan),
             plan,
         }
@@ -52,6 +58,8 @@ impl Ledger {
             SeatState::Free
         } else if self.sold.contains(seat.at()) {
             SeatState::Sold
+        } else if self.is_blocked(seat) {
+            SeatState::Blocked
         } else {
             SeatState::Held
         }
@@ -59,6 +67,10 @@ impl Ledger {
 
     pub(crate) fn is_free(&self, seat: SeatIndex) -> bool {
         self.free.contains(seat.at())
+    }
+
+    fn is_blocked(&self, seat: SeatIndex) -> bool {
+        self.blocked.as_ref().is_some_and(|blocked| blocked.contains(seat.at()))
     }
 
     pub(crate) fn counts(&self) -> SeatCounts {
@@ -75,7 +87,26 @@ impl Ledger {
 
     /// Held seats in order: walks the hall, for the seat map only.
     pub(crate) fn held(&self) -> impl Iterator<Item = SeatIndex> + '_ {
-        self.free.in_neither(&self.sold).map(|seat| SeatIndex(seat as u32))
+        let neither = self.free.in_neither(&self.sold).map(|seat| SeatIndex(seat as u32));
+        neither.filter(|seat| !self.is_blocked(*seat))
+    }
+
+    /// Seats that are not for sale, in order.
+    pub(crate) fn blocked(&self) -> impl Iterator<Item = SeatIndex> + '_ {
+        self.blocked.iter().flat_map(|blocked| blocked.iter()).map(|seat| SeatIndex(seat as u32))
+    }
+
+    /// Blocks what these rules do not sell and frees what they do. Held and sold seats stay: rules change only before
+    /// there are any.
+    pub(crate) fn follow_rules(&mut self, config: &SaleConfig) {
+        let wanted = config.seats_not_for_sale(&self.plan);
+        let freed: Vec<SeatIndex> = self.blocked().filter(|seat| wanted.binary_search(seat).is_err()).collect();
+        let taken: Vec<SeatIndex> = wanted.into_iter().filter(|seat| self.is_free(*seat)).collect();
+        self.set(&freed, SeatState::Free);
+        self.set(&taken, SeatState::Blocked);
+        if self.all.blocked == 0 {
+            self.blocked = None;
+        }
     }
 
     /// Moves seats to another state.
@@ -97,6 +128,14 @@ impl Ledger {
                 self.sold.insert(seat.at());
             } else if before == SeatState::Sold {
                 self.sold.remove(seat.at());
+            }
+            if state == SeatState::Blocked {
+                let none = || Box::new(Bits::new(self.plan.capacity(), false));
+                self.blocked.get_or_insert_with(none).insert(seat.at());
+            } else if before == SeatState::Blocked
+                && let Some(blocked) = &mut self.blocked
+            {
+                blocked.remove(seat.at());
             }
         }
         let mut last = u32::MAX;
@@ -127,7 +166,7 @@ impl Ledger {
         same.then(|| self.alternative(seats, false)).flatten()
     }
 
-    /// Seats that would stand alone between taken ones if `taken` were taken and `given` given back, and did not before.
+    /// Seats that would stand alone between taken ones (a blocked seat counts as taken) if `taken` were taken and `given` given back, and did not before.
     pub(crate) fn orphans(&self, taken: &[SeatIndex], given: &[SeatIndex]) -> Seats {
         let before = |seat: SeatIndex| self.is_free(seat);
         let after = |seat: SeatIndex| (before(seat) || given.contains(&seat)) && !taken.contains(&seat);
@@ -164,5 +203,6 @@ fn counter(counts: &mut SeatCounts, state: SeatState) -> &mut u32 {
         SeatState::Free => &mut counts.available,
         SeatState::Held => &mut counts.held,
         SeatState::Sold => &mut counts.sold,
+        SeatState::Blocked => &mut counts.blocked,
     }
 }

@@ -3,6 +3,7 @@
 
 mod apply;
 mod bits;
+mod blocking;
 mod command;
 mod config;
 mod decide;
@@ -33,6 +34,7 @@ mod time_step;
 mod unmatched;
 mod window;
 
+pub use blocking::SeatBlocking;
 pub use command::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
 };
@@ -182,6 +184,12 @@ impl Sale {
     #[must_use]
     pub fn seats_sold(&self) -> Vec<SeatIndex> {
         self.ledger.as_ref().map(|ledger| ledger.sold().collect()).unwrap_or_default()
+    }
+
+    /// Seats that are not for sale, in plan order.
+    #[must_use]
+    pub fn seats_blocked(&self) -> Vec<SeatIndex> {
+        self.ledger.as_ref().map(|ledger| ledger.blocked().collect()).unwrap_or_default()
     }
 
     /// A reservation, unless it ended long ago.
@@ -392,6 +400,9 @@ impl Sale {
             if let Some(ledger) = &mut ledger {
                 ledger.set(&reservation.seats, state);
             }
+        }
+        if let (Some(ledger), Some(config)) = (&mut ledger, &snapshot.config) {
+            ledger.follow_rules(config);
         }
         let draw = snapshot.draw.map(|row| Box::new(Draw::from_row(row)));
         let order = draw.as_ref().and_then(|draw| draw.order());

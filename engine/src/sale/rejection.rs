@@ -57,6 +57,18 @@ pub enum Rejection {
         /// The limit.
         limit: u16,
     },
+    /// The category has no price: none of its seats is for sale.
+    CategoryNotForSale,
+    /// Seats that are not for sale by their category cannot be brought into the sale one by one.
+    SeatsNotForSale {
+        /// Those.
+        seats: Seats,
+    },
+    /// More seats than may be blocked one by one.
+    BlockLimitExceeded {
+        /// The limit.
+        limit: u32,
+    },
     /// Some of the seats are taken, or no block of that size is left.
     SeatUnavailable {
         /// Those that are taken.

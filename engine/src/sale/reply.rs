@@ -150,6 +150,8 @@ pub struct SeatCounts {
     pub held: u32,
     /// Paid.
     pub sold: u32,
+    /// Not for sale: of a category without a price, or blocked.
+    pub blocked: u32,
 }
 
 /// What an operator sees of the waiting room.

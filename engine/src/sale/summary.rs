@@ -7,6 +7,7 @@ use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{Draw, DrawView};
 use crate::sale::reply::{SalePhase, SeatCounts, SteeringView};
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// A sale that is over, without its hall and its buyers.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,7 @@ pub struct SaleSummary {
     pub seq: Seq,
     /// The state of the sale itself.
     pub phase: SalePhase,
-    /// The rules.
+    /// The rules, without the list of blocked seats.
     pub config: SaleConfig,
     /// The hall's hash.
     pub plan: PlanHash,
@@ -38,6 +39,7 @@ impl SaleSummary {
             available: all.available + counts.available,
             held: all.held + counts.held,
             sold: all.sold + counts.sold,
+            blocked: all.blocked + counts.blocked,
         })
     }
 
@@ -84,6 +86,8 @@ impl Sale {
         let (plan, room) = (self.plan()?, self.steering()?);
         let mut config = self.config()?.clone();
         config.prices.shrink_to_fit();
+        // Nobody asks any more which seats they were; how many is counted.
+        config.blocked = Arc::default();
         let names = plan.categories().iter().map(|category| Box::from(category.name.as_str()));
         Some(SaleSummary {
             seq: self.seq(),

@@ -2,6 +2,7 @@
 //! that a crash in between leaves an event whose sale is made at the next start, never a sale without an event.
 
 use crate::app::App;
+use crate::catalogue::blocked_seats;
 use crate::catalogue::event_form::{self, EventForm};
 use crate::catalogue::event_view::{EventJson, Live};
 use crate::catalogue::events::find;
@@ -55,12 +56,13 @@ impl Place {
 
     fn sale(&self, form: &EventForm) -> Result<SaleConfig, Problem> {
         let zone = TimeZone::get(&self.venue.time_zone).unwrap_or(TimeZone::UTC);
-        form.sale(&self.hall.categories, &zone).ok_or_else(Problem::internal)
+        let mut sale = form.sale(&self.hall.categories, &zone).ok_or_else(Problem::internal)?;
+        sale.blocked = blocked_seats::seats(&form.blocked_seat_ids, &self.plan).ok_or_else(Problem::internal)?;
+        Ok(sale)
     }
 
     fn event(&self, id: EventId, form: EventForm, sale: SaleConfig, by: BuyerId, created_at: Timestamp) -> Event {
-        let low = sale.prices.iter().copied().min().unwrap_or_default();
-        let high = sale.prices.iter().copied().max().unwrap_or_default();
+        let price_range = sale.price_range().unwrap_or_default();
         Event {
             id,
             title: form.title,
@@ -76,7 +78,7 @@ impl Place {
             created_by: by,
             created_at,
             cancelled: false,
-            price_range: (low, high),
+            price_range,
         }
     }
 }
@@ -92,6 +94,28 @@ async fn plan(app: &App, hash: PlanHash) -> Result<Arc<Plan>, Problem> {
     }
 }
 
+/// Names the blocked seats that the hall does not have. The hall's plan is read only when there are any.
+async fn check_blocked(
+    app: &App,
+    body: &Object<'_>,
+    hall: Option<&Hall>,
+    mistakes: &mut Mistakes,
+) -> Result<(), Problem> {
+    if let Some(hall) = hall.filter(|_| body.value(blocked_seats::MEMBER).is_some()) {
+        blocked_seats::check(body, &*plan(app, hall.plan).await?, mistakes);
+    }
+    Ok(())
+}
+
+/// The ids of the seats that an event's rules block.
+async fn blocked_ids(app: &App, event: &Event) -> Result<Vec<String>, Problem> {
+    if event.sale.blocked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let plan = plan(app, event.plan).await?;
+    Ok(blocked_seats::ids(&event.sale.blocked, &plan).into_iter().map(str::to_owned).collect())
+}
+
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
@@ -102,6 +126,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         None => None,
     };
     EventForm::check_together(&body, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    check_blocked(&ctx.app, &body, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let key = ctx.request_key(&request, &json.bytes)?;
@@ -181,7 +206,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let live = Live::found(&sales::known(&ctx.app, id).await?).ok_or_else(Problem::storage_unavailable)?;
     let before = as_steered(&before, &live);
     let hall = ctx.app.catalogue.hall(before.hall).await?.ok_or_else(Problem::not_found)?;
-    let mut body = event_form::body_of(&before, &hall.categories);
+    let mut body = event_form::body_of(&before, &hall.categories, &blocked_ids(&ctx.app, &before).await?);
     event_form::lay_over(&mut body, &patch);
 
     let mut mistakes = Mistakes::default();
@@ -193,6 +218,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         None => None,
     };
     EventForm::check_together(&root, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    check_blocked(&ctx.app, &root, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let place = Place::of(&ctx.app, hall.ok_or_else(Problem::not_found)?).await?;
@@ -255,7 +281,8 @@ async fn put(
     }
     if rules_change {
         let sale = sales::of(app, after.id).await?;
-        let command = Command::Configure { config: Box::new(after.sale.clone()), plan: Arc::clone(plan), by };
+        let (config, seen) = (Box::new(after.sale.clone()), Arc::clone(&before.sale.blocked));
+        let command = Command::Reconfigure { config, plan: Arc::clone(plan), seen, by };
         sale.ask(command, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
     }
     let updated = catalogue.update_event(after).await;

@@ -1,6 +1,7 @@
 //! What an administrator says of an event: read from JSON with every mistake named, checked together, and turned
 //! into the rules of its sale. Must never ask storage: whoever calls brings the hall.
 
+use crate::catalogue::blocked_seats;
 use crate::http::{Mistakes, Object};
 use jiff::tz::TimeZone;
 use onsale_engine::id::EventId;
@@ -12,6 +13,7 @@ use onsale_engine::ports::catalogue::Event;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -42,6 +44,8 @@ pub struct EventForm {
     pub currency: Currency,
     /// Prices by category, in the caller's order.
     pub prices: Vec<(String, Amount)>,
+    /// Seats that are not for sale whatever their category.
+    pub blocked_seat_ids: Vec<String>,
     /// Seats that one buyer may have.
     pub max_seats_per_buyer: u16,
     /// How long a hold lasts.
@@ -65,6 +69,7 @@ impl EventForm {
         let sale_ends_at = body.time(mistakes, "saleEndsAt");
         let currency = currency(body, mistakes);
         let prices = prices(body, mistakes);
+        let blocked_seat_ids = blocked_seats::read(body, mistakes);
         let max_seats = body.optional_integer(mistakes, "maxSeatsPerBuyer", 1..=MAX_SEATS_PER_HOLD as i64);
         let hold = body.optional_integer(mistakes, "holdSeconds", 1..=3600);
         let no_orphans = body.optional_boolean(mistakes, "noOrphans");
@@ -83,6 +88,7 @@ impl EventForm {
             sale_ends_at: sale_ends_at?,
             currency: currency?,
             prices: prices?,
+            blocked_seat_ids: blocked_seat_ids?,
             max_seats_per_buyer: u16::try_from(max_seats.unwrap_or(4)).ok()?,
             hold: seconds(hold.unwrap_or(300)),
             no_orphans: no_orphans.unwrap_or(false),
@@ -114,12 +120,10 @@ impl EventForm {
         for name in prices.names().filter(|name| !categories.iter().any(|known| known == name)) {
             mistakes.add(prices.at(name), "the hall has no such category");
         }
-        for missing in categories.iter().filter(|name| !prices.has(name)) {
-            mistakes.add(prices.at(missing), "required: every category of the hall has a price");
-        }
     }
 
-    /// The rules of the sale, prices in the order of `categories`. `None` when a category has no price.
+    /// The rules of the sale but for its blocked seats, prices in the order of `categories`: one that is not named is not for
+    /// sale.
     #[must_use]
     pub fn sale(&self, categories: &[String], zone: &TimeZone) -> Option<SaleConfig> {
         let price_of = |name: &String| self.prices.iter().find(|(priced, _)| priced == name).map(|&(_, price)| price);
@@ -128,7 +132,8 @@ impl EventForm {
             sale_ends_at: self.sale_ends_at,
             cancellation_closes_at: midnight_before(self.starts_at, zone)?,
             currency: self.currency,
-            prices: categories.iter().map(price_of).collect::<Option<_>>()?,
+            prices: categories.iter().map(price_of).collect(),
+            blocked: Arc::default(),
             max_seats_per_buyer: self.max_seats_per_buyer,
             hold: self.hold,
             no_orphans: self.no_orphans,
@@ -144,13 +149,16 @@ pub fn midnight_before(at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     Some(Timestamp(local.start_of_day().ok()?.timestamp().as_microsecond()))
 }
 
-/// What an event would have been made with: the body of its `POST`.
+/// What an event would have been made with: the body of its `POST`. `blocked` are the ids of its blocked seats.
 #[must_use]
-pub fn body_of(event: &Event, categories: &[String]) -> Value {
+pub fn body_of(event: &Event, categories: &[String], blocked: &[String]) -> Value {
     let SaleConfig { admission, currency, .. } = &event.sale;
     let time = crate::time::rfc3339;
-    let prices: Map<String, Value> =
-        categories.iter().zip(&event.sale.prices).map(|(name, price)| (name.clone(), price.0.into())).collect();
+    let prices: Map<String, Value> = categories
+        .iter()
+        .zip(&event.sale.prices)
+        .filter_map(|(name, price)| Some((name.clone(), (*price)?.0.into())))
+        .collect();
     json!({
         "title": event.title,
         "artist": event.artist,
@@ -162,6 +170,7 @@ pub fn body_of(event: &Event, categories: &[String]) -> Value {
         "saleEndsAt": time(event.sale.sale_ends_at),
         "currency": currency.code(),
         "prices": prices,
+        blocked_seats::MEMBER: blocked,
         "maxSeatsPerBuyer": event.sale.max_seats_per_buyer,
         "holdSeconds": event.sale.hold.as_secs(),
         "noOrphans": event.sale.no_orphans,
@@ -227,7 +236,12 @@ fn currency(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Currency> {
 
 fn prices(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Vec<(String, Amount)>> {
     let prices = body.object(mistakes, "prices");
-    let read = prices.names().map(|name| {
+    // `null` is no price, as in a patch.
+    let priced = || prices.names().filter(|name| prices.value(name).is_some());
+    if body.value("prices").is_some_and(Value::is_object) && priced().next().is_none() {
+        mistakes.add(body.at("prices"), "at least one category has a price");
+    }
+    let read = priced().map(|name| {
         let price = prices.integer(mistakes, name, 0..=Amount::MAX_PRICE.0)?;
         Some((name.to_owned(), Amount(price)))
     });
@@ -344,7 +358,6 @@ mod tests {
             "saleEndsAt",
             "admission.roomOpensAt",
             "prices.B",
-            "prices.S",
         ];
         assert_eq!(mistakes_of(&wrong), expected);
     }
@@ -386,8 +399,23 @@ mod tests {
     #[test]
     fn prices_follow_the_order_of_the_plan() {
         let sale = read(&body()).sale(&["S".into(), "VIP".into()], &TimeZone::UTC).unwrap();
-        assert_eq!(sale.prices, [Amount(90_000), Amount(150_000)]);
-        assert_eq!(read(&body()).sale(&["S".into(), "B".into()], &TimeZone::UTC), None);
+        assert_eq!(sale.prices, [Some(Amount(90_000)), Some(Amount(150_000))]);
+    }
+
+    #[test]
+    fn a_category_without_a_price_is_not_for_sale() {
+        let sale = read(&body()).sale(&["S".into(), "B".into()], &TimeZone::UTC).unwrap();
+        assert_eq!(sale.prices, [Some(Amount(90_000)), None]);
+        let with = |prices: Value| {
+            let mut body = body();
+            body["prices"] = prices;
+            mistakes_of(&body)
+        };
+        assert_eq!(with(json!({ "VIP": 1 })), [""; 0]);
+        assert_eq!(with(json!({ "VIP": 1, "S": null })), [""; 0]);
+        assert_eq!(with(json!({})), ["prices"]);
+        assert_eq!(with(json!({ "VIP": null })), ["prices"]);
+        assert_eq!(with(json!({ "VIP": 1, "B": null })), ["prices.B"], "a category that the hall does not have");
     }
 
     #[test]

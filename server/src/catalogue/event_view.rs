@@ -3,8 +3,6 @@
 
 use crate::reservations::CountsJson;
 use crate::time::rfc3339;
-use onsale_engine::id::SeatIndex;
-use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{Event, EventStatus};
 use onsale_engine::runtime::Found;
@@ -66,19 +64,25 @@ impl Live {
     #[must_use]
     pub fn of_new(plan: &Arc<Plan>, config: &SaleConfig, seed: DrawSeed) -> Self {
         let draw = DrawView { commitment: seed.commitment(), cohort: None, seed: None };
-        let free = |total: u32| SeatCounts { total, available: total, held: 0, sold: 0 };
-        let mut totals = vec![0_u32; plan.categories().len()];
-        for seat in 0..plan.capacity() {
-            if let Some(total) = totals.get_mut(plan.seat_category(SeatIndex(seat as u32)).at()) {
-                *total += 1;
+        let (mut counts, mut categories) =
+            (SeatCounts::default(), vec![SeatCounts::default(); plan.categories().len()]);
+        for segment in plan.segments() {
+            let count = segment.seats.len() as u32;
+            for counts in categories.get_mut(segment.category.at()).into_iter().chain([&mut counts]) {
+                (counts.total, counts.available) = (counts.total + count, counts.available + count);
+            }
+        }
+        for seat in config.seats_not_for_sale(plan) {
+            for counts in categories.get_mut(plan.seat_category(seat).at()).into_iter().chain([&mut counts]) {
+                (counts.available, counts.blocked) = (counts.available - 1, counts.blocked + 1);
             }
         }
         let steering = Steering::initial(&config.admission);
         Self {
             config: config.clone(),
             cancelled: false,
-            counts: free(plan.capacity() as u32),
-            categories: named(plan, totals.into_iter().map(free).collect()),
+            counts,
+            categories: named(plan, categories),
             steering: SteeringView { steering, waiting: 0, active: 0, admitted_total: 0 },
             draw: config.admission.draw.then_some(draw),
         }
@@ -126,7 +130,7 @@ fn status(cancelled: bool, (opens, ends): (Timestamp, Timestamp), counts: SeatCo
         EventStatus::Upcoming
     } else if now >= ends {
         EventStatus::Ended
-    } else if counts.sold == counts.total && counts.total > 0 {
+    } else if counts.is_sold_out() {
         EventStatus::SoldOut
     } else {
         EventStatus::OnSale
@@ -197,6 +201,8 @@ pub struct EventJson<'a> {
     sale_ends_at: String,
     cancellation_closes_at: String,
     prices: BTreeMap<&'a str, i64>,
+    /// Categories without a price.
+    not_for_sale: Vec<&'a str>,
     max_seats_per_buyer: u16,
     hold_seconds: u64,
     no_orphans: bool,
@@ -209,9 +215,11 @@ pub struct EventJson<'a> {
 #[derive(Serialize)]
 struct CategoryJson<'a> {
     name: &'a str,
-    price: i64,
+    /// `null`: not for sale.
+    price: Option<i64>,
     total: u32,
     available: u32,
+    blocked: u32,
 }
 
 /// The waiting room's rules and what operators have made of them.
@@ -270,10 +278,7 @@ impl<'a> EventJson<'a> {
     pub fn new(event: &'a Event, live: &'a Live, now: Timestamp) -> Self {
         let Live { config, categories, .. } = live;
         let priced = || categories.iter().zip(config.prices.iter().copied());
-        let range = priced().fold(None, |range: Option<(Amount, Amount)>, (_, price)| {
-            Some(range.map_or((price, price), |(min, max)| (min.min(price), max.max(price))))
-        });
-        let (min, max) = range.unwrap_or(event.price_range);
+        let (min, max) = config.price_range().unwrap_or(event.price_range);
         let item = EventItemJson {
             sale_starts_at: rfc3339(config.sale_starts_at),
             min_price: min.0,
@@ -288,7 +293,8 @@ impl<'a> EventJson<'a> {
             ends_at: rfc3339(event.ends_at),
             sale_ends_at: rfc3339(config.sale_ends_at),
             cancellation_closes_at: rfc3339(config.cancellation_closes_at),
-            prices: priced().map(|((name, _), price)| (&**name, price.0)).collect(),
+            prices: priced().filter_map(|((name, _), price)| Some((&**name, price?.0))).collect(),
+            not_for_sale: priced().filter(|(_, price)| price.is_none()).map(|((name, _), _)| &**name).collect(),
             max_seats_per_buyer: config.max_seats_per_buyer,
             hold_seconds: config.hold.as_secs(),
             no_orphans: config.no_orphans,
@@ -296,9 +302,10 @@ impl<'a> EventJson<'a> {
             categories: priced()
                 .map(|((name, counts), price)| CategoryJson {
                     name,
-                    price: price.0,
+                    price: price.map(|price| price.0),
                     total: counts.total,
                     available: counts.available,
+                    blocked: counts.blocked,
                 })
                 .collect(),
             admission: AdmissionJson::new(config, &live.steering, live.draw),
@@ -315,7 +322,7 @@ mod tests {
     fn the_status_is_what_comes_first_in_the_contract() {
         let times = (Timestamp(10), Timestamp(20));
         let check = |cancelled: bool, sold: u32, now: i64, expected: &str| {
-            let counts = SeatCounts { total: 2, available: 2 - sold, held: 0, sold };
+            let counts = SeatCounts { total: 3, available: 2 - sold, held: 0, sold, blocked: 1 };
             assert_eq!(status_word(status(cancelled, times, counts, Timestamp(now))), expected);
         };
         check(true, 2, 5, "CANCELLED");
@@ -323,5 +330,7 @@ mod tests {
         check(false, 2, 20, "ENDED");
         check(false, 2, 10, "SOLD_OUT");
         check(false, 1, 19, "ON_SALE");
+        let blocked = SeatCounts { total: 3, blocked: 3, ..SeatCounts::default() };
+        assert_eq!(status_word(status(false, times, blocked, Timestamp(10))), "ON_SALE", "nothing was sold");
     }
 }

@@ -1,6 +1,7 @@
 //! Venues, halls and events over HTTP, and the seat map. The descriptive part is the catalogue's, the live part the
 //! sale's. Must never answer something live from memory of its own.
 
+pub(crate) mod blocked_seats;
 mod changes;
 mod event_form;
 mod event_view;

@@ -31,20 +31,21 @@ pub struct SeatMap {
 
 /// Weak validator of a seat map, the same for all its encodings: known without making the map.
 #[must_use]
-pub fn etag(event: EventId, plan: &Plan, prices: &[Amount]) -> String {
+pub fn etag(event: EventId, plan: &Plan, prices: &[Option<Amount>]) -> String {
     let hash = content_hash(event, plan, prices);
     let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("W/\"{hex}\"")
 }
 
 /// The form of the document is in it, so that a new release's other form is another validator.
-fn content_hash(event: EventId, plan: &Plan, prices: &[Amount]) -> [u8; 32] {
+fn content_hash(event: EventId, plan: &Plan, prices: &[Option<Amount>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"onsale seat map 1");
     hash.update(event.0.as_bytes());
     hash.update(plan.hash().0);
     for price in prices {
-        hash.update(price.0.to_be_bytes());
+        // No price is below zero, so this is none.
+        hash.update(price.map_or(-1, |price| price.0).to_be_bytes());
     }
     hash.finalize().into()
 }
@@ -54,7 +55,7 @@ impl SeatMap {
     ///
     /// # Errors
     /// Only if the plan has no JSON form, which every compiled plan has.
-    pub fn make(event: EventId, plan: &Plan, prices: &[Amount]) -> std::io::Result<Self> {
+    pub fn make(event: EventId, plan: &Plan, prices: &[Option<Amount>]) -> std::io::Result<Self> {
         let plain = serde_json::to_vec(&Document::new(event, plan, prices))?;
         Ok(Self { gzip: gzip::compress(&plain, 6), plain: plain.into() })
     }
@@ -87,7 +88,12 @@ impl SeatMaps {
     ///
     /// # Errors
     /// If it could not be made; asking again tries again.
-    pub async fn of(&self, event: EventId, plan: &Arc<Plan>, prices: &[Amount]) -> std::io::Result<Arc<SeatMap>> {
+    pub async fn of(
+        &self,
+        event: EventId,
+        plan: &Arc<Plan>,
+        prices: &[Option<Amount>],
+    ) -> std::io::Result<Arc<SeatMap>> {
         let cell = self.cell(event, content_hash(event, plan, prices));
         let (plan, prices) = (Arc::clone(plan), prices.to_vec());
         let made = cell.get_or_try_init(|| async move {
@@ -148,7 +154,8 @@ struct SizeDocument {
 #[derive(Serialize)]
 struct CategoryDocument<'a> {
     name: &'a str,
-    price: i64,
+    /// `null`: not for sale.
+    price: Option<i64>,
     color: &'a str,
 }
 
@@ -176,7 +183,7 @@ struct SeatDocument<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn new(event: EventId, plan: &'a Plan, prices: &[Amount]) -> Self {
+    fn new(event: EventId, plan: &'a Plan, prices: &[Option<Amount>]) -> Self {
         let (width, height) = plan.size();
         let priced = plan.categories().iter().zip(prices);
         Self {
@@ -188,7 +195,7 @@ impl<'a> Document<'a> {
             categories: priced
                 .map(|(category, price)| CategoryDocument {
                     name: &category.name,
-                    price: price.0,
+                    price: price.map(|price| price.0),
                     color: &category.color,
                 })
                 .collect(),
@@ -281,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_shape_of_the_contract() {
-        let map = SeatMap::make(EventId(Uuid::nil()), &plan(1), &[Amount(150_000)]).unwrap();
+        let map = SeatMap::make(EventId(Uuid::nil()), &plan(1), &[Some(Amount(150_000))]).unwrap();
         let expected = concat!(
             r#"{"eventId":"00000000-0000-0000-0000-000000000000","plan":{"size":{"width":10,"height":5.5},"#,
             r#""sections":[{"id":"1","name":"","rows":[{"id":"1-1","label":"A","seats":["#,
@@ -298,11 +305,15 @@ mod tests {
     #[test]
     fn the_validator_names_the_event_the_plan_and_the_prices() {
         let (a, b) = (EventId(Uuid::nil()), EventId(Uuid::max()));
-        let first = etag(a, &plan(1), &[Amount(1)]);
+        let first = etag(a, &plan(1), &[Some(Amount(1))]);
         assert!(first.starts_with("W/\"") && first.ends_with('"'));
-        assert_eq!(first, etag(a, &plan(1), &[Amount(1)]));
-        for other in [etag(b, &plan(1), &[Amount(1)]), etag(a, &plan(2), &[Amount(1)]), etag(a, &plan(1), &[Amount(2)])]
-        {
+        assert_eq!(first, etag(a, &plan(1), &[Some(Amount(1))]));
+        for other in [
+            etag(b, &plan(1), &[Some(Amount(1))]),
+            etag(a, &plan(2), &[Some(Amount(1))]),
+            etag(a, &plan(1), &[Some(Amount(2))]),
+            etag(a, &plan(1), &[None]),
+        ] {
             assert_ne!(first, other);
         }
     }
@@ -312,12 +323,12 @@ mod tests {
         let maps = SeatMaps::default();
         let plan = plan(1);
         let event = |n: u128| EventId(Uuid::from_u128(n));
-        let first = maps.of(event(0), &plan, &[Amount(1)]).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &maps.of(event(0), &plan, &[Amount(1)]).await.unwrap()));
-        let dearer = maps.of(event(0), &plan, &[Amount(2)]).await.unwrap();
+        let first = maps.of(event(0), &plan, &[Some(Amount(1))]).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &maps.of(event(0), &plan, &[Some(Amount(1))]).await.unwrap()));
+        let dearer = maps.of(event(0), &plan, &[Some(Amount(2))]).await.unwrap();
         assert_ne!(first.plain, dearer.plain);
         for n in 1..=CACHE_MAPS as u128 {
-            maps.of(event(n), &plan, &[Amount(1)]).await.unwrap();
+            maps.of(event(n), &plan, &[Some(Amount(1))]).await.unwrap();
         }
         let kept = maps.kept.lock();
         assert_eq!(kept.maps.len(), CACHE_MAPS);

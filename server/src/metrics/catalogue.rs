@@ -100,7 +100,7 @@ pub const PROMETHEUS: &[Family] = &[
         "onsale_seats",
         Kind::Gauge,
         "event, state",
-        "Seats: `available`, `held`, `sold`; the first 100 events in memory.",
+        "Seats: `available`, `held`, `sold`, `blocked`; the first 100 events in memory.",
     ),
     family("onsale_buyers", Kind::Gauge, "event, state", "Buyers: `waiting`, `active`, and `admitted` so far."),
     family("onsale_rate_limited_total", Kind::Counter, "family", "Requests refused with RATE_LIMITED."),

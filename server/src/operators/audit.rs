@@ -2,11 +2,12 @@
 //! journal itself, so that it cannot say anything else than what has happened; what they did to the descriptive part of an
 //! event, to venues and to halls, from what the catalogue kept with the change.
 
+use crate::catalogue::blocked_seats;
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
 use crate::member_changes::{MemberChange, member_changes};
 use crate::reservations::PageJson;
 use crate::time::rfc3339;
-use onsale_engine::id::EventId;
+use onsale_engine::id::{EventId, SeatIndex};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;
@@ -14,6 +15,8 @@ use onsale_engine::sale::{Entry, Fact, SaleConfig, Steering};
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Changes of one thing that are looked at: the newest. Nobody makes more by hand; the oldest beyond them are not told.
 const LOOKED_AT: u32 = 10_000;
@@ -71,9 +74,13 @@ impl ActionJson {
         Self { changes, ..Self::new(change.thing, change.at, change.by.to_string(), &change.action) }
     }
 
-    /// Of a fact; `before` is what held until it, and becomes what holds after it.
-    fn of_fact(event: EventId, entry: &Entry, before: &mut Value) -> Option<Self> {
+    /// Of a fact; `before` is what held until it, and becomes what holds after it. `seats` follows the blocked seats alike.
+    fn of_fact(event: EventId, entry: &Entry, before: &mut Value, seats: &mut BlockedSeats) -> Option<Self> {
         let by = entry.fact.by_operator()?.to_string();
+        if let Some((action, reason, change)) = seats.follow(&entry.fact, before) {
+            let (seq, reason, changes) = (Some(entry.seq.0), Some(reason.to_owned()), vec![change]);
+            return Some(Self { seq, reason, changes, ..Self::new(Described::Event(event), entry.at, by, action) });
+        }
         let (action, reason, after) = described(&entry.fact)?;
         let mut holds = before.clone();
         if let (Value::Object(all), Value::Object(new)) = (&mut holds, &after) {
@@ -101,6 +108,49 @@ fn described(fact: &Fact) -> Option<(&'static str, Option<&str>, Value)> {
     ends.into_iter().find(|(is, _)| *is).map(|(_, action)| (action, None, Value::Null))
 }
 
+/// The blocked seats of a sale, as its facts change them.
+#[derive(Default)]
+struct BlockedSeats {
+    seats: BTreeSet<SeatIndex>,
+    /// Names them, once its fact was seen.
+    plan: Option<Arc<Plan>>,
+}
+
+impl BlockedSeats {
+    /// Follows a fact; of one that blocks or frees seats: the action, its reason, and the seats that it names. Before others
+    /// `holds` is given the blocked seats, so that new rules are compared with what held.
+    fn follow<'f>(&mut self, fact: &'f Fact, holds: &mut Value) -> Option<(&'static str, &'f str, MemberChange)> {
+        if let Fact::SeatsBlocked { seats, reason, .. } = fact {
+            self.seats.extend(seats);
+            return Some(("SEATS_BLOCKED", reason, change(Value::Null, self.named(seats))));
+        }
+        if let Fact::SeatsUnblocked { seats, reason, .. } = fact {
+            self.seats.retain(|seat| seats.binary_search(seat).is_err());
+            return Some(("SEATS_UNBLOCKED", reason, change(self.named(seats), Value::Null)));
+        }
+        if let Fact::Configured { config, plan, .. } = fact {
+            if self.plan.is_some() {
+                let before: Vec<SeatIndex> = self.seats.iter().copied().collect();
+                holds[blocked_seats::MEMBER] = self.named(&before);
+            }
+            (self.seats, self.plan) = (config.blocked.iter().copied().collect(), Some(Arc::clone(plan)));
+        }
+        None
+    }
+
+    fn named(&self, seats: &[SeatIndex]) -> Value {
+        match &self.plan {
+            Some(plan) => json!(blocked_seats::ids(seats, plan)),
+            // The rules are older than what is looked at.
+            None => seats.iter().map(|seat| seat.0).collect(),
+        }
+    }
+}
+
+fn change(from: Value, to: Value) -> MemberChange {
+    MemberChange { member: blocked_seats::MEMBER.to_owned(), from, to }
+}
+
 /// All of a sale's rules: no `..`, so that a new one is told, too.
 fn rules(config: &SaleConfig, plan: &Plan) -> Value {
     let SaleConfig {
@@ -109,16 +159,18 @@ fn rules(config: &SaleConfig, plan: &Plan) -> Value {
         cancellation_closes_at,
         currency,
         prices,
+        blocked,
         max_seats_per_buyer,
         hold,
         no_orphans,
         admission,
     } = config;
     let named = plan.categories().iter().map(|category| category.name.clone());
-    let prices: Map<String, Value> = named.zip(prices.iter().map(|price| Value::from(price.0))).collect();
+    let prices: Map<String, Value> = named.zip(prices.iter().map(|price| json!(price.map(|price| price.0)))).collect();
     json!({
         "saleStartsAt": rfc3339(*sale_starts_at), "saleEndsAt": rfc3339(*sale_ends_at),
         "cancellationClosesAt": rfc3339(*cancellation_closes_at), "currency": currency.code(), "prices": prices,
+        blocked_seats::MEMBER: blocked_seats::ids(blocked, plan),
         "plan": plan.hash().to_string(), "maxSeatsPerBuyer": max_seats_per_buyer, "holdSeconds": hold.as_secs(),
         "noOrphans": no_orphans, "required": admission.required, "ratePerSecond": admission.rate_per_second,
         "capacity": admission.capacity, "activeLimit": admission.active_limit, "draw": admission.draw,
@@ -173,7 +225,7 @@ async fn of_sale(ctx: &Context, event: EventId) -> Result<Vec<ActionJson>, Probl
     let read = tokio::task::spawn_blocking(move || engine.audit(event, 0, u64::from(LOOKED_AT))).await;
     let read = read.map_err(|error| Problem::internal().because(error))?;
     let (entries, _) = read.map_err(|error| Problem::storage_unavailable().because(error))?;
-    let mut holds = json!({});
+    let (mut holds, mut seats) = (json!({}), BlockedSeats::default());
     let oldest_first = entries.iter().rev();
-    Ok(oldest_first.filter_map(|entry| ActionJson::of_fact(event, entry, &mut holds)).collect())
+    Ok(oldest_first.filter_map(|entry| ActionJson::of_fact(event, entry, &mut holds, &mut seats)).collect())
 }

@@ -2,6 +2,7 @@
 //! with who did it, in force at once. Must never be reached without the role of an administrator.
 
 mod audit;
+mod seats;
 
 use crate::catalogue::{AdmissionJson, cancel_event};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
@@ -20,6 +21,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/queue/admin/stats", stats).admin(),
         Route::patch("/api/v1/admin/events/{id}/admission", steer).admin(),
+        Route::patch("/api/v1/admin/events/{id}/seats", seats::change).admin(),
         Route::get("/api/v1/admin/audit", audit::list).admin(),
         Route::post("/api/v1/admin/events/{id}/cancel", cancel).admin(),
     ]

@@ -6,7 +6,7 @@ use crate::queue::pace::Paces;
 use crate::time::rfc3339;
 use onsale_engine::id::{EventId, Slot};
 use onsale_engine::plan::Plan;
-use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SteeringView};
+use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SeatCounts, SteeringView};
 use onsale_engine::time::Timestamp;
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
@@ -54,7 +54,11 @@ impl Room {
         pace.note(now, admitted_total, waiting > 0 && now >= config.sale_starts_at);
         let counts = sale.counts();
         let sold_out = (counts.available == 0).then(|| {
-            let rest = if counts.held > 0 { "some are being paid for and may come back" } else { "all are sold" };
+            let rest = match counts {
+                SeatCounts { held: 1.., .. } => "some are being paid for and may come back",
+                SeatCounts { sold: 0, .. } => "none are for sale",
+                _ => "all are sold",
+            };
             format!("There are no free seats right now: {rest}. Your place is kept.").into_boxed_str()
         });
         Some(Self {

@@ -27,6 +27,7 @@ const OVER: u64 = u64::MAX;
 const AVAILABLE: u8 = 0;
 const HELD: u8 = 1;
 const SOLD: u8 = 2;
+const BLOCKED: u8 = 3;
 
 /// The feeds that somebody watches.
 #[derive(Default)]
@@ -204,12 +205,12 @@ impl Feed {
 
 /// Every seat's state; `None` for a sale without rules.
 fn read(sale: &SaleHandle) -> Option<(Arc<Plan>, Seq, Vec<u8>)> {
-    let (plan, version, held, sold) = {
+    let (plan, version, held, sold, blocked) = {
         let view = sale.view();
-        (Arc::clone(view.plan()?), view.seq(), view.seats_held(), view.seats_sold())
+        (Arc::clone(view.plan()?), view.seq(), view.seats_held(), view.seats_sold(), view.seats_blocked())
     };
     let mut states = vec![AVAILABLE; plan.capacity()];
-    for (seats, state) in [(held, HELD), (sold, SOLD)] {
+    for (seats, state) in [(held, HELD), (sold, SOLD), (blocked, BLOCKED)] {
         for seat in seats {
             if let Some(slot) = states.get_mut(seat.at()) {
                 *slot = state;
@@ -237,6 +238,7 @@ fn written(plan: &Plan, version: Seq, changes: impl Iterator<Item = (usize, u8)>
         event.extend_from_slice(match state {
             HELD => b",\"status\":\"HELD\"}".as_slice(),
             SOLD => b",\"status\":\"SOLD\"}",
+            BLOCKED => b",\"status\":\"BLOCKED\"}",
             _ => b",\"status\":\"AVAILABLE\"}",
         });
     }

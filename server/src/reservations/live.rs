@@ -1,4 +1,4 @@
-//! Which seats are held and sold right now: serialised once for each version of a sale, then shared. Must never
+//! Which seats are held, sold and not for sale right now: serialised once for each version of a sale, then shared. Must never
 //! answer from an older version than the one that is committed.
 
 use crate::http::gzip;
@@ -78,6 +78,7 @@ impl LiveSeats {
                 categories: view.category_counts(),
                 held: view.seats_held(),
                 sold: view.seats_sold(),
+                blocked: view.seats_blocked(),
             }
         };
         let document = Arc::new(state.document()?);
@@ -94,6 +95,7 @@ struct State {
     categories: Vec<SeatCounts>,
     held: Vec<SeatIndex>,
     sold: Vec<SeatIndex>,
+    blocked: Vec<SeatIndex>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +106,7 @@ struct Document<'a> {
     categories: Vec<CategoryJson<'a>>,
     held: SeatIds<'a>,
     sold: SeatIds<'a>,
+    blocked: SeatIds<'a>,
     version: u64,
 }
 
@@ -114,20 +117,36 @@ pub struct CountsJson {
     available: u32,
     held: u32,
     sold: u32,
+    blocked: u32,
 }
 
 impl From<SeatCounts> for CountsJson {
     fn from(counts: SeatCounts) -> Self {
-        let SeatCounts { total, available, held, sold } = counts;
-        Self { total, available, held, sold }
+        let SeatCounts { total, available, held, sold, blocked } = counts;
+        Self { total, available, held, sold, blocked }
     }
 }
 
+/// A category's seats.
 #[derive(Serialize)]
-struct CategoryJson<'a> {
+pub struct CategoryJson<'a> {
     name: &'a str,
     total: u32,
     available: u32,
+    blocked: u32,
+}
+
+/// Each category's seats, under its name.
+#[must_use]
+pub fn categories_json<'a>(plan: &'a Plan, counts: &[SeatCounts]) -> Vec<CategoryJson<'a>> {
+    let counted = plan.categories().iter().zip(counts);
+    let json = counted.map(|(category, counts)| CategoryJson {
+        name: &category.name,
+        total: counts.total,
+        available: counts.available,
+        blocked: counts.blocked,
+    });
+    json.collect()
 }
 
 struct SeatIds<'a>(&'a Plan, &'a [SeatIndex]);
@@ -140,19 +159,13 @@ impl Serialize for SeatIds<'_> {
 
 impl State {
     fn document(&self) -> Result<LiveDocument, Problem> {
-        let counted = self.plan.categories().iter().zip(&self.categories);
         let document = Document {
             event_id: self.event.to_string(),
             seats: self.counts.into(),
-            categories: counted
-                .map(|(category, counts)| CategoryJson {
-                    name: &category.name,
-                    total: counts.total,
-                    available: counts.available,
-                })
-                .collect(),
+            categories: categories_json(&self.plan, &self.categories),
             held: SeatIds(&self.plan, &self.held),
             sold: SeatIds(&self.plan, &self.sold),
+            blocked: SeatIds(&self.plan, &self.blocked),
             version: self.version.0,
         };
         let json = serde_json::to_vec(&document).map_err(|error| {

@@ -11,7 +11,7 @@ mod view;
 
 pub use acknowledged::Acknowledged;
 pub use feed::Feeds;
-pub use live::{CountsJson, LiveSeats};
+pub use live::{CategoryJson, CountsJson, LiveSeats, categories_json};
 pub use own::{PageJson, note, past_terms};
 pub use view::{ReservationJson, Terms};
 

@@ -19,8 +19,8 @@ pub struct Terms {
     pub event: EventId,
     /// The hall.
     pub plan: Arc<Plan>,
-    /// The price of each category, in the plan's order.
-    pub prices: SmallVec<[Amount; 8]>,
+    /// The price of each category, in the plan's order; one without is not for sale.
+    pub prices: SmallVec<[Option<Amount>; 8]>,
     /// The currency of all amounts.
     pub currency: Currency,
 }
@@ -96,7 +96,7 @@ fn seats_json<'a>(view: &ReservationView, terms: &'a Terms) -> Vec<SeatJson<'a>>
             seat_id: plan.seat_id(seat),
             label: plan.full_label(seat),
             category: crate::catalogue::category_name(plan, category),
-            price: prices.get(category.at()).map_or(0, |price| price.0),
+            price: prices.get(category.at()).copied().flatten().map_or(0, |price| price.0),
         }
     });
     seats.collect()
@@ -156,7 +156,7 @@ mod tests {
         Terms {
             event: EventId(Uuid::from_u128(0x1f)),
             plan: Arc::new(Plan::compile(&draft, PlanHash([0; 32])).unwrap()),
-            prices: SmallVec::from_slice(&[Amount(150_000)]),
+            prices: SmallVec::from_slice(&[Some(Amount(150_000))]),
             currency: "KRW".parse().unwrap(),
         }
     }

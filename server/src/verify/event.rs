@@ -288,6 +288,7 @@ fn word(status: SeatStatus) -> &'static str {
         SeatStatus::Available => "AVAILABLE",
         SeatStatus::Held => "HELD",
         SeatStatus::Sold => "SOLD",
+        SeatStatus::Blocked => "BLOCKED",
     }
 }
 

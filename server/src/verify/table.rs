@@ -5,7 +5,7 @@ use onsale_engine::sale::MoneyMoved;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 13] = [
     "event",
     "rows",
     "last seq",
@@ -15,6 +15,7 @@ const HEADS: [&str; 12] = [
     "available",
     "held",
     "sold",
+    "blocked",
     "reservations",
     "payments",
     "verdict",
@@ -78,6 +79,7 @@ fn cells(event: &EventReport) -> [String; HEADS.len()] {
         seats.available.to_string(),
         seats.held.to_string(),
         seats.sold.to_string(),
+        seats.blocked.to_string(),
         event.reservations.to_string(),
         event.payments.to_string(),
         verdict(event).to_owned(),
@@ -114,6 +116,7 @@ pub(super) fn json(report: &Report) -> Value {
             "checkpointSeq": event.checkpoint.0,
             "seats": {
                 "total": seats.total, "available": seats.available, "held": seats.held, "sold": seats.sold,
+                "blocked": seats.blocked,
             },
             "reservations": event.reservations,
             "payments": event.payments,

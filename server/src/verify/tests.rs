@@ -34,7 +34,7 @@ async fn served(path: &Path) -> (Running, Arc<App>) {
     (running, app)
 }
 
-/// A data directory in which two seats were sold and one is held.
+/// A data directory in which two seats were sold, one is held and one is not for sale.
 async fn data() -> tempfile::TempDir {
     let temp = tempfile::tempdir().unwrap();
     let (running, _) = served(temp.path()).await;
@@ -79,7 +79,7 @@ async fn sell(client: &Client) {
     let halls = format!("/venues/{}/halls", venue["id"].as_str().unwrap());
     let hall = post(&halls, json!({ "name": "H", "seatTemplate": template }), &admin).await;
     let event = json!({
-        "title": "T", "artist": "A", "hallId": hall["id"], "currency": "KRW", "prices": { "VIP": 1000 },
+        "title": "T", "artist": "A", "hallId": hall["id"], "currency": "KRW", "prices": { "VIP": 1000 }, "blockedSeatIds": ["A-5"],
         "startsAt": "2099-06-01T19:00:00Z", "endsAt": "2099-06-01T21:00:00Z",
         "saleStartsAt": "2026-01-01T00:00:00Z", "saleEndsAt": "2099-05-01T00:00:00Z", "holdSeconds": 3600,
         "admission": { "required": false },
@@ -125,7 +125,7 @@ async fn a_directory_that_a_server_left_is_good() {
     let report = verify(data.path()).unwrap();
     assert!(report.is_good(), "{report:?}");
     let event = &report.events[0];
-    assert_eq!((event.seats.total, event.seats.held, event.seats.sold), (6, 1, 2));
+    assert_eq!((event.seats.total, event.seats.held, event.seats.sold, event.seats.blocked), (6, 1, 2, 1));
     assert_eq!((event.reservations, event.payments), (2, 1));
     assert_eq!((event.rows, event.checkpoint), (event.last_seq.0, event.last_seq));
     assert_eq!(event.chain_head.len(), 64);
@@ -165,6 +165,7 @@ async fn damage_is_named() {
     check(journal, &cut, &format!("said to hold row {rows}, but the journal ends with {}", rows - 1));
     let library = "library.db";
     check(library, "UPDATE seats SET status = 'AVAILABLE' WHERE seat_id = 'A-1'", "seat A-1 is");
+    check(library, "UPDATE seats SET status = 'AVAILABLE' WHERE seat_id = 'A-5'", "must be (\"A-5\", \"BLOCKED\"");
     check(
         library,
         "INSERT INTO seats SELECT event_id, 'A-6', 'SOLD', NULL FROM seats LIMIT 1",

@@ -54,7 +54,7 @@ async fn check_counts(shop: &Shop, event: &str, held: &BTreeSet<String>, sold: &
     let told = |member: &str| texts(&seats[member]).into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!((&told("held"), &told("sold")), (held, sold));
     let (held, sold) = (held.len(), sold.len());
-    let counts = json!({ "total": total, "available": total - held - sold, "held": held, "sold": sold });
+    let counts = json!({ "total": total, "available": total - held - sold, "held": held, "sold": sold, "blocked": 0 });
     assert_eq!(seats["seats"], counts);
     let by_category: u64 =
         seats["categories"].as_array().unwrap().iter().map(|c| c["available"].as_u64().unwrap()).sum();

@@ -5,6 +5,7 @@
 mod accounts;
 mod administrators;
 mod backup;
+mod blocked_seats;
 mod capacity;
 mod catalogue;
 mod config;

@@ -57,7 +57,7 @@ impl Scene {
         assert!(began.elapsed() < Duration::from_secs(2), "the request's deadline holds");
         // Reads tell what is committed, and no more than that.
         let seats = shop.seats(&event).await;
-        assert_eq!(seats["seats"], json!({ "total": 20, "available": 19, "held": 0, "sold": 1 }));
+        assert_eq!(seats["seats"], json!({ "total": 20, "available": 19, "held": 0, "sold": 1, "blocked": 0 }));
         assert_eq!(shop.reservation(&other, &bought).await, bought);
         assert_eq!(shop.get(&format!("/events/{event}")).send().await.expect(200)["status"], "ON_SALE");
         let ready: Value = serde_json::from_str(server.raw(READY).unwrap().lines().last().unwrap()).unwrap();

@@ -249,8 +249,8 @@ async fn live_seats_are_the_committed_ones_in_either_form() {
     assert_eq!(live["held"], json!(all.concat()), "in the plan's order");
     assert!(live["version"].as_u64().unwrap() > before);
     let categories = json!([
-        { "name": "VIP", "total": 100, "available": 0 },
-        { "name": "S", "total": 100, "available": 0 },
+        { "name": "VIP", "total": 100, "available": 0, "blocked": 0 },
+        { "name": "S", "total": 100, "available": 0, "blocked": 0 },
     ]);
     assert_eq!(live["categories"], categories);
     shop.get("/reservations/seats/7").by(&buyer).send().await.refused(404, "NOT_FOUND");

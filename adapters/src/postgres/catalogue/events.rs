@@ -32,7 +32,8 @@ const UPDATE: &str =
     WHERE id = $1 AND deleted_at IS NULL";
 
 /// Whether the projection has seen every seat of `e` sold.
-const ALL_SOLD: &str = "(SELECT count(*) FROM seats AS s WHERE s.event_id = e.id AND s.status = 'SOLD') >= e.capacity";
+const ALL_SOLD: &str = "(SELECT count(*) >= e.capacity AND count(*) FILTER (WHERE s.status = 'SOLD') > 0
+    FROM seats AS s WHERE s.event_id = e.id AND s.status IN ('SOLD', 'BLOCKED'))";
 
 /// An event's members, as parameters 1 to 20 of the statements above; `UPDATE` has no use for the last three.
 struct Written {

@@ -5,6 +5,7 @@
 mod admission;
 mod attempts;
 mod best_seats;
+mod blocking;
 mod buyer;
 mod cancelling;
 mod draw;

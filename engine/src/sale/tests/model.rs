@@ -6,7 +6,7 @@ use crate::limits::{CHARGE_KEEPS_HOLD_FOR, EXPIRED_TOLD_FOR, KEY_REMEMBERED_FOR,
 use crate::money::Amount;
 use crate::sale::{
     ChangeHold, ChargeOutcome, ConfirmPayment, Fact, Hold, MoneyMoved, OpenPayment, PaymentFailure, PaymentStatus,
-    PlaceStatus, RefundReason, RequestKey, ReservationStatus, SaleConfig, Selection, Steering,
+    PlaceStatus, RefundReason, RequestKey, ReservationStatus, SaleConfig, SeatBlocking, Selection, Steering,
 };
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,8 @@ pub(super) struct Seat {
     pub(super) row: usize,
     pub(super) column: usize,
     pub(super) letter: char,
-    pub(super) price: i64,
+    /// None for one that is not for sale.
+    pub(super) price: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub(super) struct Model {
     pub(super) rules: SaleConfig,
     pub(super) steering: Steering,
     pub(super) cancelled: bool,
+    /// Seats that were taken out of the sale one by one.
+    pub(super) blocked: BTreeSet<SeatIndex>,
     pub(super) reservations: BTreeMap<ReservationId, Reservation>,
     pub(super) payments: BTreeMap<PaymentId, Payment>,
     pub(super) places: BTreeMap<BuyerId, Place>,
@@ -93,12 +96,13 @@ impl Model {
                     letters.push(letter);
                 }
                 let nth = letters.iter().position(|known| *known == letter).unwrap();
-                seats.push(Seat { row, column, letter, price: rules.prices[nth].0 });
+                seats.push(Seat { row, column, letter, price: rules.prices[nth].map(|price| price.0) });
             }
         }
         let steering = Steering::initial(&rules.admission);
         Self {
             seats,
+            blocked: rules.blocked.iter().copied().collect(),
             rules,
             steering,
             cancelled: false,
@@ -121,7 +125,16 @@ impl Model {
     }
 
     fn free(&self) -> BTreeSet<SeatIndex> {
-        (0..self.seats.len() as u32).map(SeatIndex).filter(|seat| self.owner(*seat).is_none()).collect()
+        (0..self.seats.len() as u32).map(SeatIndex).filter(|seat| !self.is_taken(*seat)).collect()
+    }
+
+    pub(super) fn is_blocked(&self, seat: SeatIndex) -> bool {
+        self.seats[seat.at()].price.is_none() || self.blocked.contains(&seat)
+    }
+
+    /// Whether nobody can have it.
+    pub(super) fn is_taken(&self, seat: SeatIndex) -> bool {
+        self.owner(seat).is_some() || self.is_blocked(seat)
     }
 
     fn side_by_side(&self, a: SeatIndex, b: SeatIndex) -> bool {
@@ -162,7 +175,7 @@ impl Model {
     }
 
     pub(super) fn price(&self, seats: &[SeatIndex]) -> i64 {
-        seats.iter().map(|seat| self.seats[seat.at()].price).sum()
+        seats.iter().map(|seat| self.seats[seat.at()].price.unwrap()).sum()
     }
 
     fn has(&self, buyer: BuyerId) -> usize {
@@ -243,8 +256,14 @@ impl Model {
         if self.made(hold.buyer) >= self.rules.admission.max_holds_per_slot {
             return Err("HoldLimitExceeded");
         }
-        let Selection::These(seats) = &hold.selection else { return Ok(false) };
-        if seats.iter().any(|seat| self.owner(*seat).is_some()) {
+        let seats = match &hold.selection {
+            Selection::These(seats) => seats,
+            Selection::Best { category, .. } if self.rules.prices[category.at()].is_none() => {
+                return Err("CategoryNotForSale");
+            }
+            Selection::Best { .. } => return Ok(false),
+        };
+        if seats.iter().any(|seat| self.is_taken(*seat)) {
             return Err("SeatUnavailable");
         }
         if self.rules.no_orphans && !self.orphans(seats, &[]).is_empty() {
@@ -255,6 +274,27 @@ impl Model {
             }
         }
         Ok(false)
+    }
+
+    /// An operator's blocking and freeing.
+    pub(super) fn may_block(&self, change: &SeatBlocking) -> Result<(), No> {
+        let mut all = change.block.iter().chain(&change.unblock);
+        if all.any(|seat| seat.at() >= self.seats.len()) {
+            return Err("SeatNotFound");
+        }
+        if self.cancelled {
+            return Err("SaleClosed");
+        }
+        if change.unblock.iter().any(|seat| self.seats[seat.at()].price.is_none()) {
+            return Err("SeatsNotForSale");
+        }
+        if change.block.iter().any(|seat| self.owner(*seat).is_some()) { Err("SeatUnavailable") } else { Ok(()) }
+    }
+
+    pub(super) fn block(&mut self, change: &SeatBlocking) {
+        let closed: Vec<SeatIndex> = change.block.iter().copied().filter(|seat| !self.is_blocked(*seat)).collect();
+        self.blocked.extend(closed);
+        self.blocked.retain(|seat| !change.unblock.contains(seat));
     }
 
     fn own(&self, buyer: BuyerId, id: ReservationId) -> Result<&Reservation, No> {
@@ -285,7 +325,7 @@ impl Model {
         {
             return Err("SeatLimitExceeded");
         }
-        let taken = |seat: &SeatIndex| self.owner(*seat).is_some() && !hold.seats.contains(seat);
+        let taken = |seat: &SeatIndex| self.is_taken(*seat) && !hold.seats.contains(seat);
         if change.seats.iter().any(taken) { Err("SeatUnavailable") } else { Ok(()) }
     }
 
@@ -546,7 +586,7 @@ impl Model {
         if self.has(reservation.buyer) + seats.len() > limit {
             return Err(RefundReason::TooLate);
         }
-        if seats.iter().all(|seat| self.owner(*seat).is_none()) {
+        if seats.iter().all(|seat| !self.is_taken(*seat)) {
             assert_eq!(sold, Some(&seats[..]), "the same seats are free");
             return Ok(());
         }

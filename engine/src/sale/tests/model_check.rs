@@ -8,8 +8,8 @@ use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Decision, Entry, Fact, Hold, MoneyMoved, OpenPayment,
-    PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatCounts, Seats,
-    Selection, SteeringChange,
+    PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatBlocking, SeatCounts,
+    Seats, Selection, SteeringChange,
 };
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -92,6 +92,10 @@ enum Deed {
         buyer: u8,
     },
     Steer(SteeringChange),
+    Block {
+        block: Vec<u8>,
+        unblock: Vec<u8>,
+    },
     CancelSale,
     Wait {
         millis: u64,
@@ -163,6 +167,10 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => who().prop_map(|buyer| Deed::Leave { buyer }),
         1 => who().prop_map(|buyer| Deed::Absent { buyer }),
         2 => steer().prop_map(Deed::Steer),
+        2 => (seats(), seats()).prop_map(|(block, mut unblock)| {
+            unblock.retain(|seat| !block.contains(seat));
+            Deed::Block { block, unblock }
+        }),
         1 => prop_oneof![9 => Just(Deed::Tick), 1 => Just(Deed::CancelSale)],
         14 => wait(),
         4 => Just(Deed::Tick),
@@ -175,6 +183,8 @@ prop_compose! {
         no_orphans in any::<bool>(), required in any::<bool>(), rate in 1..4_u32, limit in prop::option::of(1..4_u64),
         capacity in 2..7_u64, max in 2..5_u16, hold in 30..400_u64, token in 30..700_u64, opens in 0..100_i64,
         minutes in 5..200_i64, room in prop::option::of(0..50_i64), made in 1..8_u16,
+        unpriced in prop_oneof![4 => Just(None), 1 => (0..2_usize).prop_map(Some)],
+        blocked in prop_oneof![2 => Just(Vec::new()), 1 => seats()],
     ) -> SaleConfig {
         let start = super::stage::time("10:00:00");
         let after = |seconds: i64| Timestamp(start.0 + seconds * 1_000_000);
@@ -190,6 +200,10 @@ prop_compose! {
         config.admission.token = Duration::from_secs(token);
         config.admission.room_opens_at = room.map(after);
         config.admission.max_holds_per_slot = made;
+        unpriced.iter().for_each(|category| config.prices[*category] = None);
+        let mut blocked: Vec<_> = blocked.iter().filter(|seat| **seat < 23).map(|seat| SeatIndex(u32::from(*seat))).collect();
+        blocked.sort_unstable();
+        config.blocked = blocked.into();
         config
     }
 }
@@ -390,6 +404,14 @@ impl Pair {
                     self.model.steering = self.model.steering.after(change);
                 }
             }
+            Deed::Block { block, unblock } => {
+                let seats = |seats: &[u8]| seats.iter().map(|seat| SeatIndex(u32::from(*seat))).collect();
+                let change = SeatBlocking { block: seats(block), unblock: seats(unblock), reason: "a camera".into() };
+                let expected = self.model.may_block(&change);
+                if self.same(&Command::BlockSeats { change: Box::new(change.clone()), by: admin() }, expected) {
+                    self.model.block(&change);
+                }
+            }
             Deed::CancelSale => {
                 self.same(&Command::CancelSale { by: admin() }, Ok(()));
                 self.model.cancelled = true;
@@ -443,7 +465,7 @@ impl Pair {
                     return assert_eq!((taken, alternative), (Seats::new(), None));
                 };
                 let model = &self.model;
-                assert!(taken.iter().eq(seats.iter().filter(|seat| model.owner(**seat).is_some())));
+                assert!(taken.iter().eq(seats.iter().filter(|seat| model.is_taken(**seat))));
                 if alternative.is_none() {
                     let letter = model.seats[seats[0].at()].letter;
                     assert_eq!(model.blocks(letter, seats.len()), Vec::<Vec<SeatIndex>>::new(), "could be had");
@@ -591,7 +613,7 @@ impl Pair {
     fn compare(&mut self) {
         let (sale, model) = (&self.sale, &self.model);
         assert_eq!(sale.check_invariants(), Vec::<String>::new());
-        let (held, sold) = (sale.seats_held(), sale.seats_sold());
+        let (held, sold, blocked) = (sale.seats_held(), sale.seats_sold(), sale.seats_blocked());
         let mut counts = [SeatCounts::default(); 2];
         for (at, seat) in model.seats.iter().enumerate() {
             let index = SeatIndex(at as u32);
@@ -600,7 +622,9 @@ impl Pair {
             assert_eq!(sold.contains(&index), owner == Some(ReservationStatus::Confirmed), "{index:?}");
             let count = &mut counts[usize::from(seat.letter == 'R')];
             count.total += 1;
-            count.available += u32::from(owner.is_none());
+            assert_eq!(blocked.contains(&index), model.is_blocked(index), "{index:?}");
+            count.available += u32::from(!model.is_taken(index));
+            count.blocked += u32::from(model.is_blocked(index));
             count.held += u32::from(owner == Some(ReservationStatus::Pending));
             count.sold += u32::from(owner == Some(ReservationStatus::Confirmed));
         }

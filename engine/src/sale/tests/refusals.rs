@@ -30,8 +30,11 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::CancellationClosed => 19,
         Rejection::SeatLimitExceeded { .. } => 20,
         Rejection::HoldLimitExceeded { .. } => 21,
-        Rejection::SeatUnavailable { .. } => 22,
-        Rejection::OrphanSeat { .. } => 23,
+        Rejection::CategoryNotForSale => 22,
+        Rejection::SeatsNotForSale { .. } => 23,
+        Rejection::BlockLimitExceeded { .. } => 24,
+        Rejection::SeatUnavailable { .. } => 25,
+        Rejection::OrphanSeat { .. } => 26,
     }
 }
 
@@ -70,6 +73,9 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::CancellationClosed,
         Rejection::SeatLimitExceeded { limit: 1, has: 1 },
         Rejection::HoldLimitExceeded { limit: 1 },
+        Rejection::CategoryNotForSale,
+        Rejection::SeatsNotForSale { seats: seats() },
+        Rejection::BlockLimitExceeded { limit: 1 },
         Rejection::SeatUnavailable { taken: seats(), alternative: None },
         Rejection::OrphanSeat { orphans: seats(), alternative: None },
     ];
@@ -105,7 +111,7 @@ fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [0, 4, 6, 9, 20, 21, 22, 23], "{told:?}");
+    assert_eq!(order, [0, 4, 6, 9, 20, 21, 25, 26], "{told:?}");
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn so_is_a_change() {
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 4, 14, 15, 20, 22, 23], "{told:?}");
+    assert_eq!(order, [2, 4, 14, 15, 20, 25, 26], "{told:?}");
 }
 
 #[test]

@@ -17,8 +17,8 @@ fn a_hold_takes_its_seats_for_five_minutes() {
     stage.shows("A", "..hh......").shows("B", "h.........");
     let view = stage.reservation(hold);
     assert_eq!((view.amount, view.hold_expires_at), (Amount(400), time("10:05:00")));
-    assert_eq!(stage.sale.counts(), SeatCounts { total: 30, available: 27, held: 3, sold: 0 });
-    assert_eq!(stage.sale.category_counts()[0], SeatCounts { total: 10, available: 8, held: 2, sold: 0 });
+    assert_eq!(stage.sale.counts(), SeatCounts { total: 30, available: 27, held: 3, sold: 0, blocked: 0 });
+    assert_eq!(stage.sale.category_counts()[0], SeatCounts { total: 10, available: 8, held: 2, sold: 0, blocked: 0 });
     stage.at("10:04:59.999999").shows("A", "..hh......");
     stage.at("10:05:00").shows("A", "..........").shows("B", "..........");
     assert_eq!(stage.status(hold), ReservationStatus::Expired);
@@ -226,7 +226,7 @@ fn no_seats_are_no_hold() {
 
 #[test]
 fn a_price_too_many_makes_no_category() {
-    let mut stage = Stage::theatre().rules(|config| config.prices.push(Amount(300)));
+    let mut stage = Stage::theatre().rules(|config| config.prices.push(Some(Amount(300))));
     let category = crate::id::CategoryIndex(2);
     let best = crate::sale::Selection::Best { category, quantity: 1 };
     assert_eq!(stage.at("10:00:00").buyer(1).tries(best), Err(Rejection::CategoryNotFound));

@@ -55,7 +55,8 @@ pub(super) fn rules(categories: usize) -> SaleConfig {
         sale_ends_at: time("12:00:00"),
         cancellation_closes_at: time("18:00:00"),
         currency: "KRW".parse().unwrap(),
-        prices: (1..=categories as i64).map(|nth| Amount(nth * 100)).collect(),
+        prices: (1..=categories as i64).map(|nth| Some(Amount(nth * 100))).collect(),
+        blocked: Arc::default(),
         max_seats_per_buyer: 4,
         hold: Duration::from_secs(300),
         no_orphans: false,
@@ -203,10 +204,10 @@ impl Stage {
         self.sale.payment(id).expect("a payment").status
     }
 
-    /// A row as it looks: `.` free, `h` held, `s` sold.
+    /// A row as it looks: `.` free, `h` held, `s` sold, `x` not for sale.
     #[track_caller]
     pub(super) fn shows(&mut self, row: &str, expected: &str) -> &mut Self {
-        let (held, sold) = (self.sale.seats_held(), self.sale.seats_sold());
+        let (held, sold, blocked) = (self.sale.seats_held(), self.sale.seats_sold(), self.sale.seats_blocked());
         let plan = self.sale.plan().unwrap();
         let row = plan.rows().iter().find(|candidate| &*candidate.label == row).expect("a row of that name");
         let letter = |seat| {
@@ -214,6 +215,8 @@ impl Stage {
                 'h'
             } else if sold.contains(&seat) {
                 's'
+            } else if blocked.contains(&seat) {
+                'x'
             } else {
                 '.'
             }

@@ -77,7 +77,7 @@ fn a_panicked_actor_is_rebuilt_behind_its_route() {
 fn stands_as_seen(house: &House, phase: SalePhase, price: i64) {
     let (view, standing) = (house.sale.view(), house.sale.standing().unwrap());
     assert_eq!((view.phase(), house.sale.phase(), standing.phase), (phase, phase, phase));
-    assert_eq!((view.config(), standing.config.prices[0]), (Some(&*standing.config), Amount(price)));
+    assert_eq!((view.config(), standing.config.prices[0]), (Some(&*standing.config), Some(Amount(price))));
     assert!(Arc::ptr_eq(&standing.plan, view.plan().unwrap()));
 }
 
@@ -86,7 +86,7 @@ fn what_stands_beside_the_view_follows_it() {
     let house = House::with(|config| config.sale_starts_at = OPENING + Duration::from_secs(3600));
     stands_as_seen(&house, SalePhase::Scheduled, 150_000);
     let mut config = house.sale.view().config().unwrap().clone();
-    config.prices[0] = Amount(200_000);
+    config.prices[0] = Some(Amount(200_000));
     let configure = Command::Configure { config: Box::new(config), plan: small_plan(6, 10), by: buyer(1000) };
     house.ask(configure).unwrap();
     stands_as_seen(&house, SalePhase::Scheduled, 200_000);

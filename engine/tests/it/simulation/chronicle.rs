@@ -44,6 +44,8 @@ type Frozen = (DrawHash, Vec<(Ordinal, BuyerId)>);
 #[derive(Default)]
 pub struct Chronicle {
     pub owners: BTreeMap<SeatIndex, ReservationId>,
+    /// Seats that operators, or the rules, have taken out of the sale one by one.
+    blocked: BTreeSet<SeatIndex>,
     pub reservations: BTreeMap<ReservationId, Held>,
     pub payments: BTreeMap<PaymentId, Paid>,
     pub places: BTreeMap<BuyerId, Stands>,
@@ -86,6 +88,7 @@ impl Chronicle {
                 (self.rate, self.limit) = (config.admission.rate_per_second as usize, config.admission.active_limit);
                 self.max_seats = usize::from(config.max_seats_per_buyer);
                 self.holds_per_slot = config.admission.max_holds_per_slot;
+                self.blocked = config.blocked.iter().copied().collect();
             }
             Fact::Steered { steering, .. } => {
                 (self.rate, self.limit) = (steering.rate_per_second as usize, steering.active_limit);
@@ -165,6 +168,7 @@ impl Chronicle {
 
     fn take(&mut self, id: ReservationId, seats: &[SeatIndex]) {
         for seat in seats {
+            assert!(!self.blocked.contains(seat), "{seat:?} is not for sale");
             let owner = self.owners.insert(*seat, id);
             assert_eq!(owner, None, "{seat:?} had an owner");
         }
@@ -213,6 +217,15 @@ impl Chronicle {
                 assert_eq!(held.status, ReservationStatus::Confirmed);
                 held.status = ReservationStatus::Cancelled;
                 self.give_back(*reservation);
+            }
+            Fact::SeatsBlocked { seats, .. } => {
+                for seat in seats {
+                    assert_eq!(self.owners.get(seat), None, "{seat:?} is somebody's");
+                    assert!(self.blocked.insert(*seat), "{seat:?} was blocked before");
+                }
+            }
+            Fact::SeatsUnblocked { seats, .. } => {
+                seats.iter().for_each(|seat| assert!(self.blocked.remove(seat), "{seat:?} was not blocked"));
             }
             other => panic!("{other:?} moves no seats"),
         }

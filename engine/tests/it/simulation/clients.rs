@@ -5,7 +5,7 @@ use onsale_engine::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, SeatIn
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{
     ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, RequestKey, ReservationStatus,
-    Sale, Seats, Selection, SteeringChange,
+    Sale, SeatBlocking, Seats, Selection, SteeringChange,
 };
 use onsale_engine::time::Timestamp;
 use uuid::Uuid;
@@ -135,7 +135,8 @@ impl Clients {
             }
             80..94 => Command::Enter { buyer: who },
             94..97 => Command::Leave { buyer: who },
-            97..98 => Command::ExpireAbsent { buyer: who },
+            97 => Command::ExpireAbsent { buyer: who },
+            98 => Command::BlockSeats { change: Box::new(blocking(chance)), by: admin() },
             _ => Command::Steer { change: steering(chance), by: admin() },
         }
     }
@@ -180,6 +181,14 @@ impl Clients {
 fn seats(chance: &mut Chance) -> Seats {
     let first = chance.below(22) as u32;
     (first..first + chance.within(1..4) as u32).map(SeatIndex).collect()
+}
+
+/// Some seats out of the sale, and others back.
+fn blocking(chance: &mut Chance) -> SeatBlocking {
+    let block = if chance.percent(60) { seats(chance) } else { Seats::new() };
+    let unblock = if block.is_empty() || chance.percent(30) { (0..24).map(SeatIndex).collect() } else { Seats::new() };
+    let unblock = unblock.iter().copied().filter(|seat: &SeatIndex| !block.contains(seat)).collect();
+    SeatBlocking { block: block.iter().copied().collect(), unblock, reason: "a camera".into() }
 }
 
 fn steering(chance: &mut Chance) -> SteeringChange {

@@ -25,6 +25,7 @@ enum Trace {
     Entered(BuyerId),
     Left(BuyerId),
     Steered,
+    Blocked,
     SaleCancelled,
 }
 
@@ -266,6 +267,11 @@ fn is_true(command: &Command, reply: &Reply, sale: &Sale) -> bool {
         Reply::Steering(view) => sale.steering().is_some_and(|is| is.steering == view.steering),
         Reply::Done => match command {
             Command::Leave { buyer } => !sale.is_in_room(*buyer),
+            Command::BlockSeats { change, .. } => {
+                let blocked = sale.seats_blocked();
+                change.block.iter().all(|seat| blocked.contains(seat))
+                    && change.unblock.iter().all(|seat| !blocked.contains(seat))
+            }
             _ => true,
         },
     }
@@ -282,6 +288,7 @@ fn asks_for(command: &Command) -> Option<Trace> {
         Command::Enter { buyer } => Some(Trace::Entered(*buyer)),
         Command::Leave { buyer } => Some(Trace::Left(*buyer)),
         Command::Steer { .. } => Some(Trace::Steered),
+        Command::BlockSeats { .. } => Some(Trace::Blocked),
         Command::CancelSale { .. } => Some(Trace::SaleCancelled),
         _ => None,
     }
@@ -298,6 +305,7 @@ fn left_by(fact: &Fact) -> Option<Trace> {
         Fact::Entered { buyer, .. } => Some(Trace::Entered(*buyer)),
         Fact::Left { buyer } => Some(Trace::Left(*buyer)),
         Fact::Steered { .. } => Some(Trace::Steered),
+        Fact::SeatsBlocked { .. } => Some(Trace::Blocked),
         Fact::SaleCancelled { .. } => Some(Trace::SaleCancelled),
         _ => None,
     }

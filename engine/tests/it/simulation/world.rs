@@ -10,7 +10,7 @@ use super::provider::Provider;
 use super::requests::Requests;
 use super::tally::Tally;
 use onsale_engine::fakes::{FakeClock, small_config, small_plan};
-use onsale_engine::id::{BuyerId, Epoch, EventId};
+use onsale_engine::id::{BuyerId, Epoch, EventId, SeatIndex};
 use onsale_engine::ports::Clock;
 use onsale_engine::runtime::NextStep;
 use onsale_engine::sale::{Command, SaleConfig};
@@ -66,6 +66,12 @@ fn rules(chance: &mut Chance, now: Timestamp) -> SaleConfig {
     config.admission.capacity = chance.within(3..10);
     config.admission.draw = chance.percent(40);
     config.admission.max_holds_per_slot = chance.within(2..20) as u16;
+    if chance.percent(15) {
+        config.prices[1] = None;
+    }
+    if chance.percent(30) {
+        config.blocked = [SeatIndex(3), SeatIndex(11)].into();
+    }
     config
 }
 
