@@ -21,6 +21,7 @@ use onsale_engine::sale::{
     Command, ConfirmPayment, OpenPayment, PaymentFailure, PaymentStatus, PaymentView, RefundReason, Rejection, Reply,
 };
 use own::Own;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use view::{OpenedJson, UnsettledJson, as_paid};
@@ -32,6 +33,9 @@ const POLL_AFTER_SECONDS: u32 = 3;
 const BEFORE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Amounts in requests: what a hall costs stays far below.
 const AMOUNTS: std::ops::RangeInclusive<i64> = 0..=i64::MAX / 2;
+
+/// A payment of this is confirmed without a charge: no provider is asked, so none can be unavailable or decline.
+const FREE: Amount = Amount(0);
 
 /// The routes of this family.
 #[must_use]
@@ -65,7 +69,7 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let sale = own::payable(&ctx, reservation).await?;
     let stored = sales::stored(&sale, key);
     ctx.looked_up(stored).await?;
-    if stored == Stored::Nothing && sale.view().pending_payment(reservation).is_none() {
+    if stored == Stored::Nothing && amount != FREE && sale.view().pending_payment(reservation).is_none() {
         check_provider(&ctx)?;
     }
     let payment = PaymentId::new(sale.event(), ctx.now().unix_millis(), rand::random());
@@ -93,7 +97,7 @@ impl<'a> Confirmation<'a> {
         let reservation = body.id(mistakes, "reservationId").map(ReservationId);
         let payment = body.id(mistakes, "paymentId").map(PaymentId);
         let payment_key = body.text(mistakes, "paymentKey", 1..=200);
-        let transaction = body.text(mistakes, "transactionId", 1..=MAX_TRANSACTION_BYTES);
+        let transaction = transaction(body, mistakes);
         if transaction.is_some_and(|name| name.len() > MAX_TRANSACTION_BYTES) {
             mistakes.add("transactionId", format!("at most {MAX_TRANSACTION_BYTES} bytes"));
         }
@@ -106,6 +110,15 @@ impl<'a> Confirmation<'a> {
             amount: amount?,
         })
     }
+}
+
+/// The provider's name for the transaction; there is none when there is nothing to charge.
+fn transaction<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<&'a str> {
+    let is_free = body.value("amount").and_then(Value::as_i64) == Some(FREE.0);
+    if is_free && body.value("transactionId").is_none_or(|name| name == "") {
+        return Some("");
+    }
+    body.text(mistakes, "transactionId", 1..=MAX_TRANSACTION_BYTES)
 }
 
 async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem> {
@@ -133,7 +146,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     };
     ctx.looked_up(sales::stored(&sale, key)).await?;
     let declines = Declines::of(&ctx, buyer);
-    let starts = view.status == PaymentStatus::Opened;
+    let starts = view.status == PaymentStatus::Opened && view.amount != FREE;
     if starts {
         check_provider(&ctx)?;
         declines.check(&ctx)?;

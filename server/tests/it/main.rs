@@ -10,6 +10,7 @@ mod config;
 mod contention;
 mod demo;
 mod draw;
+mod free;
 mod guessing;
 mod harness;
 mod lifecycle;

@@ -8,6 +8,7 @@ mod best_seats;
 mod buyer;
 mod cancelling;
 mod draw;
+mod free;
 mod keys;
 mod late_money;
 

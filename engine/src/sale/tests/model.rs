@@ -317,7 +317,7 @@ impl Model {
         if open.amount.0 != hold.amount {
             return Err("AmountMismatch");
         }
-        if self.pending(open).is_none() && self.is_exhausted(open.reservation) {
+        if self.pending(open).is_none() && open.amount.0 > 0 && self.is_exhausted(open.reservation) {
             return Err("PaymentAttemptsExceeded");
         }
         Ok(false)
@@ -357,6 +357,7 @@ impl Model {
             }
             _ => false,
         };
+        let is_attempt = is_attempt && payment.amount > 0;
         if is_attempt && self.is_exhausted(confirm.reservation) { Err("PaymentAttemptsExceeded") } else { Ok(false) }
     }
 
@@ -436,7 +437,7 @@ impl Model {
         self.reservation(id).status = ReservationStatus::Cancelled;
         let paid = |p: &&mut Payment| p.reservation == id && p.status == PaymentStatus::Captured;
         let payment = self.payments.values_mut().find(paid).unwrap();
-        payment.status = PaymentStatus::Refunded { reason, settled: false };
+        payment.status = PaymentStatus::Refunded { reason, settled: payment.captured == 0 };
     }
 
     fn pending(&self, open: &OpenPayment) -> Option<PaymentId> {
@@ -464,7 +465,11 @@ impl Model {
 
     pub(super) fn confirm(&mut self, confirm: &ConfirmPayment, now: Timestamp) {
         let payment = self.payment(confirm.payment);
-        if payment.status == PaymentStatus::Opened {
+        if payment.status == PaymentStatus::Opened && payment.amount == 0 {
+            let seats = self.reservations[&confirm.reservation].seats.clone();
+            self.sell(confirm.payment, confirm.reservation, seats);
+            self.remember(confirm.key, now, Answer::Confirmed(confirm.payment));
+        } else if payment.status == PaymentStatus::Opened {
             payment.status = PaymentStatus::Charging;
             payment.started = Some(now);
             payment.transaction = Some(confirm.transaction.clone());
@@ -483,10 +488,13 @@ impl Model {
                     Ok(()) => self.sell(id, payment.reservation, sold.unwrap()),
                     Err(reason) => {
                         assert_eq!(sold, None, "money that buys nothing");
-                        self.payment(id).status = PaymentStatus::Refunded { reason, settled: false };
+                        let settled = amount.0 == 0;
+                        self.payment(id).status = PaymentStatus::Refunded { reason, settled };
                     }
                 }
             }
+            // No card declines what costs nothing.
+            ChargeOutcome::Declined { .. } | ChargeOutcome::NotCharged if payment.amount == 0 => assert_eq!(sold, None),
             ChargeOutcome::Declined { reason } if open => {
                 self.payment(id).status = PaymentStatus::Failed(PaymentFailure::Declined(reason.clone()));
             }

@@ -175,11 +175,15 @@ prop_compose! {
         no_orphans in any::<bool>(), required in any::<bool>(), rate in 1..4_u32, limit in prop::option::of(1..4_u64),
         capacity in 2..7_u64, max in 2..5_u16, hold in 30..400_u64, token in 30..700_u64, opens in 0..100_i64,
         minutes in 5..200_i64, room in prop::option::of(0..50_i64), made in 1..8_u16,
+        is_free in prop::bool::weighted(0.3),
     ) -> SaleConfig {
         let start = super::stage::time("10:00:00");
         let after = |seconds: i64| Timestamp(start.0 + seconds * 1_000_000);
         let mut config = rules(2);
         (config.no_orphans, config.max_seats_per_buyer) = (no_orphans, max);
+        if is_free {
+            config.prices[0] = Amount(0);
+        }
         (config.sale_starts_at, config.sale_ends_at) = (after(opens), after(opens + minutes * 60));
         config.cancellation_closes_at = after(opens + minutes * 90);
         config.hold = Duration::from_secs(hold);
@@ -564,6 +568,7 @@ impl Pair {
             1 => ChargeOutcome::NotCharged,
             2 => ChargeOutcome::Unknown,
             3 => ChargeOutcome::Captured { amount: Amount(amount + 1) },
+            4 => ChargeOutcome::Captured { amount: Amount(0) },
             _ => ChargeOutcome::Captured { amount: Amount(amount) },
         };
         let command = Command::SettleCharge { payment, outcome: outcome.clone() };
