@@ -21,9 +21,10 @@ impl Sale {
             return Ok(answer);
         }
         let view = self.own(open.buyer, open.reservation)?;
+        self.check_not_cancelled()?;
         let in_time = view.hold_expires_at > now || self.is_charging(open.reservation);
-        if view.status != ReservationStatus::Pending || !in_time || self.phase != SalePhase::Scheduled {
-            return Err(Rejection::NotPending);
+        if view.status != ReservationStatus::Pending || !in_time {
+            return Err(Rejection::NotPending(self.state_of(view, now)));
         }
         if open.amount != view.amount {
             return Err(Rejection::AmountMismatch);
@@ -57,10 +58,9 @@ impl Sale {
             .ok_or(Rejection::PaymentNotFound)?;
         let outcome = Outcome::Payment(confirm.payment);
         match row.view.status {
-            PaymentStatus::Failed(PaymentFailure::HoldEnded | PaymentFailure::SaleCancelled)
-                if reservation.status != ReservationStatus::Pending =>
-            {
-                Err(Rejection::HoldExpired)
+            PaymentStatus::Failed(PaymentFailure::SaleCancelled) => Err(Rejection::SaleCancelled),
+            PaymentStatus::Failed(PaymentFailure::HoldEnded) if reservation.status != ReservationStatus::Pending => {
+                Err(Rejection::HoldExpired(self.state_of(reservation, now)))
             }
             PaymentStatus::Charging
             | PaymentStatus::Captured
@@ -78,9 +78,9 @@ impl Sale {
                 Ok(Decision::nothing(outcome))
             }
             PaymentStatus::Opened => {
-                let pending = reservation.status == ReservationStatus::Pending && reservation.hold_expires_at > now;
-                if !pending || self.phase != SalePhase::Scheduled {
-                    return Err(Rejection::HoldExpired);
+                self.check_not_cancelled()?;
+                if reservation.status != ReservationStatus::Pending || reservation.hold_expires_at <= now {
+                    return Err(Rejection::HoldExpired(self.state_of(reservation, now)));
                 }
                 if confirm.amount != row.view.amount {
                     return Err(Rejection::AmountMismatch);
@@ -208,7 +208,7 @@ impl Sale {
     pub(crate) fn cancel(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
         let reservation = self.own(buyer, id)?;
         if reservation.status != ReservationStatus::Confirmed {
-            return Err(Rejection::NotCancellable);
+            return Err(Rejection::NotCancellable(self.state_of(reservation, now)));
         }
         if self.config.as_ref().is_some_and(|config| now >= config.cancellation_closes_at) {
             return Err(Rejection::CancellationClosed);
@@ -242,7 +242,7 @@ fn check_attempts(reservation: &Reservation, amount: Amount) -> Result<(), Rejec
     if may { Ok(()) } else { Err(Rejection::PaymentAttemptsExceeded) }
 }
 
-/// A payment of nothing is confirmed without a charge: no card declines it, and no provider hears of it.
+/// A payment of nothing is confirmed without a charge: no card declines it, and no provider is asked.
 fn is_free(row: &PaymentRow) -> bool {
     row.view.amount == Amount(0)
 }

@@ -19,6 +19,7 @@ use onsale_engine::money::{Amount, Currency};
 use onsale_engine::runtime::{Answer, Refusal, SaleHandle};
 use onsale_engine::sale::{
     Command, ConfirmPayment, OpenPayment, PaymentFailure, PaymentStatus, PaymentView, RefundReason, Rejection, Reply,
+    ReservationState,
 };
 use own::Own;
 use serde_json::Value;
@@ -132,7 +133,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     let key = ctx.request_key(&request, &json.bytes)?;
     let found = own::find(&ctx, asked.payment).await?;
     if found.view().reservation != asked.reservation {
-        return Err(Problem::not_found());
+        return Err(sales::no_payment());
     }
     // Only now: nobody can have the key of a payment that is not there.
     if !ctx.app.seals.fits_payment_key(asked.payment_key, asked.payment, buyer) {
@@ -141,7 +142,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     }
     let (sale, view) = match found {
         Own::Live(sale, view) => (sale, view),
-        Own::Past(view, currency) if view.amount == asked.amount => return outcome(&view, &currency, false),
+        Own::Past(view, currency) if view.amount == asked.amount => return past_outcome(&ctx, &view, &currency).await,
         Own::Past(..) => return Err(sales::refused(Refusal::Rejected(Rejection::AmountMismatch))),
     };
     ctx.looked_up(sales::stored(&sale, key)).await?;
@@ -196,6 +197,16 @@ async fn settled(
     outcome(&view, &currency(sale)?, confirmed)
 }
 
+/// The same of a payment that memory has let go of, with its reservation: as the sale would say it.
+async fn past_outcome(ctx: &Context, view: &PaymentView, currency: &Currency) -> Result<Response, Problem> {
+    let record = ctx.app.records.reservation(view.reservation).await?.ok_or_else(Problem::storage_unavailable)?;
+    if view.status == PaymentStatus::Failed(PaymentFailure::HoldEnded) {
+        let state = ReservationState::of(&record.reservation);
+        return Err(sales::refused(Refusal::Rejected(Rejection::HoldExpired(state))));
+    }
+    outcome(view, currency, record.reservation.confirmed_at.is_some())
+}
+
 /// What a buyer is told of a payment that was confirmed: the same as often as it is asked. `was_sold` says whether
 /// its seats were ever the buyer's.
 fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Response, Problem> {
@@ -215,18 +226,17 @@ fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Re
         }
         PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. }
         | PaymentStatus::Failed(PaymentFailure::SaleCancelled) => {
-            told(sales::refused(Refusal::Rejected(Rejection::SaleClosed)))
+            told(sales::refused(Refusal::Rejected(Rejection::SaleCancelled)))
         }
         PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => {
-            told(sales::refused(Refusal::Rejected(Rejection::HoldExpired)))
+            told(sales::refused(Refusal::Rejected(Rejection::HoldExpired(ReservationState::Expired))))
         }
         PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, .. }
-        | PaymentStatus::Failed(
-            PaymentFailure::Declined(_)
-            | PaymentFailure::NotCharged
-            | PaymentFailure::AmountMismatch
-            | PaymentFailure::HoldEnded,
-        ) => told(sales::payment_declined()),
+        | PaymentStatus::Failed(PaymentFailure::AmountMismatch) => told(sales::not_paid("AMOUNT_MISMATCH")),
+        PaymentStatus::Failed(PaymentFailure::Declined(_)) => told(sales::not_paid("DECLINED")),
+        PaymentStatus::Failed(PaymentFailure::NotCharged) => told(sales::not_paid("NOT_CHARGED")),
+        // Its hold is another one now, with a payment of its own.
+        PaymentStatus::Failed(PaymentFailure::HoldEnded) => told(sales::not_paid("HOLD_CHANGED")),
     }
 }
 

@@ -3,11 +3,13 @@
 
 mod draw;
 mod hub;
+mod notice;
 mod pace;
 mod place;
 
 pub use draw::{DrawJson, ProofJson, StepJson};
 pub use hub::Hubs;
+pub use notice::{Notice, Notices};
 pub use pace::Paces;
 pub use place::{PlaceJson, Room};
 

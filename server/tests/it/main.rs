@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod accounts;
+mod answers;
 mod backup;
 mod capacity;
 mod catalogue;
@@ -10,6 +11,7 @@ mod config;
 mod contention;
 mod demo;
 mod draw;
+mod endings;
 mod free;
 mod guessing;
 mod harness;
@@ -31,5 +33,6 @@ mod shop;
 mod storage_trouble;
 mod streams;
 mod telling;
+mod unavailable;
 mod unloading;
 mod waiting_room;
