@@ -319,7 +319,7 @@ impl Sale {
         places.iter().filter(|p| !matches!(p.state, PlaceState::Expired { .. })).map(|place| place.buyer).collect()
     }
 
-    /// Where the buyer stands at `now`; an expired place is told of for ten minutes. When the sale is over so is every place,
+    /// Where the buyer stands at `now`; an expired place is shown for ten minutes. When the sale is over so is every place,
     /// but that of a buyer whose hold is pending, though the facts that end them may come a moment later.
     #[must_use]
     pub fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceView> {

@@ -270,14 +270,14 @@ pub(in crate::queue) mod tests {
     fn a_place_says_why_it_is_over_and_what_time_it_is() {
         let over = Notices { waiting: Some(Notice::Paused), over: Some(Notice::Cancelled) };
         let cancelled = Room { message: Some("The event was cancelled.".into()), notices: over, ..room() };
-        let told = shown(PlaceStatus::Expired, &cancelled, NOW);
-        assert_eq!((&told["notice"], &told["message"]), (&json!("CANCELLED"), &json!("The event was cancelled.")));
-        assert_eq!(told["now"], "2026-06-01T10:00:00.000Z");
+        let json = shown(PlaceStatus::Expired, &cancelled, NOW);
+        assert_eq!((&json["notice"], &json["message"]), (&json!("CANCELLED"), &json!("The event was cancelled.")));
+        assert_eq!(json["now"], "2026-06-01T10:00:00.000Z");
         let expired = shown(PlaceStatus::Expired, &room(), NOW + Duration::from_micros(1_234_567));
         assert_eq!((&expired["notice"], &expired["now"]), (&Value::Null, &json!("2026-06-01T10:00:01.234Z")));
         let paused = Notices { waiting: Some(Notice::Paused), over: None };
-        let told = shown(PlaceStatus::Waiting { rank: 1 }, &Room { notices: paused, ..room() }, NOW);
-        assert_eq!(told["notice"], "PAUSED");
+        let json = shown(PlaceStatus::Waiting { rank: 1 }, &Room { notices: paused, ..room() }, NOW);
+        assert_eq!(json["notice"], "PAUSED");
     }
 
     #[test]

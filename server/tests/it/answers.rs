@@ -139,10 +139,10 @@ impl Story {
         }
     }
 
-    /// Everybody makes their call; what they hear is what is documented.
+    /// Everybody makes their call; the answer is what is documented.
     #[track_caller]
-    fn check(self, ending: &'static str, told: &mut BTreeMap<&'static str, ()>) -> impl Future<Output = ()> {
-        assert!(told.insert(ending, ()).is_none(), "{ending} twice");
+    fn check(self, ending: &'static str, tried: &mut BTreeMap<&'static str, ()>) -> impl Future<Output = ()> {
+        assert!(tried.insert(ending, ()).is_none(), "{ending} twice");
         async move {
             let expected = documented().remove(ending).unwrap_or_else(|| panic!("{ending} is not documented"));
             let mut answers = Vec::new();
@@ -194,8 +194,8 @@ async fn pass(began: Instant, seconds: u64) {
 async fn every_ending_has_its_answers() {
     let server = Server::with().key("PAYMENT__TIMEOUT_MS", "3000").key("RATE_LIMIT__ENABLED", "false").start().await;
     let shop = server.shop();
-    let mut told = BTreeMap::new();
-    Story::begin(&shop, json!({})).await.check("nothing", &mut told).await;
+    let mut tried = BTreeMap::new();
+    Story::begin(&shop, json!({})).await.check("nothing", &mut tried).await;
 
     // A sale that is over by its time.
     let ends = |hold: u64| json!({ "saleEndsAt": in_seconds(12), "holdSeconds": hold });
@@ -205,58 +205,58 @@ async fn every_ending_has_its_answers() {
     let paid = Story::begin(&shop, ends(600)).await;
     paid.confirm_all("sim_ok", 200).await;
     pass(began, 14).await;
-    pending.check("sale over, hold pending", &mut told).await;
+    pending.check("sale over, hold pending", &mut tried).await;
     expired.until_payments("FAILED HOLD_ENDED").await;
-    expired.check("sale over, hold expired", &mut told).await;
-    paid.check("sale over, paid", &mut told).await;
+    expired.check("sale over, hold expired", &mut tried).await;
+    paid.check("sale over, paid", &mut tried).await;
 
     // A room that an operator has closed.
     let inside = Story::begin(&shop, json!({})).await;
     inside.steer(json!({ "closed": true })).await;
-    inside.check("room closed", &mut told).await;
+    inside.check("room closed", &mut tried).await;
     let outside = Story::begin(&shop, json!({})).await;
     outside.leave_all().await;
     outside.steer(json!({ "closed": true })).await;
-    outside.check("room closed, slot given up", &mut told).await;
+    outside.check("room closed, slot given up", &mut tried).await;
 
     // An event that was cancelled, or deleted.
     let pending = Story::begin(&shop, json!({})).await;
     pending.cancel().await;
     pending.until_payments("FAILED SALE_CANCELLED").await;
-    pending.check("event cancelled, hold pending", &mut told).await;
+    pending.check("event cancelled, hold pending", &mut tried).await;
     let paid = Story::begin(&shop, json!({})).await;
     paid.confirm_all("sim_ok", 200).await;
     paid.cancel().await;
     paid.until_payments("REFUNDED SALE_CANCELLED").await;
-    paid.check("event cancelled, paid", &mut told).await;
+    paid.check("event cancelled, paid", &mut tried).await;
     let deleted = Story::begin(&shop, json!({})).await;
     deleted.release_all().await;
     shop.delete(&format!("/events/{}", deleted.event)).by(&shop.admin).send().await.expect(204);
-    deleted.check("event deleted, hold released", &mut told).await;
+    deleted.check("event deleted, hold released", &mut tried).await;
 
-    holds_and_payments(&shop, &mut told).await;
-    slots(&shop, &mut told).await;
-    assert!(documented().keys().map(String::as_str).eq(told.keys().copied()), "every row was tried");
+    holds_and_payments(&shop, &mut tried).await;
+    slots(&shop, &mut tried).await;
+    assert!(documented().keys().map(String::as_str).eq(tried.keys().copied()), "every row was tried");
     server.stop().await;
 }
 
 /// A hold that is over or another one; a payment that came to nothing.
-async fn holds_and_payments(shop: &Shop, told: &mut BTreeMap<&'static str, ()>) {
+async fn holds_and_payments(shop: &Shop, tried: &mut BTreeMap<&'static str, ()>) {
     let expired = Story::begin(shop, json!({ "holdSeconds": 1 })).await;
     expired.until_payments("FAILED HOLD_ENDED").await;
-    expired.check("hold expired", told).await;
+    expired.check("hold expired", tried).await;
     let released = Story::begin(shop, json!({})).await;
     released.release_all().await;
-    released.check("hold released", told).await;
+    released.check("hold released", tried).await;
     let changed = Story::begin(shop, json!({})).await;
     for visitor in &changed.visitors {
         let seats = json!({ "newSeatIds": [format!("A-{}", visitor.number + 10)] });
         shop.put(&hold_path(visitor)).by(&visitor.person).json(&seats).send().await.expect(200);
     }
-    changed.check("hold changed", told).await;
+    changed.check("hold changed", tried).await;
     let declined = Story::begin(shop, json!({})).await;
     declined.confirm_all("sim_decline", 402).await;
-    declined.check("payment declined", told).await;
+    declined.check("payment declined", tried).await;
 
     for (ending, settled) in [("payment unknown", false), ("payment not charged", true)] {
         let story = Story::begin(shop, json!({})).await;
@@ -271,7 +271,7 @@ async fn holds_and_payments(shop: &Shop, told: &mut BTreeMap<&'static str, ()>) 
         } else {
             in_progress(&story).await;
         }
-        story.check(ending, told).await;
+        story.check(ending, tried).await;
     }
 }
 
@@ -287,25 +287,25 @@ async fn in_progress(story: &Story) {
 }
 
 /// A slot that is over, given up, or used.
-async fn slots(shop: &Shop, told: &mut BTreeMap<&'static str, ()>) {
+async fn slots(shop: &Shop, tried: &mut BTreeMap<&'static str, ()>) {
     let rules = |hold: u64| json!({ "admission": { "tokenSeconds": 3 }, "holdSeconds": hold });
     let pending = Story::begin(shop, rules(600)).await;
     let ended = Instant::now();
     pass(ended, 3).await;
-    pending.check("slot over, hold pending", told).await;
+    pending.check("slot over, hold pending", tried).await;
     let expired = Story::begin(shop, rules(1)).await;
     let ended = Instant::now();
     pass(ended, 3).await;
     expired.until_payments("FAILED HOLD_ENDED").await;
-    expired.check("slot over, hold expired", told).await;
+    expired.check("slot over, hold expired", tried).await;
     let left = Story::begin(shop, json!({ "saleEndsAt": in_days(1) })).await;
     left.leave_all().await;
-    left.check("slot given up", told).await;
+    left.check("slot given up", tried).await;
     let cancelled = Story::begin(shop, json!({})).await;
     cancelled.confirm_all("sim_ok", 200).await;
     for visitor in &cancelled.visitors {
         let path = format!("/reservations/{}", visitor.held["reservationId"].as_str().unwrap());
         shop.delete(&path).by(&visitor.person).send().await.expect(200);
     }
-    cancelled.check("paid and cancelled", told).await;
+    cancelled.check("paid and cancelled", tried).await;
 }

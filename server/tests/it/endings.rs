@@ -1,4 +1,4 @@
-//! The end of a sale, by its time or by an operator: those who wait and shop are told at once why, and may go elsewhere.
+//! The end of a sale, by its time or by an operator: who waits or shops is sent the reason at once, and may go elsewhere.
 
 use crate::harness::Server;
 use crate::shop::{PATIENCE, Person, Reply, Shop, Stream, in_seconds};
@@ -70,11 +70,11 @@ async fn when_a_sale_ends_its_slots_and_places_end_and_their_buyers_may_go_elsew
     enter(&shop, &elsewhere, &shops).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
     let mut streams = [stream(&shop, &over, &shops).await, stream(&shop, &over, &waits).await];
     for stream in &mut streams {
-        let told = next(stream, "EXPIRED").await;
-        assert_eq!((&told["notice"], &told["token"], &told["rank"]), (&json!("CLOSED"), &Value::Null, &Value::Null));
+        let place = next(stream, "EXPIRED").await;
+        assert_eq!((&place["notice"], &place["token"], &place["rank"]), (&json!("CLOSED"), &Value::Null, &Value::Null));
         // In whole milliseconds.
-        let now = instant(&told["now"]) + jiff::SignedDuration::from_millis(1);
-        assert!(now >= ends.parse().unwrap(), "{told} before {ends}");
+        let now = instant(&place["now"]) + jiff::SignedDuration::from_millis(1);
+        assert!(now >= ends.parse().unwrap(), "{place} before {ends}");
     }
     for buyer in [&shops, &waits] {
         enter(&shop, &over, buyer).await.refused(409, "SALE_CLOSED");
@@ -97,11 +97,11 @@ async fn a_hold_made_before_the_end_is_paid_after_it_and_then_lets_its_buyer_go(
     let body = json!({ "eventId": over, "seatIds": ["A-1"] });
     let held = shop.post("/reservations/hold").by(&buyer).admitted(&token).json(&body).send().await.expect(201);
     let mut stream = stream(&shop, &over, &buyer).await;
-    let mut told = next(&mut stream, "ACTIVE").await;
-    while told["token"].is_string() {
-        told = next(&mut stream, "ACTIVE").await;
+    let mut place = next(&mut stream, "ACTIVE").await;
+    while place["token"].is_string() {
+        place = next(&mut stream, "ACTIVE").await;
     }
-    assert_eq!(told["notice"], "CLOSED", "{told}");
+    assert_eq!(place["notice"], "CLOSED", "{place}");
     let again = shop.post("/reservations/hold").by(&buyer).admitted(&token).json(&body).send().await;
     again.refused(409, "SALE_CLOSED");
     enter(&shop, &elsewhere, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
@@ -113,7 +113,7 @@ async fn a_hold_made_before_the_end_is_paid_after_it_and_then_lets_its_buyer_go(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_wait_and_shop_are_told_at_once_that_the_event_is_cancelled() {
+async fn who_waits_or_shops_is_sent_at_once_that_the_event_is_cancelled() {
     let server = Server::start().await;
     let shop = server.shop();
     let elsewhere = event(&shop, json!({ "admission": { "activeLimit": null } })).await;
@@ -128,11 +128,11 @@ async fn those_who_wait_and_shop_are_told_at_once_that_the_event_is_cancelled() 
     let began = Instant::now();
     shop.post(&format!("/admin/events/{cancelled}/cancel")).by(&shop.admin).send().await.expect(200);
     for stream in &mut streams {
-        let told = next(stream, "EXPIRED").await;
-        assert_eq!((&told["notice"], &told["token"]), (&json!("CANCELLED"), &Value::Null));
-        assert!(told["message"].as_str().unwrap().contains("cancelled"));
+        let place = next(stream, "EXPIRED").await;
+        assert_eq!((&place["notice"], &place["token"]), (&json!("CANCELLED"), &Value::Null));
+        assert!(place["message"].as_str().unwrap().contains("cancelled"));
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "told after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(2), "sent after {:?}", began.elapsed());
     let body = json!({ "eventId": cancelled, "seatIds": ["A-1"] });
     for token in [token.as_str(), "none"] {
         let refused = shop.post("/reservations/hold").by(&shops).admitted(token).json(&body).send().await;
@@ -146,18 +146,18 @@ async fn those_who_wait_and_shop_are_told_at_once_that_the_event_is_cancelled() 
     server.stop().await;
 }
 
-/// Where no admission is required everybody has a place, and the end is told there, too.
+/// Where no admission is required everybody has a place, and it ends there, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_without_a_waiting_room_tells_its_end() {
+async fn the_places_of_an_event_without_a_waiting_room_end_too() {
     let server = Server::start().await;
     let shop = server.shop();
     let open = shop.small_event(&json!({})).await;
     let buyer = shop.buyer();
     assert_eq!(status(&shop, &open, &buyer).await.expect(200)["status"], "ACTIVE");
     shop.post(&format!("/admin/events/{open}/cancel")).by(&shop.admin).send().await.expect(200);
-    let told = status(&shop, &open, &buyer).await.expect(200);
+    let place = status(&shop, &open, &buyer).await.expect(200);
     assert_eq!(
-        (&told["status"], &told["notice"], &told["token"]),
+        (&place["status"], &place["notice"], &place["token"]),
         (&json!("EXPIRED"), &json!("CANCELLED"), &Value::Null)
     );
     server.stop().await;
@@ -173,7 +173,7 @@ async fn a_notice_says_why_nobody_is_let_in_and_a_stream_sends_it_at_once() {
     assert!(enter(&shop, &event, &waits).await.expect(200)["notice"].is_null());
     let mut stream = stream(&shop, &event, &waits).await;
     stream.next().await.unwrap();
-    let mut told = async |wanted: Value| {
+    let mut until_notice = async |wanted: Value| {
         let began = Instant::now();
         loop {
             let place = stream.next().await.expect("an open stream").data;
@@ -186,18 +186,18 @@ async fn a_notice_says_why_nobody_is_let_in_and_a_stream_sends_it_at_once() {
         }
     };
     steer(&shop, &event, json!({ "paused": true })).await;
-    told(json!("PAUSED")).await;
+    until_notice(json!("PAUSED")).await;
     steer(&shop, &event, json!({ "closed": true })).await;
-    told(json!("CLOSED")).await;
+    until_notice(json!("CLOSED")).await;
     steer(&shop, &event, json!({ "closed": false, "paused": false })).await;
-    told(Value::Null).await;
+    until_notice(Value::Null).await;
     let all = json!({ "eventId": event, "seatIds": (1..=10).flat_map(|n| [format!("A-{n}"), format!("B-{n}")]).collect::<Vec<_>>() });
     let held = shop.post("/reservations/hold").by(&shops).admitted(&token).json(&all).send().await.expect(201);
-    assert!(told(json!("NO_FREE_SEATS")).await["message"].as_str().unwrap().contains("may come back"));
+    assert!(until_notice(json!("NO_FREE_SEATS")).await["message"].as_str().unwrap().contains("may come back"));
     let shopper = status(&shop, &event, &shops).await.expect(200);
     assert_eq!((&shopper["status"], &shopper["notice"]), (&json!("ACTIVE"), &Value::Null));
     let opened = shop.pay(&shops, &held).await.expect(201);
     shop.confirm(&shops, &opened, "sim_ok").await.expect(200);
-    assert!(told(json!("SOLD_OUT")).await["message"].as_str().unwrap().contains("all are sold"));
+    assert!(until_notice(json!("SOLD_OUT")).await["message"].as_str().unwrap().contains("all are sold"));
     server.stop().await;
 }

@@ -4,6 +4,7 @@ use crate::harness::{Server, run};
 use crate::shop::{PATIENCE, Person, Reply, Shop, confirmation};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// An event whose first row is free.
 async fn event(shop: &Shop) -> String {
@@ -90,7 +91,39 @@ async fn zero_is_checked_like_any_amount() {
     server.stop().await;
 }
 
-/// The limit of declined charges, and a provider that does not answer, are nothing to a free ticket.
+/// A provider whose circuit is open takes no payments, and is not asked for a free ticket.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unavailable_provider_does_not_keep_anybody_from_a_free_ticket() {
+    let server = Server::with().key("PAYMENT__TIMEOUT_MS", "100").start().await;
+    let shop = server.shop();
+    let hall = shop.small_hall(&["A", "B"], 60).await;
+    let event = shop.event(&hall, &json!({ "prices": { "VIP": 0, "S": 90_000 } })).await;
+    let mut failing = JoinSet::new();
+    for number in 1..=40 {
+        let (shop, event, buyer) = (shop.clone(), event.clone(), shop.buyer());
+        failing.spawn(async move {
+            let held = shop.hold(&event, &buyer, &[&format!("B-{number}")]).await.expect(201);
+            let opened = shop.pay(&buyer, &held).await;
+            if opened.status == 201 {
+                shop.confirm(&buyer, &opened.json(), "sim_timeout").await;
+            }
+        });
+    }
+    failing.join_all().await;
+    let buyer = shop.buyer();
+    let paid = shop.hold(&event, &buyer, &["B-50"]).await.expect(201);
+    let began = Instant::now();
+    while shop.pay(&buyer, &paid).await.status != 503 {
+        assert!(began.elapsed() < PATIENCE, "the provider is still asked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let free = shop.hold(&event, &buyer, &["A-1"]).await.expect(201);
+    let opened = shop.pay(&buyer, &free).await.expect(201);
+    confirm(&shop, &buyer, &opened, json!({ "transactionId": null })).await.expect(200);
+    server.stop().await;
+}
+
+/// The limit of declined charges is none for a free ticket.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_had_too_many_cards_declined_still_gets_a_free_ticket() {
     let server = Server::with().key("RATE_LIMIT__DECLINED", "2/3600s").start().await;

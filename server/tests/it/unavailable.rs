@@ -17,7 +17,7 @@ fn said(reply: &Reply) -> (Value, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_block_sold_out_and_taken_are_told_apart() {
+async fn no_block_sold_out_and_taken_are_three_reasons() {
     let server = Server::start().await;
     let shop = server.shop();
     let event = shop.small_event(&json!({})).await;

@@ -92,7 +92,8 @@ async fn entering_has_its_refusals() {
     refused.refused(503, "QUEUE_FULL");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
     let elsewhere = event(&shop, json!({}), json!({})).await;
-    enter(&shop, &elsewhere, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+    let refused = enter(&shop, &elsewhere, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+    assert_eq!(refused["eventId"], full, "where the buyer is");
     leave(&shop, &full, &buyer).await;
     enter(&shop, &elsewhere, &buyer).await.expect(200);
 

@@ -46,7 +46,7 @@ fn the_end_of_a_sale_ends_every_place_and_every_slot() {
     }
     assert!(stage.sale.is_over(stage.now), "and the sale may leave memory");
     stage.at("12:10:00");
-    assert_eq!(stage.buyer(1).place(), None, "it was told of for ten minutes");
+    assert_eq!(stage.buyer(1).place(), None, "it was shown for ten minutes");
 }
 
 #[test]

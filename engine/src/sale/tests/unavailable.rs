@@ -78,7 +78,7 @@ fn named_seats_are_taken_or_the_hall_is_sold_out() {
 }
 
 #[test]
-fn long_blocks_are_told_exactly_and_named_seats_count_up_to_sixteen() {
+fn long_blocks_are_counted_exactly_and_named_seats_count_up_to_sixteen() {
     let (row, longer) = ("V".repeat(30), "V".repeat(37));
     let mut stage = on_sale(&[&row, &longer]);
     stage.buyer(1).cannot_hold_best("V", 40).says(NoBlock, 37);
