@@ -101,6 +101,7 @@ fn the_end_of_a_sale_ends_every_claim() {
     for who in 1..=4 {
         enter(&house, &house.sale, who).unwrap();
     }
+    house.clock.advance(Duration::from_millis(100));
     until("two are let in", || house.is_active(1) && house.is_active(2));
     let held = house.hold(2, &[3]);
     house.clock.advance(Duration::from_secs(60));
