@@ -1,6 +1,8 @@
 //! Finding the sale that a request is about, and what its answers have in common: the queue token, and refusals in
 //! the words of the HTTP contract. Must never decide what only the sale may decide.
 
+mod reasons;
+
 use crate::app::App;
 use crate::http::{Context, Problem, Request, Stored, note_event};
 use crate::reservations::Terms;
@@ -8,7 +10,7 @@ use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
 use onsale_engine::plan::Plan;
 use onsale_engine::runtime::{Found, Refusal, SaleHandle};
-use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, SalePhase, SaleSummary, Seats};
+use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, ReservationState, SalePhase, SaleSummary, Seats};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 
@@ -65,7 +67,7 @@ fn is_retired(found: Option<&Found>) -> bool {
 }
 
 fn standing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>, Problem> {
-    readable(app, sale)?.filter(|sale| stands(sale.phase())).ok_or_else(Problem::not_found)
+    readable(app, sale)?.filter(|sale| stands(sale.phase())).ok_or_else(no_event)
 }
 
 /// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What memory has
@@ -193,13 +195,23 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
     let not_found = |code, detail| Problem::new(StatusCode::NOT_FOUND, code, detail);
     match rejection {
         Rejection::KeyReused => Problem::key_reused(),
-        Rejection::NoSale | Rejection::ReservationNotFound | Rejection::PaymentNotFound => Problem::not_found(),
+        Rejection::NoSale => no_event(),
+        Rejection::ReservationNotFound => no_reservation(),
+        Rejection::PaymentNotFound => no_payment(),
         Rejection::SeatNotFound => not_found("SEAT_NOT_FOUND", "the hall has no such seat"),
-        Rejection::CategoryNotFound => not_found("NOT_FOUND", "the hall has no such category"),
+        Rejection::CategoryNotFound => {
+            not_found("NOT_FOUND", "the hall has no such category").with("reason", "CATEGORY")
+        }
+        Rejection::SaleCancelled => {
+            Problem::conflict("SALE_CANCELLED", "the event was cancelled; whatever was paid is given back")
+        }
         Rejection::NoSlot => Problem::queue_token_invalid(),
         Rejection::TicketSpent => not_found("NOT_IN_QUEUE", "the ticket's place was given up or used"),
         Rejection::SaleNotOpen => Problem::conflict("SALE_NOT_OPEN", "it has not opened yet"),
-        Rejection::SaleClosed => Problem::conflict("SALE_CLOSED", "it is over"),
+        Rejection::SaleClosed(closed) => {
+            let (reason, detail) = reasons::closed(closed);
+            Problem::conflict("SALE_CLOSED", detail).with("reason", reason)
+        }
         Rejection::SaleStarted => {
             Problem::conflict("SALE_STARTED", "once the sale has opened only title, artist and description change")
         }
@@ -207,8 +219,8 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
             Problem::conflict("EVENT_HAS_RESERVATIONS", "seats are pending or confirmed; cancel the event instead")
         }
         Rejection::QueueFull => Problem::unavailable("QUEUE_FULL", "the line is full; try again later", 30),
-        Rejection::NotPending => Problem::conflict("RESERVATION_NOT_PENDING", "it is not pending any more"),
-        Rejection::HoldExpired => Problem::conflict("HOLD_EXPIRED", "the hold was over before it was paid"),
+        Rejection::NotPending(state) => over("RESERVATION_NOT_PENDING", state),
+        Rejection::HoldExpired(state) => over("HOLD_EXPIRED", state),
         Rejection::PaymentInProgress => Problem::conflict("PAYMENT_IN_PROGRESS", "a payment of it is being charged"),
         Rejection::AmountMismatch => {
             Problem::new(StatusCode::BAD_REQUEST, "AMOUNT_MISMATCH", "the amount is not what the seats cost")
@@ -216,7 +228,7 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::PaymentAttemptsExceeded => {
             Problem::conflict("PAYMENT_ATTEMPTS_EXCEEDED", "too many charges of this hold were declined")
         }
-        Rejection::NotCancellable => Problem::conflict("NOT_CANCELLABLE", "it is not confirmed"),
+        Rejection::NotCancellable(state) => over("NOT_CANCELLABLE", state),
         Rejection::CancellationClosed => {
             Problem::conflict("CANCELLATION_CLOSED", "it is too late: the day of the event has begun")
         }
@@ -241,9 +253,12 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
                 format!("{limit} seats of one event may be blocked one by one; leave categories without a price");
             Problem::conflict("BLOCK_LIMIT_EXCEEDED", detail).with("limit", limit)
         }
-        Rejection::SeatUnavailable { taken, alternative } => {
-            let problem = Problem::conflict("SEAT_UNAVAILABLE", "some of the seats are taken");
-            with_alternative(problem.with("unavailableSeatIds", seat_ids(&taken, plan)), alternative, plan)
+        Rejection::SeatUnavailable { reason, taken, longest_block, alternative } => {
+            let (reason, detail) = reasons::unavailable(reason);
+            let problem = Problem::conflict("SEAT_UNAVAILABLE", detail).with("reason", reason);
+            let problem =
+                problem.with("unavailableSeatIds", seat_ids(&taken, plan)).with("longestBlock", longest_block);
+            with_alternative(problem, alternative, plan)
         }
         Rejection::OrphanSeat { orphans, alternative } => {
             let problem = Problem::conflict("ORPHAN_SEAT", "a single seat would be left free");
@@ -252,11 +267,52 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
     }
 }
 
-/// 402: no money was taken, the hold stays until it expires.
+/// 409 of a reservation that is not as it must be.
+fn over(code: &'static str, state: ReservationState) -> Problem {
+    let (reason, detail) = reasons::state(state);
+    Problem::conflict(code, detail).with("reason", reason)
+}
+
+/// 402: no money was taken, or it goes back; the hold stays until it expires. The reason says which of these it is.
 #[must_use]
-pub fn payment_declined() -> Problem {
-    let detail = "the payment was not made; the seats stay held until the hold expires";
-    Problem::new(StatusCode::PAYMENT_REQUIRED, "PAYMENT_DECLINED", detail)
+pub fn not_paid(reason: &'static str) -> Problem {
+    let detail = reasons::not_paid(reason);
+    Problem::new(StatusCode::PAYMENT_REQUIRED, "PAYMENT_DECLINED", detail).with("reason", reason)
+}
+
+/// 404: no such event, or one that was taken off the catalogue.
+#[must_use]
+pub fn no_event() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such event").with("reason", "EVENT")
+}
+
+/// 404: no such reservation, or another buyer's.
+#[must_use]
+pub fn no_reservation() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such reservation of yours").with("reason", "RESERVATION")
+}
+
+/// 404: no such payment, or another buyer's.
+#[must_use]
+pub fn no_payment() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such payment of yours").with("reason", "PAYMENT")
+}
+
+/// Says of a refused queue token what is the matter with it: whether it was sent, is one, and has ended.
+#[must_use]
+pub fn with_token_reason(problem: Problem, request: &Request, slot: Option<Slot>) -> Problem {
+    if problem.code() != "QUEUE_TOKEN_INVALID" {
+        return problem;
+    }
+    let is_sent = request.header("x-queue-token").is_some_and(|token| !token.is_empty());
+    problem.with(
+        "reason",
+        match slot {
+            Some(_) => "EXPIRED",
+            None if is_sent => "INVALID",
+            None => "MISSING",
+        },
+    )
 }
 
 fn with_alternative(problem: Problem, alternative: Option<Seats>, plan: Option<&Plan>) -> Problem {

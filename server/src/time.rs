@@ -13,6 +13,16 @@ pub fn rfc3339(at: Timestamp) -> String {
     out
 }
 
+/// The same in milliseconds, for clocks that are set by it.
+#[must_use]
+pub fn rfc3339_millis(at: Timestamp) -> String {
+    let mut out = String::with_capacity(28);
+    let instant = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    // Printing into a `String` cannot fail.
+    let _ = DateTimePrinter::new().precision(Some(3)).print_timestamp(&instant, &mut out);
+    out
+}
+
 /// The instant that an RFC 3339 text with any offset names; `None` when it is none.
 #[must_use]
 pub fn read_rfc3339(text: &str) -> Option<Timestamp> {

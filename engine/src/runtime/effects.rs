@@ -5,7 +5,7 @@
 
 use crate::id::PaymentId;
 use crate::limits::{CHARGE_TIMEOUT_MAX, CHARGES_AT_ONCE, RECONCILED_AT_ONCE};
-use crate::money::Currency;
+use crate::money::{Amount, Currency};
 use crate::ports::{Charge, PaymentProvider};
 use crate::runtime::handle::SaleHandle;
 use crate::sale::{ChargeOutcome, Command, Fact, PaymentRow, Sale};
@@ -27,6 +27,8 @@ pub(crate) struct Effect {
     sale: Arc<SaleHandle>,
     charge: Charge,
     kind: Kind,
+    /// Whether the payment took no money, so that a refund gives none back and no provider is asked for it.
+    took_nothing: bool,
     /// How long the next attempt waits after one that got no answer.
     pause: Duration,
     /// From the moment at which it was ordered.
@@ -130,7 +132,10 @@ impl Effects {
         if let Fact::PaymentStarted { payment, .. } = fact {
             effects.extend(effect(sale, view, view.payment_row(*payment), Kind::Charge));
         }
-        if let Fact::RefundOrdered { payment, .. } = fact {
+        // A refund of nothing was settled when it was ordered.
+        if let Fact::RefundOrdered { payment, amount, .. } = fact
+            && *amount != Amount(0)
+        {
             effects.extend(effect(sale, view, view.payment_row(*payment), Kind::Refund));
         }
     }
@@ -231,6 +236,9 @@ impl Work {
     /// Asks the provider once; without an answer the slot is free for others until the next attempt.
     async fn attempt(self: Arc<Self>, effect: Effect, slot: OwnedSemaphorePermit) {
         let payment = effect.charge.payment;
+        if effect.kind == Kind::Refund && effect.took_nothing {
+            return effect.tell(Command::SettleRefund { payment }, slot);
+        }
         if effect.kind == Kind::Refund {
             let refunded = tokio::time::timeout(self.timeout, self.provider.refund(&effect.charge)).await;
             if let Ok(Ok(())) = refunded {
@@ -271,7 +279,8 @@ fn effect(sale: &Arc<SaleHandle>, view: &Sale, row: Option<&PaymentRow>, kind: K
         amount: row.view.amount,
         currency,
     };
-    Some(Effect { sale: Arc::clone(sale), charge, kind, pause: FIRST_PAUSE, doing: None })
+    let took_nothing = row.captured == Amount(0);
+    Some(Effect { sale: Arc::clone(sale), charge, kind, took_nothing, pause: FIRST_PAUSE, doing: None })
 }
 
 async fn charge(provider: &dyn PaymentProvider, charge: &Charge, timeout: Duration) -> ChargeOutcome {

@@ -10,7 +10,7 @@ use crate::sale::config::SaleConfig;
 use crate::sale::decide::{Decision, check_known};
 use crate::sale::fact::{Fact, Facts};
 use crate::sale::ledger::{Ledger, SeatState};
-use crate::sale::rejection::Rejection;
+use crate::sale::rejection::{Closed, Rejection, Unavailable};
 use crate::sale::reply::SalePhase;
 use crate::sale::{Sale, SeatCounts};
 use std::borrow::Cow;
@@ -82,7 +82,7 @@ impl Sale {
             check_known(ledger, seats)?;
         }
         if self.phase == SalePhase::Cancelled {
-            return Err(Rejection::SaleClosed);
+            return Err(Rejection::SaleClosed(Closed::Cancelled));
         }
         let by_category = |seat: &&SeatIndex| !config.is_for_sale(ledger.plan.seat_category(**seat));
         let seats: Seats = change.unblock.iter().filter(by_category).copied().collect();
@@ -97,7 +97,12 @@ impl Sale {
         let is_taken = |seat: &&SeatIndex| matches!(ledger.state(**seat), SeatState::Held | SeatState::Sold);
         let taken: Seats = change.block.iter().filter(is_taken).copied().collect();
         if !taken.is_empty() {
-            return Err(Rejection::SeatUnavailable { taken, alternative: None });
+            return Err(Rejection::SeatUnavailable {
+                reason: Unavailable::Taken,
+                taken,
+                longest_block: 0,
+                alternative: None,
+            });
         }
         let mut facts = Facts::new();
         if !blocked.is_empty() {

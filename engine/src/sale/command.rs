@@ -191,7 +191,8 @@ pub struct ConfirmPayment {
     pub reservation: ReservationId,
     /// What the buyer believes it costs.
     pub amount: Amount,
-    /// The provider's name for the transaction, at most [`crate::limits::MAX_TRANSACTION_BYTES`].
+    /// The provider's name for the transaction, at most [`crate::limits::MAX_TRANSACTION_BYTES`]; of no account, and empty
+    /// mostly, for a payment of nothing.
     pub transaction: Box<str>,
     /// The caller's idempotency key.
     pub key: Option<RequestKey>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct SaleConfig {
     /// When holds and admissions begin.
     pub sale_starts_at: Timestamp,
-    /// When holds, entries and admissions end; a hold made before may be paid after it.
+    /// When holds, entries, admissions, places and slots end; a hold made before may be paid after it.
     pub sale_ends_at: Timestamp,
     /// From then on a confirmed reservation cannot be cancelled: midnight, venue time, of the day of the event.
     pub cancellation_closes_at: Timestamp,

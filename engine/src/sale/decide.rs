@@ -10,10 +10,11 @@ use crate::sale::command::{ChangeHold, Command, Hold, Seats, Selection};
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::fact::{Fact, Facts, PaymentFailure, RememberedAnswer};
 use crate::sale::ledger::Ledger;
-use crate::sale::rejection::Rejection;
+use crate::sale::rejection::{Closed, Rejection, ReservationState};
 use crate::sale::reply::{PaymentStatus, PaymentView, Reply, ReservationStatus, ReservationView, SalePhase};
 use crate::sale::reservation::Reservation;
 use crate::sale::snapshot::PlaceState;
+use crate::sale::unavailable::{no_block, not_free};
 use crate::time::Timestamp;
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Sale {
         match command {
             Command::Hold(hold) => self.hold(hold, now),
             Command::ChangeHold(change) => self.decide_change(change, now),
-            Command::ReleaseHold { buyer, reservation } => self.release(*buyer, *reservation),
+            Command::ReleaseHold { buyer, reservation } => self.release(*buyer, *reservation, now),
             Command::CancelReservation { buyer, reservation } => self.cancel(*buyer, *reservation, now),
             Command::OpenPayment(open) => self.decide_open_payment(open, now),
             Command::ConfirmPayment(confirm) => self.decide_confirm_payment(confirm, now),
@@ -122,10 +123,10 @@ impl Sale {
         }
     }
 
-    /// Whether holds may be made now.
+    /// Whether the times of the sale let holds be made now.
     fn check_open(&self, config: &SaleConfig, now: Timestamp) -> Result<(), Rejection> {
-        if self.phase == SalePhase::Cancelled || now >= config.sale_ends_at {
-            return Err(Rejection::SaleClosed);
+        if now >= config.sale_ends_at {
+            return Err(Rejection::SaleClosed(Closed::Ended));
         }
         if now < config.sale_starts_at {
             return Err(Rejection::SaleNotOpen);
@@ -148,10 +149,11 @@ impl Sale {
             }
             Selection::Best { quantity, .. } => usize::from(*quantity),
         };
-        let slot = self.check_slot(hold.buyer, hold.slot, now)?;
+        self.check_not_cancelled()?;
+        let slot = self.check_slot(config, hold, now)?;
         self.check_open(config, now)?;
-        if self.reservations.get(hold.reservation).is_some() {
-            return Err(Rejection::NotPending);
+        if let Some(before) = self.reservations.get(hold.reservation) {
+            return Err(Rejection::NotPending(self.state_of(before, now)));
         }
         self.check_limit(config, hold.buyer, quantity, 0)?;
         self.check_holds_made(config, hold.buyer, slot)?;
@@ -165,7 +167,7 @@ impl Sale {
             }
             Selection::Best { category, quantity } => ledger
                 .best(*category, *quantity, config.no_orphans)
-                .ok_or(Rejection::SeatUnavailable { taken: Seats::new(), alternative: None })?,
+                .ok_or_else(|| no_block(config, ledger, *category, *quantity))?,
         };
         let (amount, expires_at) = (price(config, &ledger.plan, &seats), now + config.hold);
         let mut facts: Facts = smallvec![];
@@ -185,13 +187,16 @@ impl Sale {
     }
 
     /// The buyer's slot, where one is needed to make a hold. Its time ends that right also while a hold is pending: holds
-    /// that were made one after the other would keep a slot for ever, and others out.
-    fn check_slot(&self, buyer: BuyerId, slot: Option<Slot>, now: Timestamp) -> Result<Option<Slot>, Rejection> {
+    /// that were made one after the other would keep a slot for ever, and others out. Who shows the slot of a sale that has
+    /// ended is not sent back to the line for another one.
+    fn check_slot(&self, config: &SaleConfig, hold: &Hold, now: Timestamp) -> Result<Option<Slot>, Rejection> {
+        let slot = hold.slot;
         if !self.steering.as_ref().is_some_and(|steering| steering.required) {
             return Ok(None);
         }
-        match self.room.place(buyer).map(|place| place.state) {
+        match self.room.place(hold.buyer).map(|place| place.state) {
             Some(PlaceState::Active { slot: has, expires_at, .. }) if slot == Some(has) && now < expires_at => Ok(slot),
+            Some(_) | None if slot.is_some() && now >= config.sale_ends_at => Err(Rejection::SaleClosed(Closed::Ended)),
             Some(_) | None => Err(Rejection::NoSlot),
         }
     }
@@ -224,7 +229,7 @@ impl Sale {
     ) -> Result<(), Rejection> {
         let taken: Seats = seats.iter().copied().filter(|seat| !ledger.is_free(*seat) && !own.contains(seat)).collect();
         if !taken.is_empty() {
-            return Err(Rejection::SeatUnavailable { taken, alternative: instead(config, ledger, seats, own) });
+            return Err(not_free(config, ledger, seats, own, taken));
         }
         if config.no_orphans {
             let orphans = ledger.orphans(seats, own);
@@ -262,17 +267,18 @@ impl Sale {
 
     /// Whether a hold can still be changed or paid: pending, in time, and not being charged.
     pub(crate) fn check_pending(&self, reservation: &Reservation, now: Timestamp) -> Result<(), Rejection> {
+        self.check_not_cancelled()?;
         if reservation.status == ReservationStatus::Expired {
-            return Err(Rejection::HoldExpired);
+            return Err(Rejection::HoldExpired(ReservationState::Expired));
         }
-        if reservation.status != ReservationStatus::Pending || self.phase != SalePhase::Scheduled {
-            return Err(Rejection::NotPending);
+        if reservation.status != ReservationStatus::Pending {
+            return Err(Rejection::NotPending(self.state_of(reservation, now)));
         }
         if self.is_charging(reservation.id) {
             return Err(Rejection::PaymentInProgress);
         }
         if reservation.hold_expires_at <= now {
-            return Err(Rejection::HoldExpired);
+            return Err(Rejection::HoldExpired(ReservationState::Expired));
         }
         Ok(())
     }
@@ -281,7 +287,7 @@ impl Sale {
         self.reservations.last_payment(id).is_some_and(|row| row.view.status == PaymentStatus::Charging)
     }
 
-    fn release(&self, buyer: BuyerId, id: ReservationId) -> Result<Decision, Rejection> {
+    fn release(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
         let reservation = self.own(buyer, id)?;
         match reservation.status {
             ReservationStatus::Pending if self.is_charging(id) => Err(Rejection::PaymentInProgress),
@@ -290,7 +296,7 @@ impl Sale {
                 facts.extend(self.failed_with(id, PaymentFailure::HoldEnded));
                 Ok(Decision::done(facts))
             }
-            ReservationStatus::Confirmed => Err(Rejection::NotPending),
+            ReservationStatus::Confirmed => Err(Rejection::NotPending(self.state_of(reservation, now))),
             ReservationStatus::Cancelled | ReservationStatus::Expired => Ok(Decision::nothing(Outcome::Done)),
         }
     }
@@ -299,14 +305,14 @@ impl Sale {
         let (config, _) = self.on_sale()?;
         let outcome = Outcome::Place(buyer);
         let Some(steering) = &self.steering else { return Err(Rejection::NoSale) };
-        if self.stands(buyer, now) && self.phase == SalePhase::Scheduled {
+        if self.stands(config, buyer, now) {
             return Ok(Decision::nothing(outcome));
         }
         if config.admission.room_opens_at.is_some_and(|opens| now < opens) {
             return Err(Rejection::SaleNotOpen);
         }
-        if self.phase == SalePhase::Cancelled || steering.closed || now >= config.sale_ends_at {
-            return Err(Rejection::SaleClosed);
+        if let Some(closed) = self.closed(config, steering, now) {
+            return Err(Rejection::SaleClosed(closed));
         }
         if !steering.required {
             return Ok(Decision::nothing(outcome));
@@ -324,29 +330,21 @@ impl Sale {
         Ok(Decision { facts, outcome })
     }
 
-    /// Whether the buyer's place is there and not over.
-    fn stands(&self, buyer: BuyerId, now: Timestamp) -> bool {
-        self.room.place(buyer).is_some_and(|place| match place.state {
-            PlaceState::Waiting => true,
-            PlaceState::Active { expires_at, .. } => !self.slot_is_over(buyer, expires_at, now),
-            PlaceState::Expired { .. } => false,
-        })
-    }
-
     /// A ticket whose ordinal is known is either beside the place that stands, or spent. One that is not known was
     /// issued by a journal that this one is an older copy of: it stood where it says.
     fn restore(&self, buyer: BuyerId, ordinal: Ordinal, now: Timestamp, epoch: Epoch) -> Result<Decision, Rejection> {
         let (config, _) = self.on_sale()?;
         let outcome = Outcome::Place(buyer);
         let required = self.steering.as_ref().is_some_and(|steering| steering.required);
-        if self.phase == SalePhase::Scheduled && (self.stands(buyer, now) || !required) {
+        if self.stands(config, buyer, now) || !required && self.phase == SalePhase::Scheduled {
             return Ok(Decision::nothing(outcome));
         }
         if !self.restores(ordinal) {
             return Err(Rejection::TicketSpent);
         }
-        if self.phase == SalePhase::Cancelled || now >= config.sale_ends_at {
-            return Err(Rejection::SaleClosed);
+        if self.room_is_over(config, now) {
+            let cancelled = self.phase == SalePhase::Cancelled;
+            return Err(Rejection::SaleClosed(if cancelled { Closed::Cancelled } else { Closed::Ended }));
         }
         let mut facts = Facts::new();
         let block = self.room.missing_block_past(ordinal, epoch);
@@ -369,7 +367,7 @@ impl Sale {
     ) -> Result<Decision, Rejection> {
         match (self.phase, &self.config) {
             (SalePhase::Retired, _) => return Err(Rejection::NoSale),
-            (SalePhase::Cancelled, _) => return Err(Rejection::SaleClosed),
+            (SalePhase::Cancelled, _) => return Err(Rejection::SaleClosed(Closed::Cancelled)),
             (SalePhase::Scheduled, Some(before)) if now >= before.sale_starts_at => return Err(Rejection::SaleStarted),
             (SalePhase::Unconfigured | SalePhase::Scheduled, _) => {}
         }
@@ -380,7 +378,7 @@ impl Sale {
     fn steer(&self, change: &SteeringChange, by: BuyerId) -> Result<Decision, Rejection> {
         self.on_sale()?;
         if self.phase == SalePhase::Cancelled {
-            return Err(Rejection::SaleClosed);
+            return Err(Rejection::SaleClosed(Closed::Cancelled));
         }
         let before = self.steering.as_ref().ok_or(Rejection::NoSale)?;
         let steering = before.after(change);
@@ -417,7 +415,7 @@ pub(crate) fn check_known(ledger: &Ledger, seats: &[SeatIndex]) -> Result<(), Re
 }
 
 /// The nearest block that would succeed instead of these seats for whoever gives `own` back.
-fn instead(config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Option<Seats> {
+pub(crate) fn instead(config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Option<Seats> {
     if !config.no_orphans {
         return ledger.alternative(seats, false);
     }

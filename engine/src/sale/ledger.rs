@@ -7,7 +7,7 @@ use crate::sale::bits::Bits;
 use crate::sale::command::Seats;
 use crate::sale::config::SaleConfig;
 use crate::sale::reply::SeatCounts;
-use crate::sale::runs::Runs;
+use crate::sale::runs::{Apart, Runs};
 use std::sync::Arc;
 
 /// How a seat stands.
@@ -157,6 +157,22 @@ impl Ledger {
     pub(crate) fn alternative(&self, seats: &[SeatIndex], no_orphans: bool) -> Option<Seats> {
         let first = *seats.first()?;
         self.runs.nearest(&self.plan, &self.free, first, seats.len(), no_orphans)
+    }
+
+    /// The longest run of free seats of a category that is shorter than `below`.
+    pub(crate) fn longest_below(&self, category: CategoryIndex, below: usize) -> u16 {
+        self.runs.longest_below(&self.plan, &self.free, category, below) as u16
+    }
+
+    /// Free seats of a category that need not stand together.
+    pub(crate) fn apart(
+        &self,
+        category: CategoryIndex,
+        quantity: usize,
+        around: Option<SeatIndex>,
+        no_orphans: bool,
+    ) -> Option<Seats> {
+        self.runs.apart(&self.plan, &self.free, &Apart { category, quantity, around, no_orphans })
     }
 
     /// A block as good as these seats: the nearest one of their category, if they are of one.

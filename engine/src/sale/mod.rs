@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod decide;
 pub mod draw;
+mod ending;
 mod fact;
 mod fifo;
 mod index;
@@ -31,6 +32,7 @@ mod sorted;
 mod summary;
 mod table;
 mod time_step;
+mod unavailable;
 mod unmatched;
 mod window;
 
@@ -40,7 +42,7 @@ pub use command::{
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
 pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};
-pub use rejection::Rejection;
+pub use rejection::{Closed, Rejection, ReservationState, Unavailable};
 pub use reply::{
     PaymentStatus, PaymentView, PlaceStatus, PlaceView, Reply, ReservationStatus, ReservationView, SalePhase,
     SeatCounts, SteeringView, Version,
@@ -325,27 +327,34 @@ impl Sale {
         places.iter().filter(|p| !matches!(p.state, PlaceState::Expired { .. })).map(|place| place.buyer).collect()
     }
 
-    /// Where the buyer stands at `now`; an expired place is told of for ten minutes.
+    /// Where the buyer stands at `now`; an expired place is shown for ten minutes. When the sale is over so is every place,
+    /// but that of a buyer whose hold is pending, though the facts that end them may come a moment later.
     #[must_use]
     pub fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceView> {
         let config = self.config.as_deref()?;
         let required = self.steering.as_ref().is_some_and(|steering| steering.required);
         let total_in_queue = self.room.line().len();
         let place = self.room.place(buyer);
+        let is_over = self.room_is_over(config, now);
         if !required {
             let ordinal = place.map(|place| place.ordinal);
-            let status = PlaceStatus::Active { slot: None, expires_at: config.sale_ends_at, may_hold: true };
+            let expires_at = config.sale_ends_at;
+            let shops = PlaceStatus::Active { slot: None, expires_at, may_hold: true };
+            let status = if is_over { PlaceStatus::Expired } else { shops };
             return Some(PlaceView { buyer, ordinal, status, total_in_queue });
         }
         let place = place?;
         let rank = || self.room.line().rank(self.room.as_it_stands(place).ordinal);
         let status = match place.state {
+            PlaceState::Waiting if is_over => PlaceStatus::Expired,
+            PlaceState::Active { .. } if self.phase != SalePhase::Scheduled => PlaceStatus::Expired,
             PlaceState::Waiting if now < config.sale_starts_at || self.draw_is_pending() => {
                 PlaceStatus::PreQueue { rank: (!config.admission.draw).then(rank) }
             }
             PlaceState::Waiting => PlaceStatus::Waiting { rank: rank() },
             PlaceState::Active { expires_at, .. } if self.slot_is_over(buyer, expires_at, now) => PlaceStatus::Expired,
             PlaceState::Active { slot, expires_at, .. } => {
+                let expires_at = self.slot_ends_at(expires_at);
                 PlaceStatus::Active { slot: Some(slot), expires_at, may_hold: now < expires_at }
             }
             PlaceState::Expired { at } if at + crate::limits::EXPIRED_TOLD_FOR <= now => return None,
@@ -357,12 +366,6 @@ impl Sale {
         };
         let ordinal = Some(ordinal);
         Some(PlaceView { buyer, ordinal, status, total_in_queue })
-    }
-
-    /// A slot ends by time, though it is not given back while its buyer has a pending hold: until that ends the buyer may look
-    /// on, but make no new hold.
-    fn slot_is_over(&self, buyer: BuyerId, expires_at: Timestamp, now: Timestamp) -> bool {
-        expires_at <= now && self.reservations.buyer(buyer).holds == 0
     }
 
     /// The whole state as plain data.

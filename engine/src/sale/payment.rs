@@ -21,9 +21,10 @@ impl Sale {
             return Ok(answer);
         }
         let view = self.own(open.buyer, open.reservation)?;
+        self.check_not_cancelled()?;
         let in_time = view.hold_expires_at > now || self.is_charging(open.reservation);
-        if view.status != ReservationStatus::Pending || !in_time || self.phase != SalePhase::Scheduled {
-            return Err(Rejection::NotPending);
+        if view.status != ReservationStatus::Pending || !in_time {
+            return Err(Rejection::NotPending(self.state_of(view, now)));
         }
         if open.amount != view.amount {
             return Err(Rejection::AmountMismatch);
@@ -32,7 +33,7 @@ impl Sale {
         let payment = pending.as_ref().map_or(open.payment, |payment| payment.id);
         let mut facts = Facts::new();
         if pending.is_none() {
-            check_attempts(view)?;
+            check_attempts(view, open.amount)?;
             facts.push(Fact::PaymentOpened { payment, reservation: open.reservation, amount: open.amount });
         }
         if let Some(key) = open.key {
@@ -57,10 +58,9 @@ impl Sale {
             .ok_or(Rejection::PaymentNotFound)?;
         let outcome = Outcome::Payment(confirm.payment);
         match row.view.status {
-            PaymentStatus::Failed(PaymentFailure::HoldEnded | PaymentFailure::SaleCancelled)
-                if reservation.status != ReservationStatus::Pending =>
-            {
-                Err(Rejection::HoldExpired)
+            PaymentStatus::Failed(PaymentFailure::SaleCancelled) => Err(Rejection::SaleCancelled),
+            PaymentStatus::Failed(PaymentFailure::HoldEnded) if reservation.status != ReservationStatus::Pending => {
+                Err(Rejection::HoldExpired(self.state_of(reservation, now)))
             }
             PaymentStatus::Charging
             | PaymentStatus::Captured
@@ -73,21 +73,24 @@ impl Sale {
                 let declined = matches!(row.view.status, PaymentStatus::Failed(PaymentFailure::Declined(_)));
                 let again = row.transaction.as_deref() == Some(&*confirm.transaction);
                 if declined && !again && reservation.status == ReservationStatus::Pending {
-                    check_attempts(reservation)?;
+                    check_attempts(reservation, row.view.amount)?;
                 }
                 Ok(Decision::nothing(outcome))
             }
             PaymentStatus::Opened => {
-                let pending = reservation.status == ReservationStatus::Pending && reservation.hold_expires_at > now;
-                if !pending || self.phase != SalePhase::Scheduled {
-                    return Err(Rejection::HoldExpired);
+                self.check_not_cancelled()?;
+                if reservation.status != ReservationStatus::Pending || reservation.hold_expires_at <= now {
+                    return Err(Rejection::HoldExpired(self.state_of(reservation, now)));
                 }
                 if confirm.amount != row.view.amount {
                     return Err(Rejection::AmountMismatch);
                 }
-                check_attempts(reservation)?;
+                check_attempts(reservation, row.view.amount)?;
                 let (payment, transaction) = (confirm.payment, confirm.transaction.clone());
-                let mut facts: Facts = smallvec![Fact::PaymentStarted { payment, transaction }];
+                let mut facts: Facts = match is_free(row) {
+                    true => self.captured(row, Amount(0)),
+                    false => smallvec![Fact::PaymentStarted { payment, transaction }],
+                };
                 if let Some(key) = confirm.key {
                     facts.push(Fact::KeyRemembered { key, answer: RememberedAnswer::PaymentConfirmed { payment } });
                 }
@@ -114,6 +117,13 @@ impl Sale {
             ChargeOutcome::Captured { amount } if open || matches!(row.view.status, PaymentStatus::Failed(_)) => {
                 self.captured(row, *amount)
             }
+            // No provider has a say in what costs nothing. Only journals of before have such charges.
+            ChargeOutcome::Declined { .. } | ChargeOutcome::NotCharged if open && is_free(row) => {
+                match row.view.status == PaymentStatus::Charging {
+                    true => self.captured(row, Amount(0)),
+                    false => Facts::new(),
+                }
+            }
             ChargeOutcome::Declined { reason } if open => {
                 smallvec![Fact::PaymentFailed { payment, reason: PaymentFailure::Declined(reason.clone()) }]
             }
@@ -138,15 +148,15 @@ impl Sale {
     fn captured(&self, row: &PaymentRow, amount: Amount) -> Facts {
         let (payment, id) = (row.view.id, row.view.reservation);
         let taken = Fact::PaymentCaptured { payment, amount };
-        let give_back = |reason| Fact::RefundOrdered { payment, amount, reason };
+        let given_back = |taken, reason| std::iter::once(taken).chain(refund(payment, amount, reason)).collect();
         let Some(reservation) = self.reservations.get(id) else {
-            return smallvec![taken, give_back(RefundReason::TooLate)];
+            return given_back(taken, RefundReason::TooLate);
         };
         if amount != row.view.amount {
-            return smallvec![taken, give_back(RefundReason::AmountMismatch)];
+            return given_back(taken, RefundReason::AmountMismatch);
         }
         if self.phase != SalePhase::Scheduled {
-            return smallvec![taken, give_back(RefundReason::SaleCancelled)];
+            return given_back(taken, RefundReason::SaleCancelled);
         }
         match self.seats_for_payment(reservation, amount) {
             Some(seats) => {
@@ -158,7 +168,7 @@ impl Sale {
                 }
                 facts
             }
-            None => smallvec![taken, give_back(RefundReason::TooLate)],
+            None => given_back(taken, RefundReason::TooLate),
         }
     }
 
@@ -198,7 +208,7 @@ impl Sale {
     pub(crate) fn cancel(&self, buyer: BuyerId, id: ReservationId, now: Timestamp) -> Result<Decision, Rejection> {
         let reservation = self.own(buyer, id)?;
         if reservation.status != ReservationStatus::Confirmed {
-            return Err(Rejection::NotCancellable);
+            return Err(Rejection::NotCancellable(self.state_of(reservation, now)));
         }
         if self.config.as_ref().is_some_and(|config| now >= config.cancellation_closes_at) {
             return Err(Rejection::CancellationClosed);
@@ -213,10 +223,8 @@ impl Sale {
         let paid = reservation.payments().iter().rev().filter_map(|payment| self.reservations.payment(*payment));
         let paid = paid.into_iter().find(|row| row.view.status == PaymentStatus::Captured)?;
         let (payment, amount) = (paid.view.id, paid.captured);
-        Some(smallvec![
-            Fact::ReservationCancelled { reservation: id, refund: amount },
-            Fact::RefundOrdered { payment, amount, reason },
-        ])
+        let cancelled = Fact::ReservationCancelled { reservation: id, refund: amount };
+        Some(std::iter::once(cancelled).chain(refund(payment, amount, reason)).collect())
     }
 
     /// The failure of a reservation's opened payment, if there is one that has not been started.
@@ -227,7 +235,20 @@ impl Sale {
     }
 }
 
-/// Whether the hold may be charged once more: who tries cards finds out about a few of them only.
-fn check_attempts(reservation: &Reservation) -> Result<(), Rejection> {
-    if reservation.declined() < DECLINES_PER_HOLD { Ok(()) } else { Err(Rejection::PaymentAttemptsExceeded) }
+/// Whether the hold may be charged once more: who tries cards finds out about a few of them only. What costs nothing is not
+/// charged.
+fn check_attempts(reservation: &Reservation, amount: Amount) -> Result<(), Rejection> {
+    let may = reservation.declined() < DECLINES_PER_HOLD || amount == Amount(0);
+    if may { Ok(()) } else { Err(Rejection::PaymentAttemptsExceeded) }
+}
+
+/// A payment of nothing is confirmed without a charge: no card declines it, and no provider is asked.
+fn is_free(row: &PaymentRow) -> bool {
+    row.view.amount == Amount(0)
+}
+
+/// The facts that give money back. There is nothing to wait for when nothing was taken: no provider is asked.
+fn refund(payment: PaymentId, amount: Amount, reason: RefundReason) -> impl Iterator<Item = Fact> {
+    let settled = (amount == Amount(0)).then_some(Fact::PaymentRefunded { payment });
+    std::iter::once(Fact::RefundOrdered { payment, amount, reason }).chain(settled)
 }

@@ -1,6 +1,7 @@
 //! Why a sale says no: one closed list, its variants in the order in which they are checked.
 
 use crate::sale::command::Seats;
+use crate::sale::reply::{ReservationStatus, ReservationView};
 
 /// The reasons, in the order in which they are checked; a test pins it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +18,16 @@ pub enum Rejection {
     SeatNotFound,
     /// The hall has no such category.
     CategoryNotFound,
+    /// The event was cancelled: nothing of it is held or paid any more.
+    SaleCancelled,
     /// No slot, another's, or one that has ended.
     NoSlot,
     /// The ticket's place was given up, or went to its buyer already.
     TicketSpent,
     /// The sale, or its waiting room, has not opened.
     SaleNotOpen,
-    /// The sale is over, closed or cancelled.
-    SaleClosed,
+    /// The sale, or its waiting room, is over.
+    SaleClosed(Closed),
     /// The rules cannot change any more.
     SaleStarted,
     /// The event has reservations.
@@ -32,9 +35,9 @@ pub enum Rejection {
     /// The line is full.
     QueueFull,
     /// The hold is not pending any more.
-    NotPending,
+    NotPending(ReservationState),
     /// The hold was over before it was paid.
-    HoldExpired,
+    HoldExpired(ReservationState),
     /// The provider is being asked.
     PaymentInProgress,
     /// The amount is not what the seats cost.
@@ -42,7 +45,7 @@ pub enum Rejection {
     /// As many charges of this hold were declined as may be.
     PaymentAttemptsExceeded,
     /// The reservation is not confirmed.
-    NotCancellable,
+    NotCancellable(ReservationState),
     /// It is too late to cancel.
     CancellationClosed,
     /// More seats than one buyer may have.
@@ -71,9 +74,14 @@ pub enum Rejection {
     },
     /// Some of the seats are taken, or no block of that size is left.
     SeatUnavailable {
-        /// Those that are taken.
+        /// Which of these it is.
+        reason: Unavailable,
+        /// Those that are taken, of named seats.
         taken: Seats,
-        /// The nearest block that would succeed.
+        /// The longest run of free seats side by side in the category: the one asked for, or that of the first named seat, for
+        /// which it is counted up to [`crate::limits::INDEXED_RUN`].
+        longest_block: u16,
+        /// What would succeed instead: the nearest block, else seats apart.
         alternative: Option<Seats>,
     },
     /// A single free seat would be left behind.
@@ -83,4 +91,61 @@ pub enum Rejection {
         /// The nearest block that would succeed.
         alternative: Option<Seats>,
     },
+}
+
+/// Why seats cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Some of the named seats are not free, and others of the hall are.
+    Taken,
+    /// The category has free seats, but not so many side by side.
+    NoBlock,
+    /// The category asked for has no free seat; for named seats, the hall.
+    SoldOut,
+}
+
+/// What has closed a sale or its waiting room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its time: `saleEndsAt`.
+    Ended,
+    /// An operator; who shops goes on.
+    ByOperator,
+    /// The event was cancelled.
+    Cancelled,
+}
+
+/// How a reservation stands, where something else was needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationState {
+    /// Held, not yet paid.
+    Pending,
+    /// Paid.
+    Confirmed,
+    /// Given back before it was paid.
+    Released,
+    /// Paid, and cancelled by its buyer.
+    Cancelled,
+    /// Its event was cancelled.
+    SaleCancelled,
+    /// Its time was over.
+    Expired,
+}
+
+impl ReservationState {
+    /// How a reservation stands whose event was not cancelled.
+    #[must_use]
+    pub fn of(view: &ReservationView) -> Self {
+        Self::new(view.status, view.refund.is_some())
+    }
+
+    pub(crate) fn new(status: ReservationStatus, was_paid: bool) -> Self {
+        match status {
+            ReservationStatus::Pending => Self::Pending,
+            ReservationStatus::Confirmed => Self::Confirmed,
+            ReservationStatus::Cancelled if was_paid => Self::Cancelled,
+            ReservationStatus::Cancelled => Self::Released,
+            ReservationStatus::Expired => Self::Expired,
+        }
+    }
 }

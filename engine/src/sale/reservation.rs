@@ -4,6 +4,7 @@
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq, TicketSerial};
 use crate::money::Amount;
 use crate::sale::command::Seats;
+use crate::sale::rejection::ReservationState;
 use crate::sale::reply::{ReservationStatus, ReservationView};
 use crate::sale::snapshot::ReservationRow;
 use crate::time::Timestamp;
@@ -84,6 +85,11 @@ impl Reservation {
 
     pub(crate) fn later(&mut self) -> &mut Later {
         self.later.get_or_insert_default()
+    }
+
+    /// How it stands, its sale aside.
+    pub(crate) fn state(&self) -> ReservationState {
+        ReservationState::new(self.status, self.later.as_ref().is_some_and(|later| later.refund.is_some()))
     }
 
     /// When the hold ends, a running charge considered.

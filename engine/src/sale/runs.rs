@@ -1,6 +1,10 @@
 //! Free runs: for each category and each length up to [`INDEXED_RUN`], which segments have so many free seats side
 //! by side, as bitmaps in the order best first. Finding a block reads a few words; taking a seat rewrites a few bits.
 
+mod scattered;
+
+pub(crate) use scattered::Apart;
+
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::limits::INDEXED_RUN;
 use crate::plan::{Plan, Segment};

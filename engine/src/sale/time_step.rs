@@ -35,7 +35,8 @@ impl Sale {
         let is_over = matches!(self.phase, SalePhase::Cancelled | SalePhase::Retired);
         let sweep = (is_over && self.has_something_to_sweep()).then_some((self.at, Step::Sweep));
         let hold = self.reservations.next_deadline().map(|(at, _)| (at, Step::ExpireHold));
-        let slot = self.room.next_end().map(|(at, _)| (at, Step::ExpireSlot));
+        // Whichever slot ends first by its own time is the next one, also when the sale ends all of them.
+        let slot = self.room.next_end().map(|(at, _)| (self.slot_ends_at(at), Step::ExpireSlot));
         let draw = self.next_of_draw();
         let admission = self.next_admission().map(|at| (at, Step::Admit));
         let end = self.line_ends_at().map(|at| (at, Step::EndLine));

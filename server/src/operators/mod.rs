@@ -11,7 +11,7 @@ use onsale_engine::id::EventId;
 use onsale_engine::limits::{MAX_CAPACITY, MAX_MESSAGE_BYTES, MAX_RATE_PER_SECOND};
 use onsale_engine::runtime::{Refusal, SaleHandle};
 use onsale_engine::sale::draw::Draw;
-use onsale_engine::sale::{Command, Rejection, Reply, SalePhase, SteeringChange, SteeringView};
+use onsale_engine::sale::{Closed, Command, Rejection, Reply, SalePhase, SteeringChange, SteeringView};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ async fn steered(
 fn would_be(sale: &SaleHandle, change: &SteeringChange) -> Result<SteeringView, Problem> {
     let view = sale.view();
     if view.phase() == SalePhase::Cancelled {
-        return Err(sales::refused(Refusal::Rejected(Rejection::SaleClosed)));
+        return Err(sales::refused(Refusal::Rejected(Rejection::SaleClosed(Closed::Cancelled))));
     }
     let now = view.steering().ok_or_else(Problem::not_found)?;
     Ok(SteeringView { steering: now.steering.after(change), ..now })

@@ -19,8 +19,10 @@ use onsale_engine::money::{Amount, Currency};
 use onsale_engine::runtime::{Answer, Refusal, SaleHandle};
 use onsale_engine::sale::{
     Command, ConfirmPayment, OpenPayment, PaymentFailure, PaymentStatus, PaymentView, RefundReason, Rejection, Reply,
+    ReservationState,
 };
 use own::Own;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use view::{OpenedJson, UnsettledJson, as_paid};
@@ -32,6 +34,9 @@ const POLL_AFTER_SECONDS: u32 = 3;
 const BEFORE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Amounts in requests: what a hall costs stays far below.
 const AMOUNTS: std::ops::RangeInclusive<i64> = 0..=i64::MAX / 2;
+
+/// A payment of this is confirmed without a charge: no provider is asked, so none can be unavailable or decline.
+const FREE: Amount = Amount(0);
 
 /// The routes of this family.
 #[must_use]
@@ -66,7 +71,7 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let sale = own::payable(&ctx, reservation).await?;
     let stored = sales::stored(&sale, key);
     ctx.looked_up(stored).await?;
-    if stored == Stored::Nothing && sale.view().pending_payment(reservation).is_none() {
+    if stored == Stored::Nothing && amount != FREE && sale.view().pending_payment(reservation).is_none() {
         check_provider(&ctx)?;
     }
     let payment = PaymentId::new(sale.event(), ctx.now().unix_millis(), rand::random());
@@ -94,7 +99,7 @@ impl<'a> Confirmation<'a> {
         let reservation = body.id(mistakes, "reservationId").map(ReservationId);
         let payment = body.id(mistakes, "paymentId").map(PaymentId);
         let payment_key = body.text(mistakes, "paymentKey", 1..=200);
-        let transaction = body.text(mistakes, "transactionId", 1..=MAX_TRANSACTION_BYTES);
+        let transaction = transaction(body, mistakes);
         if transaction.is_some_and(|name| name.len() > MAX_TRANSACTION_BYTES) {
             mistakes.add("transactionId", format!("at most {MAX_TRANSACTION_BYTES} bytes"));
         }
@@ -109,6 +114,15 @@ impl<'a> Confirmation<'a> {
     }
 }
 
+/// The provider's name for the transaction; there is none when there is nothing to charge.
+fn transaction<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<&'a str> {
+    let is_free = body.value("amount").and_then(Value::as_i64) == Some(FREE.0);
+    if is_free && body.value("transactionId").is_none_or(|name| name == "") {
+        return Some("");
+    }
+    body.text(mistakes, "transactionId", 1..=MAX_TRANSACTION_BYTES)
+}
+
 async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
@@ -120,7 +134,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     let key = ctx.request_key(&request, &json.bytes)?;
     let found = own::find(&ctx, asked.payment).await?;
     if found.view().reservation != asked.reservation {
-        return Err(Problem::not_found());
+        return Err(sales::no_payment());
     }
     // Only now: nobody can have the key of a payment that is not there.
     if !ctx.app.seals.fits_payment_key(asked.payment_key, asked.payment, buyer) {
@@ -129,12 +143,12 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
     }
     let (sale, view) = match found {
         Own::Live(sale, view) => (sale, view),
-        Own::Past(view, currency) if view.amount == asked.amount => return outcome(&view, &currency, false),
+        Own::Past(view, currency) if view.amount == asked.amount => return past_outcome(&ctx, &view, &currency).await,
         Own::Past(..) => return Err(sales::refused(Refusal::Rejected(Rejection::AmountMismatch))),
     };
     ctx.looked_up(sales::stored(&sale, key)).await?;
     let declines = Declines::of(&ctx, buyer);
-    let starts = view.status == PaymentStatus::Opened;
+    let starts = view.status == PaymentStatus::Opened && view.amount != FREE;
     if starts {
         check_provider(&ctx)?;
         declines.check(&ctx)?;
@@ -184,6 +198,16 @@ async fn settled(
     outcome(&view, &currency(sale)?, confirmed)
 }
 
+/// The same of a payment that memory has let go of, with its reservation: as the sale would say it.
+async fn past_outcome(ctx: &Context, view: &PaymentView, currency: &Currency) -> Result<Response, Problem> {
+    let record = ctx.app.records.reservation(view.reservation).await?.ok_or_else(Problem::storage_unavailable)?;
+    if view.status == PaymentStatus::Failed(PaymentFailure::HoldEnded) {
+        let state = ReservationState::of(&record.reservation);
+        return Err(sales::refused(Refusal::Rejected(Rejection::HoldExpired(state))));
+    }
+    outcome(view, currency, record.reservation.confirmed_at.is_some())
+}
+
 /// What a buyer is told of a payment that was confirmed: the same as often as it is asked. `was_sold` says whether
 /// its seats were ever the buyer's.
 fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Response, Problem> {
@@ -203,18 +227,17 @@ fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Re
         }
         PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. }
         | PaymentStatus::Failed(PaymentFailure::SaleCancelled) => {
-            told(sales::refused(Refusal::Rejected(Rejection::SaleClosed)))
+            told(sales::refused(Refusal::Rejected(Rejection::SaleCancelled)))
         }
         PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => {
-            told(sales::refused(Refusal::Rejected(Rejection::HoldExpired)))
+            told(sales::refused(Refusal::Rejected(Rejection::HoldExpired(ReservationState::Expired))))
         }
         PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, .. }
-        | PaymentStatus::Failed(
-            PaymentFailure::Declined(_)
-            | PaymentFailure::NotCharged
-            | PaymentFailure::AmountMismatch
-            | PaymentFailure::HoldEnded,
-        ) => told(sales::payment_declined()),
+        | PaymentStatus::Failed(PaymentFailure::AmountMismatch) => told(sales::not_paid("AMOUNT_MISMATCH")),
+        PaymentStatus::Failed(PaymentFailure::Declined(_)) => told(sales::not_paid("DECLINED")),
+        PaymentStatus::Failed(PaymentFailure::NotCharged) => told(sales::not_paid("NOT_CHARGED")),
+        // Its hold is another one now, with a payment of its own.
+        PaymentStatus::Failed(PaymentFailure::HoldEnded) => told(sales::not_paid("HOLD_CHANGED")),
     }
 }
 

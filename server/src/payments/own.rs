@@ -3,12 +3,12 @@
 
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
 use crate::payments::view::PaymentJson;
-use crate::reservations::{PageJson, past_terms};
+use crate::reservations::{PageJson, past_terms, unpayable};
 use crate::sales;
 use onsale_engine::id::{EventTag, PaymentId, ReservationId};
 use onsale_engine::money::Currency;
-use onsale_engine::runtime::{Found, Refusal, SaleHandle};
-use onsale_engine::sale::{PaymentView, Rejection};
+use onsale_engine::runtime::{Found, SaleHandle};
+use onsale_engine::sale::PaymentView;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -38,11 +38,11 @@ pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
     if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let found = sale.view().payment(id);
         if let Some(view) = found {
-            return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(Problem::not_found()) };
+            return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(sales::no_payment()) };
         }
     }
     let view = ctx.app.records.payment(id).await?;
-    let view = view.filter(|view| view.buyer == buyer).ok_or_else(Problem::not_found)?;
+    let view = view.filter(|view| view.buyer == buyer).ok_or_else(sales::no_payment)?;
     let currency = currency_of(ctx, &view).await?;
     Ok(Own::Past(view, currency))
 }
@@ -50,20 +50,18 @@ pub(super) async fn find(ctx: &Context, id: PaymentId) -> Result<Own, Problem> {
 /// The sale of the caller's reservation, if that can still be paid as far as memory knows.
 ///
 /// # Errors
-/// 404, or 409 `RESERVATION_NOT_PENDING` when it was over long ago.
+/// 404, or 409 `RESERVATION_NOT_PENDING` or `SALE_CANCELLED` when it was over long ago.
 pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<SaleHandle>, Problem> {
     let buyer = ctx.buyer()?;
     if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let owner = sale.view().reservation(id).map(|view| view.buyer);
         if let Some(owner) = owner {
-            return if owner == buyer { Ok(sale) } else { Err(Problem::not_found()) };
+            return if owner == buyer { Ok(sale) } else { Err(sales::no_reservation()) };
         }
     }
     match ctx.app.records.reservation(id).await? {
-        Some(record) if record.reservation.buyer == buyer => {
-            Err(sales::refused(Refusal::Rejected(Rejection::NotPending)))
-        }
-        Some(_) | None => Err(Problem::not_found()),
+        Some(record) if record.reservation.buyer == buyer => Err(unpayable(&ctx.app, &record)),
+        Some(_) | None => Err(sales::no_reservation()),
     }
 }
 

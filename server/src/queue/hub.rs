@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::http::End;
 use crate::http::stream::HEARTBEAT;
+use crate::queue::notice::Notices;
 use crate::queue::place::{PlaceJson, Room};
 use agenda::{Agenda, Next};
 use bytes::Bytes;
@@ -32,6 +33,8 @@ use tokio::time::Instant;
 
 /// A listener is reported to the sale as present at least this often, and three times within the silence that is allowed.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
+/// An end that is farther off is looked at again after so long: timers need not reach years ahead.
+const ENDS_NOT_YET: Duration = Duration::from_secs(3600);
 /// When ranks that found no room are looked at again.
 const RANKS_AGAIN: Duration = Duration::from_millis(50);
 
@@ -64,7 +67,12 @@ impl Hubs {
         let listener = Listener {
             latest: Arc::clone(&latest),
             caller,
-            sent: Sent { place, message: room.message.as_deref().map(Arc::from), left: room.left.clone() },
+            sent: Sent {
+                place,
+                message: room.message.as_deref().map(Arc::from),
+                notice: room.notices.to(&place.status),
+                left: room.left.clone(),
+            },
             sent_at: now,
             commented_at: now,
             checked_at: now,
@@ -112,8 +120,9 @@ struct Task {
     listeners: Listeners,
     agenda: Agenda,
     ranks: Ranks,
-    /// The message that everybody was sent last, and whether the sale was open by then.
+    /// The message that everybody was sent last, what there was to say, and whether the sale was open by then.
     message: Option<Arc<str>>,
+    notices: Notices,
     was_open: bool,
 }
 
@@ -122,7 +131,8 @@ impl Task {
         let now = Instant::now();
         let (agenda, ranks) = (Agenda::new(now), Ranks::new(now));
         let listeners = Listeners::default();
-        Self { app, sale, hub, listeners, agenda, ranks, message: None, was_open: false }
+        let notices = Notices::default();
+        Self { app, sale, hub, listeners, agenda, ranks, message: None, notices, was_open: false }
     }
 
     async fn run(mut self, hubs: Arc<Hubs>) {
@@ -208,15 +218,19 @@ impl Task {
         }
     }
 
-    /// What concerns everybody: another message, or the opening.
+    /// What concerns everybody: another message or notice, the opening, or the end.
     fn note_room(&mut self, room: &Room, now: Timestamp) {
         let is_open = now >= room.opens_at;
         if !is_open {
             self.agenda.note_deadline(Instant::now() + room.opens_at.since(now));
         }
-        if room.message.as_deref() != self.message.as_deref() || is_open != self.was_open {
+        if now < room.ends_at {
+            self.agenda.note_deadline(Instant::now() + room.ends_at.since(now).min(ENDS_NOT_YET));
+        }
+        let is_same = room.message.as_deref() == self.message.as_deref() && room.notices == self.notices;
+        if !is_same || is_open != self.was_open {
             self.message = room.message.as_deref().map(Arc::from);
-            self.was_open = is_open;
+            (self.notices, self.was_open) = (room.notices, is_open);
             self.agenda.hurry();
         }
     }
@@ -244,7 +258,8 @@ impl Checking<'_> {
             crate::queue::hear(self.sale, &place);
             listener.seen_at = now;
         }
-        let sent = Sent { place, message: self.message.clone(), left: room.left.clone() };
+        let notice = room.notices.to(&place.status);
+        let sent = Sent { place, message: self.message.clone(), notice, left: room.left.clone() };
         ranks.interval = room.poll_after_seconds(place.total_in_queue);
         let due = sent::due(listener, &sent, room, now);
         let mut again = (listener.seen_at + seen_every).min(listener.checked_at + HEARTBEAT);
@@ -299,9 +314,11 @@ mod tests {
         Room {
             event: EventId(Uuid::nil()),
             opens_at: NOW,
+            ends_at: Timestamp::from_secs(100_000),
             rate_per_second: 10,
             held_up: false,
             message: None,
+            notices: Notices::default(),
             rules: crate::queue::place::tests::rules(),
             incarnation: 0,
             active_limit: None,
@@ -320,7 +337,7 @@ mod tests {
         Listener {
             latest: Arc::default(),
             caller,
-            sent: Sent { place, message: None, left: Left::default() },
+            sent: Sent { place, message: None, notice: None, left: Left::default() },
             sent_at: NOW,
             commented_at: NOW,
             checked_at: NOW,

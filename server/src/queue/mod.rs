@@ -3,11 +3,13 @@
 
 mod draw;
 mod hub;
+mod notice;
 mod pace;
 mod place;
 
 pub use draw::{DrawJson, ProofJson, StepJson};
 pub use hub::Hubs;
+pub use notice::{Notice, Notices};
 pub use pace::Paces;
 pub use place::{PlaceJson, Room};
 
@@ -47,11 +49,22 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
         let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
         return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
     }
-    let answer = sale.ask_patiently(Command::Enter { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.ask_patiently(Command::Enter { buyer }, ctx.deadline).await;
+    let answer = answer.map_err(|refusal| refused_entry(&ctx, buyer, refusal))?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     hear(&sale, &place);
     let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
     response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
+}
+
+/// Names the event that the buyer is in, unless only another node knows it.
+fn refused_entry(ctx: &Context, buyer: BuyerId, refusal: Refusal) -> Problem {
+    let is_elsewhere = refusal == Refusal::QueuedElsewhere;
+    let problem = sales::refused(refusal);
+    match ctx.app.engine.claims().of(buyer).filter(|_| is_elsewhere) {
+        Some(event) => problem.with("eventId", event.to_string()),
+        None => problem,
+    }
 }
 
 async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {

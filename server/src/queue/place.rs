@@ -2,11 +2,12 @@
 //! look anything up but what it is given.
 
 use crate::auth::Seals;
+use crate::queue::notice::{Notice, Notices};
 use crate::queue::pace::Paces;
-use crate::time::rfc3339;
+use crate::time::{rfc3339, rfc3339_millis};
 use onsale_engine::id::{EventId, Slot};
 use onsale_engine::plan::Plan;
-use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SeatCounts, SteeringView};
+use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SteeringView};
 use onsale_engine::time::Timestamp;
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
@@ -25,12 +26,16 @@ pub struct Room {
     pub event: EventId,
     /// When admissions begin.
     pub opens_at: Timestamp,
+    /// When everything ends.
+    pub ends_at: Timestamp,
     /// Buyers let in per second.
     pub rate_per_second: u32,
     /// Whether nobody is let in for now: paused, closed, or nothing to sell.
     pub held_up: bool,
-    /// What an operator, or the state of the seats, has to say.
+    /// What an operator, or the state of the sale, has to say.
     pub message: Option<Box<str>>,
+    /// The same in words for pages.
+    pub notices: Notices,
     /// The room's rules.
     pub rules: AdmissionConfig,
     /// Buyers shopping at the same time at the most, as it is steered.
@@ -52,21 +57,16 @@ impl Room {
         let (config, SteeringView { steering, waiting, admitted_total, .. }) = (sale.config()?, sale.steering()?);
         let pace = paces.of(event);
         pace.note(now, admitted_total, waiting > 0 && now >= config.sale_starts_at);
-        let counts = sale.counts();
-        let sold_out = (counts.available == 0).then(|| {
-            let rest = match counts {
-                SeatCounts { held: 1.., .. } => "some are being paid for and may come back",
-                SeatCounts { sold: 0, .. } => "none are for sale",
-                _ => "all are sold",
-            };
-            format!("There are no free seats right now: {rest}. Your place is kept.").into_boxed_str()
-        });
+        let notices = Notices::of(sale, &steering, now);
+        let own = steering.message.filter(|_| notices.over.is_none());
         Some(Self {
             event,
             opens_at: config.sale_starts_at,
+            ends_at: config.sale_ends_at,
             rate_per_second: steering.rate_per_second,
-            held_up: steering.paused || steering.closed || sold_out.is_some(),
-            message: steering.message.or(sold_out),
+            held_up: steering.paused || notices.waiting.is_some(),
+            message: own.or_else(|| notices.sentence().map(Box::from)),
+            notices,
             rules: config.admission.clone(),
             active_limit: steering.active_limit,
             pace: pace.per_thousand_seconds(),
@@ -83,13 +83,20 @@ impl Room {
     }
 }
 
-/// Free seats in each category, under its name.
+/// Free seats in each category.
 #[derive(Debug)]
 struct Available<'a>(&'a Plan, &'a Left);
 
+#[derive(Serialize)]
+struct CategoryLeft<'a> {
+    category: &'a str,
+    available: u32,
+}
+
 impl Serialize for Available<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.categories().iter().map(|category| &category.name).zip(self.1))
+        let names = self.0.categories().iter().map(|category| category.name.as_str());
+        serializer.collect_seq(names.zip(self.1).map(|(category, left)| CategoryLeft { category, available: *left }))
     }
 }
 
@@ -108,6 +115,9 @@ pub struct PlaceJson<'a> {
     poll_after_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<Available<'a>>,
+    notice: Option<&'static str>,
+    /// The server's clock, for countdowns.
+    now: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }
@@ -129,7 +139,9 @@ impl<'a> PlaceJson<'a> {
             }
             PlaceStatus::Expired => ("EXPIRED", None, None, None),
         };
-        let in_line = matches!(status, "PRE_QUEUE" | "WAITING");
+        let notice = room.notices.to(&place.status);
+        // A message for the line is none for shoppers.
+        let says = matches!(status, "PRE_QUEUE" | "WAITING") || notice.is_some();
         Self {
             event_id: room.event.to_string(),
             status,
@@ -143,8 +155,10 @@ impl<'a> PlaceJson<'a> {
             token_expires_at: until.map(|(_, ends, _)| rfc3339(ends)),
             ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
             poll_after_seconds: room.poll_after_seconds(total),
-            available: room.plan.as_deref().filter(|_| in_line).map(|plan| Available(plan, &room.left)),
-            message: room.message.as_deref().filter(|_| in_line),
+            available: room.plan.as_deref().map(|plan| Available(plan, &room.left)),
+            notice: notice.map(Notice::word),
+            now: rfc3339_millis(now),
+            message: room.message.as_deref().filter(|_| says),
         }
     }
 }
@@ -199,9 +213,11 @@ pub(in crate::queue) mod tests {
         Room {
             event: EventId(Uuid::from_u128(1)),
             opens_at: Timestamp::from_secs(1_780_308_060),
+            ends_at: Timestamp::from_secs(1_780_400_000),
             rate_per_second: 10,
             held_up: false,
             message: None,
+            notices: Notices::default(),
             rules: rules(),
             active_limit: None,
             pace: None,
@@ -248,6 +264,20 @@ pub(in crate::queue) mod tests {
         let told = shown(PlaceStatus::Waiting { rank: 1 }, &paused, NOW);
         assert_eq!((&told["estimatedWaitSeconds"], &told["message"]), (&Value::Null, &json!("Back at ten")));
         assert!(shown(PlaceStatus::Waiting { rank: 1 }, &room(), NOW).get("message").is_none());
+    }
+
+    #[test]
+    fn a_place_says_why_it_is_over_and_what_time_it_is() {
+        let over = Notices { waiting: Some(Notice::Paused), over: Some(Notice::Cancelled), ..Notices::default() };
+        let cancelled = Room { message: Some("The event was cancelled.".into()), notices: over, ..room() };
+        let json = shown(PlaceStatus::Expired, &cancelled, NOW);
+        assert_eq!((&json["notice"], &json["message"]), (&json!("CANCELLED"), &json!("The event was cancelled.")));
+        assert_eq!(json["now"], "2026-06-01T10:00:00.000Z");
+        let expired = shown(PlaceStatus::Expired, &room(), NOW + Duration::from_micros(1_234_567));
+        assert_eq!((&expired["notice"], &expired["now"]), (&Value::Null, &json!("2026-06-01T10:00:01.234Z")));
+        let paused = Notices { waiting: Some(Notice::Paused), ..Notices::default() };
+        let json = shown(PlaceStatus::Waiting { rank: 1 }, &Room { notices: paused, ..room() }, NOW);
+        assert_eq!(json["notice"], "PAUSED");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod feed;
 mod former;
 mod live;
 mod own;
+mod past;
 mod seats;
 mod view;
 
@@ -13,6 +14,7 @@ pub use acknowledged::Acknowledged;
 pub use feed::Feeds;
 pub use live::{CategoryJson, CountsJson, LiveSeats, categories_json};
 pub use own::{PageJson, note, past_terms};
+pub use past::unpayable;
 pub use view::{ReservationJson, Terms};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, read_id, read_json, response};
@@ -117,7 +119,8 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
         Selection::Best { quantity, .. } => usize::from(*quantity),
     };
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
-    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, 0), command).await?;
+    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, 0), command).await;
+    let answer = answer.map_err(|problem| sales::with_token_reason(problem, &request, slot))?;
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
     let location = format!("/api/v1/reservations/{}", view.id);
@@ -194,7 +197,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
     let (sale, own) = match own::find(&ctx, reservation).await? {
         Own::Live(sale, view) => (sale, view.seats.len()),
-        Own::Past(_) => return Err(sales::refused(Refusal::Rejected(Rejection::NotPending))),
+        Own::Past(record) => return Err(past::unchangeable(&ctx.app, &record)),
     };
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let seats = seats_of(&terms.plan, &ids)?;
@@ -217,7 +220,7 @@ async fn release(ctx: Context, request: Request) -> Result<Response, Problem> {
         Own::Past(record) => match record.reservation.status {
             ReservationStatus::Cancelled | ReservationStatus::Expired => {}
             ReservationStatus::Pending | ReservationStatus::Confirmed => {
-                return Err(sales::refused(Refusal::Rejected(Rejection::NotPending)));
+                return Err(past::unreleasable(&record));
             }
         },
     }
@@ -237,7 +240,7 @@ async fn cancel(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (reservation, buyer) = (ReservationId(request.path_id("id")?), ctx.buyer()?);
     let sale = match own::find(&ctx, reservation).await? {
         Own::Live(sale, _) => sale,
-        Own::Past(_) => return Err(sales::refused(Refusal::Rejected(Rejection::NotCancellable))),
+        Own::Past(record) => return Err(past::uncancellable(&ctx.app, &record)),
     };
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let command = Command::CancelReservation { buyer, reservation };

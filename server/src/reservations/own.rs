@@ -57,11 +57,11 @@ pub(super) async fn find(ctx: &Context, id: ReservationId) -> Result<Own, Proble
     if let Some(sale) = sales::by_tag(&ctx.app, id.tag()).await? {
         let found = sale.view().reservation(id);
         if let Some(view) = found {
-            return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(Problem::not_found()) };
+            return if view.buyer == buyer { Ok(Own::Live(sale, view)) } else { Err(sales::no_reservation()) };
         }
     }
     let record = ctx.app.records.reservation(id).await?;
-    record.filter(|record| record.reservation.buyer == buyer).map(Own::Past).ok_or_else(Problem::not_found)
+    record.filter(|record| record.reservation.buyer == buyer).map(Own::Past).ok_or_else(sales::no_reservation)
 }
 
 pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {

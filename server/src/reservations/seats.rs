@@ -15,7 +15,9 @@ const RETRY_MILLIS: u32 = 1000;
 async fn admitted(ctx: &Context, request: &Request, param: &str) -> Result<Arc<SaleHandle>, Problem> {
     let (event, buyer) = (EventId(request.path_id(param)?), ctx.buyer()?);
     let sale = sales::of(&ctx.app, event).await?;
-    sales::check_admitted(&sale, buyer, sales::slot(ctx, request, event, buyer), ctx.now())?;
+    let slot = sales::slot(ctx, request, event, buyer);
+    let admitted = sales::check_admitted(&sale, buyer, slot, ctx.now());
+    admitted.map_err(|problem| sales::with_token_reason(problem, request, slot))?;
     Ok(sale)
 }
 

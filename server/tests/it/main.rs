@@ -4,6 +4,7 @@
 
 mod accounts;
 mod administrators;
+mod answers;
 mod backup;
 mod blocked_seats;
 mod capacity;
@@ -12,6 +13,8 @@ mod config;
 mod contention;
 mod demo;
 mod draw;
+mod endings;
+mod free;
 mod guessing;
 mod harness;
 mod lifecycle;
@@ -32,5 +35,6 @@ mod shop;
 mod storage_trouble;
 mod streams;
 mod telling;
+mod unavailable;
 mod unloading;
 mod waiting_room;

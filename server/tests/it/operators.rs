@@ -80,8 +80,9 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
     }
     assert_eq!(texts(&shop.seats(&event).await["sold"]), [""; 0]);
 
-    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(409, "SALE_CLOSED");
-    shop.confirm(&holding, &opened, "sim_ok").await.refused(409, "HOLD_EXPIRED");
+    shop.hold(&event, &shop.buyer(), &["A-1"]).await.refused(409, "SALE_CANCELLED");
+    shop.pay(&holding, &held).await.refused(409, "SALE_CANCELLED");
+    shop.confirm(&holding, &opened, "sim_ok").await.refused(409, "SALE_CANCELLED");
     let enter = json!({ "eventId": event });
     shop.post("/queue/enter").by(&shop.buyer()).json(&enter).send().await.refused(409, "SALE_CLOSED");
     let steer =

@@ -1,7 +1,7 @@
 //! Nodes that share a Redis, and what becomes of them when it is gone, paused, wiped, or back.
 
 use crate::harness::SECRET;
-use crate::shop::{PATIENCE, Person, Shop};
+use crate::shop::{PATIENCE, Person, Shop, in_seconds};
 use onsale_adapters::private_redis::RedisServer;
 use onsale_engine::ports::shared::Quota;
 use onsale_server::config::{Config, RedisConfig};
@@ -226,6 +226,16 @@ async fn two_nodes_share_limits_claims_and_revocations() {
     one.shop.delete(&format!("/queue/leave?eventId={here}")).by(&buyer).send().await.expect(204);
     until("free again", async || enter(&other.shop, &there, &buyer).await.status == 200).await;
     enter(&one.shop, &here, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+
+    // The end of a sale gives its claims back.
+    let rules = json!({ "admission": { "required": true, "tokenSeconds": 86_400 }, "saleEndsAt": in_seconds(3) });
+    let ending = one.shop.small_event(&rules).await;
+    let buyer = one.shop.buyer();
+    one.shop.admitted(&ending, &buyer).await;
+    enter(&other.shop, &there, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+    until("free again", async || enter(&other.shop, &there, &buyer).await.status == 200).await;
+    let place = one.shop.get(&format!("/queue/status?eventId={ending}")).by(&buyer).send().await.expect(200);
+    assert_eq!((&place["status"], &place["notice"]), (&json!("EXPIRED"), &json!("CLOSED")));
 
     // Revocations: the other node's storage knows nothing of this one.
     let out = one.shop.buyer();

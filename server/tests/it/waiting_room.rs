@@ -92,7 +92,8 @@ async fn entering_has_its_refusals() {
     refused.refused(503, "QUEUE_FULL");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
     let elsewhere = event(&shop, json!({}), json!({})).await;
-    enter(&shop, &elsewhere, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+    let refused = enter(&shop, &elsewhere, &buyer).await.refused(409, "ALREADY_QUEUED_ELSEWHERE");
+    assert_eq!(refused["eventId"], full, "where the buyer is");
     leave(&shop, &full, &buyer).await;
     enter(&shop, &elsewhere, &buyer).await.expect(200);
 
@@ -294,8 +295,13 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
     enter(&shop, &event, &buyer).await.expect(200);
     let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&buyer).stream().await;
     let first = stream.next().await.unwrap().data;
-    assert_eq!(first, status(&shop, &event, &buyer).await.expect(200), "the same place as the status");
+    let mut same = status(&shop, &event, &buyer).await.expect(200);
+    same["now"] = first["now"].clone();
+    assert_eq!(first, same, "the same place as the status");
     assert_eq!((&first["status"], &first["estimatedWaitSeconds"]), (&json!("WAITING"), &Value::Null));
+    assert_eq!(first["notice"], "PAUSED");
+    let left = json!([{ "category": "VIP", "available": 10 }, { "category": "S", "available": 10 }]);
+    assert_eq!(first["available"], left);
 
     let began = Instant::now();
     steer(&shop, &event, json!({ "message": "Back in a moment" })).await;
@@ -315,7 +321,7 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
     while told["status"] != "ACTIVE" {
         told = stream.next().await.unwrap().data;
     }
-    assert!(told["token"].is_string() && told.get("message").is_none());
+    assert!(told["token"].is_string() && told["notice"].is_null() && told.get("message").is_none());
     assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
     leave(&shop, &event, &buyer).await;
     assert_eq!(stream.next().await.unwrap().data["code"], "SLOT_ENDED");
@@ -358,6 +364,7 @@ async fn the_opening_lets_the_line_in_and_a_sold_out_hall_lets_nobody_in() {
     let place = enter(&shop, &event, &late).await.expect(200);
     assert_eq!((&place["status"], &place["estimatedWaitSeconds"]), (&json!("WAITING"), &Value::Null));
     assert!(place["message"].as_str().unwrap().contains("no free seats"));
+    assert_eq!(place["notice"], "NO_FREE_SEATS");
     // Seats that come back are offered to the head of the line.
     let hold = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
     shop.delete(&hold).by(&buyer).send().await.expect(204);

@@ -1,16 +1,13 @@
 //! The best seats together: the nearest row, around the centre line, never across an aisle or into another category.
 
 use super::stage::Stage;
-use crate::sale::{Rejection, Seats};
+use crate::sale::Rejection;
+use crate::sale::Unavailable::{NoBlock, SoldOut};
 
 fn on_sale(rows: &[&str]) -> Stage {
     let mut stage = Stage::hall(rows).rules(|config| config.max_seats_per_buyer = 100);
     stage.at("10:00:00");
     stage
-}
-
-fn nothing_left() -> Rejection {
-    Rejection::SeatUnavailable { taken: Seats::new(), alternative: None }
 }
 
 #[test]
@@ -50,7 +47,9 @@ fn every_quantity_up_to_twenty_finds_the_row_that_is_long_enough() {
         let view = stage.buyer(1).tries(crate::sale::Selection::Best { category, quantity: quantity as u16 });
         assert_eq!(view.unwrap().seats.len(), quantity);
         stage.shows(if quantity > 1 { "B" } else { "A" }, &"h".repeat(quantity));
-        stage.buyer(2).cannot_hold_best("V", quantity as u16).because(nothing_left());
+        let left = (quantity as u16) - 1;
+        let reason = if left > 0 { NoBlock } else { SoldOut };
+        stage.buyer(2).cannot_hold_best("V", quantity as u16).says(reason, left).nothing_instead();
     }
 }
 
@@ -78,7 +77,7 @@ fn never_in_two_categories() {
     stage.buyer(2).gets_best("R", ["B-3", "B-4", "B-5", "B-6"]);
     stage.buyer(3).gets_best("R", ["A-1", "A-2"]);
     stage.buyer(4).gets_best("R", ["A-7", "A-8"]);
-    stage.buyer(5).cannot_hold_best("V", 1).because(nothing_left());
+    stage.buyer(5).cannot_hold_best("V", 1).says(SoldOut, 0).nothing_instead();
 }
 
 #[test]
@@ -90,7 +89,7 @@ fn in_a_hall_full_of_holes_the_nearest_hole_that_is_large_enough() {
     stage.buyer(3).gets_best("V", ["A-5", "A-6"]);
     stage.buyer(4).gets_best("V", ["B-8", "B-9"]);
     stage.buyer(5).gets_best("V", ["B-1", "B-2"]);
-    stage.buyer(6).cannot_hold_best("V", 2).because(nothing_left());
+    stage.buyer(6).cannot_hold_best("V", 2).says(NoBlock, 1).try_instead(["A-1", "A-3"]);
     stage.buyer(6).gets_best("V", ["A-3"]);
 }
 
@@ -98,7 +97,7 @@ fn in_a_hall_full_of_holes_the_nearest_hole_that_is_large_enough() {
 fn seats_given_back_are_given_again() {
     let mut stage = on_sale(&["VVVV"]);
     let first = stage.buyer(1).gets_best("V", ["A-1", "A-2", "A-3", "A-4"]);
-    stage.buyer(2).cannot_hold_best("V", 1).because(nothing_left());
+    stage.buyer(2).cannot_hold_best("V", 1).says(SoldOut, 0).nothing_instead();
     stage.buyer(1).changes(first, ["A-1"]);
     stage.buyer(2).gets_best("V", ["A-2", "A-3"]);
     stage.buyer(1).releases(first);
@@ -110,9 +109,9 @@ fn seats_given_back_are_given_again() {
 #[test]
 fn none_and_too_many_are_no_block() {
     let mut stage = on_sale(&["VVVV"]);
-    stage.buyer(1).cannot_hold_best("V", 0).because(nothing_left());
-    stage.buyer(1).cannot_hold_best("V", 5).because(nothing_left());
-    stage.buyer(1).cannot_hold_best("V", 100).because(nothing_left());
+    stage.buyer(1).cannot_hold_best("V", 0).says(NoBlock, 0).nothing_instead();
+    stage.buyer(1).cannot_hold_best("V", 5).says(NoBlock, 4).nothing_instead();
+    stage.buyer(1).cannot_hold_best("V", 100).says(NoBlock, 4).nothing_instead();
     stage.buyer(1).cannot_hold_best("V", 101).because(Rejection::SeatLimitExceeded { limit: 100, has: 0 });
 }
 
@@ -126,7 +125,7 @@ fn with_many_rows_the_first_that_serves() {
             stage.buyer(u128::from(row) + 1).tries(crate::sale::Selection::Best { category, quantity: 3 }).unwrap();
         assert_eq!(view.seats.as_slice(), [1, 2, 3].map(|at| crate::id::SeatIndex(row * 5 + at)));
     }
-    stage.buyer(999).cannot_hold_best("V", 3).because(nothing_left());
+    stage.buyer(999).cannot_hold_best("V", 3).says(NoBlock, 1).try_instead(["0-1", "0-5", "1-1"]);
     let view = stage.buyer(999).tries(crate::sale::Selection::Best { category, quantity: 1 }).unwrap();
     assert_eq!(view.seats.as_slice(), [crate::id::SeatIndex(0)]);
 }

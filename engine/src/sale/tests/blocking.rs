@@ -4,7 +4,9 @@
 use super::stage::{Stage, admin};
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::limits::MAX_BLOCKED_SEATS;
-use crate::sale::{Command, Fact, Rejection, Reply, Sale, SaleConfig, SeatBlocking, SeatCounts, Selection};
+use crate::sale::{
+    Closed, Command, Fact, Rejection, Reply, Sale, SaleConfig, SeatBlocking, SeatCounts, Selection, Unavailable,
+};
 
 const NOTHING: [&str; 0] = [];
 
@@ -97,7 +99,9 @@ fn what_is_held_or_sold_is_not_blocked_and_then_nothing_is() {
     stage.buyer(2).pays(sold);
     let taken = stage.seats(&["A-2", "A-1"]);
     let refusal = stage.blocks(&["A-3", "A-2", "A-1"], &[]);
-    assert_eq!(refusal.unwrap_err(), Rejection::SeatUnavailable { taken, alternative: None });
+    let reason = Unavailable::Taken;
+    let expected = Rejection::SeatUnavailable { reason, taken, longest_block: 0, alternative: None };
+    assert_eq!(refusal.unwrap_err(), expected);
     stage.shows("A", "hs........");
 }
 
@@ -119,7 +123,7 @@ fn refusals_come_in_their_order() {
     assert_eq!(stage.blocks(&["A-1"], &["Z-1"]).unwrap_err(), Rejection::SeatNotFound);
     assert!(matches!(stage.blocks(&["A-1"], &["A-4"]).unwrap_err(), Rejection::SeatsNotForSale { .. }));
     stage.tell(&Command::CancelSale { by: admin() }).unwrap();
-    assert_eq!(stage.blocks(&["A-1"], &["A-4"]).unwrap_err(), Rejection::SaleClosed);
+    assert_eq!(stage.blocks(&["A-1"], &["A-4"]).unwrap_err(), Rejection::SaleClosed(Closed::Cancelled));
     stage.timers_ring();
     let change = SeatBlocking { block: [SeatIndex(0)].into(), unblock: [].into(), reason: "x".into() };
     let command = Command::BlockSeats { change: Box::new(change), by: admin() };

@@ -5,7 +5,7 @@ use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, Slot};
 use crate::money::Amount;
 use crate::sale::{
     ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PaymentView, PlaceStatus, Rejection, Reply,
-    RequestKey, ReservationStatus, ReservationView, Selection,
+    RequestKey, ReservationStatus, ReservationView, Selection, Unavailable,
 };
 
 /// Which queue token a buyer shows.
@@ -297,7 +297,7 @@ pub(super) struct Refusal {
 impl Refusal {
     fn of(stage: &Stage, rejection: Rejection) -> Self {
         let (seats, alternative) = match &rejection {
-            Rejection::SeatUnavailable { taken: seats, alternative }
+            Rejection::SeatUnavailable { taken: seats, alternative, .. }
             | Rejection::OrphanSeat { orphans: seats, alternative } => (stage.names(seats), alternative.clone()),
             _ => (Vec::new(), None),
         };
@@ -315,6 +315,14 @@ impl Refusal {
     pub(super) fn taken<const N: usize>(self, seats: [&str; N]) -> Self {
         assert!(matches!(self.rejection, Rejection::SeatUnavailable { .. }), "{self:?}");
         assert_eq!(self.seats, seats);
+        self
+    }
+
+    /// Why seats cannot be had, and how many stand together.
+    #[track_caller]
+    pub(super) fn says(self, wanted: Unavailable, block: u16) -> Self {
+        let Rejection::SeatUnavailable { reason, longest_block, .. } = &self.rejection else { panic!("{self:?}") };
+        assert_eq!((*reason, *longest_block), (wanted, block));
         self
     }
 

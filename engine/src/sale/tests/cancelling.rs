@@ -4,7 +4,8 @@
 use super::stage::{Stage, admin, time};
 use crate::money::Amount;
 use crate::sale::{
-    Command, Fact, PaymentFailure, PaymentStatus, PlaceStatus, RefundReason, Rejection, ReservationStatus, SalePhase,
+    Closed, Command, Fact, PaymentFailure, PaymentStatus, PlaceStatus, RefundReason, Rejection, ReservationState,
+    ReservationStatus, SalePhase,
 };
 
 fn refunded(reason: RefundReason) -> PaymentStatus {
@@ -29,7 +30,7 @@ fn a_buyer_cancels_and_is_refunded() {
     assert_eq!(stage.sale.open_money().1.len(), 1);
     stage.refunds(payment);
     assert_eq!(stage.sale.open_money().1.len(), 0);
-    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable);
+    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable(ReservationState::Cancelled));
     stage.buyer(2).holds(["A-1", "A-2"]);
 }
 
@@ -37,7 +38,7 @@ fn a_buyer_cancels_and_is_refunded() {
 fn only_what_is_confirmed_and_only_until_the_day_of_the_event() {
     let mut stage = Stage::theatre();
     let hold = stage.at("10:00:00").buyer(1).holds(["A-1"]);
-    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable);
+    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable(ReservationState::Pending));
     stage.buyer(1).pays(hold);
     stage.at("18:00:00").buyer(1).cannot_cancel(hold).because(Rejection::CancellationClosed);
     stage.at("17:59:59.999999").buyer(1).cancels(hold);
@@ -70,8 +71,8 @@ fn a_cancelled_sale_refunds_everyone_in_steps() {
     assert_eq!(stage.payment(second), PaymentStatus::Failed(PaymentFailure::SaleCancelled));
     assert_eq!(stage.buyer(5).place(), Some(PlaceStatus::Expired));
     assert_eq!(stage.sale.next_deadline(), None);
-    stage.buyer(1).with_token(crate::id::Slot(1)).cannot_hold(["A-1"]).because(Rejection::NoSlot);
-    stage.buyer(1).cannot_enter().because(Rejection::SaleClosed);
+    stage.buyer(1).with_token(crate::id::Slot(1)).cannot_hold(["A-1"]).because(Rejection::SaleCancelled);
+    stage.buyer(1).cannot_enter().because(Rejection::SaleClosed(Closed::Cancelled));
 }
 
 #[test]
@@ -185,15 +186,15 @@ fn nothing_is_begun_in_a_cancelled_sale() {
     let (one, two) = (stage.at("10:00:00").buyer(1).holds(["A-1"]), stage.buyer(2).holds(["A-2"]));
     let opened = stage.buyer(1).opens_payment(one);
     stage.cancels_the_sale();
-    stage.buyer(1).cannot_confirm(opened).because(Rejection::HoldExpired);
-    stage.buyer(2).cannot_open_payment(two, 100).because(Rejection::NotPending);
-    stage.buyer(2).cannot_change(two, ["A-3"]).because(Rejection::NotPending);
-    stage.buyer(3).cannot_hold(["A-3"]).because(Rejection::SaleClosed);
+    stage.buyer(1).cannot_confirm(opened).because(Rejection::SaleCancelled);
+    stage.buyer(2).cannot_open_payment(two, 100).because(Rejection::SaleCancelled);
+    stage.buyer(2).cannot_change(two, ["A-3"]).because(Rejection::SaleCancelled);
+    stage.buyer(3).cannot_hold(["A-3"]).because(Rejection::SaleCancelled);
     stage.buyer(2).releases(two);
     let seq = stage.sale.seq();
     stage.cancels_the_sale();
     assert_eq!(stage.sale.seq(), seq, "cancelling again is no fact");
     let change = crate::sale::SteeringChange { paused: Some(true), ..Default::default() };
-    assert_eq!(stage.tell(&Command::Steer { change, by: admin() }), Err(Rejection::SaleClosed));
-    assert_eq!(stage.reconfigures(|_| ()), Err(Rejection::SaleClosed));
+    assert_eq!(stage.tell(&Command::Steer { change, by: admin() }), Err(Rejection::SaleClosed(Closed::Cancelled)));
+    assert_eq!(stage.reconfigures(|_| ()), Err(Rejection::SaleClosed(Closed::Cancelled)));
 }

@@ -2,7 +2,9 @@
 
 use super::stage::Stage;
 use crate::id::{PaymentId, ReservationId};
-use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationStatus};
+use crate::sale::{
+    ChargeOutcome, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationState, ReservationStatus,
+};
 
 /// Buyer 1's hold of has expired while its charge was unknown.
 fn expired() -> (Stage, ReservationId, PaymentId) {
@@ -156,7 +158,7 @@ fn a_payment_that_is_not_needed_any_more_fails() {
     let second = stage.buyer(1).opens_payment(hold);
     stage.captures(first);
     assert_eq!(stage.payment(second), PaymentStatus::Failed(PaymentFailure::HoldEnded));
-    stage.buyer(1).cannot_confirm(second).because(Rejection::HoldExpired);
+    stage.buyer(1).cannot_confirm(second).because(Rejection::HoldExpired(ReservationState::Confirmed));
 }
 
 #[test]

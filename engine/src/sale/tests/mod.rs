@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
 
 mod admission;
+mod answers;
 mod attempts;
 mod best_seats;
 mod blocking;
 mod buyer;
 mod cancelling;
 mod draw;
+mod ending;
+mod free;
 mod keys;
 mod late_money;
 
@@ -22,4 +25,5 @@ mod seats;
 mod slots;
 mod stage;
 mod tickets;
+mod unavailable;
 mod unmatched;

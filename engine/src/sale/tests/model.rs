@@ -137,6 +137,11 @@ impl Model {
         self.owner(seat).is_some() || self.is_blocked(seat)
     }
 
+    /// Free seats of a category.
+    pub(super) fn free_of(&self, letter: char) -> usize {
+        self.free().iter().filter(|seat| self.seats[seat.at()].letter == letter).count()
+    }
+
     fn side_by_side(&self, a: SeatIndex, b: SeatIndex) -> bool {
         let (a, b) = (&self.seats[a.at()], &self.seats[b.at()]);
         a.row == b.row && a.column.abs_diff(b.column) == 1 && a.letter == b.letter
@@ -241,10 +246,14 @@ impl Model {
             Selection::These(seats) => seats.len(),
             Selection::Best { quantity, .. } => usize::from(*quantity),
         };
-        if !self.may_shop(hold.buyer, hold.slot, now) {
-            return Err("NoSlot");
+        if self.cancelled {
+            return Err("SaleCancelled");
         }
-        if self.cancelled || now >= self.rules.sale_ends_at {
+        let is_over = now >= self.rules.sale_ends_at;
+        if !self.may_shop(hold.buyer, hold.slot, now) {
+            return Err(if is_over && hold.slot.is_some() { "SaleClosed" } else { "NoSlot" });
+        }
+        if is_over {
             return Err("SaleClosed");
         }
         if now < self.rules.sale_starts_at {
@@ -311,8 +320,9 @@ impl Model {
             return Err("SeatNotFound");
         }
         match hold.status {
+            _ if self.cancelled => return Err("SaleCancelled"),
             ReservationStatus::Expired => return Err("HoldExpired"),
-            ReservationStatus::Pending if !self.cancelled => {}
+            ReservationStatus::Pending => {}
             _ => return Err("NotPending"),
         }
         if self.charging(change.reservation).is_some() {
@@ -351,13 +361,16 @@ impl Model {
         }
         let hold = self.own(open.buyer, open.reservation)?;
         let in_time = hold.expires_at > now || self.charging(open.reservation).is_some();
-        if hold.status != ReservationStatus::Pending || !in_time || self.cancelled {
+        if self.cancelled {
+            return Err("SaleCancelled");
+        }
+        if hold.status != ReservationStatus::Pending || !in_time {
             return Err("NotPending");
         }
         if open.amount.0 != hold.amount {
             return Err("AmountMismatch");
         }
-        if self.pending(open).is_none() && self.is_exhausted(open.reservation) {
+        if self.pending(open).is_none() && open.amount.0 > 0 && self.is_exhausted(open.reservation) {
             return Err("PaymentAttemptsExceeded");
         }
         Ok(false)
@@ -379,9 +392,16 @@ impl Model {
         let payment = self.payments.get(&confirm.payment).filter(|p| p.reservation == confirm.reservation);
         let payment = payment.ok_or("PaymentNotFound")?;
         let pending = hold.status == ReservationStatus::Pending;
+        let is_cancelled = match &payment.status {
+            PaymentStatus::Opened => self.cancelled,
+            status => *status == PaymentStatus::Failed(PaymentFailure::SaleCancelled),
+        };
+        if is_cancelled {
+            return Err("SaleCancelled");
+        }
         let too_late = match &payment.status {
-            PaymentStatus::Opened => !pending || hold.expires_at <= now || self.cancelled,
-            PaymentStatus::Failed(PaymentFailure::HoldEnded | PaymentFailure::SaleCancelled) => !pending,
+            PaymentStatus::Opened => !pending || hold.expires_at <= now,
+            PaymentStatus::Failed(PaymentFailure::HoldEnded) => !pending,
             _ => false,
         };
         if too_late {
@@ -397,14 +417,15 @@ impl Model {
             }
             _ => false,
         };
+        let is_attempt = is_attempt && payment.amount > 0;
         if is_attempt && self.is_exhausted(confirm.reservation) { Err("PaymentAttemptsExceeded") } else { Ok(false) }
     }
 
     /// `Ok(true)` when the place stands as it is.
     pub(super) fn may_enter(&self, buyer: BuyerId, now: Timestamp) -> Result<bool, No> {
         let stands = match self.places.get(&buyer) {
-            Some(Place::Waiting { .. }) => true,
-            Some(Place::Active { expires_at, .. }) => *expires_at > now || self.holds(buyer),
+            Some(Place::Waiting { .. }) => now < self.rules.sale_ends_at,
+            Some(Place::Active { expires_at, .. }) => self.slot_ends(*expires_at) > now || self.holds(buyer),
             _ => false,
         };
         if stands && !self.cancelled {
@@ -476,7 +497,7 @@ impl Model {
         self.reservation(id).status = ReservationStatus::Cancelled;
         let paid = |p: &&mut Payment| p.reservation == id && p.status == PaymentStatus::Captured;
         let payment = self.payments.values_mut().find(paid).unwrap();
-        payment.status = PaymentStatus::Refunded { reason, settled: false };
+        payment.status = PaymentStatus::Refunded { reason, settled: payment.captured == 0 };
     }
 
     fn pending(&self, open: &OpenPayment) -> Option<PaymentId> {
@@ -504,7 +525,11 @@ impl Model {
 
     pub(super) fn confirm(&mut self, confirm: &ConfirmPayment, now: Timestamp) {
         let payment = self.payment(confirm.payment);
-        if payment.status == PaymentStatus::Opened {
+        if payment.status == PaymentStatus::Opened && payment.amount == 0 {
+            let seats = self.reservations[&confirm.reservation].seats.clone();
+            self.sell(confirm.payment, confirm.reservation, seats);
+            self.remember(confirm.key, now, Answer::Confirmed(confirm.payment));
+        } else if payment.status == PaymentStatus::Opened {
             payment.status = PaymentStatus::Charging;
             payment.started = Some(now);
             payment.transaction = Some(confirm.transaction.clone());
@@ -523,10 +548,13 @@ impl Model {
                     Ok(()) => self.sell(id, payment.reservation, sold.unwrap()),
                     Err(reason) => {
                         assert_eq!(sold, None, "money that buys nothing");
-                        self.payment(id).status = PaymentStatus::Refunded { reason, settled: false };
+                        let settled = amount.0 == 0;
+                        self.payment(id).status = PaymentStatus::Refunded { reason, settled };
                     }
                 }
             }
+            // No card declines what costs nothing.
+            ChargeOutcome::Declined { .. } | ChargeOutcome::NotCharged if payment.amount == 0 => assert_eq!(sold, None),
             ChargeOutcome::Declined { reason } if open => {
                 self.payment(id).status = PaymentStatus::Failed(PaymentFailure::Declined(reason.clone()));
             }
@@ -633,21 +661,35 @@ impl Model {
     }
 
     pub(super) fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceStatus> {
+        let is_over = self.cancelled || now >= self.rules.sale_ends_at;
+        if !self.steering.required && is_over {
+            return Some(PlaceStatus::Expired);
+        }
         if !self.steering.required {
             return Some(PlaceStatus::Active { slot: None, expires_at: self.rules.sale_ends_at, may_hold: true });
         }
         let rank = || self.waiting().iter().position(|other| *other == buyer).unwrap() as u64 + 1;
         match *self.places.get(&buyer)? {
+            Place::Waiting { .. } if is_over => Some(PlaceStatus::Expired),
+            Place::Active { .. } if self.cancelled => Some(PlaceStatus::Expired),
             Place::Waiting { .. } if now < self.rules.sale_starts_at => {
                 Some(PlaceStatus::PreQueue { rank: Some(rank()) })
             }
             Place::Waiting { .. } => Some(PlaceStatus::Waiting { rank: rank() }),
-            Place::Active { expires_at, .. } if expires_at <= now && !self.holds(buyer) => Some(PlaceStatus::Expired),
+            Place::Active { expires_at, .. } if self.slot_ends(expires_at) <= now && !self.holds(buyer) => {
+                Some(PlaceStatus::Expired)
+            }
             Place::Active { slot, expires_at, .. } => {
+                let expires_at = self.slot_ends(expires_at);
                 Some(PlaceStatus::Active { slot: Some(slot), expires_at, may_hold: expires_at > now })
             }
             Place::Expired { at } => (at + EXPIRED_TOLD_FOR > now).then_some(PlaceStatus::Expired),
         }
+    }
+
+    /// The end of the sale is the end of every slot.
+    fn slot_ends(&self, expires_at: Timestamp) -> Timestamp {
+        expires_at.min(self.rules.sale_ends_at)
     }
 
     /// To be called after everything that happens: since when could somebody be let in?
@@ -688,7 +730,7 @@ impl Model {
             if let Place::Active { expires_at, .. } = place
                 && !self.holds(*buyer)
             {
-                dues.push((*expires_at, Due::Slot(*buyer)));
+                dues.push((self.slot_ends(*expires_at), Due::Slot(*buyer)));
             }
         }
         let head = self.waiting().first().copied();

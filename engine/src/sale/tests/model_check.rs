@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::sale::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Decision, Entry, Fact, Hold, MoneyMoved, OpenPayment,
     PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatBlocking, SeatCounts,
-    Seats, Selection, SteeringChange,
+    Seats, Selection, SteeringChange, Unavailable,
 };
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -185,11 +185,15 @@ prop_compose! {
         minutes in 5..200_i64, room in prop::option::of(0..50_i64), made in 1..8_u16,
         unpriced in prop_oneof![4 => Just(None), 1 => (0..2_usize).prop_map(Some)],
         blocked in prop_oneof![2 => Just(Vec::new()), 1 => seats()],
+        is_free in prop::bool::weighted(0.3),
     ) -> SaleConfig {
         let start = super::stage::time("10:00:00");
         let after = |seconds: i64| Timestamp(start.0 + seconds * 1_000_000);
         let mut config = rules(2);
         (config.no_orphans, config.max_seats_per_buyer) = (no_orphans, max);
+        if is_free {
+            config.prices[0] = Some(Amount(0));
+        }
         (config.sale_starts_at, config.sale_ends_at) = (after(opens), after(opens + minutes * 60));
         config.cancellation_closes_at = after(opens + minutes * 90);
         config.hold = Duration::from_secs(hold);
@@ -460,16 +464,8 @@ impl Pair {
                 self.reservations.push(hold.reservation);
                 self.happen(facts);
             }
-            Err(Rejection::SeatUnavailable { taken, alternative }) => {
-                let Selection::These(seats) = &hold.selection else {
-                    return assert_eq!((taken, alternative), (Seats::new(), None));
-                };
-                let model = &self.model;
-                assert!(taken.iter().eq(seats.iter().filter(|seat| model.is_taken(**seat))));
-                if alternative.is_none() {
-                    let letter = model.seats[seats[0].at()].letter;
-                    assert_eq!(model.blocks(letter, seats.len()), Vec::<Vec<SeatIndex>>::new(), "could be had");
-                }
+            Err(Rejection::SeatUnavailable { reason, taken, longest_block, alternative }) => {
+                self.check_unavailable(&hold.selection, (reason, &taken, longest_block), alternative.as_ref());
                 self.check_alternative(&hold, alternative);
             }
             Err(Rejection::OrphanSeat { alternative, .. }) => self.check_alternative(&hold, alternative),
@@ -499,6 +495,41 @@ impl Pair {
                 let could = blocks.iter().any(|block| clean(block));
                 assert!(!self.model.rules.no_orphans || !could || clean(seats), "{seats:?} leaves one");
             }
+        }
+    }
+
+    /// A refusal says why, how many stand together, and names others if there are any.
+    fn check_unavailable(
+        &self,
+        selection: &Selection,
+        (reason, taken, longest): (Unavailable, &Seats, u16),
+        alternative: Option<&Seats>,
+    ) {
+        let model = &self.model;
+        let (letter, size, expected) = match selection {
+            Selection::These(seats) => {
+                assert!(taken.iter().eq(seats.iter().filter(|seat| model.is_taken(**seat))));
+                let is_left = ['V', 'R'].iter().any(|letter| model.free_of(*letter) > 0);
+                let reason = if is_left { Unavailable::Taken } else { Unavailable::SoldOut };
+                (model.seats[seats[0].at()].letter, seats.len(), reason)
+            }
+            Selection::Best { category, quantity } => {
+                assert_eq!(*taken, Seats::new());
+                let letter = ['V', 'R'][category.at()];
+                let reason = if model.free_of(letter) > 0 { Unavailable::NoBlock } else { Unavailable::SoldOut };
+                (letter, usize::from(*quantity), reason)
+            }
+        };
+        assert_eq!(reason, expected);
+        let has_block = |size: &usize| !model.blocks(letter, *size).is_empty();
+        if size > 0 {
+            assert_eq!(usize::from(longest), (0..=24).rev().find(has_block).unwrap_or(0), "the longest block");
+        }
+        assert!(alternative.is_none_or(|seats| seats.len() == size));
+        if alternative.is_none() {
+            assert!(!has_block(&size), "a block could be had");
+            let could = size > 0 && model.free_of(letter) >= size && !model.rules.no_orphans;
+            assert!(!could, "seats apart could be had");
         }
     }
 
@@ -586,6 +617,7 @@ impl Pair {
             1 => ChargeOutcome::NotCharged,
             2 => ChargeOutcome::Unknown,
             3 => ChargeOutcome::Captured { amount: Amount(amount + 1) },
+            4 => ChargeOutcome::Captured { amount: Amount(0) },
             _ => ChargeOutcome::Captured { amount: Amount(amount) },
         };
         let command = Command::SettleCharge { payment, outcome: outcome.clone() };

@@ -3,7 +3,9 @@
 use super::stage::{Stage, time};
 use crate::id::{PaymentId, ReservationId, TicketSerial};
 use crate::money::Amount;
-use crate::sale::{ChargeOutcome, Fact, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationStatus};
+use crate::sale::{
+    ChargeOutcome, Fact, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationState, ReservationStatus,
+};
 
 /// Buyer 1 holds two seats for 200.
 fn holding() -> (Stage, ReservationId) {
@@ -84,18 +86,22 @@ fn a_payment_belongs_to_its_reservation() {
 fn only_pending_holds_in_time_are_paid() {
     let (mut stage, hold) = holding();
     let payment = stage.buyer(1).opens_payment(hold);
-    stage.unattended_at("10:05:00").buyer(1).cannot_confirm(payment).because(Rejection::HoldExpired);
-    stage.buyer(1).cannot_open_payment(hold, 200).because(Rejection::NotPending);
+    stage
+        .unattended_at("10:05:00")
+        .buyer(1)
+        .cannot_confirm(payment)
+        .because(Rejection::HoldExpired(ReservationState::Expired));
+    stage.buyer(1).cannot_open_payment(hold, 200).because(Rejection::NotPending(ReservationState::Expired));
     stage.timers_ring();
     assert_eq!(stage.payment(payment), PaymentStatus::Failed(PaymentFailure::HoldEnded));
-    stage.buyer(1).cannot_confirm(payment).because(Rejection::HoldExpired);
+    stage.buyer(1).cannot_confirm(payment).because(Rejection::HoldExpired(ReservationState::Expired));
     let released = stage.buyer(1).holds(["A-1"]);
     let payment = stage.buyer(1).opens_payment(released);
     stage.buyer(1).releases(released);
-    stage.buyer(1).cannot_confirm(payment).because(Rejection::HoldExpired);
+    stage.buyer(1).cannot_confirm(payment).because(Rejection::HoldExpired(ReservationState::Released));
     let paid = stage.buyer(1).holds(["A-1"]);
     stage.buyer(1).pays(paid);
-    stage.buyer(1).cannot_open_payment(paid, 100).because(Rejection::NotPending);
+    stage.buyer(1).cannot_open_payment(paid, 100).because(Rejection::NotPending(ReservationState::Confirmed));
 }
 
 #[test]
@@ -132,7 +138,7 @@ fn while_charging_the_hold_is_untouchable() {
     let payment = stage.buyer(1).starts_paying(hold);
     stage.buyer(1).cannot_change(hold, ["A-3"]).because(Rejection::PaymentInProgress);
     stage.buyer(1).cannot_release(hold).because(Rejection::PaymentInProgress);
-    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable);
+    stage.buyer(1).cannot_cancel(hold).because(Rejection::NotCancellable(ReservationState::Pending));
     assert_eq!(stage.buyer(1).confirms(payment), PaymentStatus::Charging, "asking again starts nothing");
     stage.declines(payment).buyer(1).changes(hold, ["A-3"]);
 }

@@ -4,7 +4,7 @@
 use super::stage::Stage;
 use crate::id::Ordinal;
 use crate::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
-use crate::sale::{Fact, PlaceStatus, Rejection, SteeringChange};
+use crate::sale::{Closed, Fact, PlaceStatus, Rejection, SteeringChange};
 
 /// Three buyers wait for ten o'clock.
 fn crowd() -> Stage {
@@ -108,7 +108,7 @@ fn the_room_may_open_later_than_the_event_is_made() {
 #[test]
 fn nobody_enters_when_the_sale_is_over() {
     let mut stage = crowd();
-    stage.at("12:00:00").buyer(4).cannot_enter().because(Rejection::SaleClosed);
+    stage.at("12:00:00").buyer(4).cannot_enter().because(Rejection::SaleClosed(Closed::Ended));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_closed_room_keeps_its_line_and_its_shoppers() {
     stage.at("10:00:10");
     assert!(stage.buyer(1).is_active());
     assert_eq!(stage.buyer(2).rank(), Some(1), "nobody is admitted");
-    stage.buyer(4).cannot_enter().because(Rejection::SaleClosed);
+    stage.buyer(4).cannot_enter().because(Rejection::SaleClosed(Closed::ByOperator));
     assert_eq!(stage.buyer(2).enters(), PlaceStatus::Waiting { rank: 1 }, "a place that stands is told");
     stage.buyer(1).holds(["A-1"]);
     close(&mut stage, false);

@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, time};
 use crate::money::Amount;
-use crate::sale::{Rejection, ReservationStatus, SeatCounts};
+use crate::sale::{Closed, Rejection, ReservationState, ReservationStatus, SeatCounts};
 
 fn on_sale() -> Stage {
     let mut stage = Stage::theatre();
@@ -61,7 +61,7 @@ fn holds_begin_at_the_opening_and_end_with_the_sale() {
     stage.at("09:59:59.999999").buyer(1).cannot_hold(["A-1"]).because(Rejection::SaleNotOpen);
     stage.at("10:00:00").buyer(1).holds(["A-1"]);
     stage.at("11:59:59.999999").buyer(2).holds(["A-2"]);
-    stage.at("12:00:00").buyer(3).cannot_hold(["A-3"]).because(Rejection::SaleClosed);
+    stage.at("12:00:00").buyer(3).cannot_hold(["A-3"]).because(Rejection::SaleClosed(Closed::Ended));
 }
 
 #[test]
@@ -113,11 +113,19 @@ fn a_hold_is_changed_only_in_time_and_while_pending() {
     let (late, released, paid) =
         (stage.buyer(1).holds(["A-1"]), stage.buyer(2).holds(["A-2"]), stage.buyer(3).holds(["A-3"]));
     stage.buyer(2).releases(released);
-    stage.buyer(2).cannot_change(released, ["A-5"]).because(Rejection::NotPending);
+    stage.buyer(2).cannot_change(released, ["A-5"]).because(Rejection::NotPending(ReservationState::Released));
     stage.buyer(3).pays(paid);
-    stage.buyer(3).cannot_change(paid, ["A-5"]).because(Rejection::NotPending);
-    stage.unattended_at("10:05:00").buyer(1).cannot_change(late, ["A-5"]).because(Rejection::HoldExpired);
-    stage.timers_ring().buyer(1).cannot_change(late, ["A-5"]).because(Rejection::HoldExpired);
+    stage.buyer(3).cannot_change(paid, ["A-5"]).because(Rejection::NotPending(ReservationState::Confirmed));
+    stage
+        .unattended_at("10:05:00")
+        .buyer(1)
+        .cannot_change(late, ["A-5"])
+        .because(Rejection::HoldExpired(ReservationState::Expired));
+    stage
+        .timers_ring()
+        .buyer(1)
+        .cannot_change(late, ["A-5"])
+        .because(Rejection::HoldExpired(ReservationState::Expired));
 }
 
 #[test]
@@ -131,7 +139,7 @@ fn releasing_again_is_no_mistake() {
     assert_eq!((stage.status(hold), stage.status(late)), (ReservationStatus::Cancelled, ReservationStatus::Expired));
     let paid = stage.buyer(1).holds(["A-3"]);
     stage.buyer(1).pays(paid);
-    stage.buyer(1).cannot_release(paid).because(Rejection::NotPending);
+    stage.buyer(1).cannot_release(paid).because(Rejection::NotPending(ReservationState::Confirmed));
 }
 
 #[test]
@@ -182,7 +190,7 @@ fn an_expiry_is_taken_late_but_seats_are_not_given_away_before_it() {
     let mut stage = on_sale();
     let hold = stage.buyer(1).holds(["A-1"]);
     stage.unattended_at("10:20:00").buyer(2).cannot_hold(["A-1"]).taken(["A-1"]);
-    stage.buyer(1).cannot_open_payment(hold, 100).because(Rejection::NotPending);
+    stage.buyer(1).cannot_open_payment(hold, 100).because(Rejection::NotPending(ReservationState::Expired));
     stage.timers_ring().buyer(2).holds(["A-1"]);
     assert_eq!(stage.status(hold), ReservationStatus::Expired);
 }
@@ -213,7 +221,7 @@ fn an_id_is_never_used_for_two_reservations() {
         slot: None,
         key: None,
     };
-    assert_eq!(stage.tell(&crate::sale::Command::Hold(again)), Err(Rejection::NotPending));
+    assert_eq!(stage.tell(&crate::sale::Command::Hold(again)), Err(Rejection::NotPending(ReservationState::Pending)));
 }
 
 #[test]

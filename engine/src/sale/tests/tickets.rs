@@ -4,7 +4,7 @@
 use super::stage::{Stage, admin, buyer, replayed, time};
 use crate::id::{BuyerId, Ordinal};
 use crate::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
-use crate::sale::{Command, Entry, PlaceStatus, Rejection, Reply};
+use crate::sale::{Closed, Command, Entry, PlaceStatus, Rejection, Reply};
 
 /// A crowd, of whom `known` had come when the copy was made; and everybody's tickets.
 struct Loss {
@@ -173,10 +173,10 @@ fn a_ticket_is_of_no_use_where_nobody_may_wait_any_more() {
     loss.stage.requires(false);
     assert!(matches!(loss.shows(2), Ok(PlaceStatus::Active { slot: None, .. })), "nor where nobody has to");
     loss.stage.requires(true).at("12:00:00");
-    assert_eq!(loss.shows(2), Err(Rejection::SaleClosed));
+    assert_eq!(loss.shows(2), Err(Rejection::SaleClosed(Closed::Ended)));
     let mut lost = self::loss(1, 3);
     lost.stage.tell(&Command::CancelSale { by: admin() }).unwrap();
-    assert_eq!(lost.shows(2), Err(Rejection::SaleClosed));
+    assert_eq!(lost.shows(2), Err(Rejection::SaleClosed(Closed::Cancelled)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod failing_journal;
 mod fencing;
+mod free;
 mod house;
 mod load;
 mod long_walks;

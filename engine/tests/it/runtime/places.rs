@@ -88,6 +88,53 @@ fn a_slot_that_ends_ends_the_claim() {
     assert_eq!(house.place(1).unwrap().status, PlaceStatus::Expired);
 }
 
+/// Slots of a day, and a sale of a minute: its end lets everybody go, and those who pay go on until they have paid.
+#[test]
+fn the_end_of_a_sale_ends_every_claim() {
+    let house = House::with(|config| {
+        config.admission.required = true;
+        config.admission.active_limit = Some(2);
+        config.admission.token = Duration::from_secs(24 * 3600);
+        config.sale_ends_at = OPENING + Duration::from_secs(60);
+    });
+    let other = house.another(2, |config| config.admission.required = true);
+    for who in 1..=4 {
+        enter(&house, &house.sale, who).unwrap();
+    }
+    house.clock.advance(Duration::from_millis(100));
+    until("two are let in", || house.is_active(1) && house.is_active(2));
+    let held = house.hold(2, &[3]);
+    house.clock.advance(Duration::from_secs(60));
+    for who in [1, 3, 4] {
+        until("the claim is given back", || claimed(&house, who).is_none());
+        enter(&house, &other, who).unwrap();
+        assert_eq!(claimed(&house, who), Some(other.event()));
+    }
+    assert_eq!(house.written(|fact| matches!(fact, Fact::SlotExpired { .. })), 1);
+    assert_eq!(house.written(|fact| matches!(fact, Fact::PlaceExpired { .. })), 2);
+    assert_eq!(enter(&house, &other, 2), Err(Refusal::QueuedElsewhere), "a hold is pending");
+    let payment = house.open_payment(&held);
+    let answer = house.ask(house.confirm_of(&payment)).unwrap();
+    house.run(answer.settlement.unwrap()).unwrap();
+    until("the claim is given back", || claimed(&house, 2).is_none());
+    enter(&house, &other, 2).unwrap();
+}
+
+#[test]
+fn a_cancelled_sale_ends_every_claim() {
+    let house = House::with_room();
+    let other = house.another(2, |config| config.admission.required = true);
+    enter(&house, &house.sale, 1).unwrap();
+    until("let in", || house.is_active(1));
+    house.hold(1, &[3]);
+    enter(&house, &house.sale, 2).unwrap();
+    house.ask(Command::CancelSale { by: buyer(1000) }).unwrap();
+    for who in [1, 2] {
+        until("the claim is given back", || claimed(&house, who).is_none());
+        enter(&house, &other, who).unwrap();
+    }
+}
+
 #[test]
 fn who_is_heard_stays_and_who_is_not_goes() {
     let house = House::with(|config| {

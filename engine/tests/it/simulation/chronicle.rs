@@ -64,6 +64,7 @@ pub struct Chronicle {
     max_seats: usize,
     last: Option<(u64, Timestamp, u64)>,
     pub cancelled: bool,
+    ends: Timestamp,
 }
 
 impl Chronicle {
@@ -86,6 +87,7 @@ impl Chronicle {
         match &entry.fact {
             Fact::Configured { config, .. } => {
                 (self.rate, self.limit) = (config.admission.rate_per_second as usize, config.admission.active_limit);
+                self.ends = config.sale_ends_at;
                 self.max_seats = usize::from(config.max_seats_per_buyer);
                 self.holds_per_slot = config.admission.max_holds_per_slot;
                 self.blocked = config.blocked.iter().copied().collect();
@@ -375,6 +377,8 @@ impl Chronicle {
                     (Stands::Waiting(_), Some(PlaceStatus::PreQueue { rank: None })) => {
                         self.draw.is_some() && !self.drawn
                     }
+                    // The facts that say so come a moment later.
+                    (Stands::Waiting(_), Some(PlaceStatus::Expired)) => self.cancelled || now >= self.ends,
                     (Stands::Active, Some(PlaceStatus::Active { .. } | PlaceStatus::Expired)) => true,
                     (Stands::Expired, Some(PlaceStatus::Expired) | None) => true,
                     (Stands::Waiting(_) | Stands::Active | Stands::Expired, _) => false,

@@ -11,6 +11,7 @@ use super::requests::Requests;
 use super::tally::Tally;
 use onsale_engine::fakes::{FakeClock, small_config, small_plan};
 use onsale_engine::id::{BuyerId, Epoch, EventId, SeatIndex};
+use onsale_engine::money::Amount;
 use onsale_engine::ports::Clock;
 use onsale_engine::runtime::NextStep;
 use onsale_engine::sale::{Command, SaleConfig};
@@ -59,6 +60,9 @@ fn rules(chance: &mut Chance, now: Timestamp) -> SaleConfig {
     config.cancellation_closes_at = config.sale_ends_at + Duration::from_secs(3600);
     config.hold = Duration::from_secs(chance.within(5..300));
     config.no_orphans = chance.percent(30);
+    if chance.percent(30) {
+        config.prices[0] = Some(Amount(0));
+    }
     config.admission.required = chance.percent(85);
     config.admission.rate_per_second = chance.within(1..8) as u32;
     config.admission.active_limit = chance.percent(50).then(|| chance.within(1..5));
@@ -345,10 +349,10 @@ impl World {
             clients.payments.iter().filter(|id| chronicle.payments.get(id).is_some_and(|paid| paid.started)).collect();
         let Some(payment) = self.chance.pick(&started).copied().copied() else { return };
         let amount = chronicle.payments[&payment].reservation.map(|id| chronicle.reservations[&id].amount);
-        let outcome = if self.chance.percent(50) {
-            self.provider.breaks_its_word(payment, onsale_engine::money::Amount(amount.unwrap_or_default()))
-        } else {
-            self.provider.says_of(payment)
+        // What is free by now takes no money.
+        let outcome = match amount.filter(|amount| *amount > 0) {
+            Some(amount) if self.chance.percent(50) => self.provider.breaks_its_word(payment, Amount(amount)),
+            Some(_) | None => self.provider.says_of(payment),
         };
         let Some(outcome) = outcome else { return };
         let report = Command::SettleCharge { payment, outcome };

@@ -1,8 +1,9 @@
-//! What a listener was sent last, and what of a change is due: status, message and token at once, a rank when the poll interval is
+//! What a listener was sent last, and what of a change is due: status, message, notice and token at once, a rank when the poll interval is
 //! over. Pure; must never look anything up.
 
 use super::listeners::Listener;
 use crate::http::stream::HEARTBEAT;
+use crate::queue::notice::Notice;
 use crate::queue::place::{Left, Room};
 use onsale_engine::sale::{PlaceStatus, PlaceView};
 use onsale_engine::time::Timestamp;
@@ -18,6 +19,7 @@ const RANKS_PER_SECOND: usize = 256;
 pub(super) struct Sent {
     pub place: PlaceView,
     pub message: Option<Arc<str>>,
+    pub notice: Option<Notice>,
     pub left: Left,
 }
 
@@ -71,7 +73,7 @@ impl Ranks {
 /// What of `now_is` is due for a listener. A line that only grows behind somebody is no change.
 pub(super) fn due(listener: &Listener, now_is: &Sent, room: &Room, now: Timestamp) -> Due {
     let was = &listener.sent;
-    if now_is.message != was.message {
+    if now_is.message != was.message || now_is.notice != was.notice {
         return Due::Now;
     }
     match (was.place.status, now_is.place.status) {
@@ -110,7 +112,7 @@ mod tests {
     fn sent(status: PlaceStatus, total_in_queue: u64, message: Option<&str>) -> Sent {
         let buyer = BuyerId(Uuid::nil());
         let place = PlaceView { buyer, ordinal: Some(Ordinal(7)), status, total_in_queue };
-        Sent { place, message: message.map(Arc::from), left: Left::default() }
+        Sent { place, message: message.map(Arc::from), notice: None, left: Left::default() }
     }
 
     /// What a listener who was sent `before` so many seconds ago is sent of `after`.
@@ -137,6 +139,9 @@ mod tests {
         check(60, &waiting(9), &waiting(9), Due::No);
         check(60, &waiting(9), &sent(PlaceStatus::Waiting { rank: 9 }, 91, None), Due::No);
         check(0, &waiting(9), &sent(PlaceStatus::Waiting { rank: 9 }, 90, Some("Soon")), Due::Now);
+        let paused = Sent { notice: Some(Notice::Paused), ..waiting(9) };
+        check(0, &waiting(9), &paused, Due::Now);
+        check(0, &paused, &waiting(9), Due::Now);
         check(0, &pre_queue(Some(9)), &waiting(9), Due::Now);
         check(0, &waiting(1), &active(1, 2000), Due::Now);
         check(0, &active(1, 2000), &active(2, 2000), Due::Now);
