@@ -143,7 +143,9 @@ fn the_same_plan_as_json_and_a_hall_file_that_is_none() {
     });
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     let first = &told["rates"][0];
-    assert_eq!((&first["ratePerSecond"], &first["seats"], &first["seatsSold"]), (&json!(20), &json!(200), &json!(200)));
+    assert_eq!((&first["ratePerSecond"], &first["seats"]), (&json!(20), &json!(200)));
+    // Who wants two may leave a single seat behind.
+    assert!((190..=200).contains(&first["seatsSold"].as_u64().unwrap()), "{first}");
     assert_eq!(told["rates"].as_array().unwrap().len(), 4);
     assert!(told["seconds"].as_array().unwrap().len() > 5 && first["memoryBytes"].is_u64(), "{first}");
 
