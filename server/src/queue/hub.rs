@@ -112,6 +112,27 @@ impl Hubs {
     }
 }
 
+/// A hub that a task serves. When the task ends, also by a panic, the next listener is given a new one, and who joined this one
+/// meanwhile is told to come again.
+struct OpenHub {
+    hubs: Arc<Hubs>,
+    event: EventId,
+    hub: Arc<Hub>,
+}
+
+impl Drop for OpenHub {
+    fn drop(&mut self) {
+        let mut hubs = self.hubs.hubs.lock();
+        if hubs.get(&self.event).is_some_and(|hub| Arc::ptr_eq(hub, &self.hub)) {
+            hubs.remove(&self.event);
+        }
+        // Under the lock of the hubs, so that nobody joins after this.
+        let left = std::mem::take(&mut *self.hub.joining.lock());
+        drop(hubs);
+        drop(left);
+    }
+}
+
 /// The task of one event.
 struct Task {
     app: Arc<App>,
@@ -136,6 +157,7 @@ impl Task {
     }
 
     async fn run(mut self, hubs: Arc<Hubs>) {
+        let _open = OpenHub { hubs: Arc::clone(&hubs), event: self.sale.event(), hub: Arc::clone(&self.hub) };
         let (changes, mut moved) = (self.sale.place_changes(), self.sale.changed());
         loop {
             self.take_in();
@@ -325,6 +347,28 @@ mod tests {
             pace: None,
             left: Left::default(),
             plan: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_leaves_nobody_listening_to_nothing() {
+        let (hubs, event, hub) = (Arc::new(Hubs::default()), EventId(Uuid::from_u128(1)), Arc::new(Hub::default()));
+        hubs.hubs.lock().insert(event, Arc::clone(&hub));
+        let (served, joining) = (listener(1), listener(2));
+        let subscriptions = [&served, &joining].map(|one| Subscription::new(Arc::clone(&one.latest), Box::new(|| ())));
+        hub.joining.lock().push(joining);
+        let task = tokio::spawn({
+            let (hubs, hub) = (Arc::clone(&hubs), Arc::clone(&hub));
+            async move {
+                let _open = OpenHub { hubs, event, hub };
+                let _served = served;
+                panic!("as a mistake of ours would");
+            }
+        });
+        assert!(task.await.is_err_and(|error| error.is_panic()));
+        assert_eq!(hubs.open(), 0);
+        for subscription in subscriptions {
+            assert_eq!(subscription.next().await, Err(End::Renew));
         }
     }
 

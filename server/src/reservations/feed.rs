@@ -89,6 +89,7 @@ impl Feeds {
     }
 
     async fn run(self: Arc<Self>, feed: Arc<Feed>, sale: Arc<SaleHandle>) {
+        let _open = OpenFeed { feeds: self, event: sale.event(), feed: Arc::clone(&feed) };
         let mut changed = sale.changed();
         let following = async {
             while changed.changed().await.is_ok() && feed.step(&sale) {
@@ -99,9 +100,21 @@ impl Feeds {
             () = following => {}
             () = feed.unwatched(LINGERS) => {}
         }
-        // Streams that began this moment are ended, and open again.
-        self.feeds.lock().remove(&sale.event());
-        feed.moved.send_replace(OVER);
+    }
+}
+
+/// A feed that somebody steps. When it ends, also by a panic, nobody waits for it any more: streams that began this moment are
+/// ended, and open again.
+struct OpenFeed {
+    feeds: Arc<Feeds>,
+    event: EventId,
+    feed: Arc<Feed>,
+}
+
+impl Drop for OpenFeed {
+    fn drop(&mut self) {
+        self.feeds.feeds.lock().remove(&self.event);
+        self.feed.moved.send_replace(OVER);
     }
 }
 

@@ -4,6 +4,7 @@
 use super::latest::LatestEvent;
 use super::sent::Sent;
 use crate::auth::Caller;
+use crate::http::End;
 use onsale_engine::id::BuyerId;
 use onsale_engine::time::Timestamp;
 use smallvec::SmallVec;
@@ -22,6 +23,13 @@ pub(super) struct Listener {
     pub checked_at: Timestamp,
     /// When the buyer was last reported as present.
     pub seen_at: Timestamp,
+}
+
+/// Who is not looked after any more has to come again, unless it was sent another end.
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.latest.end(End::Renew);
+    }
 }
 
 impl Listener {

@@ -118,7 +118,8 @@ mod tests {
     /// What a listener who was sent `before` so many seconds ago is sent of `after`.
     fn check(seconds: u64, before: &Sent, after: &Sent, expected: Due) {
         let sent_at = NOW - Duration::from_secs(seconds);
-        let listener = Listener { sent: before.clone(), sent_at, commented_at: sent_at, ..listener(0) };
+        let mut listener = listener(0);
+        (listener.sent, listener.sent_at, listener.commented_at) = (before.clone(), sent_at, sent_at);
         assert_eq!(due(&listener, after, &room(), NOW), expected);
     }
 
