@@ -1,7 +1,7 @@
 //! The form of the messages that other systems get: what happened, and the thing as it stood right after it, in the
 //! words of the HTTP contract. Members are only ever added. Must never carry personal data beyond the buyer's id.
 
-use crate::words;
+use crate::{rfc3339, words};
 use onsale_engine::money::Currency;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::OutboxMessage;
@@ -61,7 +61,7 @@ struct Payment<'a> {
 }
 
 fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+    rfc3339::write(at).unwrap_or_else(|| at.0.to_string())
 }
 
 fn reservation<'a>(view: &'a ReservationView, currency: &'a Currency, plan: &'a Plan) -> Reservation<'a> {

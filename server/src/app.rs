@@ -2,6 +2,7 @@
 
 use crate::accounts::{Challenges, Passwords, Predecessors};
 use crate::auth::{AccessTokens, Seals};
+use crate::config::CatalogueConfig;
 use crate::health::Checks;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
@@ -26,6 +27,8 @@ pub struct App {
     pub engine: Engine,
     /// Venues, halls, events.
     pub catalogue: Arc<dyn Catalogue>,
+    /// What holds for venues and events that do not say otherwise.
+    pub catalogue_rules: CatalogueConfig,
     /// Accounts, sessions, revocations.
     pub accounts: Arc<dyn Accounts>,
     /// Lists, and reservations that memory has let go.

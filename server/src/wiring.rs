@@ -123,6 +123,7 @@ pub async fn open(
     let app = Arc::new(App {
         engine,
         catalogue,
+        catalogue_rules: config.catalogue.clone(),
         accounts: stores.accounts,
         records: stores.records,
         plans: stores.plans,

@@ -61,7 +61,7 @@ impl Stored for Timestamp {
         Ok(Self(i64::from_be_bytes(input.array()?)))
     }
     fn tell(&self) -> Value {
-        jiff::Timestamp::from_microsecond(self.0).map_or_else(|_| Value::from(self.0), |at| Value::from(at.to_string()))
+        crate::rfc3339::write(*self).map_or_else(|| Value::from(self.0), Value::from)
     }
 }
 

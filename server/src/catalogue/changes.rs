@@ -119,13 +119,14 @@ async fn blocked_ids(app: &App, event: &Event) -> Result<Vec<String>, Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&json.value, &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
     let form = EventForm::read(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     let hall = match body.optional_id(&mut Mistakes::default(), "hallId") {
         Some(hall) => ctx.app.catalogue.hall(hall).await?,
         None => None,
     };
-    EventForm::check_together(&body, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    EventForm::check_together(&body, None, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
     check_blocked(&ctx.app, &body, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
@@ -206,7 +207,8 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let live = Live::found(&sales::known(&ctx.app, id).await?).ok_or_else(Problem::storage_unavailable)?;
     let before = as_steered(&before, &live);
     let hall = ctx.app.catalogue.hall(before.hall).await?.ok_or_else(Problem::not_found)?;
-    let mut body = event_form::body_of(&before, &hall.categories, &blocked_ids(&ctx.app, &before).await?);
+    let old = event_form::body_of(&before, &hall.categories, &blocked_ids(&ctx.app, &before).await?);
+    let mut body = old.clone();
     event_form::lay_over(&mut body, &patch);
 
     let mut mistakes = Mistakes::default();
@@ -217,12 +219,16 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         Some(other) => ctx.app.catalogue.hall(other).await?,
         None => None,
     };
-    EventForm::check_together(&root, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    EventForm::check_together(&root, Some(&old), hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
     check_blocked(&ctx.app, &root, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let place = Place::of(&ctx.app, hall.ok_or_else(Problem::not_found)?).await?;
-    let sale = place.sale(&form)?;
+    let mut sale = place.sale(&form)?;
+    // It follows from the start and the venue alone: a change of neither leaves what the sale has, which may have been moved.
+    if (form.starts_at, place.hall.id) == (before.starts_at, before.hall) {
+        sale.cancellation_closes_at = before.sale.cancellation_closes_at;
+    }
     let mut after = place.event(id, form, sale, before.created_by, before.created_at);
     after.cancelled = before.cancelled;
 
@@ -251,7 +257,9 @@ fn check_alone(patch: &Value) -> Result<(), Problem> {
     mistakes.check()?;
     let mut body = event_form::any_body();
     event_form::lay_over(&mut body, patch);
-    EventForm::read(&Object::root(&body, &mut mistakes), &mut mistakes);
+    let root = Object::strict_root(&body, &mut mistakes);
+    EventForm::read(&root, &mut mistakes);
+    root.refuse_unknown(patch, &mut mistakes);
     mistakes.check()
 }
 

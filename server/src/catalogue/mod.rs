@@ -10,6 +10,7 @@ mod halls;
 mod noting;
 mod seat_map;
 mod shelf;
+mod times;
 mod venues;
 
 pub use changes::{cancel_event, open_sale};

@@ -4,17 +4,13 @@ use crate::catalogue::noting::{Author, members_of};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
-use crate::time::rfc3339;
-use jiff::tz::TimeZone;
+use crate::time::{rfc3339, zone};
 use onsale_engine::ports::catalogue::{CatalogueError, Venue};
 use onsale_engine::ports::shared::Described;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The time zone of a venue that names none.
-const DEFAULT_ZONE: &str = "Asia/Seoul";
 
 /// The routes of this family.
 #[must_use]
@@ -58,7 +54,7 @@ struct VenueForm<'a> {
     name: Option<&'a str>,
     address: Option<&'a str>,
     city: Option<&'a str>,
-    time_zone: Option<&'a str>,
+    time_zone: Option<String>,
 }
 
 impl<'a> VenueForm<'a> {
@@ -87,12 +83,14 @@ impl<'a> VenueForm<'a> {
         }
     }
 
-    fn zone(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<&'a str> {
+    /// As the zone's own name is spelt, whatever case it is asked for in.
+    fn zone(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<String> {
         let name = body.optional_text(mistakes, "timeZone", 1..=100)?;
-        if TimeZone::get(name).is_err() {
+        let zone = zone(name);
+        if zone.is_none() {
             mistakes.add(body.at("timeZone"), "an IANA time zone, such as Asia/Seoul");
         }
-        Some(name)
+        zone?.iana_name().map(str::to_owned)
     }
 }
 
@@ -113,7 +111,9 @@ async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let form = VenueForm::whole(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let form = VenueForm::whole(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let VenueForm { name: Some(name), address: Some(address), city: Some(city), time_zone } = form else {
         return Err(mistakes.refuse());
@@ -123,7 +123,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         name: name.to_owned(),
         address: address.to_owned(),
         city: city.to_owned(),
-        time_zone: time_zone.unwrap_or(DEFAULT_ZONE).to_owned(),
+        time_zone: time_zone.unwrap_or_else(|| ctx.app.catalogue_rules.time_zone.clone()),
         created_at: ctx.now(),
     };
     let key = ctx.request_key(&request, &json.bytes)?;
@@ -141,7 +141,9 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
 async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let form = VenueForm::part(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let form = VenueForm::part(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let before = ctx.app.catalogue.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
     let put = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
@@ -150,7 +152,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         name: put(form.name, &before.name),
         address: put(form.address, &before.address),
         city: put(form.city, &before.city),
-        time_zone: put(form.time_zone, &before.time_zone),
+        time_zone: put(form.time_zone.as_deref(), &before.time_zone),
         created_at: before.created_at,
     };
     let app = Arc::clone(&ctx.app);
