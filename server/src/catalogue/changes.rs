@@ -132,6 +132,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let key = ctx.request_key(&request, &json.bytes)?;
     idempotent(ctx, key, move |ctx| async move {
+        let _changes = ctx.app.event_changes.lock().await;
         let place = Place::of(&ctx.app, hall.ok_or_else(Problem::not_found)?).await?;
         let (sale, by) = (place.sale(&form)?, ctx.buyer()?);
         for _ in 0..DRAWS {
@@ -202,6 +203,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let patch = request.json().await?.value;
     check_alone(&patch)?;
     let id = EventId(request.path_id("id")?);
+    let changes = Arc::clone(&ctx.app.event_changes).lock_owned().await;
     // What is changed is read from the catalogue itself: what was kept in memory may be a moment old.
     let before = ctx.app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
     let live = Live::found(&sales::known(&ctx.app, id).await?).ok_or_else(Problem::storage_unavailable)?;
@@ -236,7 +238,11 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let app = Arc::clone(&ctx.app);
     let members = [&before, &after].map(described);
     let catalogue = Author::of(&ctx)?.noting(&app, Described::Event(id), "EVENT_CHANGED", members.each_ref());
-    ctx.to_the_end(async move { put(&app, &*catalogue, [&before, &after], &place.plan, by).await }).await?;
+    ctx.to_the_end(async move {
+        let _changes = changes;
+        put(&app, &*catalogue, [&before, &after], &place.plan, by).await
+    })
+    .await?;
     let (event, live) = find(&ctx, id).await?;
     response::ok(&EventJson::new(&event, &live, ctx.now()))
 }
@@ -287,6 +293,8 @@ async fn put(
     if (rules_change || times_change) && app.clock.now() >= before.sale.sale_starts_at {
         return Err(sales::refused(Refusal::Rejected(Rejection::SaleStarted)));
     }
+    // Also when only times change that are no rules: a postponement of before says otherwise.
+    let rules_change = rules_change || times_change;
     if rules_change {
         let sale = sales::of(app, after.id).await?;
         let (config, seen) = (Box::new(after.sale.clone()), Arc::clone(&before.sale.blocked));
@@ -307,6 +315,7 @@ async fn put(
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (id, by, app) = (EventId(request.path_id("id")?), ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {
+        let _changes = app.event_changes.lock().await;
         app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         // An event without a sale, or with one that was retired when the catalogue did not answer, has none to retire.
         if let Ok(sale) = sales::of(&app, id).await {
@@ -327,6 +336,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
 pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Problem> {
     let (by, app) = (ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {
+        let _changes = app.event_changes.lock().await;
         let mut event = app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         let sale = sales::of(&app, id).await?;
         sale.ask(Command::CancelSale { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;

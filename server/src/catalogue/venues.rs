@@ -1,10 +1,12 @@
 //! Venues over HTTP.
 
 use crate::catalogue::noting::{Author, members_of};
+use crate::catalogue::zones::{self, Order};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
 use crate::time::{rfc3339, zone};
+use onsale_engine::limits::MAX_MESSAGE_BYTES;
 use onsale_engine::ports::catalogue::{CatalogueError, Venue};
 use onsale_engine::ports::shared::Described;
 use serde::Serialize;
@@ -55,6 +57,8 @@ struct VenueForm<'a> {
     address: Option<&'a str>,
     city: Option<&'a str>,
     time_zone: Option<String>,
+    /// Why a change of zone is forced.
+    reason: Option<&'a str>,
 }
 
 impl<'a> VenueForm<'a> {
@@ -65,6 +69,7 @@ impl<'a> VenueForm<'a> {
             address: body.text(mistakes, "address", 1..=500),
             city: body.text(mistakes, "city", 1..=100),
             time_zone: Self::zone(body, mistakes),
+            reason: None,
         }
     }
 
@@ -80,6 +85,7 @@ impl<'a> VenueForm<'a> {
             address: body.optional_text(mistakes, "address", 1..=500),
             city: body.optional_text(mistakes, "city", 1..=100),
             time_zone: Self::zone(body, mistakes),
+            reason: body.optional_text(mistakes, "reason", 1..=MAX_MESSAGE_BYTES),
         }
     }
 
@@ -115,7 +121,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let form = VenueForm::whole(&body, &mut mistakes);
     body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
-    let VenueForm { name: Some(name), address: Some(address), city: Some(city), time_zone } = form else {
+    let VenueForm { name: Some(name), address: Some(address), city: Some(city), time_zone, .. } = form else {
         return Err(mistakes.refuse());
     };
     let venue = Venue {
@@ -144,6 +150,14 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let body = Object::strict_root(&json.value, &mut mistakes);
     let form = VenueForm::part(&body, &mut mistakes);
     body.refuse_unknown(&json.value, &mut mistakes);
+    let query = request.query();
+    let force = query.boolean(&mut mistakes, "force").unwrap_or(false);
+    query.refuse_unknown(&mut mistakes, &["force"]);
+    if form.reason.is_some_and(|reason| reason.len() > MAX_MESSAGE_BYTES) {
+        mistakes.add("reason", format!("at most {MAX_MESSAGE_BYTES} bytes"));
+    } else if force && form.reason.is_none() && !body.has("reason") {
+        mistakes.add("reason", "required with force");
+    }
     mistakes.check()?;
     let before = ctx.app.catalogue.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
     let put = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
@@ -155,16 +169,31 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         time_zone: put(form.time_zone.as_deref(), &before.time_zone),
         created_at: before.created_at,
     };
-    let app = Arc::clone(&ctx.app);
-    let members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
-    let thing = Described::Venue(venue.id);
+    // Also where the zone is the venue's own already: what an earlier call has left undone is done by the same one.
+    let concerns_events = form.time_zone.is_some();
+    if concerns_events && !force {
+        zones::check(&ctx.app, &venue).await?;
+    }
+    let mut members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
+    let order = Order { by: ctx.buyer()?, force: force && concerns_events, reason: form.reason.map(str::to_owned) };
+    if order.force {
+        members[1][zones::FORCE] = true.into();
+        members[1][zones::REASON] = order.reason.as_deref().into();
+    }
+    let (app, thing) = (Arc::clone(&ctx.app), Described::Venue(venue.id));
     let catalogue = Author::of(&ctx)?.noting(&app, thing, "VENUE_CHANGED", members.each_ref());
     let venue = ctx
         .to_the_end(async move {
+            let changes = app.event_changes.lock().await;
             if !catalogue.update_venue(&venue).await? {
                 return Err(Problem::not_found());
             }
             app.readers.shelf.changed(Described::Venue(venue.id)).await;
+            // Whoever makes an event from here on reads the new zone.
+            drop(changes);
+            if concerns_events {
+                zones::follow(&app, &venue, &order).await?;
+            }
             Ok(venue)
         })
         .await?;
