@@ -30,6 +30,7 @@ mod postgres;
 mod protocol;
 mod purchase;
 mod repeats;
+mod rescheduling;
 mod reservations;
 mod sharing;
 mod shop;
