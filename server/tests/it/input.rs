@@ -4,6 +4,7 @@
 use crate::harness::Server;
 use crate::shop::{Shop, id_of};
 use http::Method;
+use onsale_server::http::Access;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -51,6 +52,33 @@ async fn administrators_are_told_of_members_that_nobody_knows() {
     // Buyers' clients may send more than is asked for.
     let hold = json!({ "eventId": event, "seatIds": ["A-1"], "note": "aisle" });
     shop.post("/reservations/hold").by(&shop.buyer()).json(&hold).send().await.expect(201);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_administrators_call_that_writes_names_a_member_that_it_does_not_know() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let routes = onsale_server::server::routes();
+    let writes = routes
+        .iter()
+        .filter(|route| route.access() == Access::Admin && ![Method::GET, Method::DELETE].contains(route.method()));
+    let mut seen = 0;
+    for route in writes {
+        let path = route.path().replace("/api/v1", "");
+        let id = Uuid::new_v4().to_string();
+        let path = path.split('/').map(|part| if part.starts_with('{') { id.as_str() } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
+        let call = match *route.method() {
+            Method::PATCH => shop.patch(&path),
+            Method::PUT => shop.put(&path),
+            _ => shop.post(&path),
+        };
+        let reply = call.by(&shop.admin).json(&json!({ "noSuchMember": 1 })).send().await;
+        assert!(reply.mistakes().contains(&"noSuchMember".to_owned()), "{path}: {}", reply.json());
+        seen += 1;
+    }
+    assert!(seen >= 8, "only {seen} routes");
     server.stop().await;
 }
 
