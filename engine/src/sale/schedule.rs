@@ -85,9 +85,7 @@ impl Sale {
 
     pub(crate) fn decide_postpone(&self, postpone: &Postpone, now: Timestamp) -> Result<Decision, Rejection> {
         let (config, _) = self.on_sale()?;
-        if self.phase == SalePhase::Cancelled {
-            return Err(Rejection::SaleClosed);
-        }
+        self.check_not_cancelled()?;
         let Postpone { starts_at, ends_at, sale_ends_at, midnight, .. } = *postpone;
         let is_so = self.schedule.as_ref().is_some_and(|has| (has.starts_at, has.ends_at) == (starts_at, ends_at));
         if is_so && config.sale_ends_at == sale_ends_at {
@@ -106,9 +104,7 @@ impl Sale {
 
     pub(crate) fn decide_move_cancellation(&self, to: &MoveCancellation) -> Result<Decision, Rejection> {
         let (config, _) = self.on_sale()?;
-        if self.phase == SalePhase::Cancelled {
-            return Err(Rejection::SaleClosed);
-        }
+        self.check_not_cancelled()?;
         let closes_at = self.cancellation_by(to.midnight);
         if closes_at == config.cancellation_closes_at {
             return Ok(Decision::nothing(Outcome::Done));

@@ -186,7 +186,7 @@ async fn follow_one(app: &Arc<App>, event: &Event, zone: &TimeZone, order: &Orde
         Ok(_) => follow_sale(app, event.id).await.map_err(Refused::Otherwise),
         Err(Refusal::Rejected(Rejection::HasReservations)) => Err(Refused::Bought),
         // It was cancelled, or taken off the catalogue, meanwhile.
-        Err(Refusal::Rejected(Rejection::SaleClosed | Rejection::NoSale)) => Ok(()),
+        Err(Refusal::Rejected(Rejection::SaleCancelled | Rejection::NoSale)) => Ok(()),
         Err(refusal) => Err(Refused::Otherwise(sales::refused(refusal))),
     }
 }

@@ -37,7 +37,7 @@ mod shop;
 mod storage_trouble;
 mod streams;
 mod telling;
-mod unavailable;
 mod times;
+mod unavailable;
 mod unloading;
 mod waiting_room;

@@ -224,7 +224,7 @@ async fn a_postponed_event_tells_those_with_tickets_and_lets_them_cancel_for_a_w
     shop.confirm(&holder, &payment, "sim_ok").await.expect(200);
     assert_eq!(shop.delete(&cancel).by(&buyer).send().await.expect(200)["refundAmount"], 300_000);
     shop.post(&format!("/admin/events/{event}/cancel")).by(&shop.admin).send().await.expect(200);
-    say(&with("endsAt", json!(in_days(93)))).await.refused(409, "SALE_CLOSED");
+    say(&with("endsAt", json!(in_days(93)))).await.refused(409, "SALE_CANCELLED");
     server.stop().await;
 }
 

@@ -4,7 +4,7 @@ use super::stage::{Stage, admin, time};
 use crate::id::ReservationId;
 use crate::money::Amount;
 use crate::sale::{
-    Command, Fact, MoveCancellation, Postpone, Rejection, Reply, RescheduleCause, ReservationStatus, SalePhase,
+    Closed, Command, Fact, MoveCancellation, Postpone, Rejection, Reply, RescheduleCause, ReservationStatus, SalePhase,
 };
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -142,7 +142,7 @@ fn holds_and_payments_go_on_and_the_sale_may_end_later() {
 
     // After the end of the sale, which opens again.
     let mut stage = Stage::theatre();
-    stage.at("13:00:00").buyer(1).cannot_hold(["A-1"]).because(Rejection::SaleClosed);
+    stage.at("13:00:00").buyer(1).cannot_hold(["A-1"]).because(Rejection::SaleClosed(Closed::Ended));
     postpone(&mut stage, Postpone { sale_ends_at: time("40:00:00"), ..postponement() }).unwrap();
     stage.buyer(1).holds(["A-1"]);
 }
@@ -158,8 +158,8 @@ fn a_sale_that_is_cancelled_is_not_postponed_and_notifies_nobody() {
     stage.cancels_the_sale().timers_ring();
     assert_eq!((notified(&stage), stage.sale.phase()), (Vec::new(), SalePhase::Cancelled));
     let again = postpone(&mut stage, Postpone { ends_at: time("48:00:00"), ..postponement() });
-    assert_eq!(again.unwrap_err(), Rejection::SaleClosed);
-    assert_eq!(midnight_moves(&mut stage, time("17:00:00"), true).unwrap_err(), Rejection::SaleClosed);
+    assert_eq!(again.unwrap_err(), Rejection::SaleCancelled);
+    assert_eq!(midnight_moves(&mut stage, time("17:00:00"), true).unwrap_err(), Rejection::SaleCancelled);
     assert_eq!(Stage::theatre().sale.next_deadline(), None);
 }
 
