@@ -152,10 +152,13 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     body.refuse_unknown(&json.value, &mut mistakes);
     let query = request.query();
     let force = query.boolean(&mut mistakes, "force").unwrap_or(false);
-    query.refuse_unknown(&mut mistakes, &["force"]);
-    if form.reason.is_some_and(|reason| reason.len() > MAX_MESSAGE_BYTES) {
+    query.refuse_unknown(&mut mistakes, &["force", "reason"]);
+    // In the body, or beside `force`.
+    let beside = query.text(&mut mistakes, "reason", 1..=MAX_MESSAGE_BYTES);
+    let reason = form.reason.or(beside);
+    if reason.is_some_and(|reason| reason.len() > MAX_MESSAGE_BYTES) {
         mistakes.add("reason", format!("at most {MAX_MESSAGE_BYTES} bytes"));
-    } else if force && form.reason.is_none() && !body.has("reason") {
+    } else if force && reason.is_none() && mistakes.is_empty() {
         mistakes.add("reason", "required with force");
     }
     mistakes.check()?;
@@ -175,7 +178,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         zones::check(&ctx.app, &venue).await?;
     }
     let mut members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
-    let order = Order { by: ctx.buyer()?, force: force && concerns_events, reason: form.reason.map(str::to_owned) };
+    let order = Order { by: ctx.buyer()?, force: force && concerns_events, reason: reason.map(str::to_owned) };
     if order.force {
         members[1][zones::FORCE] = true.into();
         members[1][zones::REASON] = order.reason.as_deref().into();
