@@ -19,6 +19,7 @@ pub mod private_postgres;
 #[cfg(feature = "private-redis")]
 pub mod private_redis;
 pub mod redis;
+pub mod rfc3339;
 mod sale_form;
 pub mod simulated;
 pub mod sqlite;

@@ -1,7 +1,7 @@
 //! The form of the messages that other systems get: what happened, and the thing as it stood right after it, in the
 //! words of the HTTP contract. Members are only ever added. Must never carry personal data beyond the buyer's id.
 
-use crate::words;
+use crate::{rfc3339, words};
 use onsale_engine::money::Currency;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::OutboxMessage;
@@ -21,6 +21,19 @@ struct Message<'a> {
     reservation: Option<Reservation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<Payment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postponement: Option<Postponed<'a>>,
+}
+
+/// When the event is now, and until when its tickets can be cancelled.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Postponed<'a> {
+    starts_at: String,
+    ends_at: String,
+    cancellation_closes_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +74,7 @@ struct Payment<'a> {
 }
 
 fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+    rfc3339::write(at).unwrap_or_else(|| at.0.to_string())
 }
 
 fn reservation<'a>(view: &'a ReservationView, currency: &'a Currency, plan: &'a Plan) -> Reservation<'a> {
@@ -109,7 +122,14 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
     let (told_reservation, told_payment) = match &notice.subject {
         Subject::Reservation(view) => (Some(reservation(view, &currency, plan)), None),
         Subject::Payment(view) => (None, Some(payment(view, &currency))),
+        Subject::Event(_) => (None, None),
     };
+    let postponement = notice.postponement.as_ref().map(|to| Postponed {
+        starts_at: time(to.starts_at),
+        ends_at: time(to.ends_at),
+        cancellation_closes_at: time(to.cancellation_closes_at),
+        reason: to.reason.as_deref(),
+    });
     let message = Message {
         r#type: notice.kind,
         event_id: notice.event.to_string(),
@@ -117,10 +137,11 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         at: time(notice.at),
         reservation: told_reservation,
         payment: told_payment,
+        postponement,
     };
     Ok(OutboxMessage {
         topic: notice.subject.topic(),
-        key: notice.subject.reservation().to_string(),
+        key: notice.subject.key().to_string(),
         event: notice.event,
         seq: notice.seq,
         payload: serde_json::to_string(&message)?,
@@ -134,6 +155,7 @@ mod tests {
     use onsale_engine::fakes::small_plan;
     use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
     use onsale_engine::money::Amount;
+    use onsale_engine::ports::rows::Postponement;
     use onsale_engine::sale::{PaymentFailure, ReservationStatus};
     use serde_json::json;
     use uuid::Uuid;
@@ -141,7 +163,14 @@ mod tests {
     const AT: Timestamp = Timestamp::from_secs(1_780_000_000);
 
     fn told(subject: Subject, kind: &'static str) -> (OutboxMessage, serde_json::Value) {
-        let notice = Notice { event: EventId(Uuid::from_u128(1)), seq: Seq(7), at: AT, kind, subject };
+        let postponement = kind.ends_with(".postponed").then(|| Postponement {
+            starts_at: AT,
+            ends_at: AT,
+            cancellation_closes_at: AT,
+            reason: matches!(subject, Subject::Event(_)).then(|| "flood".into()),
+        });
+        let event = EventId(Uuid::from_u128(1));
+        let notice = Notice { event, seq: Seq(7), at: AT, kind, subject, postponement };
         let message = message(&notice, "KRW".parse().unwrap(), &small_plan(1, 4)).unwrap();
         let payload = serde_json::from_str(&message.payload).unwrap();
         (message, payload)
@@ -179,6 +208,14 @@ mod tests {
                 },
             })
         );
+        let (message, payload) = told(Subject::Event(EventId(Uuid::from_u128(1))), "event.postponed");
+        assert_eq!((message.topic, message.key.as_str()), ("event.events", "00000000-0000-0000-0000-000000000001"));
+        let moved = json!({
+            "startsAt": "2026-05-28T20:26:40Z", "endsAt": "2026-05-28T20:26:40Z",
+            "cancellationClosesAt": "2026-05-28T20:26:40Z", "reason": "flood",
+        });
+        assert_eq!(payload["postponement"], moved);
+        assert_eq!((payload.get("reservation"), payload.get("payment")), (None, None));
         let view = PaymentView {
             id: PaymentId(Uuid::from_u128(4)),
             reservation: ReservationId(Uuid::from_u128(2)),

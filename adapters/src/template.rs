@@ -5,6 +5,7 @@ use crate::document::{At, FieldMistake, Reader};
 use crate::pretix::COLORS;
 use onsale_engine::limits::MAX_CATEGORIES;
 use onsale_engine::plan::{Category, PlanDraft, RowDraft, SeatDraft, SectionDraft};
+use onsale_engine::text::composed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ struct TemplateDocument<'d> {
 }
 
 /// Reads `{"rows": ["A", …], "seatsPerRow": 20, "gradeMapping": {"A": "VIP", …}}`. Categories stand in the order in
-/// which the rows first name them; rows that only the mapping knows are passed over.
+/// which the rows first name them; a row that only the mapping knows is a mistake.
 ///
 /// # Errors
 /// Every mistake in it, at most 100 of them, each with its path (`seatTemplate.gradeMapping.B`).
@@ -46,9 +47,13 @@ pub fn import(json: &[u8]) -> Result<PlanDraft, Vec<FieldMistake>> {
     let Some(template) = reader.object::<TemplateDocument<'_>>(raw, root) else {
         return reader.finish(PlanDraft::default());
     };
-    let rows = rows(&mut reader, template.rows, At::Member(&root, "rows"));
+    let rows_at = At::Member(&root, "rows");
+    let rows = rows(&mut reader, template.rows, rows_at);
+    // Rows that could not be read are a mistake already; the mapping cannot be compared with them.
+    let rows_are_known = !reader.has_within(rows_at) && !reader.covers(rows_at);
     let seats = seats_per_row(&mut reader, template.seats_per_row, At::Member(&root, "seatsPerRow"));
-    let grades = grades(&mut reader, template.grade_mapping, At::Member(&root, "gradeMapping"), &rows);
+    let grades =
+        grades(&mut reader, template.grade_mapping, At::Member(&root, "gradeMapping"), (&rows, rows_are_known));
     reader.finish(())?;
     Ok(draft(&rows, seats, &grades))
 }
@@ -83,9 +88,19 @@ fn seats_per_row(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> u32
     number as u32
 }
 
-/// The category of each row, in the order of `rows`.
-fn grades(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>, rows: &[String]) -> Vec<String> {
+/// The category of each row, in the order of `rows`; every row that is mapped must be one of them.
+fn grades(
+    reader: &mut Reader,
+    raw: Option<&RawValue>,
+    at: At<'_>,
+    (rows, rows_are_known): (&[String], bool),
+) -> Vec<String> {
     let Some(mapping) = reader.object::<BTreeMap<String, &RawValue>>(raw, at) else { return Vec::new() };
+    let mapping: BTreeMap<String, &RawValue> =
+        mapping.into_iter().map(|(row, grade)| (composed(&row).into_owned(), grade)).collect();
+    for row in mapping.keys().filter(|row| rows_are_known && !rows.contains(row)) {
+        reader.mistake(At::Member(&at, row), "rows has no such row".to_owned());
+    }
     let mut grades = Vec::with_capacity(rows.len());
     let mut distinct = BTreeSet::new();
     for row in rows {

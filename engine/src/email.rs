@@ -43,7 +43,7 @@ pub fn former_email_key(email: &str) -> String {
 /// Text in NFC, as passwords are hashed.
 #[must_use]
 pub fn composed(text: &str) -> String {
-    ComposingNormalizer::new_nfc().normalize(text).into_owned()
+    crate::text::composed(text).into_owned()
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@
 
 pub mod email;
 pub mod id;
+mod iso4217;
 pub mod limits;
 pub mod money;
 pub mod plan;
 pub mod ports;
 pub mod sale;
 pub mod shared_map;
+pub mod text;
 pub mod time;
 
 #[cfg(any(test, feature = "fakes"))]

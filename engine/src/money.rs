@@ -1,5 +1,6 @@
 //! Money in the minor units of one currency (KRW has no minor digits: 150000 is ₩150,000). Must never round.
 
+use crate::iso4217;
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,6 +34,13 @@ impl Currency {
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("???")
     }
+
+    /// How many digits its minor unit has: 0 for `KRW`, 2 for `EUR`. `None` for a code of no currency that is in use, which
+    /// an event of before may still have.
+    #[must_use]
+    pub fn minor_digits(&self) -> Option<u8> {
+        iso4217::minor_digits(self.code())
+    }
 }
 
 impl FromStr for Currency {
@@ -54,5 +62,20 @@ impl fmt::Display for Currency {
 impl fmt::Debug for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Currency({})", self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn currencies_in_use_have_a_minor_unit_and_no_other_code_does() {
+        let digits = |code: &str| code.parse::<Currency>().ok().and_then(|currency| currency.minor_digits());
+        let found = ["KRW", "JPY", "EUR", "USD", "KWD"].map(digits);
+        assert_eq!(found, [Some(0), Some(0), Some(2), Some(2), Some(3)]);
+        for code in ["XXX", "XTS", "XAU", "XDR", "CHE", "DEM", "BGN", "HRK", "ZZZ", "AAA", "krw"] {
+            assert_eq!(digits(code), None, "{code}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use onsale_engine::email::email_key;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, Disabled, Role};
+use onsale_engine::text::composed;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -80,6 +81,7 @@ pub async fn run(args: AdminArgs, config: &Config) -> Result<(), AdminError> {
 }
 
 async fn add(accounts: &dyn Accounts, config: &Config, email: String, name: String) -> Result<(), AdminError> {
+    let [email, name] = [email, name].map(|text| composed(&text).into_owned());
     if !is_email(&email) {
         return Err(AdminError::Mistake(format!("{email:?} is no e-mail address")));
     }

@@ -2,6 +2,7 @@
 
 use crate::accounts::{Challenges, Passwords, Predecessors};
 use crate::auth::{AccessTokens, Seals};
+use crate::config::CatalogueConfig;
 use crate::health::Checks;
 use crate::idempotency::InFlight;
 use crate::limits::Limits;
@@ -18,6 +19,7 @@ use onsale_engine::runtime::Engine;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Everything that a handler may use. Made once, when the engine has recovered.
@@ -26,6 +28,11 @@ pub struct App {
     pub engine: Engine,
     /// Venues, halls, events.
     pub catalogue: Arc<dyn Catalogue>,
+    /// What holds for venues and events that do not say otherwise.
+    pub catalogue_rules: CatalogueConfig,
+    /// Held while an event's row is read, changed and written, by whoever does that: nobody writes what is old. Administrators do
+    /// so, one after the other.
+    pub event_changes: Arc<Mutex<()>>,
     /// Accounts, sessions, revocations.
     pub accounts: Arc<dyn Accounts>,
     /// Lists, and reservations that memory has let go.

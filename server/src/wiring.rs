@@ -5,7 +5,7 @@ use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors, UNNAMED};
 use crate::app::App;
 use crate::auth::{AccessTokens, Revoked, Seals};
 use crate::catalogue::Shelf;
-use crate::catalogue::open_sale;
+use crate::catalogue::{Venues, catch_up, open_sale};
 use crate::config::RedisConfig;
 use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
 use crate::health::Checks;
@@ -123,6 +123,8 @@ pub async fn open(
     let app = Arc::new(App {
         engine,
         catalogue,
+        catalogue_rules: config.catalogue.clone(),
+        event_changes: Arc::default(),
         accounts: stores.accounts,
         records: stores.records,
         plans: stores.plans,
@@ -275,12 +277,15 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
     Ok(())
 }
 
-/// A crash may have left an event in the catalogue whose sale was never made.
-async fn open_sales(app: &App) -> Result<(), StartError> {
-    let events = app.catalogue.all_events().await?;
+/// A crash may have left an event in the catalogue whose sale was never made, or whose times are not what its sale says.
+async fn open_sales(app: &Arc<App>) -> Result<(), StartError> {
+    let (events, mut venues) = (app.catalogue.all_events().await?, Venues::default());
     for event in &events {
         if let Err(problem) = open_sale(app, event).await {
             tracing::error!(event = %event.id, code = problem.code(), "the event has no sale and is not served");
+        }
+        if let Err(problem) = catch_up(app, event, &mut venues).await {
+            tracing::error!(event = %event.id, code = problem.code(), "the event's times are not brought up to date");
         }
     }
     tracing::info!(events = events.len(), "every event has its sale");

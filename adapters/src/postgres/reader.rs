@@ -34,8 +34,9 @@ const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = $1 AND seq = $2";
 /// Covered by the index `journal_by_operators`; the kinds are those of facts that administrators order.
 const BY_OPERATORS: &str = "SELECT seq FROM journal
-    WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32) ORDER BY seq DESC LIMIT $2 OFFSET $3";
-const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32)";
+    WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33) ORDER BY seq DESC LIMIT $2 OFFSET $3";
+const COUNT_BY_OPERATORS: &str =
+    "SELECT count(*) FROM journal WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = $1 ORDER BY seq DESC";
 const KEEP: &str = "WITH forgotten AS (
         DELETE FROM snapshots WHERE event_id = $1 AND seq NOT IN

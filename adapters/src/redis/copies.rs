@@ -10,7 +10,6 @@
 
 use crate::redis::Redis;
 use crate::redis::claims;
-use jiff::Timestamp as Instant;
 use onsale_engine::id::{BuyerId, EventId, ReservationId};
 use onsale_engine::limits::COPIES_LIVE;
 use onsale_engine::ports::shared::{Copies, HeldSeats, SaleCopy, Standing};
@@ -65,7 +64,7 @@ fn seconds() -> i64 {
 }
 
 fn rfc3339(at: Timestamp) -> String {
-    Instant::from_microsecond(at.0).map_or_else(|_| String::new(), |at| at.to_string())
+    crate::rfc3339::write(at).unwrap_or_default()
 }
 
 impl Copies for Redis {

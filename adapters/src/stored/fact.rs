@@ -144,6 +144,8 @@ facts! {
     29 OutcomeUnmatched "outcome_unmatched" { payment, moved }
     31 SeatsBlocked "seats_blocked" { seats, by, reason }
     32 SeatsUnblocked "seats_unblocked" { seats, by, reason }
+    33 Rescheduled "rescheduled" { sale_ends_at, cancellation_closes_at, cause, by, reason }
+    34 HolderNotified "holder_notified" { reservation, starts_at, ends_at, cancellation_closes_at }
 }
 
 impl FactKind {

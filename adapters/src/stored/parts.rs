@@ -11,8 +11,8 @@ use onsale_engine::money::{Amount, Currency};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
     CohortRow, DrawRow, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow,
-    RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus, ReservationView, RoomSnapshot,
-    SalePhase, Seats, Steering, UnmatchedRow,
+    RefundReason, RememberedAnswer, RequestKey, RescheduleCause, ReservationRow, ReservationStatus, ReservationView,
+    RoomSnapshot, SalePhase, Schedule, Seats, Steering, UnmatchedRow,
 };
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
@@ -61,7 +61,7 @@ impl Stored for Timestamp {
         Ok(Self(i64::from_be_bytes(input.array()?)))
     }
     fn tell(&self) -> Value {
-        jiff::Timestamp::from_microsecond(self.0).map_or_else(|_| Value::from(self.0), |at| Value::from(at.to_string()))
+        crate::rfc3339::write(*self).map_or_else(|| Value::from(self.0), Value::from)
     }
 }
 
@@ -239,6 +239,7 @@ structs! {
     }
     LostRow { top, heard, waits_until }
     UnmatchedRow { payment, moved }
+    Schedule { starts_at, ends_at, cancellable_until, last_ticket, next }
     CohortRow { root, members }
     DrawRow { seed, commitment, cohort, drawn }
     PlaceRow { buyer, ordinal, state }
@@ -281,6 +282,10 @@ enums! {
         2 Scheduled,
         3 Cancelled,
         4 Retired,
+    }
+    RescheduleCause {
+        1 TimeZone,
+        2 Postponed { starts_at, ends_at, cancellable_until },
     }
     MoneyMoved {
         1 Captured { amount },

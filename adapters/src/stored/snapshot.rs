@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// The version that is written.
 const VERSION: u8 = 4;
-/// The one before seats could be kept out of a sale.
+/// The one before seats could be kept out of a sale, and events postponed.
 const THIRD: u8 = 3;
 /// The one before slots had a limit of holds and outcomes could be unmatched.
 const SECOND: u8 = 2;
@@ -21,7 +21,7 @@ const FIRST: u8 = 1;
 #[must_use]
 pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
     let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
-    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, schedule, .. } = snapshot;
     let mut out = vec![VERSION];
     seq.put(&mut out);
     at.put(&mut out);
@@ -37,6 +37,7 @@ pub fn encode_snapshot(snapshot: &SaleSnapshot) -> Vec<u8> {
     made_at.put(&mut out);
     draw.put(&mut out);
     unmatched.put(&mut out);
+    schedule.put(&mut out);
     out
 }
 
@@ -67,6 +68,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
         _ => (Stored::take(input)?, Stored::take(input)?, Stored::take(input)?),
     };
     let unmatched = if version >= THIRD { Stored::take(input)? } else { Vec::new() };
+    let schedule = if version >= VERSION { Stored::take(input)? } else { None };
     input.end()?;
     let plan = hash.map(|hash| find_plan(plans, hash)).transpose()?;
     Ok(SaleSnapshot {
@@ -84,6 +86,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
         made_at,
         draw,
         unmatched,
+        schedule,
     })
 }
 
@@ -91,7 +94,7 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
 #[must_use]
 pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
     let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
-    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, .. } = snapshot;
+    let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, schedule, .. } = snapshot;
     let members = [
         ("seq", seq.tell()),
         ("at", at.tell()),
@@ -107,6 +110,7 @@ pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
         ("made_at", made_at.tell()),
         ("draw", draw.tell()),
         ("unmatched", unmatched.tell()),
+        ("schedule", schedule.tell()),
     ];
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }

@@ -10,8 +10,8 @@ use onsale_engine::money::Amount;
 use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
     CohortRow, DrawRow, Entry, Fact, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus,
-    PaymentView, PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, ReservationRow, ReservationStatus,
-    ReservationView, RoomSnapshot, SalePhase, SaleSnapshot, Seats, Steering, UnmatchedRow,
+    PaymentView, PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, RescheduleCause, ReservationRow,
+    ReservationStatus, ReservationView, RoomSnapshot, SalePhase, SaleSnapshot, Schedule, Seats, Steering, UnmatchedRow,
 };
 use onsale_engine::time::Timestamp;
 use rand::rngs::StdRng;
@@ -204,6 +204,24 @@ impl Draw {
                 Fact::Restored { buyer: self.buyer(), ordinal: Ordinal(self.number()), waits_until: self.at() }
             }
             FactKind::OutcomeUnmatched => Fact::OutcomeUnmatched { payment: self.payment(), moved: self.moved() },
+            FactKind::Rescheduled => Fact::Rescheduled {
+                sale_ends_at: self.at(),
+                cancellation_closes_at: self.at(),
+                cause: match self.maybe(Self::at) {
+                    None => RescheduleCause::TimeZone,
+                    Some(starts_at) => {
+                        RescheduleCause::Postponed { starts_at, ends_at: self.at(), cancellable_until: self.at() }
+                    }
+                },
+                by: self.buyer(),
+                reason: self.maybe(Self::text),
+            },
+            FactKind::HolderNotified => Fact::HolderNotified {
+                reservation: self.reservation(),
+                starts_at: self.at(),
+                ends_at: self.at(),
+                cancellation_closes_at: self.at(),
+            },
             FactKind::KeyRemembered => Fact::KeyRemembered { key: self.key(), answer: self.answer() },
         }
     }
@@ -299,6 +317,13 @@ impl Draw {
             made_at: self.at(),
             draw: self.maybe(Self::draw_row),
             unmatched: (0..many).map(|_| UnmatchedRow { payment: self.payment(), moved: self.moved() }).collect(),
+            schedule: self.maybe(|draw| Schedule {
+                starts_at: draw.at(),
+                ends_at: draw.at(),
+                cancellable_until: draw.at(),
+                last_ticket: TicketSerial(draw.number()),
+                next: draw.maybe(|draw| (Seq(draw.number()), draw.reservation())),
+            }),
         }
     }
 
@@ -474,6 +499,10 @@ fn what_was_written_before_slots_had_a_limit_has_the_contracts() {
         }
     }
     assert_eq!(old, 2, "a sample of each");
+    assert!(samples(OLD_SNAPSHOTS).into_iter().filter(|(_, body, _)| body[0] < 4).all(|(_, body, _)| {
+        let schedule = decode_snapshot(&body, &plans()).unwrap().schedule;
+        schedule.is_none()
+    }));
     let places = samples(OLD_SNAPSHOTS).into_iter().filter(|(_, body, _)| body[0] < 3).flat_map(|(_, body, _)| {
         let snapshot = decode_snapshot(&body, &plans()).unwrap();
         assert_eq!(snapshot.unmatched, []);
@@ -524,7 +553,7 @@ fn old_snapshots_are_still_read() {
 #[test]
 fn kinds_keep_their_numbers_and_names() {
     // 30 is another's, and whatever was given out once is not given out again.
-    let numbers = (1..=29).chain(31..=32);
+    let numbers = (1..=29).chain(31..=34);
     assert!(FactKind::ALL.iter().map(|kind| kind.number()).eq(numbers));
     for kind in FactKind::ALL {
         assert_eq!(FactKind::from_number(kind.number()), Some(*kind));

@@ -10,8 +10,8 @@ fn fields(json: &str) -> Vec<String> {
 
 #[test]
 fn a_template_makes_a_hall_with_its_categories_in_the_order_of_the_rows() {
-    let draft = import(br#"{"rows":["B","A","Z"],"seatsPerRow":3,"gradeMapping":{"A":"VIP","B":"R","C":"S","Z":"R"}}"#)
-        .unwrap();
+    let draft =
+        import(br#"{"rows":["B","A","Z"],"seatsPerRow":3,"gradeMapping":{"A":"VIP","B":"R","Z":"R"}}"#).unwrap();
     let plan = plan_form::compile(&draft).unwrap();
     assert_eq!(plan.capacity(), 9);
     assert_eq!(plan.categories().iter().map(|category| category.name.as_str()).collect::<Vec<_>>(), ["R", "VIP"]);
@@ -48,6 +48,12 @@ fn every_mistake_is_named() {
         fields(r#"{"rows":[],"seatsPerRow":0,"gradeMapping":[]}"#),
         ["seatTemplate.rows", "seatTemplate.seatsPerRow", "seatTemplate.gradeMapping"]
     );
+    // References are checked both ways, unless the rows themselves could not be read.
+    assert_eq!(
+        fields(r#"{"rows":["A"],"seatsPerRow":1,"gradeMapping":{"A":"VIP","C":"S","a":"S"}}"#),
+        ["seatTemplate.gradeMapping.C", "seatTemplate.gradeMapping.a"]
+    );
+    assert_eq!(fields(r#"{"rows":7,"seatsPerRow":1,"gradeMapping":{"A":"VIP"}}"#), ["seatTemplate.rows"]);
     assert_eq!(fields("5"), ["seatTemplate"]);
     assert_eq!(fields("{"), ["seatTemplate"]);
 }

@@ -1,11 +1,11 @@
 //! What every journal must do: both sides of it, run on SQLite, on Postgres and on the fake. A journal that is opened again stands
 //! for a process that was killed and has started.
 
-use crate::support::{Opened, Storage, entry, event, held, journal_entry, read};
+use crate::support::{NOON, Opened, Storage, entry, event, held, journal_entry, read};
 use onsale_engine::fakes::FakeJournal;
-use onsale_engine::id::{Epoch, EventId, Seq};
+use onsale_engine::id::{BuyerId, Epoch, EventId, ReservationId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalReader};
-use onsale_engine::sale::{Entry, Sale, SaleSummary};
+use onsale_engine::sale::{Entry, Fact, RescheduleCause, Sale, SaleSummary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -51,6 +51,10 @@ macro_rules! journal_suite {
             #[test]
             fn snapshots_are_kept_two_at_a_time() {
                 super::snapshots_are_kept_two_at_a_time(&$make);
+            }
+            #[test]
+            fn what_administrators_did_is_read_by_itself() {
+                super::what_administrators_did_is_read_by_itself(&$make);
             }
             #[test]
             fn many_epochs_are_raised_at_once() {
@@ -383,4 +387,42 @@ fn the_fake_fails_as_it_is_told() {
     }
     hanging.release();
     assert_eq!(thread.join().unwrap(), Epoch(2));
+}
+
+fn what_administrators_did_is_read_by_itself(storage: &dyn Storage) {
+    let Opened { mut journal, reader } = storage.open();
+    let (a, by) = (event(1), BuyerId(uuid::Uuid::from_u128(7)));
+    let epoch = journal.raise_epoch(a).unwrap();
+    let facts = [
+        held(a, 2),
+        Fact::Rescheduled {
+            sale_ends_at: NOON,
+            cancellation_closes_at: NOON,
+            cause: RescheduleCause::TimeZone,
+            by,
+            reason: Some("it was never there".into()),
+        },
+        Fact::HolderNotified {
+            reservation: ReservationId::new(a, 2, 2),
+            starts_at: NOON,
+            ends_at: NOON,
+            cancellation_closes_at: NOON,
+        },
+        Fact::SaleCancelled { by },
+    ];
+    let mut batch = vec![journal_entry(a, epoch, 1)];
+    batch.extend(
+        facts.into_iter().zip(2..).map(|(fact, seq)| JournalEntry { event: a, entry: entry(epoch, seq, fact) }),
+    );
+    assert_eq!(journal.append(&batch).unwrap(), fenced(&[]));
+    let check = |reader: &dyn JournalReader| {
+        let of = |skip, limit| {
+            let (entries, total) = reader.by_operators(a, skip, limit).unwrap();
+            (entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), total)
+        };
+        assert_eq!((of(0, 10), of(1, 1)), ((vec![5, 3, 1], 3), (vec![3], 3)));
+    };
+    check(&*reader);
+    drop((journal, reader));
+    check(&*storage.open().reader);
 }

@@ -5,10 +5,13 @@
 use crate::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
 use crate::money::{Amount, Currency};
 use crate::plan::Plan;
-use crate::sale::{Entry, Fact, PaymentStatus, PaymentView, ReservationStatus, ReservationView, Seats};
+use crate::sale::{
+    Entry, Fact, PaymentStatus, PaymentView, RescheduleCause, ReservationStatus, ReservationView, Seats,
+};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// How a seat stands, in API words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,21 @@ pub struct Notice {
     pub kind: &'static str,
     /// What it happened to.
     pub subject: Subject,
+    /// Where it was postponed to, if that is what happened.
+    pub postponement: Option<Postponement>,
+}
+
+/// The times of an event after a postponement.
+#[derive(Clone, Debug)]
+pub struct Postponement {
+    /// When it begins.
+    pub starts_at: Timestamp,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// Until when tickets can be cancelled.
+    pub cancellation_closes_at: Timestamp,
+    /// Why, in the administrator's words; told once, of the event.
+    pub reason: Option<Box<str>>,
 }
 
 /// What a notice is about.
@@ -91,6 +109,8 @@ pub enum Subject {
     Reservation(Box<ReservationView>),
     /// A payment; topic `payment.events`.
     Payment(Box<PaymentView>),
+    /// The event itself; topic `event.events`.
+    Event(EventId),
 }
 
 impl Subject {
@@ -100,15 +120,17 @@ impl Subject {
         match self {
             Self::Reservation(_) => "reservation.events",
             Self::Payment(_) => "payment.events",
+            Self::Event(_) => "event.events",
         }
     }
 
-    /// The reservation, whose id is the key that keeps order.
+    /// The id that keeps order: the reservation's, or the event's of what concerns all of them.
     #[must_use]
-    pub fn reservation(&self) -> ReservationId {
+    pub fn key(&self) -> Uuid {
         match self {
-            Self::Reservation(view) => view.id,
-            Self::Payment(view) => view.reservation,
+            Self::Reservation(view) => view.id.0,
+            Self::Payment(view) => view.reservation.0,
+            Self::Event(event) => event.0,
         }
     }
 }
@@ -169,6 +191,7 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::HoldExpired { reservation }
         | Fact::ReservationConfirmed { reservation, .. }
         | Fact::ReservationCancelled { reservation, .. }
+        | Fact::HolderNotified { reservation, .. }
         | Fact::PaymentOpened { reservation, .. } => (Some(*reservation), None),
         Fact::PaymentStarted { payment, .. }
         | Fact::PaymentUnknown { payment }
@@ -192,6 +215,7 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::Steered { .. }
         | Fact::SeatsBlocked { .. }
         | Fact::SeatsUnblocked { .. }
+        | Fact::Rescheduled { .. }
         | Fact::SaleCancelled { .. }
         | Fact::SaleRetired { .. }
         | Fact::KeyRemembered { .. } => (None, None),
@@ -273,6 +297,17 @@ impl<B: Before> Folding<'_, B> {
                     *settled = true;
                 }
             }),
+            Fact::Rescheduled { cancellation_closes_at, cause, reason, .. } => {
+                self.reschedule(*cancellation_closes_at, cause, reason.as_deref());
+                Ok(())
+            }
+            Fact::HolderNotified { reservation, starts_at, ends_at, cancellation_closes_at } => {
+                let (starts_at, ends_at, cancellation_closes_at) = (*starts_at, *ends_at, *cancellation_closes_at);
+                self.notify_holder(
+                    *reservation,
+                    Postponement { starts_at, ends_at, cancellation_closes_at, reason: None },
+                )
+            }
             Fact::OutcomeUnmatched { .. }
             | Fact::OrdinalsReserved { .. }
             | Fact::Entered { .. }
@@ -291,6 +326,29 @@ impl<B: Before> Folding<'_, B> {
         }
     }
 
+    fn reschedule(&mut self, cancellation_closes_at: Timestamp, cause: &RescheduleCause, reason: Option<&str>) {
+        match *cause {
+            RescheduleCause::TimeZone => {}
+            RescheduleCause::Postponed { starts_at, ends_at, cancellable_until: _ } => {
+                let reason = reason.map(Box::from);
+                let to = Postponement { starts_at, ends_at, cancellation_closes_at, reason };
+                self.notice("event.postponed", Subject::Event(self.event), Some(to));
+            }
+        }
+    }
+
+    /// Who has cancelled since is not told of a postponement any more.
+    fn notify_holder(&mut self, id: ReservationId, to: Postponement) -> Result<(), B::Error> {
+        let view = match self.changes.reservations.get(&id) {
+            Some(change) => Some(change.view.clone()),
+            None => self.before.reservation(id)?,
+        };
+        if let Some(view) = view.filter(|view| view.status == ReservationStatus::Confirmed) {
+            self.notice("reservation.postponed", Subject::Reservation(Box::new(view)), Some(to));
+        }
+        Ok(())
+    }
+
     fn hold(&mut self, id: ReservationId, buyer: BuyerId, seats: &Seats, amount: Amount, expires_at: Timestamp) {
         let view = ReservationView {
             id,
@@ -305,7 +363,7 @@ impl<B: Before> Folding<'_, B> {
             refund: None,
         };
         self.set_seats(seats, SeatStatus::Held, Some(id));
-        self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())));
+        self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())), None);
         let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true };
         self.changes.reservations.insert(id, change);
     }
@@ -343,7 +401,7 @@ impl<B: Before> Folding<'_, B> {
         if let Some(status) = owned_seat_status(view.status) {
             self.set_seats(&view.seats, status, Some(id));
         }
-        self.notice(kind, Subject::Reservation(Box::new(view)));
+        self.notice(kind, Subject::Reservation(Box::new(view)), None);
         Ok(())
     }
 
@@ -362,7 +420,7 @@ impl<B: Before> Folding<'_, B> {
             created_at: self.entry.at,
             paid_at: None,
         };
-        self.notice("payment.opened", Subject::Payment(Box::new(view.clone())));
+        self.notice("payment.opened", Subject::Payment(Box::new(view.clone())), None);
         let record = PaymentRecord { event: self.event, view, transaction: None, unknown: false, captured: Amount(0) };
         self.changes.payments.insert(id, PaymentChange { record, is_new: true });
         Ok(())
@@ -382,7 +440,7 @@ impl<B: Before> Folding<'_, B> {
         let Some(known) = self.changes.payments.get_mut(&id) else { return Ok(()) };
         change(&mut known.record);
         let view = known.record.view.clone();
-        self.notice(kind, Subject::Payment(Box::new(view)));
+        self.notice(kind, Subject::Payment(Box::new(view)), None);
         Ok(())
     }
 
@@ -399,9 +457,9 @@ impl<B: Before> Folding<'_, B> {
         }
     }
 
-    fn notice(&mut self, kind: &'static str, subject: Subject) {
+    fn notice(&mut self, kind: &'static str, subject: Subject, postponement: Option<Postponement>) {
         let Entry { seq, at, .. } = *self.entry;
-        self.changes.notices.push(Notice { event: self.event, seq, at, kind, subject });
+        self.changes.notices.push(Notice { event: self.event, seq, at, kind, subject, postponement });
     }
 }
 

@@ -117,6 +117,8 @@ pub(super) fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &F
         | Fact::Steered { .. }
         | Fact::SeatsBlocked { .. }
         | Fact::SeatsUnblocked { .. }
+        | Fact::Rescheduled { .. }
+        | Fact::HolderNotified { .. }
         | Fact::SaleCancelled { .. }
         | Fact::SaleRetired { .. }
         | Fact::KeyRemembered { .. } => None,

@@ -309,6 +309,8 @@ impl Concerned {
             | Fact::CohortFrozen { .. }
             | Fact::SeatsBlocked { .. }
             | Fact::SeatsUnblocked { .. }
+            | Fact::Rescheduled { .. }
+            | Fact::HolderNotified { .. }
             | Fact::KeyRemembered { .. } => {}
         }
         self.whole |= self.buyers.len() + self.holds.len() > COPY_NOTES;

@@ -294,6 +294,8 @@ impl SaleHandle {
                 | Command::Reconfigure { .. }
                 | Command::Steer { .. }
                 | Command::BlockSeats { .. }
+                | Command::Postpone(_)
+                | Command::MoveCancellation(_)
                 | Command::CancelSale { .. }
                 | Command::Retire { .. }
         );

@@ -106,6 +106,8 @@ impl Sale {
             Fact::Steered { steering, by: _, reason: _ } => self.steering = Some(Box::new(steering.clone())),
             Fact::SeatsBlocked { seats, by: _, reason: _ } => self.block_seats(seats),
             Fact::SeatsUnblocked { seats, by: _, reason: _ } => self.unblock_seats(seats),
+            Fact::Rescheduled { .. } => self.reschedule(&entry.fact),
+            Fact::HolderNotified { reservation, .. } => self.notified(*reservation),
             Fact::SaleCancelled { by: _ } => self.phase = SalePhase::Cancelled,
             Fact::SaleRetired { by: _ } => self.phase = SalePhase::Retired,
             Fact::KeyRemembered { key, answer } => self.keys.insert(*key, entry.at, answer.clone()),
@@ -126,6 +128,8 @@ impl Sale {
             None => initial,
         }));
         self.config = Some(Arc::clone(config));
+        // Rules are set while nobody has bought; they say all times again.
+        self.schedule = None;
         self.phase = SalePhase::Scheduled;
         // The opening may have moved, and admission counts from it.
         self.room.possible_since = None;

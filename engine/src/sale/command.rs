@@ -6,6 +6,7 @@ use crate::plan::Plan;
 use crate::sale::blocking::SeatBlocking;
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::draw::DrawSeed;
+use crate::sale::schedule::{MoveCancellation, Postpone};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -113,6 +114,10 @@ pub enum Command {
         /// The administrator.
         by: BuyerId,
     },
+    /// Give the event other times; said again it changes nothing.
+    Postpone(Box<Postpone>),
+    /// The venue's clocks are other ones: tickets can be cancelled until its midnight, and no longer until the old one's.
+    MoveCancellation(MoveCancellation),
     /// End the sale and refund everyone.
     CancelSale {
         /// The administrator.

@@ -14,7 +14,8 @@ pub struct SaleConfig {
     pub sale_starts_at: Timestamp,
     /// When holds, entries, admissions, places and slots end; a hold made before may be paid after it.
     pub sale_ends_at: Timestamp,
-    /// From then on a confirmed reservation cannot be cancelled: midnight, venue time, of the day of the event.
+    /// From then on a confirmed reservation cannot be cancelled: midnight, venue time, of the day of the event,
+    /// or later after a postponement.
     pub cancellation_closes_at: Timestamp,
     /// The currency of every amount of this sale.
     pub currency: Currency,

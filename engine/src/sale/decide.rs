@@ -94,6 +94,8 @@ impl Sale {
             }
             Command::Steer { change, by } => self.steer(change, *by),
             Command::BlockSeats { change, by } => self.decide_blocking(change, *by),
+            Command::Postpone(postpone) => self.decide_postpone(postpone, now),
+            Command::MoveCancellation(to) => self.decide_move_cancellation(to),
             Command::CancelSale { by } => self.cancel_sale(*by),
             Command::Retire { by } => self.retire(*by),
         }

@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::sale::command::{RequestKey, Seats};
 use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
+use crate::sale::schedule::RescheduleCause;
 use crate::time::Timestamp;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -254,6 +255,30 @@ pub enum Fact {
         /// The administrator.
         by: BuyerId,
     },
+    /// Times of the sale were changed, its rules and everything else stay.
+    Rescheduled {
+        /// When the sale ends from now on.
+        sale_ends_at: Timestamp,
+        /// From when on a confirmed reservation cannot be cancelled, from now on.
+        cancellation_closes_at: Timestamp,
+        /// What brought it about.
+        cause: RescheduleCause,
+        /// The administrator.
+        by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Option<Box<str>>,
+    },
+    /// Who holds a ticket is notified of a postponement: orders the message.
+    HolderNotified {
+        /// The reservation.
+        reservation: ReservationId,
+        /// When the event begins now.
+        starts_at: Timestamp,
+        /// When it ends now.
+        ends_at: Timestamp,
+        /// Until when the reservation can be cancelled.
+        cancellation_closes_at: Timestamp,
+    },
     /// The answer to a request with an idempotency key, remembered for a day.
     KeyRemembered {
         /// The key and the body.
@@ -339,6 +364,7 @@ impl Fact {
         | Self::Steered { by, .. }
         | Self::SeatsBlocked { by, .. }
         | Self::SeatsUnblocked { by, .. }
+        | Self::Rescheduled { by, .. }
         | Self::SaleCancelled { by }
         | Self::SaleRetired { by } = self
         {

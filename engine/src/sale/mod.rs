@@ -26,6 +26,7 @@ mod reservation;
 mod reservations;
 mod room;
 mod runs;
+mod schedule;
 mod slab;
 mod snapshot;
 mod sorted;
@@ -47,6 +48,7 @@ pub use reply::{
     PaymentStatus, PaymentView, PlaceStatus, PlaceView, Reply, ReservationStatus, ReservationView, SalePhase,
     SeatCounts, SteeringView, Version,
 };
+pub use schedule::{MoveCancellation, Postpone, RescheduleCause, Schedule};
 pub use snapshot::{
     CohortRow, DrawRow, KeyRow, LostRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot,
     UnmatchedRow,
@@ -89,6 +91,8 @@ pub struct Sale {
     unmatched: Unmatched,
     /// The line as it was before the draw, until somebody drops it where nobody waits: that takes milliseconds.
     spent: Option<Box<Line>>,
+    /// The last postponement.
+    schedule: Option<Box<Schedule>>,
 }
 
 impl Default for Sale {
@@ -116,6 +120,7 @@ impl Sale {
             draw: None,
             unmatched: Unmatched::default(),
             spent: None,
+            schedule: None,
         }
     }
 
@@ -386,6 +391,7 @@ impl Sale {
             made_at: self.made_at,
             draw: self.draw.as_ref().map(|draw| draw.row()),
             unmatched: self.unmatched.rows(),
+            schedule: self.schedule.as_deref().cloned(),
         }
     }
 
@@ -425,6 +431,7 @@ impl Sale {
             draw,
             unmatched: Unmatched::from_rows(snapshot.unmatched),
             spent: None,
+            schedule: snapshot.schedule.map(Box::new),
         }
     }
 }

@@ -83,6 +83,10 @@ impl Reservation {
         self.later.as_ref().map_or(0, |later| later.declined)
     }
 
+    pub(crate) fn ticket(&self) -> Option<TicketSerial> {
+        self.later.as_ref()?.ticket
+    }
+
     pub(crate) fn later(&mut self) -> &mut Later {
         self.later.get_or_insert_default()
     }

@@ -1,7 +1,7 @@
 //! Reservations and their payments by id, how many seats each buyer has, and when holds end. Ended reservations
 //! stay for a while, the oldest forgotten first. Must never touch seats: that is the ledger's.
 
-use crate::id::{BuyerId, PaymentId, ReservationId, Seq};
+use crate::id::{BuyerId, PaymentId, ReservationId, Seq, TicketSerial};
 use crate::limits::ENDED_RESERVATIONS_KEPT;
 use crate::sale::fact::PaymentFailure;
 use crate::sale::fifo::Fifo;
@@ -260,6 +260,15 @@ impl Reservations {
     /// Live ones, the oldest first.
     pub(crate) fn live_ones(&self) -> impl Iterator<Item = &Reservation> {
         self.live.iter().filter_map(|(_, row)| self.slab[*row].as_ref())
+    }
+
+    /// The first one, behind the fact `after`, that is confirmed and has a ticket up to `last`; with the fact that made it.
+    pub(crate) fn next_confirmed(&self, after: Option<Seq>, last: TicketSerial) -> Option<(Seq, ReservationId)> {
+        let behind = (after.unwrap_or(Seq(0)), u32::MAX);
+        let rows = self.live.after(&behind).filter_map(|(_, row)| self.slab[*row].as_ref());
+        let mut confirmed = rows.filter(|row| row.status == ReservationStatus::Confirmed);
+        let found = confirmed.find(|row| row.ticket().is_some_and(|ticket| ticket <= last))?;
+        Some((found.born, found.id))
     }
 
     /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.

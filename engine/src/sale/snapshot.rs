@@ -9,6 +9,7 @@ use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
 use crate::sale::fact::{MoneyMoved, RememberedAnswer};
 use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
+use crate::sale::schedule::Schedule;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct SaleSnapshot {
     pub draw: Option<DrawRow>,
     /// Outcomes that no payment accounts for, oldest first.
     pub unmatched: Vec<UnmatchedRow>,
+    /// The last postponement.
+    pub schedule: Option<Schedule>,
 }
 
 /// An outcome that no payment accounts for, in a snapshot.

@@ -49,6 +49,13 @@ impl<T: Ord + Copy> Sorted<T> {
         self.pieces.iter().flat_map(|piece| piece.entries.iter())
     }
 
+    /// Those that come after an entry, which need not be there, in order.
+    pub(crate) fn after(&self, entry: &T) -> impl Iterator<Item = &T> {
+        let (at, entry) = (self.piece_of(entry), *entry);
+        let behind = self.pieces.get(at..).unwrap_or_default().iter().flat_map(|piece| piece.entries.iter());
+        behind.skip_while(move |other| **other <= entry)
+    }
+
     pub(crate) fn insert(&mut self, entry: T) {
         let (at, last) = (self.piece_of(&entry), self.pieces.len().saturating_sub(1));
         let Some(piece) = self.pieces.get_mut(at) else {
@@ -122,6 +129,9 @@ mod tests {
                     }
                 }
                 prop_assert_eq!((sorted.first(), sorted.len()), (model.first(), model.len() as u64));
+            }
+            for entry in [0, 1, 2500, 4999] {
+                prop_assert!(sorted.after(&entry).eq(model.range(entry + 1..)));
             }
             prop_assert!(sorted.iter().eq(model.iter()) && cloned.iter().eq(was.iter()));
             prop_assert!(sorted.pieces.iter().all(|piece| piece.entries.first() == Some(&piece.first) && piece.entries.len() <= PIECE));

@@ -22,6 +22,7 @@ enum Step {
     Admit,
     EndLine,
     Sweep,
+    Notify,
 }
 
 impl Sale {
@@ -40,7 +41,8 @@ impl Sale {
         let draw = self.next_of_draw();
         let admission = self.next_admission().map(|at| (at, Step::Admit));
         let end = self.line_ends_at().map(|at| (at, Step::EndLine));
-        [sweep, hold, slot, draw, admission, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let notify = self.next_to_notify().map(|_| (self.at, Step::Notify));
+        [sweep, hold, slot, draw, admission, end, notify].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The opening freezes the cohort, and then its order is drawn at once.
@@ -81,7 +83,13 @@ impl Sale {
                 let cohort = draw.shared_cohort().filter(large).filter(|_| !draw.is_laid_out())?;
                 Some(Preparation::Layout(draw.seed(), Arc::clone(cohort), line.clone()))
             }
-            Step::Freeze | Step::ExpireHold | Step::ExpireSlot | Step::Admit | Step::EndLine | Step::Sweep => None,
+            Step::Freeze
+            | Step::ExpireHold
+            | Step::ExpireSlot
+            | Step::Admit
+            | Step::EndLine
+            | Step::Sweep
+            | Step::Notify => None,
         }
     }
 
@@ -120,6 +128,7 @@ impl Sale {
                 Step::Admit => self.admit(at, now),
                 Step::EndLine => self.end_line(),
                 Step::Sweep => self.sweep_one(),
+                Step::Notify => self.notify_one(),
                 Step::Freeze => self.freeze_due(now).map(|frozen| smallvec![frozen]),
                 Step::Draw => self.draw.as_ref().map(|draw| smallvec![Fact::Drawn { seed: draw.seed() }]),
             },

@@ -62,7 +62,7 @@ async fn list(ctx: Context, _: Request) -> Result<Response, Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&json.value, &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
     let email = form::email(&body, &mut mistakes);
     let password = body.text(&mut mistakes, "password", PASSWORD_CHARS);
     let name = body.optional_text(&mut mistakes, "name", NAME_CHARS).unwrap_or(UNNAMED);
@@ -71,6 +71,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     {
         mistakes.add("password", mistake);
     }
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let (Some(email), Some(password)) = (email, password) else { return Err(mistakes.refuse()) };
 
@@ -110,7 +111,9 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
 async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let disabled = Object::root(&json.value, &mut mistakes).boolean(&mut mistakes, "disabled");
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let disabled = body.boolean(&mut mistakes, "disabled");
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let Some(disabled) = disabled else { return Err(mistakes.refuse()) };
     let (id, by) = (BuyerId(request.path_id("id")?), ctx.buyer()?);

@@ -10,7 +10,9 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use onsale_engine::email::composed;
 use onsale_engine::runtime::supervised;
+use onsale_engine::text::decomposed;
 use secrecy::{ExposeSecret, SecretString};
+use std::borrow::Cow;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +39,7 @@ pub struct Passwords {
 pub enum Fit {
     /// It is, in NFC.
     Composed,
-    /// It is, in the form in which it came: it was hashed before passwords were composed, and is to be hashed again.
+    /// It is, in another form: it was hashed before passwords were composed, and is to be hashed again.
     AsItCame,
     /// It is not.
     Wrong,
@@ -148,11 +150,19 @@ fn fit(password: &str, hash: &str) -> Fit {
     let nfc = composed(password);
     if is(&nfc) {
         Fit::Composed
-    } else if nfc != password && is(password) {
+    } else if other_forms(password, &nfc).any(|form| is(&form)) {
         Fit::AsItCame
     } else {
         Fit::Wrong
     }
+}
+
+/// In which forms a password may have been hashed before passwords, and all other text, were composed on their way in: as it
+/// comes, or taken apart, as some keyboards send it. None for nearly every password.
+fn other_forms<'a>(password: &'a str, nfc: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let (came, apart) = (Cow::Borrowed(password), decomposed(password));
+    let apart = Some(apart).filter(|apart| *apart != came);
+    [Some(came), apart].into_iter().flatten().filter(move |form| form != nfc)
 }
 
 #[cfg(test)]
@@ -185,7 +195,9 @@ mod tests {
         }
         let former = hashed(nfd).unwrap();
         assert_eq!(passwords.verify(1, secret(nfd), Some(&former)).await.unwrap(), Fit::AsItCame);
-        assert_eq!(passwords.verify(1, secret(nfc), Some(&former)).await.unwrap(), Fit::Wrong);
+        // The way in composes it, so that it comes in another form than it was hashed in.
+        assert_eq!(passwords.verify(1, secret(nfc), Some(&former)).await.unwrap(), Fit::AsItCame);
+        assert_eq!(passwords.verify(1, secret("gr\u{fc}n wie grau"), Some(&former)).await.unwrap(), Fit::Wrong);
     }
 
     /// No thread hashes: everybody waits.

@@ -12,6 +12,7 @@ pub use crowd::Crowd;
 pub use outcome::{LOG_LINE_BYTES, METRICS_LINE_BYTES, Outcome, Second};
 
 use crate::config::Config;
+use crate::text::read_composed_file;
 use onsale_adapters::{FieldMistake, compile, pretix, template};
 use onsale_engine::limits::HOLDS_PER_SLOT;
 use onsale_engine::money::{Amount, Currency};
@@ -187,7 +188,7 @@ fn hall(args: &PlanArgs) -> Result<Arc<Plan>, String> {
     match &args.hall {
         None => read_hall(ARENA, Path::new("arena.json")),
         Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let text = read_composed_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
             read_hall(&text, file)
         }
     }

@@ -119,18 +119,20 @@ async fn blocked_ids(app: &App, event: &Event) -> Result<Vec<String>, Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&json.value, &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
     let form = EventForm::read(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     let hall = match body.optional_id(&mut Mistakes::default(), "hallId") {
         Some(hall) => ctx.app.catalogue.hall(hall).await?,
         None => None,
     };
-    EventForm::check_together(&body, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    EventForm::check_together(&body, None, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
     check_blocked(&ctx.app, &body, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let key = ctx.request_key(&request, &json.bytes)?;
     idempotent(ctx, key, move |ctx| async move {
+        let _changes = ctx.app.event_changes.lock().await;
         let place = Place::of(&ctx.app, hall.ok_or_else(Problem::not_found)?).await?;
         let (sale, by) = (place.sale(&form)?, ctx.buyer()?);
         for _ in 0..DRAWS {
@@ -201,12 +203,14 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let patch = request.json().await?.value;
     check_alone(&patch)?;
     let id = EventId(request.path_id("id")?);
+    let changes = Arc::clone(&ctx.app.event_changes).lock_owned().await;
     // What is changed is read from the catalogue itself: what was kept in memory may be a moment old.
     let before = ctx.app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
     let live = Live::found(&sales::known(&ctx.app, id).await?).ok_or_else(Problem::storage_unavailable)?;
     let before = as_steered(&before, &live);
     let hall = ctx.app.catalogue.hall(before.hall).await?.ok_or_else(Problem::not_found)?;
-    let mut body = event_form::body_of(&before, &hall.categories, &blocked_ids(&ctx.app, &before).await?);
+    let old = event_form::body_of(&before, &hall.categories, &blocked_ids(&ctx.app, &before).await?);
+    let mut body = old.clone();
     event_form::lay_over(&mut body, &patch);
 
     let mut mistakes = Mistakes::default();
@@ -217,12 +221,16 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         Some(other) => ctx.app.catalogue.hall(other).await?,
         None => None,
     };
-    EventForm::check_together(&root, hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
+    EventForm::check_together(&root, Some(&old), hall.as_ref().map(|hall| hall.categories.as_slice()), &mut mistakes);
     check_blocked(&ctx.app, &root, hall.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let Some(form) = form else { return Err(mistakes.refuse()) };
     let place = Place::of(&ctx.app, hall.ok_or_else(Problem::not_found)?).await?;
-    let sale = place.sale(&form)?;
+    let mut sale = place.sale(&form)?;
+    // It follows from the start and the venue alone: a change of neither leaves what the sale has, which may have been moved.
+    if (form.starts_at, place.hall.id) == (before.starts_at, before.hall) {
+        sale.cancellation_closes_at = before.sale.cancellation_closes_at;
+    }
     let mut after = place.event(id, form, sale, before.created_by, before.created_at);
     after.cancelled = before.cancelled;
 
@@ -230,7 +238,11 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let app = Arc::clone(&ctx.app);
     let members = [&before, &after].map(described);
     let catalogue = Author::of(&ctx)?.noting(&app, Described::Event(id), "EVENT_CHANGED", members.each_ref());
-    ctx.to_the_end(async move { put(&app, &*catalogue, [&before, &after], &place.plan, by).await }).await?;
+    ctx.to_the_end(async move {
+        let _changes = changes;
+        put(&app, &*catalogue, [&before, &after], &place.plan, by).await
+    })
+    .await?;
     let (event, live) = find(&ctx, id).await?;
     response::ok(&EventJson::new(&event, &live, ctx.now()))
 }
@@ -251,7 +263,9 @@ fn check_alone(patch: &Value) -> Result<(), Problem> {
     mistakes.check()?;
     let mut body = event_form::any_body();
     event_form::lay_over(&mut body, patch);
-    EventForm::read(&Object::root(&body, &mut mistakes), &mut mistakes);
+    let root = Object::strict_root(&body, &mut mistakes);
+    EventForm::read(&root, &mut mistakes);
+    root.refuse_unknown(patch, &mut mistakes);
     mistakes.check()
 }
 
@@ -279,6 +293,8 @@ async fn put(
     if (rules_change || times_change) && app.clock.now() >= before.sale.sale_starts_at {
         return Err(sales::refused(Refusal::Rejected(Rejection::SaleStarted)));
     }
+    // Also when only times change that are no rules: a postponement of before says otherwise.
+    let rules_change = rules_change || times_change;
     if rules_change {
         let sale = sales::of(app, after.id).await?;
         let (config, seen) = (Box::new(after.sale.clone()), Arc::clone(&before.sale.blocked));
@@ -299,6 +315,7 @@ async fn put(
 async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (id, by, app) = (EventId(request.path_id("id")?), ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {
+        let _changes = app.event_changes.lock().await;
         app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         // An event without a sale, or with one that was retired when the catalogue did not answer, has none to retire.
         if let Ok(sale) = sales::of(&app, id).await {
@@ -319,6 +336,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
 pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Problem> {
     let (by, app) = (ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {
+        let _changes = app.event_changes.lock().await;
         let mut event = app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         let sale = sales::of(&app, id).await?;
         sale.ask(Command::CancelSale { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;

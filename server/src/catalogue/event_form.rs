@@ -2,7 +2,9 @@
 //! into the rules of its sale. Must never ask storage: whoever calls brings the hall.
 
 use crate::catalogue::blocked_seats;
+use crate::catalogue::times::Times;
 use crate::http::{Mistakes, Object};
+use crate::time::midnight_before;
 use jiff::tz::TimeZone;
 use onsale_engine::id::EventId;
 use onsale_engine::limits::{
@@ -11,6 +13,7 @@ use onsale_engine::limits::{
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::ports::catalogue::Event;
 use onsale_engine::sale::{AdmissionConfig, SaleConfig};
+use onsale_engine::text::{composed, same};
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -97,27 +100,25 @@ impl EventForm {
     }
 
     /// What only shows when members are seen side by side. Reads the body and not a form, so that it is told along
-    /// with all other mistakes; a member that is wrong by itself is passed over here.
-    pub fn check_together(body: &Object<'_>, categories: Option<&[String]>, mistakes: &mut Mistakes) {
+    /// with all other mistakes; a member that is wrong by itself is passed over here. Of a change, `before` is the body that it
+    /// is laid over: what it does not touch is no mistake of it.
+    pub fn check_together(
+        body: &Object<'_>,
+        before: Option<&Value>,
+        categories: Option<&[String]>,
+        mistakes: &mut Mistakes,
+    ) {
         let mut quiet = Mistakes::default();
-        let mut before = |earlier: &str, later: &str| {
-            let times = (body.optional_time(&mut quiet, earlier), body.optional_time(&mut quiet, later));
-            if let (Some(first), Some(second)) = times
-                && first >= second
-            {
-                mistakes.add(body.at(later), format!("later than {earlier}"));
-            }
-        };
-        before("startsAt", "endsAt");
-        before("saleStartsAt", "saleEndsAt");
-        let room = body.optional_object(&mut quiet, "admission");
-        let room_opens_at = room.and_then(|room| room.optional_time(&mut quiet, "roomOpensAt"));
-        let sale_ends_at = body.optional_time(&mut quiet, "saleEndsAt");
-        if room_opens_at.zip(sale_ends_at).is_some_and(|(opens, ends)| opens >= ends) {
-            mistakes.add("admission.roomOpensAt", "earlier than saleEndsAt");
+        let before = before.map(|before| Object::root(before, &mut quiet));
+        Times::named_in(body).check(before.as_ref().map(Times::named_in).as_ref(), mistakes);
+        let is_new = before.is_none_or(|before| before.value("currency") != body.value("currency"));
+        let currency: Option<Currency> =
+            body.value("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+        if is_new && currency.is_some_and(|currency| currency.minor_digits().is_none()) {
+            mistakes.add(body.at("currency"), "no currency in use has this code (ISO 4217)");
         }
         let (Some(categories), Some(prices)) = (categories, body.optional_object(&mut quiet, "prices")) else { return };
-        for name in prices.names().filter(|name| !categories.iter().any(|known| known == name)) {
+        for name in prices.names().filter(|name| !categories.iter().any(|known| same(known, name))) {
             mistakes.add(prices.at(name), "the hall has no such category");
         }
     }
@@ -126,11 +127,12 @@ impl EventForm {
     /// sale.
     #[must_use]
     pub fn sale(&self, categories: &[String], zone: &TimeZone) -> Option<SaleConfig> {
-        let price_of = |name: &String| self.prices.iter().find(|(priced, _)| priced == name).map(|&(_, price)| price);
+        let price_of =
+            |name: &String| self.prices.iter().find(|(priced, _)| same(priced, name)).map(|&(_, price)| price);
         Some(SaleConfig {
             sale_starts_at: self.sale_starts_at,
             sale_ends_at: self.sale_ends_at,
-            cancellation_closes_at: midnight_before(self.starts_at, zone)?,
+            cancellation_closes_at: midnight_before(self.starts_at, zone),
             currency: self.currency,
             prices: categories.iter().map(price_of).collect(),
             blocked: Arc::default(),
@@ -142,13 +144,6 @@ impl EventForm {
     }
 }
 
-/// The first instant of the day, by the clocks of `zone`, on which `at` falls.
-#[must_use]
-pub fn midnight_before(at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    let local = jiff::Timestamp::from_microsecond(at.0).ok()?.to_zoned(zone.clone());
-    Some(Timestamp(local.start_of_day().ok()?.timestamp().as_microsecond()))
-}
-
 /// What an event would have been made with: the body of its `POST`. `blocked` are the ids of its blocked seats.
 #[must_use]
 pub fn body_of(event: &Event, categories: &[String], blocked: &[String]) -> Value {
@@ -157,7 +152,7 @@ pub fn body_of(event: &Event, categories: &[String], blocked: &[String]) -> Valu
     let prices: Map<String, Value> = categories
         .iter()
         .zip(&event.sale.prices)
-        .filter_map(|(name, price)| Some((name.clone(), (*price)?.0.into())))
+        .filter_map(|(name, price)| Some((composed(name).into_owned(), (*price)?.0.into())))
         .collect();
     json!({
         "title": event.title,
@@ -301,7 +296,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let root = Object::root(body, &mut mistakes);
         EventForm::read(&root, &mut mistakes);
-        EventForm::check_together(&root, Some(&["VIP".into(), "S".into()]), &mut mistakes);
+        EventForm::check_together(&root, None, Some(&["VIP".into(), "S".into()]), &mut mistakes);
         mistakes.refuse().mistakes().iter().map(|mistake| mistake.field.clone()).collect()
     }
 
@@ -360,20 +355,6 @@ mod tests {
             "prices.B",
         ];
         assert_eq!(mistakes_of(&wrong), expected);
-    }
-
-    #[test]
-    fn cancelling_ends_at_midnight_of_the_venue() {
-        let closes = |zone: &str, at: &str| {
-            let zone = TimeZone::get(zone).unwrap();
-            let at = crate::time::read_rfc3339(at).unwrap();
-            crate::time::rfc3339(midnight_before(at, &zone).unwrap())
-        };
-        // 19:00 on the 1st of June in Seoul: that day began at 15:00 UTC the day before.
-        assert_eq!(closes("Asia/Seoul", "2026-06-01T10:00:00Z"), "2026-05-31T15:00:00Z");
-        assert_eq!(closes("America/New_York", "2026-06-01T01:00:00Z"), "2026-05-31T04:00:00Z");
-        // A day that begins at one o'clock, because the clocks go forward at midnight.
-        assert_eq!(closes("America/Sao_Paulo", "2018-11-04T20:00:00Z"), "2018-11-04T03:00:00Z");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Live {
     categories: Vec<(Box<str>, SeatCounts)>,
     steering: SteeringView,
     draw: Option<DrawView>,
+    /// When it begins and ends, where it was postponed: the catalogue follows.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Live {
@@ -44,6 +46,7 @@ impl Live {
             categories: summary.categories.to_vec(),
             steering: summary.steering_view(),
             draw: summary.draw,
+            times: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Live {
             categories: named(sale.plan()?, sale.category_counts()),
             steering: sale.steering()?,
             draw: sale.draw().map(Draw::view),
+            times: sale.schedule().map(|has| (has.starts_at, has.ends_at)),
         })
     }
 
@@ -85,6 +89,7 @@ impl Live {
             categories: named(plan, categories),
             steering: SteeringView { steering, waiting: 0, active: 0, admitted_total: 0 },
             draw: config.admission.draw.then_some(draw),
+            times: None,
         }
     }
 
@@ -279,7 +284,9 @@ impl<'a> EventJson<'a> {
         let Live { config, categories, .. } = live;
         let priced = || categories.iter().zip(config.prices.iter().copied());
         let (min, max) = config.price_range().unwrap_or(event.price_range);
+        let (starts_at, ends_at) = live.times.unwrap_or((event.starts_at, event.ends_at));
         let item = EventItemJson {
+            starts_at: rfc3339(starts_at),
             sale_starts_at: rfc3339(config.sale_starts_at),
             min_price: min.0,
             max_price: max.0,
@@ -290,7 +297,7 @@ impl<'a> EventJson<'a> {
             description: event.description.as_deref(),
             venue_id: event.venue.to_string(),
             hall_id: event.hall.to_string(),
-            ends_at: rfc3339(event.ends_at),
+            ends_at: rfc3339(ends_at),
             sale_ends_at: rfc3339(config.sale_ends_at),
             cancellation_closes_at: rfc3339(config.cancellation_closes_at),
             prices: priced().filter_map(|((name, _), price)| Some((&**name, price?.0))).collect(),

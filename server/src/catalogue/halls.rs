@@ -97,9 +97,16 @@ fn check_venue(request: &Request, hall: &Hall) -> Result<(), Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let Json { value, bytes } = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&value, &mut mistakes);
+    let body = Object::strict_root(&value, &mut mistakes);
     let name = body.text(&mut mistakes, "name", 1..=200).map(str::to_owned);
+    // Its members are read from the bytes, below; a drawn plan has members of its own that are nobody's mistake.
+    if let Some(template) = body.optional_object(&mut Mistakes::default(), "seatTemplate") {
+        for member in ["rows", "seatsPerRow", "gradeMapping"] {
+            let _ = template.has(member);
+        }
+    }
     let ways = [body.value("seatTemplate").is_some(), body.value("seatingPlan").is_some()];
+    body.refuse_unknown(&value, &mut mistakes);
     let plan = match ways {
         [true, true] => {
             mistakes.add("seatingPlan", "either seatTemplate or seatingPlan");
@@ -168,11 +175,12 @@ fn of_template(mistake: PlanMistake) -> FieldMistake {
 async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let body = Object::root(&json.value, &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
     if body.has("name") && body.value("name").is_none() {
         mistakes.add("name", "a hall always has one");
     }
     let name = body.optional_text(&mut mistakes, "name", 1..=200).map(str::to_owned);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let mut hall = hall_of_path(&ctx, &request).await?;
     if let Some(name) = name {

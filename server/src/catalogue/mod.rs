@@ -2,25 +2,34 @@
 //! sale's. Must never answer something live from memory of its own.
 
 pub(crate) mod blocked_seats;
+mod catching_up;
 mod changes;
 mod event_form;
 mod event_view;
 mod events;
 mod halls;
 mod noting;
+mod postponing;
 mod seat_map;
 mod shelf;
+mod times;
 mod venues;
+mod zones;
 
+pub use catching_up::catch_up;
 pub use changes::{cancel_event, open_sale};
 pub use event_view::{AdmissionJson, EventJson, Live};
 pub use seat_map::{SeatMap, SeatMaps, category_name};
 pub use shelf::Shelf;
+pub use zones::Venues;
 
 use crate::http::Route;
 
 /// The routes of this family.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [venues::routes(), halls::routes(), events::routes(), changes::routes()].into_iter().flatten().collect()
+    [venues::routes(), halls::routes(), events::routes(), changes::routes(), postponing::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

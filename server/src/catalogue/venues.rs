@@ -1,20 +1,18 @@
 //! Venues over HTTP.
 
 use crate::catalogue::noting::{Author, members_of};
+use crate::catalogue::zones::{self, Order};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
-use crate::time::rfc3339;
-use jiff::tz::TimeZone;
+use crate::time::{rfc3339, zone};
+use onsale_engine::limits::MAX_MESSAGE_BYTES;
 use onsale_engine::ports::catalogue::{CatalogueError, Venue};
 use onsale_engine::ports::shared::Described;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The time zone of a venue that names none.
-const DEFAULT_ZONE: &str = "Asia/Seoul";
 
 /// The routes of this family.
 #[must_use]
@@ -58,7 +56,9 @@ struct VenueForm<'a> {
     name: Option<&'a str>,
     address: Option<&'a str>,
     city: Option<&'a str>,
-    time_zone: Option<&'a str>,
+    time_zone: Option<String>,
+    /// Why a change of zone is forced.
+    reason: Option<&'a str>,
 }
 
 impl<'a> VenueForm<'a> {
@@ -69,6 +69,7 @@ impl<'a> VenueForm<'a> {
             address: body.text(mistakes, "address", 1..=500),
             city: body.text(mistakes, "city", 1..=100),
             time_zone: Self::zone(body, mistakes),
+            reason: None,
         }
     }
 
@@ -84,15 +85,18 @@ impl<'a> VenueForm<'a> {
             address: body.optional_text(mistakes, "address", 1..=500),
             city: body.optional_text(mistakes, "city", 1..=100),
             time_zone: Self::zone(body, mistakes),
+            reason: body.optional_text(mistakes, "reason", 1..=MAX_MESSAGE_BYTES),
         }
     }
 
-    fn zone(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<&'a str> {
+    /// As the zone's own name is spelt, whatever case it is asked for in.
+    fn zone(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<String> {
         let name = body.optional_text(mistakes, "timeZone", 1..=100)?;
-        if TimeZone::get(name).is_err() {
+        let zone = zone(name);
+        if zone.is_none() {
             mistakes.add(body.at("timeZone"), "an IANA time zone, such as Asia/Seoul");
         }
-        Some(name)
+        zone?.iana_name().map(str::to_owned)
     }
 }
 
@@ -113,9 +117,11 @@ async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let form = VenueForm::whole(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let form = VenueForm::whole(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
-    let VenueForm { name: Some(name), address: Some(address), city: Some(city), time_zone } = form else {
+    let VenueForm { name: Some(name), address: Some(address), city: Some(city), time_zone, .. } = form else {
         return Err(mistakes.refuse());
     };
     let venue = Venue {
@@ -123,7 +129,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         name: name.to_owned(),
         address: address.to_owned(),
         city: city.to_owned(),
-        time_zone: time_zone.unwrap_or(DEFAULT_ZONE).to_owned(),
+        time_zone: time_zone.unwrap_or_else(|| ctx.app.catalogue_rules.time_zone.clone()),
         created_at: ctx.now(),
     };
     let key = ctx.request_key(&request, &json.bytes)?;
@@ -141,7 +147,20 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
 async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let form = VenueForm::part(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let form = VenueForm::part(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
+    let query = request.query();
+    let force = query.boolean(&mut mistakes, "force").unwrap_or(false);
+    query.refuse_unknown(&mut mistakes, &["force", "reason"]);
+    // In the body, or beside `force`.
+    let beside = query.text(&mut mistakes, "reason", 1..=MAX_MESSAGE_BYTES);
+    let reason = form.reason.or(beside);
+    if reason.is_some_and(|reason| reason.len() > MAX_MESSAGE_BYTES) {
+        mistakes.add("reason", format!("at most {MAX_MESSAGE_BYTES} bytes"));
+    } else if force && reason.is_none() && mistakes.is_empty() {
+        mistakes.add("reason", "required with force");
+    }
     mistakes.check()?;
     let before = ctx.app.catalogue.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
     let put = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
@@ -150,19 +169,34 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         name: put(form.name, &before.name),
         address: put(form.address, &before.address),
         city: put(form.city, &before.city),
-        time_zone: put(form.time_zone, &before.time_zone),
+        time_zone: put(form.time_zone.as_deref(), &before.time_zone),
         created_at: before.created_at,
     };
-    let app = Arc::clone(&ctx.app);
-    let members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
-    let thing = Described::Venue(venue.id);
+    // Also where the zone is the venue's own already: what an earlier call has left undone is done by the same one.
+    let concerns_events = form.time_zone.is_some();
+    if concerns_events && !force {
+        zones::check(&ctx.app, &venue).await?;
+    }
+    let mut members = [&before, &venue].map(|venue| members_of(&VenueJson::from(venue)));
+    let order = Order { by: ctx.buyer()?, force: force && concerns_events, reason: reason.map(str::to_owned) };
+    if order.force {
+        members[1][zones::FORCE] = true.into();
+        members[1][zones::REASON] = order.reason.as_deref().into();
+    }
+    let (app, thing) = (Arc::clone(&ctx.app), Described::Venue(venue.id));
     let catalogue = Author::of(&ctx)?.noting(&app, thing, "VENUE_CHANGED", members.each_ref());
     let venue = ctx
         .to_the_end(async move {
+            let changes = app.event_changes.lock().await;
             if !catalogue.update_venue(&venue).await? {
                 return Err(Problem::not_found());
             }
             app.readers.shelf.changed(Described::Venue(venue.id)).await;
+            // Whoever makes an event from here on reads the new zone.
+            drop(changes);
+            if concerns_events {
+                zones::follow(&app, &venue, &order).await?;
+            }
             Ok(venue)
         })
         .await?;

@@ -1,7 +1,9 @@
 //! The configuration: every key with meaning, unit, default and what raising it costs. `config.toml` in the project's
 //! root says the same, and a test holds the two together. Must never start anything, and never print a secret.
 
+mod catalogue;
 mod changes;
+mod environment;
 mod log_level;
 mod postgres;
 mod reader;
@@ -10,6 +12,7 @@ mod redis;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::CatalogueConfig;
 pub use changes::{Change, LIVE, Told, changes};
 pub use postgres::{PostgresConfig, StorageConfig, StorageKind};
 pub use reader::ConfigMistake;
@@ -17,12 +20,14 @@ pub use redis::{CacheConfig, RedisConfig};
 
 use crate::accounts::{check_password, is_email};
 use crate::limits::{FAMILIES, Family, Networks};
+use crate::text::{FileMistake, read_file};
 use onsale_engine::limits::{
     CHARGE_TIMEOUT_MAX, COMMIT_STALL, COMMIT_STALL_MAX, COMMIT_STALL_MIN, FACTS_PER_SNAPSHOT, PROJECTION_LAG_MAX,
     UNLOADED_AFTER,
 };
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::ports::shared::Quota;
+use onsale_engine::text::composed;
 use reader::{PREFIX, Reader};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -51,6 +56,8 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// `[cache]`
     pub cache: CacheConfig,
+    /// `[catalogue]`
+    pub catalogue: CatalogueConfig,
     /// `[auth]`
     pub auth: AuthConfig,
     /// `[payment]`
@@ -246,9 +253,11 @@ impl Config {
     /// Every mistake of both.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let (text, unread) = match std::fs::read_to_string(path) {
+        let (text, unread) = match read_file(path) {
             Ok(text) => (Some(text), None),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => (None, None),
+            Err(FileMistake::Io(error)) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {
+                (None, None)
+            }
             Err(error) => (None, Some(ConfigMistake { place: path.display().to_string(), reason: error.to_string() })),
         };
         Self::read(text.as_deref(), env, unread)
@@ -268,11 +277,13 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut overrides = BTreeMap::new();
         let mut bootstrap = None;
-        let mut strange = Vec::new();
+        let (mut strange, mut others) = (Vec::new(), Vec::new());
         for (name, value) in env {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX) || *name == BOOTSTRAP_ADMIN) else {
+            let Some(name) = name.to_str() else { continue };
+            if !name.starts_with(PREFIX) && name != BOOTSTRAP_ADMIN {
+                others.push(name.to_owned());
                 continue;
-            };
+            }
             match value.into_string() {
                 Err(_) => strange.push(name.to_owned()),
                 Ok(value) if name == BOOTSTRAP_ADMIN => bootstrap = Some(value),
@@ -287,6 +298,9 @@ impl Config {
             reader.mistake(name, "must be UTF-8");
         }
         let config = Self::of(&mut reader, bootstrap.as_deref());
+        for (name, meant) in environment::near_misses(&others, reader.known()) {
+            reader.mistake(name, format!("is not read; did you mean {meant}?"));
+        }
         let mistakes = reader.finish();
         if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes)) }
     }
@@ -297,6 +311,7 @@ impl Config {
         Self {
             redis: redis::redis(reader).filter(|_| storage.kind == StorageKind::Postgres),
             cache: redis::cache(reader),
+            catalogue: catalogue::catalogue(reader),
             server,
             storage,
             postgres,
@@ -447,7 +462,7 @@ fn bootstrap_admin(reader: &mut Reader, text: &str) -> Option<BootstrapAdmin> {
         reader.mistake(BOOTSTRAP_ADMIN, format!("the password must be: {mistake}"));
         fits = false;
     }
-    fits.then(|| BootstrapAdmin { email: email.to_owned(), password: SecretString::from(password) })
+    fits.then(|| BootstrapAdmin { email: composed(email).into_owned(), password: SecretString::from(password) })
 }
 
 #[allow(clippy::ptr_arg, reason = "as settings are checked")]

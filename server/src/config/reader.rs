@@ -3,6 +3,7 @@
 
 use super::changes::Told;
 use crate::limits::Networks;
+use crate::near;
 use onsale_engine::ports::shared::Quota;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,7 +110,7 @@ fn place_of(text: &str, at: usize) -> String {
 }
 
 /// A key's name in the environment.
-fn name_of(section: &str, key: &str) -> String {
+pub(super) fn name_of(section: &str, key: &str) -> String {
     format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())
 }
 
@@ -234,7 +235,6 @@ impl Reader {
     }
 
     /// Every key that was asked for, in order.
-    #[cfg(test)]
     pub(super) fn known(&self) -> &[(&'static str, &'static str)] {
         &self.known
     }
@@ -247,11 +247,16 @@ impl Reader {
             match value.as_table() {
                 None => unknown.push((section.clone(), "unknown key: every key stands in a section".to_owned())),
                 Some(_) if !self.known.iter().any(|(name, _)| name == section) => {
-                    unknown.push((section.clone(), "unknown section".to_owned()));
+                    let hint = near::hint(near::nearest(section, self.known.iter().map(|(name, _)| *name)));
+                    unknown.push((section.clone(), format!("unknown section{hint}")));
                 }
                 Some(keys) => {
+                    let of_section = || self.known.iter().filter(|(name, _)| name == section).map(|(_, key)| *key);
                     let strange = keys.keys().filter(|key| !known(section, key));
-                    unknown.extend(strange.map(|key| (format!("{section}.{key}"), "unknown key".to_owned())));
+                    unknown.extend(strange.map(|key| {
+                        let hint = near::hint(near::nearest(key, of_section()));
+                        (format!("{section}.{key}"), format!("unknown key{hint}"))
+                    }));
                 }
             }
         }
@@ -259,8 +264,10 @@ impl Reader {
             let lower = name.get(PREFIX.len()..).unwrap_or("").to_ascii_lowercase();
             let parts = lower.split_once("__");
             if !parts.is_some_and(|(section, key)| known(section, key)) || name.to_ascii_uppercase() != *name {
-                let reason = "unknown key: it must be ONSALE__SECTION__KEY in upper case".to_owned();
-                unknown.push((name.clone(), reason));
+                let meant = super::environment::meant_by(name, &self.known);
+                let hint = near::hint(meant.as_deref());
+                unknown
+                    .push((name.clone(), format!("unknown key: it must be ONSALE__SECTION__KEY in upper case{hint}")));
             }
         }
         self.mistakes.extend(unknown.into_iter().map(|(place, reason)| ConfigMistake { place, reason }));

@@ -70,6 +70,9 @@ fn every_mistake_is_told_in_one_run() {
         ("ONSALE__SERVER__MAX_CONNECTIONS", "many"),
         ("ONSALE__SERVER__PORT", "1"),
         ("ONSALE_BOOTSTRAP_ADMIN", "nobody:short"),
+        ("ONSALE_SERVER__LISTEN", "127.0.0.1:1"),
+        ("ONSALE__CATALOGUE__TIME_ZONE", "Mars/Olympus"),
+        ("ONSALE_SERVICE_HOST", "10.0.0.1"),
         ("UNRELATED", "1"),
     ];
     check(
@@ -84,6 +87,7 @@ fn every_mistake_is_told_in_one_run() {
             ("postgres.read_url", "sslmode must be disable, prefer, require or verify-full"),
             ("postgres.pool_size", "must be from 1 to 200"),
             ("postgres.journal_key", "must have at least 32 bytes, it has 3"),
+            ("ONSALE__CATALOGUE__TIME_ZONE", "must be an IANA time zone, such as \"Asia/Seoul\""),
             ("ONSALE__AUTH__JWT_SECRET", "must have at least 32 bytes, it has 5"),
             ("rate_limit.hold", "must be requests per seconds, such as \"60/10s\""),
             ("rate_limit.signup", "must allow 1 to 1000000 requests in 1 to 86400 seconds"),
@@ -91,8 +95,9 @@ fn every_mistake_is_told_in_one_run() {
             ("log.format", "must be one of json, text"),
             ("ONSALE_BOOTSTRAP_ADMIN", "what stands before the colon must be an e-mail address"),
             ("ONSALE_BOOTSTRAP_ADMIN", "the password must be: 15 to 128 characters"),
+            ("ONSALE_SERVER__LISTEN", "is not read; did you mean ONSALE__SERVER__LISTEN?"),
             ("pantry", "unknown section"),
-            ("server.lisen", "unknown key"),
+            ("server.lisen", "unknown key; did you mean listen?"),
             ("stray", "unknown key: every key stands in a section"),
             ("ONSALE__SERVER__PORT", "unknown key: it must be ONSALE__SECTION__KEY in upper case"),
         ],
@@ -145,6 +150,20 @@ fn postgres_needs_a_url_only_when_it_is_chosen() {
     assert_eq!(config.postgres.settings().unwrap().url.name(), "db.example/onsale");
     let shown = format!("{config:?}");
     assert!(!shown.contains("pass-word") && !shown.contains("0123456789abcdef"), "{shown}");
+}
+
+#[test]
+fn a_file_may_begin_with_a_mark_and_must_not_be_utf_16() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Config::load(Some(&path), []).map(|config| config.engine.arbiters)
+    };
+    assert_eq!(read(b"\xef\xbb\xbf[engine]\narbiters = 2\n").unwrap(), 2);
+    let wide: Vec<u8> = "\u{feff}[engine]\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let ConfigError(mistakes) = read(&wide).unwrap_err();
+    assert_eq!(mistakes[0].reason, "it is UTF-16; save or send it as UTF-8");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reading the members of a JSON body one by one, gathering every mistake with its path, types included, so that a
-//! caller learns all of them at once. Must never refuse on the first mistake, and passes over unknown members.
+//! caller learns all of them at once. Must never refuse on the first mistake. Unknown members are passed over, or named where
+//! the body is strict, as those of administrators are.
 //!
 //! ```
 //! # use onsale_server::http::{Mistakes, Object};
@@ -14,10 +15,12 @@
 //! assert_eq!(mistakes.check().unwrap_err().mistakes()[0].field, "rows[1].label");
 //! ```
 
+use crate::http::asked::Asked;
 use crate::http::problem::{FieldMistake, Problem};
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Mistakes told in one answer; further ones are counted nowhere.
@@ -60,6 +63,8 @@ impl Mistakes {
 pub struct Object<'a> {
     members: Option<&'a Map<String, Value>>,
     path: String,
+    /// Where it is kept what was asked for; nowhere in buyers' calls, which pass over unknown members.
+    asked: Option<Arc<Asked>>,
 }
 
 impl<'a> Object<'a> {
@@ -69,7 +74,36 @@ impl<'a> Object<'a> {
         if members.is_none() {
             mistakes.add("", "the body must be an object");
         }
-        Self { members, path: String::new() }
+        Self { members, path: String::new(), asked: None }
+    }
+
+    /// The body of an administrator's call: what was asked for is remembered, for [`Object::refuse_unknown`].
+    pub fn strict_root(value: &'a Value, mistakes: &mut Mistakes) -> Self {
+        let asked = Arc::new(Asked::default());
+        asked.object("");
+        Self { asked: Some(asked), ..Self::root(value, mistakes) }
+    }
+
+    /// Adds a mistake for every member of `value` that was not asked for by now, at any depth: `value` is the body, or the patch
+    /// that was laid over another. To be called when all has been read. Does nothing for a body that is not strict.
+    pub fn refuse_unknown(&self, value: &Value, mistakes: &mut Mistakes) {
+        if let Some(asked) = &self.asked {
+            asked.refuse_others(value, mistakes);
+        }
+    }
+
+    /// An object within this one.
+    fn within(&self, members: Option<&'a Map<String, Value>>, path: String) -> Self {
+        if let Some(asked) = &self.asked {
+            asked.object(&path);
+        }
+        Self { members, path, asked: self.asked.clone() }
+    }
+
+    fn ask(&self, member: &str) {
+        if let Some(asked) = &self.asked {
+            asked.member(&self.path, member);
+        }
     }
 
     /// The path of a member, for mistakes that only the caller can see.
@@ -81,21 +115,27 @@ impl<'a> Object<'a> {
     /// A member as it is; `null` counts as absent.
     #[must_use]
     pub fn value(&self, member: &str) -> Option<&'a Value> {
+        self.ask(member);
         self.members?.get(member).filter(|value| !value.is_null())
     }
 
     /// Whether a member is there, be it `null`: PATCH tells "leave it" from "take it away" by this.
     #[must_use]
     pub fn has(&self, member: &str) -> bool {
+        self.ask(member);
         self.members.is_some_and(|members| members.contains_key(member))
     }
 
     /// The names of the members, in the order of the map.
     pub fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        if let Some(asked) = &self.asked {
+            asked.every_member(&self.path);
+        }
         self.members.into_iter().flat_map(|members| members.keys().map(String::as_str))
     }
 
     fn required(&self, mistakes: &mut Mistakes, member: &str) -> Option<&'a Value> {
+        self.ask(member);
         // What is wrong with an object that is none was said when it was read.
         self.members?;
         let value = self.value(member);
@@ -210,14 +250,14 @@ impl<'a> Object<'a> {
             Some(_) => self.wrong(mistakes, member, "an object"),
             None => None,
         };
-        Object { members, path: self.at(member) }
+        self.within(members, self.at(member))
     }
 
     /// An optional object.
     pub fn optional_object(&self, mistakes: &mut Mistakes, member: &str) -> Option<Object<'a>> {
         let value = self.value(member)?;
         let members = value.as_object().or_else(|| self.wrong(mistakes, member, "an object"))?;
-        Some(Object { members: Some(members), path: self.at(member) })
+        Some(self.within(Some(members), self.at(member)))
     }
 
     /// A required list of objects; none when it is missing or wrong. What is no object in it is a mistake.
@@ -230,7 +270,7 @@ impl<'a> Object<'a> {
             if members.is_none() {
                 mistakes.add(path.clone(), "an object");
             }
-            Object { members, path }
+            self.within(members, path)
         });
         read.collect()
     }
@@ -377,6 +417,44 @@ mod tests {
                 ("none", "a list of 1 to 10"),
             ],
         );
+    }
+
+    #[test]
+    fn what_a_strict_body_was_not_asked_for_is_named_at_every_level() {
+        let body = json!({
+            "title": "x", "titel": "y", "plan": { "anything": 1 }, "prices": { "VIP": 1, "any name": 2 },
+            "admission": { "ratePerSecond": 5, "ratePerSec": 50, "far": null }, "list": [{ "label": "a" }, { "lable": "b" }],
+        });
+        let read = |body: &Object<'_>, m: &mut Mistakes| {
+            body.text(m, "title", 1..=10);
+            let _ = body.value("plan");
+            let prices = body.object(m, "prices");
+            assert_eq!(prices.names().count(), 2);
+            if let Some(admission) = body.optional_object(m, "admission") {
+                admission.optional_integer(m, "ratePerSecond", 1..=9);
+            }
+            for item in body.objects(m, "list", 1..=5) {
+                item.optional_text(m, "label", 1..=5);
+            }
+        };
+        let mut mistakes = Mistakes::default();
+        let strict = Object::strict_root(&body, &mut mistakes);
+        read(&strict, &mut mistakes);
+        strict.refuse_unknown(&body, &mut mistakes);
+        let told: Vec<(&str, &str)> = mistakes.0.iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
+        let expected = [
+            ("admission.far", "unknown member"),
+            ("admission.ratePerSec", "unknown member; did you mean ratePerSecond?"),
+            ("list[1].lable", "unknown member; did you mean label?"),
+            ("titel", "unknown member; did you mean title?"),
+        ];
+        assert_eq!(told, expected);
+        // A buyer's body is read all the same.
+        let mut mistakes = Mistakes::default();
+        let lenient = Object::root(&body, &mut mistakes);
+        read(&lenient, &mut mistakes);
+        lenient.refuse_unknown(&body, &mut mistakes);
+        assert!(mistakes.is_empty());
     }
 
     #[test]

@@ -9,15 +9,16 @@ use crate::auth::Caller;
 use crate::http::context::Context;
 use crate::http::counting::Counting;
 use crate::http::problem::Problem;
-use crate::http::request::Spans;
-use crate::http::request::{Request, Source};
+use crate::http::request::{self, Request, Source, Spans};
 use crate::http::request_id::{self, X_REQUEST_ID};
 use crate::http::response::{Body, Response};
 use crate::http::router::{Access, Route, Router};
 use crate::http::{gzip, response};
 use crate::limits::{self, Due, Who};
 use crate::metrics::HttpMetrics;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
@@ -222,7 +223,12 @@ impl Front {
             return Err(Problem::unavailable("DRAINING", "the server is about to stop", 5));
         }
         let (head, body) = request.into_parts();
-        let request = Request::new(head, Source::Wire(body), route.names, spans, route.body_limit);
+        // Nobody reads the body of a DELETE, so one that says something would be done as if it said nothing.
+        let (source, unwanted) = match head.method {
+            Method::DELETE if !body.is_end_stream() => (Source::Here(Bytes::new()), Some(body)),
+            _ => (Source::Wire(body), None),
+        };
+        let request = Request::new(head, source, route.names, spans, route.body_limit);
         let has_key = route.keyed && request.idempotency_key()?.is_some();
         let due = route.family.map(|family| {
             let buyer = caller.as_ref().filter(|_| !family.is_by_address()).map(|caller| caller.buyer.0.as_u128());
@@ -237,23 +243,27 @@ impl Front {
             counting: None,
             route: route.path,
         };
-        let work = match due {
+        let handled = |context: Context, request: Request| match unwanted {
             None => (route.handler)(context, request),
+            Some(body) => without_content(body, (route.handler)(context, request)),
+        };
+        let work = match due {
+            None => handled(context, request),
             // A stored answer comes before any limit, so the handler has to look for it.
             Some(due) if has_key => {
                 let (counting, everywhere) = Counting::begin(&app.limits, due);
                 let counting = Arc::new(counting);
                 context.counting = Some(Arc::clone(&counting));
-                counted_with_key(Arc::clone(app), (route.handler)(context, request), counting, everywhere)
+                counted_with_key(Arc::clone(app), handled(context, request), counting, everywhere)
             }
             Some(due) if app.limits.spend_here(due)? => {
-                let (app, work) = (Arc::clone(app), (route.handler)(context, request));
+                let (app, work) = (Arc::clone(app), handled(context, request));
                 Box::pin(async move {
                     app.limits.spend_everywhere(due).await?;
                     work.await
                 })
             }
-            Some(_) => (route.handler)(context, request),
+            Some(_) => handled(context, request),
         };
         Ok((work, patience))
     }
@@ -277,6 +287,14 @@ fn counted_with_key(app: Arc<App>, work: Work, counting: Arc<Counting>, everywhe
         }
         let outcome = work.await;
         counting.refusal().map_or(outcome, Err)
+    })
+}
+
+/// The work of a request that must not have a body, if it turns out to have none.
+fn without_content(body: Incoming, work: Work) -> Work {
+    Box::pin(async move {
+        request::refuse_content(body).await?;
+        work.await
     })
 }
 

@@ -37,6 +37,7 @@ mod access_log;
 mod activity;
 mod addresses;
 mod alarm;
+mod asked;
 mod context;
 mod counting;
 mod fields;

@@ -1,7 +1,9 @@
 //! Reading a query string with types, gathering mistakes like a body's. Must never refuse on the first mistake.
 
 use crate::http::fields::{Mistakes, integer_message, read_id, text_mistake};
+use crate::near;
 use onsale_engine::ports::catalogue::Page;
+use onsale_engine::text::composed;
 use onsale_engine::time::Timestamp;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -15,12 +17,15 @@ pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 const LARGEST_PAGE: i64 = 100;
 
 impl<'a> Query<'a> {
-    /// Takes a query string apart; what is not UTF-8 after decoding is replaced.
+    /// Takes a query string apart, in NFC; what is not UTF-8 after decoding is replaced.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         Self(
-            pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect(),
+            pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(k, v)| (text_of(k), text_of(v)))
+                .collect(),
         )
     }
 
@@ -29,6 +34,15 @@ impl<'a> Query<'a> {
     pub fn value(&self, member: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == member);
         found.map(|(_, value)| value.as_ref()).filter(|value| !value.is_empty())
+    }
+
+    /// Adds a mistake for every member that is not one of these: in an administrator's call that writes, `?dryrun=true` must not
+    /// do the thing.
+    pub fn refuse_unknown(&self, mistakes: &mut Mistakes, known: &[&str]) {
+        for (name, _) in self.0.iter().filter(|(name, _)| !known.contains(&name.as_ref())) {
+            let meant = near::nearest(name, known.iter().copied());
+            mistakes.add(name.as_ref(), format!("unknown member of the query{}", near::hint(meant)));
+        }
     }
 
     fn wrong<T>(mistakes: &mut Mistakes, member: &str, message: impl Into<String>) -> Option<T> {
@@ -98,6 +112,14 @@ impl<'a> Query<'a> {
     }
 }
 
+/// As what was meant: decoded, then composed.
+fn text_of(text: &str) -> Cow<'_, str> {
+    match decode(text) {
+        Cow::Borrowed(text) => composed(text),
+        Cow::Owned(text) => Cow::Owned(composed(&text).into_owned()),
+    }
+}
+
 /// `%41` and `+` as forms write them.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
@@ -134,7 +156,23 @@ mod tests {
         assert_eq!(query.boolean(&mut mistakes, "dryRun"), Some(true));
         assert_eq!(query.time(&mut mistakes, "from"), Some(Timestamp::from_secs(1_780_308_000)));
         assert_eq!(query.value("bad"), Some("%zz"));
+        let decomposed = Query::parse("q=%E1%84%90%E1%85%B3%E1%86%A8%E1%84%89%E1%85%A5%E1%86%A8");
+        assert_eq!(decomposed.value("q"), Some("특석"));
         assert!(mistakes.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_where_that_is_asked_for() {
+        let mut mistakes = Mistakes::default();
+        Query::parse("dryRun=true").refuse_unknown(&mut mistakes, &["dryRun"]);
+        assert!(mistakes.is_empty());
+        Query::parse("dryrun=true&x=1").refuse_unknown(&mut mistakes, &["dryRun"]);
+        let problem = mistakes.refuse();
+        let told: Vec<(&str, &str)> =
+            problem.mistakes().iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
+        let expected =
+            [("dryrun", "unknown member of the query; did you mean dryRun?"), ("x", "unknown member of the query")];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::http::fields::read_id;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::text;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Body as _;
@@ -127,10 +128,11 @@ impl Request {
     /// 415 when it is not said to be JSON, 413 beyond the limit, 400 `MALFORMED_JSON` when it is not JSON or absent.
     pub async fn json(&mut self) -> Result<Json, Problem> {
         let bytes = self.json_bytes().await?;
-        Ok(Json { value: read_json(&bytes)?, bytes })
+        Ok(Json { value: read_json(&bytes)?, bytes: text::without_mark(bytes) })
     }
 
-    /// The bytes of a body that is said to be JSON, for whoever reads it without making a tree of it first.
+    /// The bytes of a body that is said to be JSON, for whoever reads it without making a tree of it first. Its text is as it
+    /// came: only [`read_json`] composes it.
     ///
     /// # Errors
     /// 415 when it is not said to be JSON, 413 beyond the limit.
@@ -177,12 +179,15 @@ impl Request {
     }
 }
 
-/// JSON of any shape.
+/// JSON of any shape, its strings and names of members in NFC. A byte order mark before it is skipped.
 ///
 /// # Errors
-/// 400 `MALFORMED_JSON`.
+/// 400 `MALFORMED_JSON`, also for UTF-16, and for an object of which two members have the same name once both are composed.
 pub fn read_json(bytes: &[u8]) -> Result<serde_json::Value, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Problem::malformed_json(&error))
+    let malformed = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail);
+    let bytes = text::json_text(bytes).map_err(|mistake| malformed(format!("the body {mistake}")))?;
+    let value = serde_json::from_slice(bytes).map_err(|error| Problem::malformed_json(&error))?;
+    text::composed_json(value).map_err(|name| malformed(format!("two members of an object have the name {name:?}")))
 }
 
 /// Whether the body is said to be JSON: `application/json` or `application/…+json`, with any parameters.
@@ -201,6 +206,28 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail).close()
 }
 
+/// Lets a body pass that has no content, however it is sent: chunked ones show it only when they are read.
+///
+/// # Errors
+/// 400 for the first byte of content.
+pub(super) async fn refuse_content(mut body: Incoming) -> Result<(), Problem> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(broken_off)?;
+        if frame.into_data().is_ok_and(|data| !data.is_empty()) {
+            let mut mistakes = crate::http::Mistakes::default();
+            mistakes
+                .add("", "a DELETE takes no body, and nothing was done; what it concerns stands in its path and query");
+            return Err(mistakes.refuse());
+        }
+    }
+    Ok(())
+}
+
+fn broken_off(error: hyper::Error) -> Problem {
+    tracing::debug!(%error, "the body broke off");
+    Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", "the body broke off").close()
+}
+
 async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
@@ -208,10 +235,7 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            tracing::debug!(%error, "the body broke off");
-            Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", "the body broke off").close()
-        })?;
+        let frame = frame.map_err(broken_off)?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + all.len() + data.len() > limit {
             return Err(too_large(limit));

@@ -11,7 +11,7 @@ use onsale_engine::id::{EventId, SeatIndex};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;
-use onsale_engine::sale::{Entry, Fact, SaleConfig, Steering};
+use onsale_engine::sale::{Entry, Fact, RescheduleCause, SaleConfig, Steering};
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -101,6 +101,10 @@ fn described(fact: &Fact) -> Option<(&'static str, Option<&str>, Value)> {
     if let Fact::Steered { steering, reason, .. } = fact {
         return Some(("ADMISSION_STEERED", reason.as_deref(), steered(steering)));
     }
+    if let Fact::Rescheduled { sale_ends_at, cancellation_closes_at, cause, reason, .. } = fact {
+        let (action, after) = rescheduled(*sale_ends_at, *cancellation_closes_at, cause);
+        return Some((action, reason.as_deref(), after));
+    }
     let ends = [
         (matches!(fact, Fact::SaleCancelled { .. }), "SALE_CANCELLED"),
         (matches!(fact, Fact::SaleRetired { .. }), "EVENT_DELETED"),
@@ -177,6 +181,20 @@ fn rules(config: &SaleConfig, plan: &Plan) -> Value {
         "tokenSeconds": admission.token.as_secs(), "absentSeconds": admission.absent.as_secs(),
         "roomOpensAt": admission.room_opens_at.map(rfc3339),
     })
+}
+
+fn rescheduled(sale_ends_at: Timestamp, closes_at: Timestamp, cause: &RescheduleCause) -> (&'static str, Value) {
+    let (sale_ends_at, closes_at) = (rfc3339(sale_ends_at), rfc3339(closes_at));
+    match cause {
+        RescheduleCause::TimeZone => ("CANCELLATION_MOVED", json!({ "cancellationClosesAt": closes_at })),
+        RescheduleCause::Postponed { starts_at, ends_at, cancellable_until: _ } => {
+            let (starts_at, ends_at) = (rfc3339(*starts_at), rfc3339(*ends_at));
+            let after = json!({
+                "startsAt": starts_at, "endsAt": ends_at, "saleEndsAt": sale_ends_at, "cancellationClosesAt": closes_at,
+            });
+            ("EVENT_POSTPONED", after)
+        }
+    }
 }
 
 fn steered(steering: &Steering) -> Value {

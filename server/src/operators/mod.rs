@@ -75,8 +75,12 @@ struct SteeredJson<'a> {
 async fn steer(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let dry_run = request.query().boolean(&mut mistakes, "dryRun").unwrap_or(false);
-    let change = steering_change(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let query = request.query();
+    let dry_run = query.boolean(&mut mistakes, "dryRun").unwrap_or(false);
+    query.refuse_unknown(&mut mistakes, &["dryRun"]);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let change = steering_change(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
 
     let event = EventId(request.path_id("id")?);
@@ -136,7 +140,14 @@ fn steering_change(body: &Object<'_>, mistakes: &mut Mistakes) -> SteeringChange
     }
 }
 
-async fn cancel(ctx: Context, request: Request) -> Result<Response, Problem> {
+async fn cancel(ctx: Context, mut request: Request) -> Result<Response, Problem> {
+    let mut mistakes = Mistakes::default();
+    if let Some(json) = request.json_if_any().await? {
+        // There is nothing to say, so whatever is said is not understood.
+        Object::strict_root(&json.value, &mut mistakes).refuse_unknown(&json.value, &mut mistakes);
+    }
+    request.query().refuse_unknown(&mut mistakes, &[]);
+    mistakes.check()?;
     cancel_event(&ctx, EventId(request.path_id("id")?)).await
 }
 

@@ -36,8 +36,12 @@ struct Wanted<'a> {
 pub(super) async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let dry_run = request.query().boolean(&mut mistakes, "dryRun").unwrap_or(false);
-    let wanted = wanted(&Object::root(&json.value, &mut mistakes), &mut mistakes);
+    let query = request.query();
+    let dry_run = query.boolean(&mut mistakes, "dryRun").unwrap_or(false);
+    query.refuse_unknown(&mut mistakes, &["dryRun"]);
+    let body = Object::strict_root(&json.value, &mut mistakes);
+    let wanted = wanted(&body, &mut mistakes);
+    body.refuse_unknown(&json.value, &mut mistakes);
     mistakes.check()?;
     let Some(wanted) = wanted else { return Err(mistakes.refuse()) };
 

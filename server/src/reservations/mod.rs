@@ -21,13 +21,14 @@ use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, 
 use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
-use onsale_engine::id::{EventId, ReservationId};
+use onsale_engine::id::{CategoryIndex, EventId, ReservationId, SeatIndex};
 use onsale_engine::limits::MAX_SEATS_PER_HOLD;
 use onsale_engine::plan::Plan;
 use onsale_engine::runtime::Refusal;
 use onsale_engine::sale::{
     ChangeHold, Command, Hold, Rejection, Reply, ReservationStatus, ReservationView, Seats, Selection,
 };
+use onsale_engine::text::{decomposed, is_composed, same};
 use own::Own;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,10 @@ struct PlainHold<'a> {
 impl<'a> PlainHold<'a> {
     /// `None` for anything that is unusual, or a mistake.
     fn read(body: &'a [u8]) -> Option<(EventId, Wanted<'a>)> {
+        // What has to be composed is unusual, too; escapes cannot be borrowed.
+        if !is_composed(body) {
+            return None;
+        }
         let Self { event_id, seat_ids, category: None, quantity: None } = serde_json::from_slice(body).ok()? else {
             return None;
         };
@@ -159,7 +164,7 @@ fn selection(plan: &Plan, wanted: &Wanted<'_>) -> Result<Selection, Problem> {
     match wanted {
         Wanted::These(ids) => seats_of(plan, ids).map(Selection::These),
         Wanted::Best { category, quantity } => {
-            let found = plan.category(category);
+            let found = plan.category(category).or_else(|| older_category(plan, category));
             let category = found.ok_or_else(|| sales::refused(Refusal::Rejected(Rejection::CategoryNotFound)))?;
             Ok(Selection::Best { category, quantity: *quantity })
         }
@@ -173,7 +178,7 @@ fn seats_of(plan: &Plan, ids: &[&str]) -> Result<Seats, Problem> {
             Some(&neighbour) => plan.seat_beside(neighbour, id),
             None => plan.seat(id),
         };
-        match found {
+        match found.or_else(|| older_seat(plan, id)) {
             Some(seat) => seats.push(seat),
             None => return Err(unknown_seats(plan, ids)),
         }
@@ -181,9 +186,22 @@ fn seats_of(plan: &Plan, ids: &[&str]) -> Result<Seats, Problem> {
     Ok(seats)
 }
 
+/// A seat of a plan that was kept before ids were composed: what clients send is composed by now.
+fn older_seat(plan: &Plan, id: &str) -> Option<SeatIndex> {
+    let apart = decomposed(id);
+    if *apart == *id { None } else { plan.seat(&apart) }
+}
+
+/// The same for a category.
+fn older_category(plan: &Plan, name: &str) -> Option<CategoryIndex> {
+    let at = plan.categories().iter().position(|category| same(&category.name, name))?;
+    Some(CategoryIndex(u16::try_from(at).ok()?))
+}
+
 /// The refusal that names every seat which the plan does not have.
 fn unknown_seats(plan: &Plan, ids: &[&str]) -> Problem {
-    let unknown: Vec<&str> = ids.iter().copied().filter(|id| plan.seat(id).is_none()).collect();
+    let unknown: Vec<&str> =
+        ids.iter().copied().filter(|id| plan.seat(id).or_else(|| older_seat(plan, id)).is_none()).collect();
     sales::refused(Refusal::Rejected(Rejection::SeatNotFound)).with("unknownSeatIds", unknown)
 }
 

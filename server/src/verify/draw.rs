@@ -3,6 +3,7 @@
 //! which needs no data directory. Must never believe a sum that it can do itself.
 
 use crate::queue::{DrawJson, ProofJson, StepJson};
+use crate::text::read_composed_file;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::draw::{DrawHash, DrawSeed, DrawView, cohort_root, drawn_order};
 use onsale_engine::sale::merkle::{Side, is_path_of, leaf, root_by_path};
@@ -116,7 +117,7 @@ impl DrawCheck {
 /// # Errors
 /// When the file cannot be read, or is no proof.
 pub fn check_proof(path: &Path) -> Result<(ProofJson, Vec<String>), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = read_composed_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let proof: ProofJson =
         serde_json::from_str(&text).map_err(|error| format!("{} is no proof: {error}", path.display()))?;
     let wrong = faults_of(&proof).ok_or_else(|| format!("{} holds something that is no hash or id", path.display()))?;

@@ -96,9 +96,10 @@ async fn a_password_that_was_hashed_in_another_form_is_hashed_again() {
     assert_eq!(library.execute("UPDATE accounts SET password_hash = ?1", [&hash]).unwrap(), 1);
     server.start_again().await;
     let shop = server.shop();
-    log_in(&shop, "a@example.org", nfc).await.refused(401, "INVALID_CREDENTIALS");
-    log_in(&shop, "a@example.org", nfd).await.expect(200);
+    // All text is composed on its way in, so it does not matter any more in which form it comes.
+    log_in(&shop, "a@example.org", "gr\u{fc}n wie grau").await.refused(401, "INVALID_CREDENTIALS");
     log_in(&shop, "a@example.org", nfc).await.expect(200);
+    log_in(&shop, "a@example.org", nfd).await.expect(200);
     server.stop().await;
 }
 

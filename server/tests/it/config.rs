@@ -23,6 +23,7 @@ fn every_key_and_reason_is_told_in_one_run() {
         ("ONSALE__AUTH__JWT_SECRET", "too short"),
         ("ONSALE__STORAGE__KIND", "postgres"),
         ("ONSALE__NO__SUCH_KEY", "1"),
+        ("ONSALE_SERVER__LISTEN", "127.0.0.1:18080"),
     ];
     let expected = [
         "server.listen: must be an address and port",
@@ -32,8 +33,31 @@ fn every_key_and_reason_is_told_in_one_run() {
         "ONSALE__AUTH__JWT_SECRET: must have at least 32 bytes, it has 9",
         "postgres.url: must be set for storage.kind = \"postgres\"",
         "ONSALE__NO__SUCH_KEY: unknown key",
+        "ONSALE_SERVER__LISTEN: is not read; did you mean ONSALE__SERVER__LISTEN?",
     ];
     check(file, &overrides, &expected);
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_key_is_a_mistake_of_the_check_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |name: &str| {
+        let output = run(|command| {
+            let port = ("ONSALE__SERVER__LISTEN", "127.0.0.1:0");
+            command.current_dir(directory.path()).arg("check").envs([port, (name, "127.0.0.1:1")]);
+        });
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for name in ["ONSALE_SERVER__LISTEN", "ONSALE_SERVER_LISTEN", "onsale__server__listen", "ONSALE__SERVER_LISTEN"] {
+        let (code, told) = check(name);
+        assert_eq!(code, Some(2), "{name}: {told}");
+        assert!(told.contains(name) && told.contains("did you mean ONSALE__SERVER__LISTEN?"), "{name}: {told}");
+    }
+    // What a cluster sets for a service of that name, and what scripts have for themselves.
+    for name in ["ONSALE_SERVICE_HOST", "ONSALE_PORT_8080_TCP", "ONSALE_STORAGE", "ONSALE_SECRET"] {
+        let (code, told) = check(name);
+        assert_eq!(code, Some(0), "{name}: {told}");
+    }
 }
 
 #[test]

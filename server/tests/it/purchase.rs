@@ -121,7 +121,8 @@ async fn the_best_seats_lie_side_by_side_in_the_category_asked_for() {
 async fn what_is_over_is_over_and_the_day_of_the_event_is_too_late_to_cancel() {
     let server = Server::start().await;
     let shop = server.shop();
-    let today = json!({ "startsAt": in_days(0), "endsAt": in_days(1), "saleEndsAt": in_days(1) });
+    let ends = in_days(1);
+    let today = json!({ "startsAt": in_days(0), "endsAt": ends, "saleEndsAt": ends });
     let event = shop.small_event(&today).await;
     let buyer = shop.buyer();
     let bought = shop.buy(&event, &buyer, &["A-1"]).await;

@@ -114,6 +114,17 @@ impl Call {
         self
     }
 
+    /// A body that is not said to be anything.
+    pub fn body(self, body: &str) -> Self {
+        self.bytes(body.as_bytes().to_vec())
+    }
+
+    /// The same, of any bytes.
+    pub fn bytes(mut self, body: Vec<u8>) -> Self {
+        self.body = Bytes::from(body);
+        self
+    }
+
     pub async fn send(self) -> Reply {
         let (parts, body) = self.begin().await.into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
@@ -364,7 +375,8 @@ pub fn confirmation(payment: &Value, transaction: &str) -> Value {
     })
 }
 
-fn id_of(made: &Value) -> String {
+/// The id of what was made.
+pub fn id_of(made: &Value) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 

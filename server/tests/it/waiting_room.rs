@@ -78,7 +78,7 @@ async fn entering_has_its_refusals() {
     let server = Server::start().await;
     let shop = server.shop();
     let buyer = shop.buyer();
-    let early = event(&shop, json!({ "roomOpensAt": in_days(1) }), json!({})).await;
+    let early = event(&shop, json!({ "roomOpensAt": in_days(1) }), json!({ "saleStartsAt": in_days(2) })).await;
     enter(&shop, &early, &buyer).await.refused(409, "SALE_NOT_OPEN");
     let over = event(&shop, json!({}), json!({ "saleStartsAt": in_days(-3), "saleEndsAt": in_days(-2) })).await;
     enter(&shop, &over, &buyer).await.refused(409, "SALE_CLOSED");

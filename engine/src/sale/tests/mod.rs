@@ -21,6 +21,7 @@ mod orphans;
 mod payments;
 mod refusals;
 mod room;
+mod schedule;
 mod seats;
 mod slots;
 mod stage;

@@ -129,6 +129,7 @@ fn large(at: Timestamp) -> SaleSnapshot {
             .map(|number| ReservationRow { born: Seq(number + 1), view: reservation(number, at) })
             .collect(),
         payments: (0..PAID).map(|number| payment(number, at)).collect(),
+        schedule: None,
         unmatched: Vec::new(),
         keys: Vec::new(),
         room: RoomSnapshot {

@@ -65,6 +65,8 @@ pub struct Chronicle {
     last: Option<(u64, Timestamp, u64)>,
     pub cancelled: bool,
     ends: Timestamp,
+    /// Who had a ticket at the last postponement and is still to be notified.
+    to_notify: BTreeSet<ReservationId>,
 }
 
 impl Chronicle {
@@ -96,6 +98,16 @@ impl Chronicle {
                 (self.rate, self.limit) = (steering.rate_per_second as usize, steering.active_limit);
             }
             Fact::SaleCancelled { .. } => self.cancelled = true,
+            Fact::Rescheduled { sale_ends_at, .. } => {
+                self.ends = *sale_ends_at;
+                let confirmed =
+                    self.reservations.iter().filter(|(_, held)| held.status == ReservationStatus::Confirmed);
+                self.to_notify = confirmed.map(|(id, _)| *id).collect();
+            }
+            Fact::HolderNotified { reservation, .. } => {
+                assert!(self.to_notify.remove(reservation), "{reservation} is notified once, of a ticket of before");
+                assert!(!self.cancelled, "nobody is notified of an event that was cancelled");
+            }
             Fact::KeyRemembered { key, answer } => self.remember(key.scope, answer, entry.at),
             Fact::OrdinalsReserved { first, .. } => {
                 assert!(self.ordinals.last().is_none_or(|last| last < first), "a block begins after the last");

@@ -4,10 +4,11 @@ use super::chance::Chance;
 use onsale_engine::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, SeatIndex, Slot};
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{
-    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, RequestKey, ReservationStatus,
-    Sale, SeatBlocking, Seats, Selection, SteeringChange,
+    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, Postpone, RequestKey,
+    ReservationStatus, Sale, SeatBlocking, Seats, Selection, SteeringChange,
 };
 use onsale_engine::time::Timestamp;
+use std::time::Duration;
 use uuid::Uuid;
 
 pub const BUYERS: u64 = 7;
@@ -133,10 +134,11 @@ impl Clients {
                 let payment = chance.recent(&made).copied().unwrap_or(PaymentId(Uuid::nil()));
                 self.confirm(payment, sale, chance)
             }
-            80..94 => Command::Enter { buyer: who },
-            94..97 => Command::Leave { buyer: who },
-            97 => Command::ExpireAbsent { buyer: who },
-            98 => Command::BlockSeats { change: Box::new(blocking(chance)), by: admin() },
+            80..91 => Command::Enter { buyer: who },
+            91..93 => Command::Leave { buyer: who },
+            93 => Command::ExpireAbsent { buyer: who },
+            94 => Command::BlockSeats { change: Box::new(blocking(chance)), by: admin() },
+            95..99 => postponement(sale, now, chance),
             _ => Command::Steer { change: steering(chance), by: admin() },
         }
     }
@@ -189,6 +191,23 @@ fn blocking(chance: &mut Chance) -> SeatBlocking {
     let unblock = if block.is_empty() || chance.percent(30) { (0..24).map(SeatIndex).collect() } else { Seats::new() };
     let unblock = unblock.iter().copied().filter(|seat: &SeatIndex| !block.contains(seat)).collect();
     SeatBlocking { block: block.iter().copied().collect(), unblock, reason: "a camera".into() }
+}
+
+/// Times that are drawn from a few, so that the same ones come again; the sale goes on as long as it did.
+fn postponement(sale: &Sale, now: Timestamp, chance: &mut Chance) -> Command {
+    let (hour, days) = (Duration::from_secs(3600), Duration::from_secs(86_400) * chance.within(2..5) as u32);
+    let (midnight, sale_ends_at) =
+        (Timestamp::from_secs(1_900_000_000) + days, sale.config().map(|has| has.sale_ends_at));
+    let starts_at = midnight + 19 * hour;
+    Command::Postpone(Box::new(Postpone {
+        starts_at,
+        ends_at: starts_at + 3 * hour,
+        sale_ends_at: sale_ends_at.unwrap_or(now),
+        midnight,
+        cancellable_for: hour,
+        by: admin(),
+        reason: "flood".into(),
+    }))
 }
 
 fn steering(chance: &mut Chance) -> SteeringChange {

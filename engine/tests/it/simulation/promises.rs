@@ -51,6 +51,7 @@ impl World {
             Fact::SaleCancelled { .. } => tally.cancelled_sales += 1,
             Fact::CohortFrozen { size, .. } => tally.drawn_buyers += size,
             Fact::Drawn { .. } => tally.draws += 1,
+            Fact::HolderNotified { .. } => tally.notified += 1,
             _ => {}
         }
     }

@@ -29,10 +29,11 @@ pub struct Tally {
     pub cancelled_sales: u64,
     pub draws: u64,
     pub drawn_buyers: u64,
+    pub notified: u64,
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 24] {
+    fn counts(&mut self) -> [&mut u64; 25] {
         [
             &mut self.facts,
             &mut self.answered,
@@ -58,6 +59,7 @@ impl Tally {
             &mut self.cancelled_sales,
             &mut self.draws,
             &mut self.drawn_buyers,
+            &mut self.notified,
         ]
     }
 
