@@ -17,6 +17,9 @@ struct Message<'a> {
     event_id: String,
     seq: u64,
     at: String,
+    /// Why, in an administrator's words, if one did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reservation: Option<Reservation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         event_id: notice.event.to_string(),
         seq: notice.seq.0,
         at: time(notice.at),
+        reason: notice.reason.as_deref(),
         reservation: told_reservation,
         payment: told_payment,
     };
@@ -141,7 +145,7 @@ mod tests {
     const AT: Timestamp = Timestamp::from_secs(1_780_000_000);
 
     fn told(subject: Subject, kind: &'static str) -> (OutboxMessage, serde_json::Value) {
-        let notice = Notice { event: EventId(Uuid::from_u128(1)), seq: Seq(7), at: AT, kind, subject };
+        let notice = Notice { event: EventId(Uuid::from_u128(1)), seq: Seq(7), at: AT, kind, subject, reason: None };
         let message = message(&notice, "KRW".parse().unwrap(), &small_plan(1, 4)).unwrap();
         let payload = serde_json::from_str(&message.payload).unwrap();
         (message, payload)

@@ -144,6 +144,8 @@ facts! {
     29 OutcomeUnmatched "outcome_unmatched" { payment, moved }
     31 SeatsBlocked "seats_blocked" { seats, by, reason }
     32 SeatsUnblocked "seats_unblocked" { seats, by, reason }
+    35 CancelledByOperator "cancelled_by_operator" { reservation, refund, by, reason }
+    36 ReleasedByOperator "released_by_operator" { reservation, by, reason }
 }
 
 impl FactKind {
