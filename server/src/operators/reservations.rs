@@ -238,6 +238,11 @@ async fn end(ctx: &Context, id: ReservationId, reason: Box<str>, only_paid: bool
     note(ctx, sale.event(), answer.seq)?;
     // What is committed is in the view before it is answered.
     let found = live(&sale, id).ok_or_else(Problem::storage_unavailable)?;
+    if let Found::Live(_, view, _) = &found {
+        // The buyer may look at once, told by the operator: their lists wait for it, too.
+        let app = &ctx.app;
+        app.readers.acknowledged.note(view.buyer, sale.event(), answer.seq, app.records.as_ref());
+    }
     answered(ctx, found).await
 }
 

@@ -93,7 +93,8 @@ fn what_was_free_asks_no_provider_to_give_anything_back() {
     let mut stage =
         Stage::theatre().rules(|config| config.prices.iter_mut().for_each(|price| *price = Some(Amount(0))));
     let hold = stage.at("10:00:00").buyer(1).holds(["A-1"]);
-    let payment = stage.buyer(1).pays(hold);
+    let payment = stage.buyer(1).opens_payment(hold);
+    assert_eq!(stage.buyer(1).confirms(payment), PaymentStatus::Captured);
     let Ok(Reply::Reservation(view)) = cancel(&mut stage, hold, true) else { panic!("it is cancelled") };
     assert_eq!((view.status, view.refund), (ReservationStatus::Cancelled, Some(Amount(0))));
     let settled = PaymentStatus::Refunded { reason: RefundReason::OperatorCancelled, settled: true };
