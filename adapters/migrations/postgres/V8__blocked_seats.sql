@@ -4,4 +4,4 @@ ALTER TABLE seats ADD CONSTRAINT seats_status_check CHECK (status IN ('AVAILABLE
 
 -- Blocking and freeing seats is what administrators do, too.
 DROP INDEX journal_by_operators;
-CREATE INDEX journal_by_operators ON journal (event_id, seq) WHERE kind IN (1, 21, 22, 23, 31, 32);
+CREATE INDEX journal_by_operators ON journal (event_id, seq) WHERE kind IN (1, 21, 22, 23, 31, 32, 33, 35, 36);

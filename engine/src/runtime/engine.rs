@@ -1,6 +1,6 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
-use crate::id::{BuyerId, Epoch, EventId, EventTag};
+use crate::id::{BuyerId, Epoch, EventId, EventTag, Seq};
 use crate::limits::{REBUILDS_AT_ONCE, STOP_WAITS};
 use crate::ports::{Clock, JournalReader, ReadError};
 use crate::runtime::actor::Host;
@@ -245,6 +245,14 @@ impl Engine {
     /// See [`ReadError`].
     pub fn audit(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
         self.core.reader.by_operators(event, skip, limit)
+    }
+
+    /// The facts at these positions of an event's journal, whether the event is in memory or not. Blocks.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn facts(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        self.core.reader.entries(event, seqs)
     }
 
     /// The route of every event that is in memory.

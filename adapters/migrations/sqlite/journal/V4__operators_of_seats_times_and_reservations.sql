@@ -1,0 +1,6 @@
+-- Blocking and freeing seats (31, 32), postponing and correcting times (33), and ending reservations (35, 36) are actions of
+-- administrators, too.
+DROP INDEX journal_by_operators;
+CREATE INDEX journal_by_operators ON journal (event_id, seq)
+    WHERE kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33
+        OR kind = 35 OR kind = 36;

@@ -1,4 +1,0 @@
--- Postponements and corrected times are actions of administrators, too.
-DROP INDEX journal_by_operators;
-CREATE INDEX journal_by_operators ON journal (event_id, seq)
-    WHERE kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33;
