@@ -19,6 +19,7 @@ mod ledger;
 pub(crate) mod line;
 pub mod merkle;
 mod on_demand;
+mod pairs;
 mod payment;
 mod rejection;
 mod reply;
@@ -38,7 +39,7 @@ mod window;
 
 pub use blocking::SeatBlocking;
 pub use command::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
+    Among, ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
 pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};

@@ -117,9 +117,9 @@ impl EventForm {
             mistakes.add("admission.roomOpensAt", "earlier than saleEndsAt");
         }
         let (Some(categories), Some(prices)) = (categories, body.optional_object(&mut quiet, "prices")) else { return };
-        for name in prices.names().filter(|name| !categories.iter().any(|known| known == name)) {
-            mistakes.add(prices.at(name), "the hall has no such category");
-        }
+        let unknown = prices.names().filter(|name| !categories.iter().any(|known| known == name));
+        let unknown: Vec<String> = unknown.map(|name| prices.at(name)).collect();
+        mistakes.add_all(&unknown, "the hall has no such category");
     }
 
     /// The rules of the sale but for its blocked seats, prices in the order of `categories`: one that is not named is not for

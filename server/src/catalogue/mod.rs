@@ -3,11 +3,13 @@
 
 pub(crate) mod blocked_seats;
 mod changes;
+mod columns;
 mod event_form;
 mod event_view;
 mod events;
 mod halls;
 mod noting;
+mod preview;
 mod seat_map;
 mod shelf;
 mod venues;

@@ -16,6 +16,7 @@ mod draw;
 mod endings;
 mod free;
 mod guessing;
+mod halls;
 mod harness;
 mod lifecycle;
 mod limits;
