@@ -1,10 +1,11 @@
 //! The form in which events, venues and halls lie in a cache: versioned JSON. What this version cannot read counts as
 //! not there, so nodes of two versions can share a cache. Must never hold what is live of an event.
 
+use crate::hall_form::{StageForm, WarningForm};
 use crate::sale_form;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::money::Amount;
-use onsale_engine::ports::catalogue::{Event, Hall, Venue};
+use onsale_engine::ports::catalogue::{Event, Hall, HallWarning, Venue};
 use onsale_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -53,6 +54,10 @@ struct HallForm {
     plan: String,
     capacity: u32,
     categories: Vec<String>,
+    #[serde(default)]
+    stage: Option<StageForm>,
+    #[serde(default)]
+    warnings: Vec<WarningForm>,
     created_at: i64,
 }
 
@@ -140,6 +145,8 @@ impl Cached for Hall {
             plan: self.plan.to_string(),
             capacity: self.capacity,
             categories: self.categories.clone(),
+            stage: self.stage.map(StageForm::from),
+            warnings: self.warnings.iter().map(WarningForm::from).collect(),
             created_at: self.created_at.0,
         };
         serde_json::to_vec(&form).ok()
@@ -154,6 +161,8 @@ impl Cached for Hall {
             plan: hash(&form.plan)?,
             capacity: form.capacity,
             categories: form.categories,
+            stage: form.stage.and_then(StageForm::stage),
+            warnings: form.warnings.into_iter().map(HallWarning::from).collect(),
             created_at: Timestamp(form.created_at),
         })
     }
@@ -179,6 +188,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
     use super::*;
     use onsale_engine::fakes::small_config;
+    use onsale_engine::plan::{Stage, StageSource};
 
     #[test]
     fn what_was_kept_is_read_as_it_was() {
@@ -218,9 +228,15 @@ mod tests {
             plan: PlanHash([7; 32]),
             capacity: 20,
             categories: vec!["VIP".into()],
+            stage: Some(Stage { x: 1.5, y: -2.0, source: StageSource::Area }),
+            warnings: vec![HallWarning { code: "DUPLICATE_LABEL".into(), message: "\"A-1\"".into(), count: 2 }],
             created_at: at,
         };
         assert_eq!(Hall::read(&hall.written().unwrap()).unwrap(), hall);
+        let older = br#"{"version":1,"id":"00000000-0000-0000-0000-000000000002","venue":"00000000-0000-0000-0000-000000000003",
+            "name":"Main","plan":"0707070707070707070707070707070707070707070707070707070707070707","capacity":20,
+            "categories":["VIP"],"created_at":1780000000000000}"#;
+        assert_eq!(Hall::read(older).unwrap(), Hall { stage: None, warnings: vec![], ..hall });
         // Another version, another thing, or anything else is not there.
         let later = String::from_utf8(bytes).unwrap().replace("\"version\":1,\"id\"", "\"version\":2,\"id\"");
         assert!(Event::read(later.as_bytes()).is_none());

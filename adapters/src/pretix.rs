@@ -1,13 +1,19 @@
 //! Import of pretix seating plans (the JSON of pretix' seating plan editor) into [`PlanDraft`]s. Positions there are
 //! relative: zone, row and seat add up. Every mistake is named by its path in the document; members that only
-//! pretix' editor needs (uuids, areas, displayed, …) are passed over. Must never guess a missing seat or category.
+//! pretix' editor needs (uuids, displayed, …) are ignored. Members of our own are `priority` of zones and rows, `kind` and
+//! `pair` of seats. Must never guess a missing seat or category.
 
-use crate::document::{At, FieldMistake, Reader};
+use crate::document::{At, FieldMistake, Reader, json_text};
 use crate::plan_form;
-use onsale_engine::id::PlanHash;
+use crate::shapes::{Shapes, is_color};
+use crate::warnings::{areas_left_out, duplicate_labels};
 use onsale_engine::limits::MAX_CATEGORIES;
-use onsale_engine::plan::{Category, Plan, PlanDraft, PlanMistake, RowDraft, SeatDraft, SectionDraft};
+use onsale_engine::plan::{
+    Category, MistakePlace, Plan, PlanDraft, PlanMistake, PlanPath, RowDraft, SeatDraft, SeatKind, SectionDraft, Stage,
+};
+use onsale_engine::ports::catalogue::HallWarning;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -17,41 +23,58 @@ const MAX_NAME_BYTES: usize = 100;
 const MAX_COLOR_BYTES: usize = 64;
 /// Free space around the seats where the document does not give its size.
 const MARGIN: f32 = 40.0;
-/// For categories without a colour, in turn.
-pub(crate) const COLORS: [&str; 8] =
-    ["#8a2be2", "#c0392b", "#d9822b", "#337ab7", "#5cb85c", "#16a085", "#7f8c8d", "#b5651d"];
+/// What stands for the number in pretix' labels.
+const NUMBER: &str = "%s";
+
+/// A hall as it was read.
+#[derive(Debug)]
+pub struct Imported {
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// What else is drawn, as seat maps show it: `[{shape, x, y, …, text?}]`.
+    pub shapes: Vec<Value>,
+    /// What its author may want to look at.
+    pub warnings: Vec<HallWarning>,
+}
+
+impl Imported {
+    /// A plan with what can be said of it, `shapes` being drawn beside its seats.
+    pub(crate) fn new(plan: Arc<Plan>, shapes: Shapes) -> Self {
+        let mut warnings: Vec<HallWarning> = duplicate_labels(&plan).into_iter().collect();
+        warnings.extend(areas_left_out(shapes.left_out));
+        Self { plan, shapes: shapes.drawn, warnings }
+    }
+}
 
 /// Reads and checks a pretix seating plan.
 ///
 /// # Errors
-/// Every mistake in it, at most 100 of them, each with its path; the document itself has the empty path.
+/// Every mistake in it, by cause, each with the path of its first place; the document itself has the empty path.
 pub fn import(json: &[u8]) -> Result<PlanDraft, Vec<FieldMistake>> {
-    read(json, PlanHash([0; 32])).map(|(draft, _)| draft)
+    read(json, None).map(|(draft, _, _)| draft)
 }
 
-/// Reads a pretix seating plan and compiles it, under the hash of its content.
+/// Reads a pretix seating plan and compiles it, under the hash of its content. `stage` is where its stage is, if that is known
+/// better than from the document.
 ///
 /// # Errors
 /// As [`import`].
-pub fn import_plan(json: &[u8]) -> Result<Arc<Plan>, Vec<FieldMistake>> {
-    let mut reader = Reader::default();
-    let draft = document(&mut reader, json);
-    let hash = plan_form::plan_hash(&draft);
-    let plan = compile(&mut reader, &draft, hash);
-    finish(reader, plan).map(Arc::new)
+pub fn import_plan(json: &[u8], stage: Option<Stage>) -> Result<Imported, Vec<FieldMistake>> {
+    read(json, stage).map(|(_, plan, shapes)| Imported::new(plan, shapes))
 }
 
-fn read(json: &[u8], hash: PlanHash) -> Result<(PlanDraft, Plan), Vec<FieldMistake>> {
-    let mut reader = Reader::default();
-    let draft = document(&mut reader, json);
-    let plan = compile(&mut reader, &draft, hash);
-    finish(reader, plan).map(|plan| (draft, plan))
-}
+type Read = (PlanDraft, Arc<Plan>, Shapes);
 
-fn finish(reader: Reader, plan: Option<Plan>) -> Result<Plan, Vec<FieldMistake>> {
-    let plan = reader.finish(plan)?;
+fn read(json: &[u8], stage: Option<Stage>) -> Result<Read, Vec<FieldMistake>> {
+    let (mut reader, mut shapes) = (Reader::default(), Shapes::default());
+    let mut draft = document(&mut reader, json, &mut shapes);
+    draft.stage = stage;
+    draft.areas = std::mem::take(&mut shapes.areas);
+    let plan = compile(&mut reader, &draft);
     // Compiling fails only with mistakes, and those have been noted.
-    plan.ok_or_else(|| vec![FieldMistake { field: String::new(), message: "cannot be compiled".into() }])
+    let plan = reader.finish(plan)?;
+    let plan = plan.ok_or_else(|| vec![FieldMistake { field: String::new(), message: "cannot be compiled".into() }])?;
+    Ok((draft, plan, shapes))
 }
 
 #[derive(Deserialize, Default)]
@@ -63,6 +86,8 @@ struct PlanDocument<'d> {
     categories: Option<&'d RawValue>,
     #[serde(borrow)]
     zones: Option<&'d RawValue>,
+    #[serde(borrow)]
+    areas: Option<&'d RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -89,12 +114,22 @@ struct ZoneDocument<'d> {
     position: Option<&'d RawValue>,
     #[serde(borrow)]
     rows: Option<&'d RawValue>,
+    #[serde(borrow)]
+    areas: Option<&'d RawValue>,
+    #[serde(borrow)]
+    priority: Option<&'d RawValue>,
 }
 
 #[derive(Deserialize)]
 struct RowDocument<'d> {
     #[serde(borrow)]
     row_number: Option<&'d RawValue>,
+    #[serde(borrow)]
+    row_label: Option<&'d RawValue>,
+    #[serde(borrow)]
+    seat_label: Option<&'d RawValue>,
+    #[serde(borrow)]
+    priority: Option<&'d RawValue>,
     #[serde(borrow)]
     position: Option<&'d RawValue>,
     #[serde(borrow)]
@@ -111,6 +146,10 @@ struct SeatDocument<'d> {
     position: Option<&'d RawValue>,
     #[serde(borrow)]
     category: Option<&'d RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'d RawValue>,
+    #[serde(borrow)]
+    pair: Option<&'d RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -122,12 +161,14 @@ struct PositionDocument<'d> {
 }
 
 /// The draft of a document; where something cannot be read an empty thing stands, so that numbers in paths fit.
-fn document(reader: &mut Reader, json: &[u8]) -> PlanDraft {
+fn document(reader: &mut Reader, json: &[u8], shapes: &mut Shapes) -> PlanDraft {
     let root = At::Root("");
-    let raw: &RawValue = match serde_json::from_slice(json) {
+    let read = json_text(json).map_err(str::to_owned);
+    let read = read.and_then(|text| serde_json::from_slice(text).map_err(|error| format!("is not JSON: {error}")));
+    let raw: &RawValue = match read {
         Ok(raw) => raw,
-        Err(error) => {
-            reader.mistake(root, format!("is not JSON: {error}"));
+        Err(message) => {
+            reader.mistake(root, message);
             return PlanDraft::default();
         }
     };
@@ -136,9 +177,10 @@ fn document(reader: &mut Reader, json: &[u8]) -> PlanDraft {
     };
     let size = plan.size.and_then(|raw| size(reader, raw, At::Member(&root, "size")));
     let categories = categories(reader, plan.categories, At::Member(&root, "categories"));
-    let sections = zones(reader, plan.zones, At::Member(&root, "zones"));
+    let sections = zones(reader, plan.zones, At::Member(&root, "zones"), shapes);
+    shapes.read(plan.areas, (0.0, 0.0), "");
     let size = size.unwrap_or_else(|| surround(&sections));
-    PlanDraft { size, categories, sections }
+    PlanDraft { size, categories, sections, stage: None, areas: Vec::new() }
 }
 
 fn size(reader: &mut Reader, raw: &RawValue, at: At<'_>) -> Option<(f32, f32)> {
@@ -174,7 +216,7 @@ fn categories(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Vec<Ca
         let at = At::Item(&at, number);
         let Some(document) = reader.object::<CategoryDocument<'_>>(Some(item), at) else { continue };
         let name = reader.name(document.name, At::Member(&at, "name"), MAX_NAME_BYTES);
-        let color = color(reader, document.color, At::Member(&at, "color"), number);
+        let color = color(reader, document.color, At::Member(&at, "color"));
         let Some(name) = name else { continue };
         if categories.iter().any(|earlier| earlier.name == name) {
             reader.mistake(At::Member(&at, "name"), format!("two categories are named {name:?}"));
@@ -185,47 +227,69 @@ fn categories(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Vec<Ca
     categories
 }
 
-/// A colour ends up in style sheets, so only what colours are written with is let through.
-fn color(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>, number: usize) -> String {
-    let default = || COLORS[number % COLORS.len()].to_owned();
-    let Some(raw) = raw else { return default() };
-    let Some(color) = reader.text(Some(raw), at, MAX_COLOR_BYTES) else { return default() };
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"#(),.% -".contains(&byte);
-    if color.is_empty() || !color.bytes().all(harmless) {
+/// A category's colour; an empty one is chosen when the plan is compiled.
+fn color(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> String {
+    let color = raw.and_then(|raw| reader.text(Some(raw), at, MAX_COLOR_BYTES));
+    let Some(color) = color else { return String::new() };
+    if !is_color(&color) {
         reader.mistake(at, "must be a CSS colour");
     }
     color
 }
 
-fn zones(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Vec<SectionDraft> {
+fn zones(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>, shapes: &mut Shapes) -> Vec<SectionDraft> {
     let items = reader.list(raw, at);
-    items.into_iter().enumerate().map(|(number, item)| zone(reader, item, At::Item(&at, number))).collect()
+    items.into_iter().enumerate().map(|(number, item)| zone(reader, item, At::Item(&at, number), shapes)).collect()
 }
 
-fn zone(reader: &mut Reader, raw: &RawValue, at: At<'_>) -> SectionDraft {
+fn zone(reader: &mut Reader, raw: &RawValue, at: At<'_>, shapes: &mut Shapes) -> SectionDraft {
     let Some(zone) = reader.object::<ZoneDocument<'_>>(Some(raw), at) else {
         return SectionDraft::default();
     };
     let name = zone.name.and_then(|name| reader.text(Some(name), At::Member(&at, "name"), MAX_NAME_BYTES));
     let origin = origin(reader, zone.position, At::Member(&at, "position"));
+    let priority = priority(reader, zone.priority, At::Member(&at, "priority"));
     let rows_at = At::Member(&at, "rows");
     let rows = reader.list(zone.rows, rows_at);
     let rows = rows.into_iter().enumerate().map(|(number, item)| row(reader, item, At::Item(&rows_at, number), origin));
-    SectionDraft { name: name.unwrap_or_default(), rows: rows.collect() }
+    let rows: Vec<RowDraft> = rows.collect();
+    let name = name.unwrap_or_default();
+    let has_seats = rows.iter().any(|row| !row.seats.is_empty());
+    shapes.read(zone.areas, origin, if has_seats { "" } else { &name });
+    SectionDraft { name, rows, priority }
 }
 
 fn row(reader: &mut Reader, raw: &RawValue, at: At<'_>, zone: (f64, f64)) -> RowDraft {
     let Some(row) = reader.object::<RowDocument<'_>>(Some(raw), at) else {
         return RowDraft::default();
     };
-    let label = reader.text(row.row_number, At::Member(&at, "row_number"), MAX_NAME_BYTES);
+    let label = reader.text(row.row_number, At::Member(&at, "row_number"), MAX_NAME_BYTES).unwrap_or_default();
+    let name = name(reader, row.row_label, At::Member(&at, "row_label")).map(|name| name.replace(NUMBER, &label));
+    let seat_name = self::name(reader, row.seat_label, At::Member(&at, "seat_label"));
+    let priority = priority(reader, row.priority, At::Member(&at, "priority"));
     let (x, y) = origin(reader, row.position, At::Member(&at, "position"));
     let origin = (zone.0 + x, zone.1 + y);
     let seats_at = At::Member(&at, "seats");
     let seats = reader.list(row.seats, seats_at);
     let seats =
         seats.into_iter().enumerate().map(|(number, item)| seat(reader, item, At::Item(&seats_at, number), origin));
-    RowDraft { label: label.unwrap_or_default(), seats: seats.collect() }
+    RowDraft { seats: seats.collect(), label, name, seat_name, priority }
+}
+
+/// A label of pretix, in which `%s` stands for a number; an empty one is none.
+fn name(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Option<String> {
+    let text = reader.text(Some(raw?), at, MAX_NAME_BYTES)?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+fn priority(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Option<i32> {
+    let number = reader.number(Some(raw?), at)?;
+    let is_whole = number.fract() == 0.0 && (f64::from(i32::MIN)..f64::from(i32::MAX)).contains(&number);
+    if !is_whole {
+        reader.mistake(at, "must be a whole number; the lowest is the best");
+        return None;
+    }
+    Some(number as i32)
 }
 
 fn seat(reader: &mut Reader, raw: &RawValue, at: At<'_>, row: (f64, f64)) -> SeatDraft {
@@ -236,13 +300,26 @@ fn seat(reader: &mut Reader, raw: &RawValue, at: At<'_>, row: (f64, f64)) -> Sea
     let label = reader.text(seat.seat_number, At::Member(&at, "seat_number"), MAX_NAME_BYTES);
     let category = reader.text(seat.category, At::Member(&at, "category"), MAX_NAME_BYTES);
     let (x, y) = position(reader, seat.position, At::Member(&at, "position")).unwrap_or_default();
+    let kind = seat.kind.map(|raw| kind(reader, raw, At::Member(&at, "kind")));
+    let pair = seat.pair.and_then(|raw| reader.name(Some(raw), At::Member(&at, "pair"), MAX_NAME_BYTES));
     SeatDraft {
         id: id.unwrap_or_default(),
         label: label.unwrap_or_default(),
         x: (row.0 + x) as f32,
         y: (row.1 + y) as f32,
         category: category.unwrap_or_default(),
+        kind: kind.unwrap_or_default(),
+        pair,
     }
+}
+
+fn kind(reader: &mut Reader, raw: &RawValue, at: At<'_>) -> SeatKind {
+    let Some(word) = reader.text(Some(raw), at, MAX_NAME_BYTES) else { return SeatKind::Standard };
+    SeatKind::of_word(&word).unwrap_or_else(|| {
+        let known = SeatKind::ALL.map(SeatKind::word).join(", ");
+        reader.mistake(at, format!("must be one of {known}"));
+        SeatKind::Standard
+    })
 }
 
 /// Where a zone or row begins; without one it begins where its parent does.
@@ -258,8 +335,8 @@ fn position(reader: &mut Reader, raw: Option<&RawValue>, at: At<'_>) -> Option<(
 }
 
 /// Compiles the draft and adds what the compiler finds to what reading has found.
-fn compile(reader: &mut Reader, draft: &PlanDraft, hash: PlanHash) -> Option<Plan> {
-    let mistakes = match Plan::compile(draft, hash) {
+fn compile(reader: &mut Reader, draft: &PlanDraft) -> Option<Arc<Plan>> {
+    let mistakes = match plan_form::compile(draft) {
         Ok(plan) => return Some(plan),
         Err(mistakes) => mistakes,
     };
@@ -267,36 +344,42 @@ fn compile(reader: &mut Reader, draft: &PlanDraft, hash: PlanHash) -> Option<Pla
     // What follows from an unreadable list would only bury its cause.
     let categories_unread = reader.has_within(At::Member(&root, "categories"));
     for mistake in mistakes {
-        let follows = match (mistake.at, mistake.member) {
-            (None, member) => reader.has_within(At::Member(&root, member)) || reader.covers(root),
-            (Some(_), "category") => categories_unread,
-            (Some(_), _) => false,
+        let of_plan = mistake.places.iter().all(|place| place.at.is_none());
+        let follows = match mistake.member {
+            member if of_plan => reader.has_within(At::Member(&root, member)) || reader.covers(root),
+            "category" => categories_unread,
+            _ => false,
         };
         if !follows {
-            place(reader, &mistake);
+            mistake.places.iter().for_each(|place| note(reader, &mistake, place));
         }
     }
     None
 }
 
-/// Notes a compiler's mistake under its path in the document, unless that place is known to be unreadable.
-fn place(reader: &mut Reader, mistake: &PlanMistake) {
-    let mut note = |at: At<'_>| {
-        let at = At::Member(&at, mistake.member);
-        if !reader.covers(at) {
-            reader.mistake(at, mistake.message.clone());
-        }
-    };
+/// Notes one place of a compiler's mistake under its path in the document, unless that is known to be unreadable.
+fn note(reader: &mut Reader, mistake: &PlanMistake, place: &MistakePlace) {
+    with_path(place.at, mistake.member, |at| match &place.other {
+        _ if reader.covers(at) => {}
+        None => reader.mistake(at, mistake.message.as_str()),
+        Some((other, what)) => with_path(*other, mistake.member, |other| {
+            reader.contradiction(at, other, what, mistake.message.as_str());
+        }),
+    });
+}
+
+/// The path in the document of a member of what a compiler's path leads to.
+fn with_path(path: PlanPath, member: &str, found: impl FnOnce(At<'_>)) {
     let root = At::Root("");
-    let Some((section, below)) = mistake.at else { return note(root) };
+    let Some((section, below)) = path else { return found(At::Member(&root, member)) };
     let zones = At::Member(&root, "zones");
     let zone = At::Item(&zones, section);
-    let Some((row, below)) = below else { return note(zone) };
+    let Some((row, below)) = below else { return found(At::Member(&zone, member)) };
     let rows = At::Member(&zone, "rows");
     let row = At::Item(&rows, row);
-    let Some(seat) = below else { return note(row) };
+    let Some(seat) = below else { return found(At::Member(&row, member)) };
     let seats = At::Member(&row, "seats");
-    note(At::Item(&seats, seat));
+    found(At::Member(&At::Item(&seats, seat), member));
 }
 
 #[cfg(test)]

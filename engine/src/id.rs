@@ -111,6 +111,30 @@ pub struct SeatIndex(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct CategoryIndex(pub u16);
 
+/// The sections of one name, as their place in their plan's list of such names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SectionIndex(pub u32);
+
+/// Seats of one category and kind that blocks are chosen from, as their place in their plan's list of pools.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PoolIndex(pub u32);
+
+impl SectionIndex {
+    /// As an index into a table.
+    #[must_use]
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl PoolIndex {
+    /// As an index into a table.
+    #[must_use]
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl SeatIndex {
     /// As an index into a table.
     #[must_use]

@@ -1,81 +1,29 @@
-//! A seating plan, compiled into dense tables: seats under their index, rows, and *segments* (runs of seats side
-//! by side in one row and one category, between aisles). Immutable once made; shared by every reader.
+//! A seating plan, compiled into dense tables: seats under their index, rows, and *segments* (runs of seats side by side in one
+//! row, of one category and kind, between aisles), ranked by how good they are. Immutable once made; shared by every reader.
+//! Must never depend on the order in which an author listed anything.
 
+mod arrange;
+mod check;
+mod compile;
+mod draft;
+mod geometry;
+mod listed;
+mod natural;
+mod stage;
 mod starts;
+#[cfg(test)]
+mod tests;
 
-use crate::id::{CategoryIndex, PlanHash, SeatIndex};
-use crate::limits::{MAX_CATEGORIES, MAX_SEATS};
+pub use draft::{
+    Area, Category, MistakePlace, PlanDraft, PlanMistake, PlanPath, RowDraft, SeatDraft, SeatKind, SectionDraft, Stage,
+    StageSource,
+};
+
+use crate::id::{CategoryIndex, PlanHash, PoolIndex, SeatIndex, SectionIndex};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use starts::Starts;
 use std::hash::BuildHasher;
 use std::ops::Range;
-
-/// A plan as its author gives it, before it is checked.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PlanDraft {
-    /// Width and height of the drawing, in its own units.
-    pub size: (f32, f32),
-    /// The price categories, in the author's order.
-    pub categories: Vec<Category>,
-    /// The sections (pretix: zones).
-    pub sections: Vec<SectionDraft>,
-}
-
-/// A price category of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Category {
-    /// Its name, unique within the plan; prices are given by it.
-    pub name: String,
-    /// A CSS colour.
-    pub color: String,
-}
-
-/// A section as its author gives it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SectionDraft {
-    /// What a ticket calls it; may be empty.
-    pub name: String,
-    /// Its rows, the one nearest the stage first.
-    pub rows: Vec<RowDraft>,
-}
-
-/// A row as its author gives it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RowDraft {
-    /// What a ticket calls it.
-    pub label: String,
-    /// Its seats, side by side in this order.
-    pub seats: Vec<SeatDraft>,
-}
-
-/// A seat as its author gives it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SeatDraft {
-    /// Its id in API answers, unique within the plan.
-    pub id: String,
-    /// What a ticket calls it within its row.
-    pub label: String,
-    /// Position in the drawing, absolute.
-    pub x: f32,
-    /// Position in the drawing, absolute.
-    pub y: f32,
-    /// The name of its category.
-    pub category: String,
-}
-
-/// Where in a draft: section, row and seat, as far down as it goes; none means the plan itself.
-pub type PlanPath = Option<(usize, Option<(usize, Option<usize>)>)>;
-
-/// Something wrong with a draft.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanMistake {
-    /// Where: section, row and seat, as far down as it goes; none means the plan itself.
-    pub at: PlanPath,
-    /// The member of that thing, such as `category`.
-    pub member: &'static str,
-    /// What is wrong, for the author.
-    pub message: String,
-}
 
 /// A section: a range of rows.
 #[derive(Clone, Debug)]
@@ -89,26 +37,68 @@ pub struct Section {
 /// A row: a range of seats.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What a ticket calls it.
+    /// Its number or letter.
     pub label: Box<str>,
+    /// What a ticket calls it instead.
+    pub name: Option<Box<str>>,
+    /// What a ticket calls its seats instead; `%s` stands for the seat's number.
+    pub seat_name: Option<Box<str>>,
     /// The section that it belongs to, as an index into [`Plan::sections`].
     pub section: u32,
     /// Its seats, as seat indexes.
     pub seats: Range<u32>,
 }
 
-/// Seats side by side in one row and one category, with no aisle between them.
+/// Seats side by side in one row, of one category and kind, with no aisle between them.
 #[derive(Clone, Debug)]
 pub struct Segment {
     /// The category of all of them.
     pub category: CategoryIndex,
+    /// The pool of all of them.
+    pub pool: PoolIndex,
     /// The row that it lies in, as an index into [`Plan::rows`].
     pub row: u32,
     /// Its seats, as seat indexes.
     pub seats: Range<u32>,
-    /// Where it stands among its category's segments, the best one first.
+    /// Where it stands among its pool's segments, the best one first.
     pub rank: u32,
-    /// The seat index, possibly half a seat off, nearest to the hall's centre line; the best seats grow around it.
+    /// Where it stands among all segments of the hall, the best one first.
+    pub order: u32,
+    /// The seat index, possibly between two seats, nearest to the stage; the best seats grow around it.
+    pub centre: f32,
+}
+
+/// Seats that blocks are chosen from: of one category and kind, and either all or none of them sold in pairs. A block lies in
+/// one pool.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// The category of all of them.
+    pub category: CategoryIndex,
+    /// The kind of all of them; of a pair of two kinds the rarer one.
+    pub kind: SeatKind,
+    /// Whether they are sold in pairs: the first two seats of a segment together, the next two, and so on.
+    pub paired: bool,
+    /// Its segments, the best one first.
+    pub segments: Vec<u32>,
+}
+
+/// How a draft's seats are cut into segments and ranked: what is derived of a plan, kept along with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    /// Where the stage is; none in plans that are older than this.
+    pub stage: Option<Stage>,
+    /// The segments, in the order of the seats.
+    pub segments: Vec<SegmentLayout>,
+    /// All segments, the best one first.
+    pub ranking: Vec<u32>,
+}
+
+/// A segment of a [`Layout`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SegmentLayout {
+    /// How many seats it has.
+    pub seats: u32,
+    /// See [`Segment::centre`].
     pub centre: f32,
 }
 
@@ -116,16 +106,28 @@ pub struct Segment {
 pub struct Plan {
     hash: PlanHash,
     size: (f32, f32),
+    stage: Option<Stage>,
     categories: Vec<Category>,
     sections: Vec<Section>,
     rows: Vec<Row>,
     segments: Vec<Segment>,
+    /// All segments, the best one first.
+    ranking: Vec<u32>,
     best_segments: Vec<Vec<u32>>,
+    pools: Vec<Pool>,
+    /// The pools of each category.
+    pools_of: Vec<Range<u32>>,
+    /// The names of sections, each with its segments, the best one first.
+    named_sections: Vec<(Box<str>, Vec<u32>)>,
     seat_ids: Strings,
     seat_labels: Strings,
     /// Which segment a seat is in, and by that its row and category.
     starts: Starts,
     seat_position: Vec<(f32, f32)>,
+    /// The kind of each seat; empty if all are of the standard one.
+    kinds: Vec<SeatKind>,
+    /// The first seat of each pair, in order, and what the pair is called.
+    pairs: Vec<(SeatIndex, Box<str>)>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
@@ -149,27 +151,18 @@ impl Strings {
     }
 }
 
-/// A gap wider than this many times the row's usual distance is an aisle.
-const AISLE: f32 = 1.6;
-
 impl Plan {
-    /// Checks `draft` and compiles it. `hash` names its content: the same draft must come with the same hash.
-    ///
-    /// # Errors
-    /// Every mistake of the draft, at most 100 of them.
-    pub fn compile(draft: &PlanDraft, hash: PlanHash) -> Result<Self, Vec<PlanMistake>> {
-        let mut builder = Builder::new(draft, hash);
-        builder.check_categories();
-        for (number, section) in draft.sections.iter().enumerate() {
-            builder.section(number, section);
-        }
-        builder.finish()
-    }
-
     /// The content hash that it was made with.
     #[must_use]
     pub fn hash(&self) -> PlanHash {
         self.hash
+    }
+
+    /// The same plan under the hash of its content, which is known only when it is compiled.
+    #[must_use]
+    pub fn named(mut self, hash: PlanHash) -> Self {
+        self.hash = hash;
+        self
     }
 
     /// Width and height of the drawing.
@@ -178,25 +171,31 @@ impl Plan {
         self.size
     }
 
+    /// Where the stage is; none in a plan that is older than stages.
+    #[must_use]
+    pub fn stage(&self) -> Option<Stage> {
+        self.stage
+    }
+
     /// How many seats it has.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.seat_position.len()
     }
 
-    /// Its categories, in the author's order.
+    /// Its categories, that of the best seats first.
     #[must_use]
     pub fn categories(&self) -> &[Category] {
         &self.categories
     }
 
-    /// Its sections, in the author's order.
+    /// Its sections, the one nearest to the stage first.
     #[must_use]
     pub fn sections(&self) -> &[Section] {
         &self.sections
     }
 
-    /// Its rows, section by section.
+    /// Its rows, section by section, the one nearest to the stage first.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -208,11 +207,60 @@ impl Plan {
         &self.segments
     }
 
-    /// The segments of a category, the best one first: nearer rows before farther ones, then by distance from the
-    /// hall's centre line, then in plan order.
+    /// All segments, the best one first.
+    #[must_use]
+    pub fn ranking(&self) -> &[u32] {
+        &self.ranking
+    }
+
+    /// The segments of a category, the best one first.
     #[must_use]
     pub fn best_segments(&self, category: CategoryIndex) -> &[u32] {
         self.best_segments.get(category.at()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The pools that blocks are chosen from; those of one category stand together, in the order of the categories.
+    #[must_use]
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The pools of one category and kind: at most one of single seats, then at most one of pairs.
+    pub fn pools_of(&self, category: CategoryIndex, kind: SeatKind) -> impl Iterator<Item = PoolIndex> + '_ {
+        let pools = self.pools_of.get(category.at()).cloned().unwrap_or_default();
+        pools.map(PoolIndex).filter(move |pool| self.pool(*pool).kind == kind)
+    }
+
+    /// A pool.
+    #[must_use]
+    pub fn pool(&self, pool: PoolIndex) -> &Pool {
+        &self.pools[pool.at()]
+    }
+
+    /// The segments of the sections of one name, the best one first.
+    #[must_use]
+    pub fn section_segments(&self, section: SectionIndex) -> &[u32] {
+        self.named_sections.get(section.at()).map_or(&[], |(_, segments)| segments.as_slice())
+    }
+
+    /// Whether a segment lies in the sections of one name.
+    #[must_use]
+    pub fn is_in(&self, segment: u32, section: SectionIndex) -> bool {
+        let row = &self.rows[self.segments[segment as usize].row as usize];
+        self.named_sections.get(section.at()).is_some_and(|(name, _)| *name == self.sections[row.section as usize].name)
+    }
+
+    /// The sections of that name.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<SectionIndex> {
+        let at = self.named_sections.iter().position(|(known, _)| &**known == name)?;
+        u32::try_from(at).ok().map(SectionIndex)
+    }
+
+    /// How many names its sections have.
+    #[must_use]
+    pub fn section_names(&self) -> usize {
+        self.named_sections.len()
     }
 
     /// The seat of that id.
@@ -249,7 +297,7 @@ impl Plan {
         self.seat_ids.at(seat.at())
     }
 
-    /// What a ticket calls a seat within its row.
+    /// The number of a seat within its row.
     #[must_use]
     pub fn seat_label(&self, seat: SeatIndex) -> &str {
         self.seat_labels.at(seat.at())
@@ -259,6 +307,30 @@ impl Plan {
     #[must_use]
     pub fn seat_category(&self, seat: SeatIndex) -> CategoryIndex {
         self.segments[self.seat_segment(seat) as usize].category
+    }
+
+    /// Whom a seat is for.
+    #[must_use]
+    pub fn seat_kind(&self, seat: SeatIndex) -> SeatKind {
+        self.kinds.get(seat.at()).copied().unwrap_or_default()
+    }
+
+    /// Whether any of its seats are only sold in pairs.
+    #[must_use]
+    pub fn has_pairs(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// The seat with which this one is sold, and what the two are called.
+    #[must_use]
+    pub fn pair(&self, seat: SeatIndex) -> Option<(SeatIndex, &str)> {
+        let at = self.pairs.partition_point(|(first, _)| *first <= seat).checked_sub(1)?;
+        let (first, name) = &self.pairs[at];
+        match seat.0 - first.0 {
+            0 => Some((SeatIndex(first.0 + 1), name)),
+            1 => Some((*first, name)),
+            _ => None,
+        }
     }
 
     /// Where a seat is drawn.
@@ -279,206 +351,31 @@ impl Plan {
         self.starts.number(seat.0)
     }
 
-    /// What a ticket calls a seat: section, row and seat, as far as they are named.
+    /// What a ticket calls a seat. Where its row has a name, or names for its seats, it is section, row and seat as pretix
+    /// writes them (`Stalls, Row A, Seat 7`); else their numbers (`Stalls A-7`), as far as there are any.
     #[must_use]
     pub fn full_label(&self, seat: SeatIndex) -> String {
         let row = self.seat_row(seat);
-        let section = &self.sections[row.section as usize].name;
-        let label = self.seat_label(seat);
-        if section.is_empty() { format!("{}-{label}", row.label) } else { format!("{section} {}-{label}", row.label) }
+        let section = &*self.sections[row.section as usize].name;
+        let number = self.seat_label(seat);
+        if row.name.is_some() || row.seat_name.is_some() {
+            let of_row = row.name.as_deref().map_or_else(|| numbered("Row", &row.label), str::to_owned);
+            let of_seat =
+                row.seat_name.as_deref().map_or_else(|| numbered("Seat", number), |name| name.replace("%s", number));
+            let parts = [section, &of_row, &of_seat];
+            return parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        }
+        let in_row = [&*row.label, number].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        [section, &in_row].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
+}
+
+fn numbered(what: &str, number: &str) -> String {
+    if number.is_empty() { String::new() } else { format!("{what} {number}") }
 }
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plan({}, {} seats)", self.hash, self.capacity())
     }
-}
-
-struct Builder<'a> {
-    draft: &'a PlanDraft,
-    plan: Plan,
-    mistakes: Vec<PlanMistake>,
-    middle: f32,
-    keys: Vec<SegmentKey>,
-}
-
-/// Orders the segments of a category: row within its section, then distance from the centre line, then plan order.
-type SegmentKey = (u32, f32);
-
-impl<'a> Builder<'a> {
-    fn new(draft: &'a PlanDraft, hash: PlanHash) -> Self {
-        let seats = || draft.sections.iter().flat_map(|s| &s.rows).flat_map(|r| &r.seats);
-        let low = seats().map(|seat| seat.x).fold(f32::INFINITY, f32::min);
-        let high = seats().map(|seat| seat.x).fold(f32::NEG_INFINITY, f32::max);
-        let plan = Plan {
-            hash,
-            size: draft.size,
-            categories: draft.categories.clone(),
-            sections: Vec::new(),
-            rows: Vec::new(),
-            segments: Vec::new(),
-            best_segments: vec![Vec::new(); draft.categories.len()],
-            seat_ids: Strings::default(),
-            seat_labels: Strings::default(),
-            starts: Starts::default(),
-            seat_position: Vec::new(),
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-        };
-        Self { draft, plan, mistakes: Vec::new(), middle: f32::midpoint(low, high), keys: Vec::new() }
-    }
-
-    fn mistake(&mut self, at: PlanPath, member: &'static str, message: impl Into<String>) {
-        if self.mistakes.len() < 100 {
-            self.mistakes.push(PlanMistake { at, member, message: message.into() });
-        }
-    }
-
-    fn check_categories(&mut self) {
-        if self.draft.categories.is_empty() {
-            self.mistake(None, "categories", "at least one category");
-        }
-        if self.draft.categories.len() > MAX_CATEGORIES {
-            self.mistake(None, "categories", format!("at most {MAX_CATEGORIES} categories"));
-        }
-        for (number, category) in self.draft.categories.iter().enumerate() {
-            if category.name.is_empty() {
-                self.mistake(None, "categories", format!("category {number} has no name"));
-            }
-            if self.draft.categories[..number].iter().any(|earlier| earlier.name == category.name) {
-                self.mistake(None, "categories", format!("two categories are named {:?}", category.name));
-            }
-        }
-    }
-
-    fn section(&mut self, number: usize, draft: &SectionDraft) {
-        let first = self.plan.rows.len() as u32;
-        for (row_number, row) in draft.rows.iter().enumerate() {
-            self.row(number, row_number, row);
-        }
-        let rows = first..self.plan.rows.len() as u32;
-        self.plan.sections.push(Section { name: draft.name.as_str().into(), rows });
-    }
-
-    fn row(&mut self, section: usize, number: usize, draft: &RowDraft) {
-        let row = self.plan.rows.len() as u32;
-        let first = self.plan.capacity() as u32;
-        let aisle = aisle_width(&draft.seats);
-        let (mut start, mut category) = (first, CategoryIndex(0));
-        for (at, seat) in draft.seats.iter().enumerate() {
-            if self.plan.capacity() >= MAX_SEATS {
-                self.mistake(None, "zones", format!("at most {MAX_SEATS} seats"));
-                return;
-            }
-            let index = self.plan.capacity() as u32;
-            let place = Some((section, Some((number, Some(at)))));
-            let its_category = self.category_of(place, seat);
-            let previous = at.checked_sub(1).map(|before| &draft.seats[before]);
-            let joined = previous
-                .is_some_and(|previous| distance(previous, seat) <= aisle && previous.category == seat.category);
-            if !joined && index > start {
-                self.segment(row, number as u32, start..index, category);
-                start = index;
-            }
-            category = its_category;
-            self.seat(place, index, seat);
-        }
-        let end = self.plan.capacity() as u32;
-        if end > start {
-            self.segment(row, number as u32, start..end, category);
-        }
-        self.plan.rows.push(Row { label: draft.label.as_str().into(), section: section as u32, seats: first..end });
-    }
-
-    fn category_of(&mut self, place: PlanPath, seat: &SeatDraft) -> CategoryIndex {
-        if let Some(category) = self.plan.category(&seat.category) {
-            return category;
-        }
-        self.mistake(place, "category", format!("no category is named {:?}", seat.category));
-        CategoryIndex(0)
-    }
-
-    fn seat(&mut self, place: PlanPath, index: u32, draft: &SeatDraft) {
-        if draft.id.is_empty() || draft.id.len() > 100 {
-            self.mistake(place, "seat_guid", "1 to 100 bytes");
-        }
-        if !(draft.x.is_finite() && draft.y.is_finite()) {
-            self.mistake(place, "position", "finite numbers");
-        }
-        if self.plan.seat(&draft.id).is_some() {
-            self.mistake(place, "seat_guid", format!("two seats have the id {:?}", draft.id));
-        }
-        let plan = &mut self.plan;
-        plan.seat_ids.push(&draft.id);
-        plan.seat_labels.push(&draft.label);
-        plan.seat_position.push((draft.x, draft.y));
-        let (ids, hasher) = (&plan.seat_ids, &plan.hasher);
-        plan.index
-            .insert_unique(hasher.hash_one(draft.id.as_str()), index, |&seat| hasher.hash_one(ids.at(seat as usize)));
-    }
-
-    fn segment(&mut self, row: u32, depth: u32, seats: Range<u32>, category: CategoryIndex) {
-        let plan = &mut self.plan;
-        let positions = &plan.seat_position[seats.start as usize..seats.end as usize];
-        let mean = positions.iter().map(|(x, _)| x).sum::<f32>() / positions.len() as f32;
-        let nearest = positions
-            .iter()
-            .enumerate()
-            .min_by(|(_, a), (_, b)| (a.0 - self.middle).abs().total_cmp(&(b.0 - self.middle).abs()))
-            .map_or(0, |(at, _)| at);
-        let apart = (positions[nearest].0 - mean).abs() > f32::EPSILON;
-        let straddles = positions.iter().any(|p| p.0 <= self.middle) && positions.iter().any(|p| p.0 >= self.middle);
-        let centre = if straddles && !apart || positions.iter().all(|p| (p.0 - positions[0].0).abs() < f32::EPSILON) {
-            (seats.start + seats.end - 1) as f32 / 2.0
-        } else if straddles {
-            // The centre line falls inside: grow around the spot between its two neighbours.
-            let left = positions.iter().filter(|p| p.0 < self.middle).count() as f32;
-            seats.start as f32 + (left - 0.5).max(0.0)
-        } else {
-            (seats.start as usize + nearest) as f32
-        };
-        self.keys.push((depth, (mean - self.middle).abs()));
-        plan.starts.push(&seats);
-        plan.segments.push(Segment { category, row, seats, rank: 0, centre });
-    }
-
-    fn finish(mut self) -> Result<Plan, Vec<PlanMistake>> {
-        if self.plan.capacity() == 0 {
-            self.mistake(None, "zones", "at least one seat");
-        }
-        if !self.mistakes.is_empty() {
-            return Err(self.mistakes);
-        }
-        let plan = &mut self.plan;
-        for (number, segment) in plan.segments.iter().enumerate() {
-            plan.best_segments[segment.category.at()].push(number as u32);
-        }
-        for order in &mut plan.best_segments {
-            order.sort_by(|&a, &b| {
-                let ((row_a, off_a), (row_b, off_b)) = (self.keys[a as usize], self.keys[b as usize]);
-                row_a.cmp(&row_b).then(off_a.total_cmp(&off_b)).then(a.cmp(&b))
-            });
-            for (rank, &segment) in order.iter().enumerate() {
-                plan.segments[segment as usize].rank = rank as u32;
-            }
-        }
-        Ok(self.plan)
-    }
-}
-
-fn distance(a: &SeatDraft, b: &SeatDraft) -> f32 {
-    (a.x - b.x).hypot(a.y - b.y)
-}
-
-/// The distance beyond which two neighbours in this row have an aisle between them.
-fn aisle_width(seats: &[SeatDraft]) -> f32 {
-    let mut gaps: Vec<f32> = seats.windows(2).map(|pair| distance(&pair[0], &pair[1])).collect();
-    if gaps.is_empty() {
-        return f32::INFINITY;
-    }
-    gaps.sort_by(f32::total_cmp);
-    // Of two gaps the smaller one is the usual one.
-    let usual = gaps[(gaps.len() - 1) / 2];
-    if usual == 0.0 { f32::INFINITY } else { usual * AISLE }
 }

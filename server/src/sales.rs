@@ -202,6 +202,9 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
         Rejection::CategoryNotFound => {
             not_found("NOT_FOUND", "the hall has no such category").with("reason", "CATEGORY")
         }
+        Rejection::SectionNotFound => {
+            not_found("NOT_FOUND", "the hall has no section of that name").with("reason", "SECTION")
+        }
         Rejection::SaleCancelled => {
             Problem::conflict("SALE_CANCELLED", "the event was cancelled; whatever was paid is given back")
         }
@@ -252,6 +255,11 @@ fn rejected(rejection: Rejection, plan: Option<&Plan>) -> Problem {
             let detail =
                 format!("{limit} seats of one event may be blocked one by one; leave categories without a price");
             Problem::conflict("BLOCK_LIMIT_EXCEEDED", detail).with("limit", limit)
+        }
+        Rejection::PairSplit { missing, alternative } => {
+            let problem =
+                Problem::conflict("SEATS_SOLD_IN_PAIRS", "some of the seats are only sold with the one beside them");
+            with_alternative(problem.with("missingSeatIds", seat_ids(&missing, plan)), alternative, plan)
         }
         Rejection::SeatUnavailable { reason, taken, longest_block, alternative } => {
             let (reason, detail) = reasons::unavailable(reason);

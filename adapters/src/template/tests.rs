@@ -40,7 +40,6 @@ fn every_mistake_is_named() {
             "seatTemplate.seatsPerRow",
             "seatTemplate.gradeMapping.A",
             "seatTemplate.gradeMapping.B",
-            "seatTemplate.gradeMapping.A",
         ]
     );
     assert_eq!(fields("{}"), ["seatTemplate.rows", "seatTemplate.seatsPerRow", "seatTemplate.gradeMapping"]);
@@ -70,4 +69,30 @@ fn the_bounds_hold() {
     assert_eq!(fields(&template(1001, 1)), ["seatTemplate.rows"]);
     assert_eq!(fields(&template(1, 1001)), ["seatTemplate.seatsPerRow"]);
     assert_eq!(fields(&template(1, -1)), ["seatTemplate.seatsPerRow"]);
+}
+
+#[test]
+fn one_cause_is_one_mistake_also_of_a_template() {
+    let names: Vec<String> = (0..500).map(|row| format!("\"R{row}\"")).collect();
+    let json = format!(r#"{{"rows":[{}],"seatsPerRow":1,"gradeMapping":{{}}}}"#, names.join(","));
+    let found = import(json.as_bytes()).unwrap_err();
+    assert_eq!((found.len(), found[0].field.as_str()), (1, "seatTemplate.gradeMapping.R0"));
+    assert!(
+        found[0].message.starts_with("is missing (500 times: seatTemplate.gradeMapping.R0, "),
+        "{}",
+        found[0].message
+    );
+    let twice = import(br#"{"rows":["A","B","A"],"seatsPerRow":1,"gradeMapping":{"A":"S","B":"S"}}"#).unwrap_err();
+    assert_eq!(twice[0].message, "two rows have one name: \"A\" at seatTemplate.rows[0] and seatTemplate.rows[2]");
+}
+
+#[test]
+fn the_first_row_is_in_front_whatever_it_is_called() {
+    let plan = import_plan(br#"{"rows":["Z","Y","X"],"seatsPerRow":4,"gradeMapping":{"X":"S","Y":"S","Z":"S"}}"#, None);
+    let plan = plan.unwrap().plan;
+    assert_eq!(plan.rows().iter().map(|row| &*row.label).collect::<String>(), "ZYX");
+    assert_eq!(plan.ranking(), [0, 1, 2]);
+    let stage = Stage { x: 2.0, y: 99.0, source: StageSource::Given };
+    let plan = import_plan(br#"{"rows":["Z","Y"],"seatsPerRow":4,"gradeMapping":{"Y":"S","Z":"S"}}"#, Some(stage));
+    assert_eq!(&*plan.unwrap().plan.rows()[0].label, "Y");
 }

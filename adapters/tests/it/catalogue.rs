@@ -3,13 +3,14 @@
 use crate::support::Database;
 use onsale_adapters::postgres::{PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
-use onsale_adapters::{compile, draft_of, pretix};
+use onsale_adapters::{compile, pretix};
 use onsale_engine::fakes::{FakeCatalogue, small_config, small_plan};
 use onsale_engine::id::{BuyerId, EventId, PlanHash, SeatIndex};
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{
-    Catalogue, CatalogueChange, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, Listed, Page, Venue,
+    Catalogue, CatalogueChange, CatalogueError, Event, EventOrder, EventQuery, EventStatus, Hall, HallWarning, Listed,
+    Page, Venue,
 };
 use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Plans, StoreError, StoredAnswer};
@@ -33,7 +34,7 @@ fn id(number: u128) -> Uuid {
 }
 
 fn plan() -> Arc<Plan> {
-    compile(&draft_of(&small_plan(2, 3))).unwrap()
+    compile(&small_plan(2, 3).draft()).unwrap()
 }
 
 fn venue(number: u128, created: i64) -> Venue {
@@ -56,6 +57,8 @@ fn hall(number: u128, venue: u128) -> Hall {
         plan: plan.hash(),
         capacity: plan.capacity() as u32,
         categories: plan.categories().iter().map(|category| category.name.clone()).collect(),
+        stage: plan.stage(),
+        warnings: vec![HallWarning { code: "DUPLICATE_LABEL".into(), message: "\"A-1\"".into(), count: 1 }],
         created_at: after(number as i64),
     }
 }
@@ -527,7 +530,7 @@ async fn what_was_answered_is_there_after_reopening_and_plans_are_shared() {
     assert_eq!(catalogue.hall(id(10)).await.unwrap(), Some(hall(10, 1)));
     assert_eq!(catalogue.venue(id(1)).await.unwrap(), Some(venue(1, 0)));
     let read = plans.plan(plan().hash()).unwrap().unwrap();
-    assert_eq!(draft_of(&read), draft_of(&plan()));
+    assert_eq!((read.draft(), read.layout()), (plan().draft(), plan().layout()));
     assert!(Arc::ptr_eq(&read, &plans.plan(plan().hash()).unwrap().unwrap()));
     assert!(plans.plan(PlanHash([1; 32])).unwrap().is_none());
 }
@@ -538,7 +541,7 @@ async fn a_plan_is_stored_once_and_damage_is_told() {
     let (OnSqlite { catalogue, dir }, _) = sqlite(temp.path());
     catalogue.create_venue(&venue(1, 0), None).await.unwrap();
     let json = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../halls/arena.json")).unwrap();
-    let arena = pretix::import_plan(&json).unwrap();
+    let arena = pretix::import_plan(&json, None).unwrap().plan;
     for number in [10, 11] {
         let hall = Hall { plan: arena.hash(), capacity: 16_254, ..hall(number, 1) };
         catalogue.create_hall(&hall, &arena, None).await.unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod accounts;
+mod best_seats;
 mod catalogue;
 mod epochs;
 mod journal;

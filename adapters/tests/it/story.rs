@@ -103,7 +103,7 @@ impl Story {
     /// A hold of the best seats; its reservation, if it was granted.
     pub fn hold(&mut self, buyer: BuyerId, quantity: u16) -> Option<ReservationId> {
         let category = CategoryIndex(self.random.random_range(0..2));
-        self.hold_selection(buyer, Selection::Best { category, quantity })
+        self.hold_selection(buyer, Selection::best(category, quantity))
     }
 
     fn hold_selection(&mut self, buyer: BuyerId, selection: Selection) -> Option<ReservationId> {

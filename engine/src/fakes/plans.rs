@@ -52,14 +52,16 @@ pub fn small_plan(rows: usize, seats_per_row: usize) -> Arc<Plan> {
             x: seat as f32,
             y: number as f32,
             category: category.to_owned(),
+            ..SeatDraft::default()
         });
-        RowDraft { seats: seats.collect(), label }
+        RowDraft { seats: seats.collect(), label, ..RowDraft::default() }
     };
     let category = |name: &str, color: &str| Category { name: name.to_owned(), color: color.to_owned() };
     let draft = PlanDraft {
         size: (seats_per_row as f32, rows as f32),
         categories: vec![category("VIP", "#aa2222"), category("STANDARD", "#2222aa")],
-        sections: vec![SectionDraft { name: String::new(), rows: (0..rows).map(row).collect() }],
+        sections: vec![SectionDraft { rows: (0..rows).map(row).collect(), ..SectionDraft::default() }],
+        ..PlanDraft::default()
     };
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&(rows as u64).to_be_bytes());

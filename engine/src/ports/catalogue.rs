@@ -3,7 +3,7 @@
 
 use crate::id::{BuyerId, EventId, PlanHash};
 use crate::money::Amount;
-use crate::plan::Plan;
+use crate::plan::{Plan, Stage};
 use crate::ports::shared::Described;
 use crate::ports::{Later, StoreError, StoredAnswer};
 use crate::sale::SaleConfig;
@@ -29,7 +29,7 @@ pub struct Venue {
 }
 
 /// A hall of a venue, with one plan for good: another plan is another hall.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hall {
     /// Its id.
     pub id: Uuid,
@@ -43,8 +43,23 @@ pub struct Hall {
     pub capacity: u32,
     /// The names of its plan's categories, in order.
     pub categories: Vec<String>,
+    /// Where its plan's stage is; none in halls that are older than stages.
+    pub stage: Option<Stage>,
+    /// What its author may want to look at.
+    pub warnings: Vec<HallWarning>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Something about a hall that is no mistake, but may surprise its author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HallWarning {
+    /// What it is, a stable word.
+    pub code: String,
+    /// The same for the author, with the first places.
+    pub message: String,
+    /// How often it occurs.
+    pub count: u32,
 }
 
 /// An event as the catalogue keeps it.

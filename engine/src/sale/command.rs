@@ -1,8 +1,8 @@
 //! Wishes: what may be asked of a sale. Ids and random bits come with them; the sale makes none.
 
-use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, Slot};
+use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, SectionIndex, Slot};
 use crate::money::Amount;
-use crate::plan::Plan;
+use crate::plan::{Plan, SeatKind};
 use crate::sale::blocking::SeatBlocking;
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::draw::DrawSeed;
@@ -158,7 +158,26 @@ pub enum Selection {
         category: CategoryIndex,
         /// So many.
         quantity: u16,
+        /// And only among these.
+        among: Among,
     },
+}
+
+impl Selection {
+    /// The best seats of a category, of any section.
+    #[must_use]
+    pub fn best(category: CategoryIndex, quantity: u16) -> Self {
+        Self::Best { category, quantity, among: Among::default() }
+    }
+}
+
+/// Which seats of a category the best ones are chosen from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// Those of the sections of one name, if not all of them.
+    pub section: Option<SectionIndex>,
+    /// Those of this kind. Without one: standard seats, and those with a restricted view when none of them serve.
+    pub kind: Option<SeatKind>,
 }
 
 /// See [`Command::ChangeHold`].

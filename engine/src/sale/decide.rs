@@ -13,6 +13,7 @@ use crate::sale::ledger::Ledger;
 use crate::sale::rejection::{Closed, Rejection, ReservationState};
 use crate::sale::reply::{PaymentStatus, PaymentView, Reply, ReservationStatus, ReservationView, SalePhase};
 use crate::sale::reservation::Reservation;
+use crate::sale::runs::Asked;
 use crate::sale::snapshot::PlaceState;
 use crate::sale::unavailable::{no_block, not_free};
 use crate::time::Timestamp;
@@ -150,6 +151,11 @@ impl Sale {
             Selection::Best { category, .. } if category.at() >= ledger.plan.categories().len() => {
                 return Err(Rejection::CategoryNotFound);
             }
+            Selection::Best { among, .. }
+                if among.section.is_some_and(|section| section.at() >= ledger.plan.section_names()) =>
+            {
+                return Err(Rejection::SectionNotFound);
+            }
             Selection::Best { quantity, .. } => usize::from(*quantity),
         };
         self.check_not_cancelled()?;
@@ -162,15 +168,16 @@ impl Sale {
         self.check_holds_made(config, hold.buyer, slot)?;
         let seats = match &hold.selection {
             Selection::These(seats) => {
+                self.check_pairs(hold.buyer, seats, &[])?;
                 self.check_seats(config, ledger, seats, &[])?;
                 seats.clone()
             }
             Selection::Best { category, .. } if !config.is_for_sale(*category) => {
                 return Err(Rejection::CategoryNotForSale);
             }
-            Selection::Best { category, quantity } => ledger
-                .best(*category, *quantity, config.no_orphans)
-                .ok_or_else(|| no_block(config, ledger, *category, *quantity))?,
+            Selection::Best { category, quantity, among } => ledger
+                .best(*category, *quantity, *among, config.no_orphans)
+                .ok_or_else(|| no_block(config, ledger, Asked::of(*category, *among), *quantity))?,
         };
         let (amount, expires_at) = (price(config, &ledger.plan, &seats), now + config.hold);
         let mut facts: Facts = smallvec![];
@@ -254,6 +261,7 @@ impl Sale {
         check_known(ledger, &change.seats)?;
         self.check_pending(reservation, now)?;
         self.check_limit(config, change.buyer, change.seats.len(), reservation.seats.len() as u16)?;
+        self.check_pairs(change.buyer, &change.seats, &reservation.seats)?;
         self.check_seats(config, ledger, &change.seats, &reservation.seats)?;
         let outcome = Outcome::Reservation(reservation.id);
         let same = change.seats.len() == reservation.seats.len()

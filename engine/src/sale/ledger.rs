@@ -4,10 +4,10 @@
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::plan::Plan;
 use crate::sale::bits::Bits;
-use crate::sale::command::Seats;
+use crate::sale::command::{Among, Seats};
 use crate::sale::config::SaleConfig;
 use crate::sale::reply::SeatCounts;
-use crate::sale::runs::{Apart, Runs};
+use crate::sale::runs::{Apart, Asked, Request, Runs};
 use std::sync::Arc;
 
 /// How a seat stands.
@@ -149,8 +149,13 @@ impl Ledger {
     }
 
     /// The best block of free seats.
-    pub(crate) fn best(&self, category: CategoryIndex, quantity: u16, no_orphans: bool) -> Option<Seats> {
-        self.runs.best(&self.plan, &self.free, category, usize::from(quantity), no_orphans)
+    pub(crate) fn best(&self, category: CategoryIndex, quantity: u16, among: Among, no_orphans: bool) -> Option<Seats> {
+        self.runs.best(
+            &self.plan,
+            &self.free,
+            &Request { asked: Asked::of(category, among), quantity: usize::from(quantity) },
+            no_orphans,
+        )
     }
 
     /// The nearest block that could be had instead of these seats.
@@ -159,20 +164,19 @@ impl Ledger {
         self.runs.nearest(&self.plan, &self.free, first, seats.len(), no_orphans)
     }
 
-    /// The longest run of free seats of a category that is shorter than `below`.
-    pub(crate) fn longest_below(&self, category: CategoryIndex, below: usize) -> u16 {
-        self.runs.longest_below(&self.plan, &self.free, category, below) as u16
+    /// The longest run of free seats that serve, shorter than `below`.
+    pub(crate) fn longest_below(&self, asked: &Asked, below: usize) -> u16 {
+        self.runs.longest_below(&self.plan, &self.free, asked, below) as u16
     }
 
-    /// Free seats of a category that need not stand together.
-    pub(crate) fn apart(
-        &self,
-        category: CategoryIndex,
-        quantity: usize,
-        around: Option<SeatIndex>,
-        no_orphans: bool,
-    ) -> Option<Seats> {
-        self.runs.apart(&self.plan, &self.free, &Apart { category, quantity, around, no_orphans })
+    /// Whether any seat that serves is free.
+    pub(crate) fn has_free(&self, asked: &Asked) -> bool {
+        self.runs.has_free(&self.plan, asked)
+    }
+
+    /// Free seats that serve and need not stand together.
+    pub(crate) fn apart(&self, wanted: &Apart) -> Option<Seats> {
+        self.runs.apart(&self.plan, &self.free, wanted)
     }
 
     /// A block as good as these seats: the nearest one of their category, if they are of one.

@@ -20,6 +20,7 @@ pub(crate) mod line;
 pub mod merkle;
 mod on_demand;
 mod operator;
+mod pairs;
 mod payment;
 mod rejection;
 mod reply;
@@ -40,7 +41,8 @@ mod window;
 
 pub use blocking::SeatBlocking;
 pub use command::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, OperatorCancel, RequestKey, Seats, Selection,
+    Among, ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, OperatorCancel, RequestKey, Seats,
+    Selection,
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
 pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};

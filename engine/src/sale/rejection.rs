@@ -18,6 +18,8 @@ pub enum Rejection {
     SeatNotFound,
     /// The hall has no such category.
     CategoryNotFound,
+    /// The hall has no section of that name.
+    SectionNotFound,
     /// The event was cancelled: nothing of it is held or paid any more.
     SaleCancelled,
     /// No slot, another's, or one that has ended.
@@ -71,6 +73,13 @@ pub enum Rejection {
     BlockLimitExceeded {
         /// The limit.
         limit: u32,
+    },
+    /// Seats that are only sold in pairs are asked for without the other half.
+    PairSplit {
+        /// The other halves.
+        missing: Seats,
+        /// The pairs as a whole, or the nearest block that would succeed.
+        alternative: Option<Seats>,
     },
     /// Some of the seats are taken, or no block of that size is left.
     SeatUnavailable {

@@ -1,15 +1,16 @@
-//! Free runs: for each category and each length up to [`INDEXED_RUN`], which segments have so many free seats side
-//! by side, as bitmaps in the order best first. Finding a block reads a few words; taking a seat rewrites a few bits.
+//! Free runs: for each pool and each length up to [`INDEXED_RUN`], which segments have so many free seats side by side, as
+//! bitmaps in the order best first. Finding a block reads a few words; taking a seat rewrites a few bits. A block lies in one
+//! segment, and never splits a pair.
 
 mod scattered;
 
 pub(crate) use scattered::Apart;
 
-use crate::id::{CategoryIndex, SeatIndex};
+use crate::id::{CategoryIndex, PoolIndex, SeatIndex, SectionIndex};
 use crate::limits::INDEXED_RUN;
-use crate::plan::{Plan, Segment};
+use crate::plan::{Plan, SeatKind, Segment};
 use crate::sale::bits::Bits;
-use crate::sale::command::Seats;
+use crate::sale::command::{Among, Seats};
 use std::ops::Range;
 
 /// Segments tried for a block that leaves no single seat behind, before a certain one is taken.
@@ -20,23 +21,23 @@ const TRIES: usize = 32;
 pub(crate) struct Runs {
     /// The longest free run of each segment, at most [`INDEXED_RUN`].
     longest: Vec<u8>,
-    /// Where each category's bitmaps begin, and how many words each of them has.
-    categories: Vec<(u32, u32)>,
+    /// Where each pool's bitmaps begin, and how many words each of them has.
+    pools: Vec<(u32, u32)>,
     words: Vec<u64>,
 }
 
 impl Runs {
     /// The index of a hall where every seat is free.
     pub(crate) fn of_free_hall(plan: &Plan) -> Self {
-        let mut categories = Vec::with_capacity(plan.categories().len());
+        let mut pools = Vec::with_capacity(plan.pools().len());
         let mut total = 0;
-        for category in 0..plan.categories().len() {
-            let words = plan.best_segments(CategoryIndex(category as u16)).len().div_ceil(64);
-            categories.push((total as u32, words as u32));
+        for pool in plan.pools() {
+            let words = pool.segments.len().div_ceil(64);
+            pools.push((total as u32, words as u32));
             total += words * INDEXED_RUN;
         }
         let longest = vec![0; plan.segments().len()];
-        let mut runs = Self { longest, categories, words: vec![0; total] };
+        let mut runs = Self { longest, pools, words: vec![0; total] };
         for (number, segment) in plan.segments().iter().enumerate() {
             runs.set(number, segment, segment.seats.len().min(INDEXED_RUN));
         }
@@ -54,7 +55,7 @@ impl Runs {
         self.longest[number] = longest as u8;
         let bit = 1 << (segment.rank % 64);
         for length in longest.min(before) + 1..=longest.max(before) {
-            let word = self.bitmap(segment.category, length).start + segment.rank as usize / 64;
+            let word = self.bitmap(segment.pool, length).start + segment.rank as usize / 64;
             if longest > before {
                 self.words[word] |= bit;
             } else {
@@ -63,29 +64,56 @@ impl Runs {
         }
     }
 
-    fn bitmap(&self, category: CategoryIndex, length: usize) -> Range<usize> {
-        let (first, words) = self.categories[category.at()];
+    fn bitmap(&self, pool: PoolIndex, length: usize) -> Range<usize> {
+        let (first, words) = self.pools[pool.at()];
         let start = first as usize + (length.min(INDEXED_RUN) - 1) * words as usize;
         start..start + words as usize
     }
 
-    /// The best block of `quantity` free seats of a category; with `no_orphans` none that leaves a single seat, if
-    /// there is another.
-    pub(crate) fn best(
+    /// The best block of free seats; with `no_orphans` none that leaves a single seat, if there is another of its kind.
+    pub(crate) fn best(&self, plan: &Plan, free: &Bits, request: &Request, no_orphans: bool) -> Option<Seats> {
+        request.asked.kinds.iter().find_map(|&kind| {
+            let strictly = no_orphans.then(|| self.best_of(plan, free, request, kind, (true, true))).flatten();
+            strictly.or_else(|| self.best_of(plan, free, request, kind, (no_orphans, false)))
+        })
+    }
+
+    /// The best block of one kind, from whichever of its pools has the better one.
+    fn best_of(
         &self,
         plan: &Plan,
         free: &Bits,
-        category: CategoryIndex,
-        quantity: usize,
-        no_orphans: bool,
+        request: &Request,
+        kind: SeatKind,
+        (no_orphans, strict): (bool, bool),
     ) -> Option<Seats> {
-        self.block(plan, free, &Wanted { category, quantity, from: 0, around: None, no_orphans, strict: no_orphans })
-            .or_else(|| {
-                self.block(plan, free, &Wanted { category, quantity, from: 0, around: None, no_orphans, strict: false })
-            })
+        let wanted = |pool| Wanted { pool, quantity: request.quantity, from: 0, around: None, no_orphans, strict };
+        let pools =
+            plan.pools_of(request.asked.category, kind).filter(|pool| self.serves(plan, *pool, request.quantity));
+        let blocks = pools.filter_map(|pool| match request.asked.section {
+            Some(section) => self.in_section(plan, free, section, &wanted(pool)),
+            None => self.block(plan, free, &wanted(pool)),
+        });
+        blocks.min_by_key(|(order, _)| *order).map(|(_, seats)| seats)
     }
 
-    /// The block of `quantity` free seats nearest to `seat`, in its category.
+    /// Whether a block of so many seats can lie in a pool: pairs are not split.
+    fn serves(&self, plan: &Plan, pool: PoolIndex, quantity: usize) -> bool {
+        quantity > 0 && !(plan.pool(pool).paired && quantity % 2 == 1)
+    }
+
+    /// The best block within the sections of one name: walks their segments, which are few.
+    fn in_section(&self, plan: &Plan, free: &Bits, section: SectionIndex, wanted: &Wanted) -> Option<(u32, Seats)> {
+        let length = wanted.quantity.min(INDEXED_RUN);
+        plan.section_segments(section).iter().find_map(|&number| {
+            let segment = &plan.segments()[number as usize];
+            let may = segment.pool == wanted.pool && usize::from(self.longest[number as usize]) >= length;
+            let seats = may.then(|| place(free, segment, plan.pool(segment.pool).paired, wanted)).flatten()?;
+            Some((segment.order, seats))
+        })
+    }
+
+    /// The block of `quantity` free seats nearest to `seat`, of its category and of a kind that serves instead of its own.
     pub(crate) fn nearest(
         &self,
         plan: &Plan,
@@ -95,16 +123,24 @@ impl Runs {
         no_orphans: bool,
     ) -> Option<Seats> {
         let segment = &plan.segments()[plan.seat_segment(seat) as usize];
-        let around = Some(seat);
-        let (category, from) = (segment.category, segment.rank as usize);
-        let wanted = Wanted { category, quantity, from, around, no_orphans, strict: no_orphans };
-        self.block(plan, free, &wanted)
+        let own = segment.pool;
+        let wanted = |pool, from, around| Wanted { pool, quantity, from, around, no_orphans, strict: no_orphans };
+        let in_own = || self.block(plan, free, &wanted(own, segment.rank as usize, Some(seat)));
+        let in_other = || {
+            let mut others = Asked::instead_of(plan, seat)
+                .pools(plan)
+                .filter(|pool| *pool != own && self.serves(plan, *pool, quantity));
+            others.find_map(|pool| {
+                let before = |number: &u32| plan.segments()[*number as usize].order < segment.order;
+                let from = plan.pool(pool).segments.partition_point(before);
+                self.block(plan, free, &wanted(pool, from, None))
+            })
+        };
+        let found = self.serves(plan, own, quantity).then(in_own).flatten();
+        found.or_else(in_other).map(|(_, seats)| seats)
     }
 
-    fn block(&self, plan: &Plan, free: &Bits, wanted: &Wanted) -> Option<Seats> {
-        if wanted.quantity == 0 {
-            return None;
-        }
+    fn block(&self, plan: &Plan, free: &Bits, wanted: &Wanted) -> Option<(u32, Seats)> {
         let certain = if wanted.strict { wanted.quantity + 2 } else { wanted.quantity };
         let first_try =
             self.search(plan, free, wanted, wanted.quantity, if certain > INDEXED_RUN { usize::MAX } else { TRIES });
@@ -115,9 +151,9 @@ impl Runs {
     }
 
     /// Walks the segments that have a run of `length`, outwards from `wanted.from`, and takes the first that serves.
-    fn search(&self, plan: &Plan, free: &Bits, wanted: &Wanted, length: usize, tries: usize) -> Option<Seats> {
-        let words = self.words.get(self.bitmap(wanted.category, length))?;
-        let order = plan.best_segments(wanted.category);
+    fn search(&self, plan: &Plan, free: &Bits, wanted: &Wanted, length: usize, tries: usize) -> Option<(u32, Seats)> {
+        let words = self.words.get(self.bitmap(wanted.pool, length))?;
+        let pool = plan.pool(wanted.pool);
         let (mut up, mut down) =
             (next_at(words, wanted.from), wanted.from.checked_sub(1).and_then(|at| last_at(words, at)));
         for _ in 0..tries {
@@ -127,9 +163,9 @@ impl Runs {
                 (Some(up), _) => up,
                 (None, Some(down)) => down,
             };
-            let segment = &plan.segments()[order[rank] as usize];
-            if let Some(seats) = place(free, segment, wanted) {
-                return Some(seats);
+            let segment = &plan.segments()[pool.segments[rank] as usize];
+            if let Some(seats) = place(free, segment, pool.paired, wanted) {
+                return Some((segment.order, seats));
             }
             if Some(rank) == up {
                 up = next_at(words, rank + 1);
@@ -141,8 +177,58 @@ impl Runs {
     }
 }
 
+/// The kinds that serve those who had seats of one kind, the same first.
+fn like(kind: SeatKind) -> &'static [SeatKind] {
+    match kind {
+        SeatKind::Standard => &[SeatKind::Standard, SeatKind::RestrictedView],
+        SeatKind::RestrictedView => &[SeatKind::RestrictedView, SeatKind::Standard],
+        SeatKind::Companion => &[SeatKind::Companion],
+        SeatKind::Wheelchair => &[SeatKind::Wheelchair],
+    }
+}
+
+/// Which seats serve somebody.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) category: CategoryIndex,
+    /// The kinds that serve, the preferred one first.
+    kinds: &'static [SeatKind],
+    section: Option<SectionIndex>,
+}
+
+impl Asked {
+    /// Those that are asked for by category.
+    pub(crate) fn of(category: CategoryIndex, among: Among) -> Self {
+        let kinds: &[SeatKind] = match among.kind {
+            None => like(SeatKind::Standard),
+            Some(SeatKind::Standard) => &[SeatKind::Standard],
+            Some(SeatKind::RestrictedView) => &[SeatKind::RestrictedView],
+            Some(kind @ (SeatKind::Companion | SeatKind::Wheelchair)) => like(kind),
+        };
+        Self { category, kinds, section: among.section }
+    }
+
+    /// Those that serve instead of one of this kind.
+    pub(crate) fn instead_of(plan: &Plan, seat: SeatIndex) -> Self {
+        let pool = plan.pool(plan.segments()[plan.seat_segment(seat) as usize].pool);
+        Self { category: pool.category, kinds: like(pool.kind), section: None }
+    }
+
+    /// The pools of these seats, the preferred kind first.
+    fn pools<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = PoolIndex> + 'p {
+        let Self { category, kinds, .. } = *self;
+        kinds.iter().flat_map(move |kind| plan.pools_of(category, *kind))
+    }
+}
+
+/// See [`Runs::best`].
+pub(crate) struct Request {
+    pub(crate) asked: Asked,
+    pub(crate) quantity: usize,
+}
+
 struct Wanted {
-    category: CategoryIndex,
+    pool: PoolIndex,
     quantity: usize,
     /// The rank to begin at.
     from: usize,
@@ -155,7 +241,7 @@ struct Wanted {
 }
 
 /// The place for a block within a segment: nearest to its centre (or to the seat asked for).
-fn place(free: &Bits, segment: &Segment, wanted: &Wanted) -> Option<Seats> {
+fn place(free: &Bits, segment: &Segment, paired: bool, wanted: &Wanted) -> Option<Seats> {
     let quantity = wanted.quantity;
     let inside = |seat: &SeatIndex| segment.seats.contains(&seat.0);
     let centre = match wanted.around.filter(inside) {
@@ -163,16 +249,18 @@ fn place(free: &Bits, segment: &Segment, wanted: &Wanted) -> Option<Seats> {
         None => segment.centre,
     };
     let mut best: Option<(bool, f32, usize)> = None;
+    // Pairs lie one after the other from the segment's first seat on; elsewhere a block may begin at every seat.
+    let (origin, step) = (segment.seats.start as usize, if paired { 2 } else { 1 });
     for run in free.runs(range(&segment.seats)).filter(|run| run.len() >= quantity) {
-        let last = run.end - quantity;
-        let middle = (centre - (quantity as f32 - 1.0) / 2.0).floor().max(run.start as f32) as usize;
-        let candidates = [
-            middle.min(last),
-            (middle + 1).min(last),
-            middle.saturating_sub(1).clamp(run.start, last),
-            run.start,
-            last,
-        ];
+        let first = run.start + (run.start - origin) % step;
+        let last = run.end - quantity - (run.end - quantity - origin) % step;
+        if first > last {
+            continue;
+        }
+        let middle = (centre - (quantity as f32 - 1.0) / 2.0).floor().max(first as f32) as usize;
+        let middle = middle - (middle - origin) % step;
+        let candidates =
+            [middle.min(last), (middle + step).min(last), middle.saturating_sub(step).clamp(first, last), first, last];
         for start in candidates {
             let orphans = start - run.start == 1 || last - start == 1;
             let off = (start as f32 + (quantity as f32 - 1.0) / 2.0 - centre).abs();

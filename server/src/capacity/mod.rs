@@ -12,8 +12,7 @@ pub use crowd::Crowd;
 pub use outcome::{LOG_LINE_BYTES, METRICS_LINE_BYTES, Outcome, Second};
 
 use crate::config::Config;
-use crate::text::read_composed_file;
-use onsale_adapters::{FieldMistake, compile, pretix, template};
+use onsale_adapters::{FieldMistake, json_text, pretix, template};
 use onsale_engine::limits::HOLDS_PER_SLOT;
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
@@ -186,9 +185,9 @@ fn hall(args: &PlanArgs) -> Result<Arc<Plan>, String> {
         return plain_hall(seats);
     }
     match &args.hall {
-        None => read_hall(ARENA, Path::new("arena.json")),
+        None => read_hall(ARENA.as_bytes(), Path::new("arena.json")),
         Some(file) => {
-            let text = read_composed_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
             read_hall(&text, file)
         }
     }
@@ -204,29 +203,24 @@ pub fn plain_hall(seats: u32) -> Result<Arc<Plan>, String> {
     let grades: serde_json::Map<String, serde_json::Value> =
         names.iter().map(|name| (name.clone(), json!("S"))).collect();
     let text = json!({ "rows": names, "seatsPerRow": per_row, "gradeMapping": grades }).to_string();
-    read_hall(&text, Path::new("--seats"))
+    read_hall(text.as_bytes(), Path::new("--seats"))
 }
 
-fn read_hall(text: &str, file: &Path) -> Result<Arc<Plan>, String> {
-    let told = |found: Vec<FieldMistake>| {
-        let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.field, mistake.message));
-        format!("{} is no hall:{}", file.display(), found.collect::<String>())
-    };
+fn read_hall(text: &[u8], file: &Path) -> Result<Arc<Plan>, String> {
+    let text = json_text(text).map_err(|error| format!("{} {error}", file.display()))?;
     // A mistake of JSON is one of the file, whatever it was meant to be.
     let document: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
+        serde_json::from_slice(text).map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
     for member in ["seatTemplate", "seatingPlan"] {
         // The body of a request for a hall has it as a member.
         if let Some(inner) = document.get(member) {
-            return read_hall(&inner.to_string(), file);
+            return read_hall(inner.to_string().as_bytes(), file);
         }
     }
-    if document.get("rows").is_none() {
-        return pretix::import_plan(text.as_bytes()).map_err(told);
-    }
-    let draft = template::import(text.as_bytes()).map_err(told)?;
-    compile(&draft).map_err(|found| {
-        let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.member, mistake.message));
+    let is_template = document.get("rows").is_some();
+    let imported = if is_template { template::import_plan(text, None) } else { pretix::import_plan(text, None) };
+    imported.map(|imported| imported.plan).map_err(|found: Vec<FieldMistake>| {
+        let found = found.into_iter().map(|mistake| format!("\n  {}: {}", mistake.field, mistake.message));
         format!("{} is no hall:{}", file.display(), found.collect::<String>())
     })
 }

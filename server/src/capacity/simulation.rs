@@ -217,7 +217,7 @@ impl Simulation {
 
     fn hold(&mut self, number: u32, category: CategoryIndex, quantity: u16) -> bool {
         let reservation = ReservationId::new(EVENT, self.now.unix_millis(), self.dice.random());
-        let selection = Selection::Best { category, quantity };
+        let selection = Selection::best(category, quantity);
         let slot = self.people[number as usize].slot;
         let hold = Hold { reservation, buyer: buyer(number), selection, slot, key: None };
         if self.ask(&Command::Hold(hold)).is_err() {

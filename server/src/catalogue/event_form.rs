@@ -118,9 +118,9 @@ impl EventForm {
             mistakes.add(body.at("currency"), "no currency in use has this code (ISO 4217)");
         }
         let (Some(categories), Some(prices)) = (categories, body.optional_object(&mut quiet, "prices")) else { return };
-        for name in prices.names().filter(|name| !categories.iter().any(|known| same(known, name))) {
-            mistakes.add(prices.at(name), "the hall has no such category");
-        }
+        let unknown = prices.names().filter(|name| !categories.iter().any(|known| same(known, name)));
+        let unknown: Vec<String> = unknown.map(|name| prices.at(name)).collect();
+        mistakes.add_all(&unknown, "the hall has no such category");
     }
 
     /// The rules of the sale but for its blocked seats, prices in the order of `categories`: one that is not named is not for

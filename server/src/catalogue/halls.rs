@@ -1,14 +1,17 @@
 //! Halls over HTTP: made from a template or from a drawn seating plan, and then with that plan for good.
 
+use crate::catalogue::columns::StageJson;
 use crate::catalogue::noting::{Author, members_of};
+use crate::catalogue::preview::preview;
 use crate::catalogue::venues::in_use;
-use crate::http::{Context, HALL_BODY_LIMIT, Json, Mistakes, Object, Problem, Request, Response, Route, response};
+use crate::http::{Context, HALL_BODY_LIMIT, Mistakes, Object, Problem, Request, Response, Route, read_json, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
 use crate::time::rfc3339;
-use onsale_adapters::{FieldMistake, pretix, template};
-use onsale_engine::plan::{Plan, PlanMistake};
-use onsale_engine::ports::catalogue::Hall;
+use http::StatusCode;
+use onsale_adapters::{FieldMistake, Imported, json_text, pretix, template};
+use onsale_engine::plan::{Stage, StageSource};
+use onsale_engine::ports::catalogue::{Hall, HallWarning};
 use onsale_engine::ports::shared::Described;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -39,7 +42,23 @@ struct HallJson<'a> {
     name: &'a str,
     capacity: u32,
     categories: &'a [String],
+    stage: Option<StageJson>,
+    warnings: Vec<WarningJson<'a>>,
     created_at: String,
+}
+
+/// Something that a hall's author may want to look at.
+#[derive(Serialize)]
+pub(super) struct WarningJson<'a> {
+    code: &'a str,
+    message: &'a str,
+    count: u32,
+}
+
+impl<'a> From<&'a HallWarning> for WarningJson<'a> {
+    fn from(warning: &'a HallWarning) -> Self {
+        Self { code: &warning.code, message: &warning.message, count: warning.count }
+    }
 }
 
 impl<'a> From<&'a Hall> for HallJson<'a> {
@@ -50,6 +69,8 @@ impl<'a> From<&'a Hall> for HallJson<'a> {
             name: &hall.name,
             capacity: hall.capacity,
             categories: &hall.categories,
+            stage: hall.stage.map(StageJson::from),
+            warnings: hall.warnings.iter().map(WarningJson::from).collect(),
             created_at: rfc3339(hall.created_at),
         }
     }
@@ -95,10 +116,15 @@ fn check_venue(request: &Request, hall: &Hall) -> Result<(), Problem> {
 }
 
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
-    let Json { value, bytes } = request.json().await?;
+    let bytes = request.json_bytes().await?;
+    let text = json_text(&bytes).map_err(malformed)?;
+    let bytes = bytes.slice_ref(text);
+    let value = read_json(&bytes)?;
     let mut mistakes = Mistakes::default();
+    let dry_run = request.query().boolean(&mut mistakes, "dryRun").unwrap_or(false);
     let body = Object::strict_root(&value, &mut mistakes);
     let name = body.text(&mut mistakes, "name", 1..=200).map(str::to_owned);
+    let stage = stage(&body, &mut mistakes);
     // Its members are read from the bytes, below; a drawn plan has members of its own that are nobody's mistake.
     if let Some(template) = body.optional_object(&mut Mistakes::default(), "seatTemplate") {
         for member in ["rows", "seatsPerRow", "gradeMapping"] {
@@ -107,7 +133,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     }
     let ways = [body.value("seatTemplate").is_some(), body.value("seatingPlan").is_some()];
     body.refuse_unknown(&value, &mut mistakes);
-    let plan = match ways {
+    let imported = match ways {
         [true, true] => {
             mistakes.add("seatingPlan", "either seatTemplate or seatingPlan");
             None
@@ -119,14 +145,20 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         [true, false] | [false, true] => {
             drop(body);
             let body = bytes.clone();
-            let read = tokio::task::spawn_blocking(move || plan_of(&body)).await;
+            let read = tokio::task::spawn_blocking(move || plan_of(&body, stage)).await;
             read.map_err(|error| Problem::internal().because(error))?.map_err(|found| tell(found, &mut mistakes)).ok()
         }
     };
     mistakes.check()?;
-    let (Some(name), Some(plan)) = (name, plan) else { return Err(mistakes.refuse()) };
+    let (Some(name), Some(imported)) = (name, imported) else { return Err(mistakes.refuse()) };
 
     let venue = request.path_id("id")?;
+    if dry_run {
+        ctx.app.catalogue.venue(venue).await?.ok_or_else(Problem::not_found)?;
+        let made = tokio::task::spawn_blocking(move || preview(&imported)).await;
+        return made.map_err(|error| Problem::internal().because(error))?;
+    }
+    let Imported { plan, warnings, .. } = imported;
     let key = ctx.request_key(&request, &bytes)?;
     idempotent(ctx, key, move |ctx| async move {
         ctx.app.catalogue.venue(venue).await?.ok_or_else(Problem::not_found)?;
@@ -137,6 +169,8 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
             plan: plan.hash(),
             capacity: u32::try_from(plan.capacity()).unwrap_or(u32::MAX),
             categories: plan.categories().iter().map(|category| category.name.clone()).collect(),
+            stage: plan.stage(),
+            warnings,
             created_at: ctx.now(),
         };
         let answer = Created::new(Some(format!("/api/v1/halls/{}", hall.id)), &HallJson::from(&hall))?;
@@ -155,21 +189,34 @@ fn tell(found: Vec<FieldMistake>, mistakes: &mut Mistakes) {
     }
 }
 
+fn malformed(reason: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", format!("the body {reason}"))
+}
+
+/// Where the stage is, if the caller says so.
+fn stage(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Stage> {
+    let given = body.optional_object(mistakes, "stage")?;
+    let mut place = |member: &str| {
+        let number = given.value(member).and_then(Value::as_f64).map(|number| number as f32);
+        let place = number.filter(|place| place.is_finite());
+        if place.is_none() {
+            mistakes.add(given.at(member), "a number");
+        }
+        place
+    };
+    let (x, y) = (place("x"), place("y"));
+    Some(Stage { x: x?, y: y?, source: StageSource::Given })
+}
+
 /// Reads and compiles the hall of a body that has exactly one of the two.
-fn plan_of(body: &[u8]) -> Result<Arc<Plan>, Vec<FieldMistake>> {
+fn plan_of(body: &[u8], stage: Option<Stage>) -> Result<Imported, Vec<FieldMistake>> {
     let seating: Seating<'_> = serde_json::from_slice(body)
         .map_err(|error| vec![FieldMistake { field: String::new(), message: error.to_string() }])?;
     if let Some(plan) = seating.seating_plan {
-        return pretix::import_plan(plan.get().as_bytes());
+        return pretix::import_plan(plan.get().as_bytes(), stage);
     }
     let template = seating.seat_template.map_or("null", RawValue::get);
-    let draft = template::import(template.as_bytes())?;
-    onsale_adapters::compile(&draft).map_err(|found| found.into_iter().map(of_template).collect())
-}
-
-/// A template has no seats to point at: what compiling finds is told of the template.
-fn of_template(mistake: PlanMistake) -> FieldMistake {
-    FieldMistake { field: "seatTemplate".into(), message: format!("{}: {}", mistake.member, mistake.message) }
+    template::import_plan(template.as_bytes(), stage)
 }
 
 async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem> {
@@ -226,11 +273,11 @@ mod tests {
     fn both_ways_to_give_a_hall_are_read() {
         let template =
             r#"{"name":"x","seatTemplate":{"rows":["A","B"],"seatsPerRow":3,"gradeMapping":{"A":"VIP","B":"S"}}}"#;
-        let plan = plan_of(template.as_bytes()).unwrap();
+        let plan = plan_of(template.as_bytes(), None).unwrap().plan;
         assert_eq!((plan.capacity(), plan.seat("B-3").is_some()), (6, true));
         let drawn = r#"{"name":"x","seatingPlan":{"categories":[{"name":"VIP"}],"zones":[{"rows":[{"row_number":"A",
             "seats":[{"seat_guid":"g1","seat_number":"1","position":{"x":0,"y":0},"category":"VIP"}]}]}]}}"#;
-        assert!(plan_of(drawn.as_bytes()).unwrap().seat("g1").is_some());
+        assert!(plan_of(drawn.as_bytes(), None).unwrap().plan.seat("g1").is_some());
     }
 
     #[test]
@@ -238,7 +285,7 @@ mod tests {
         let drawn = r#"{"seatingPlan":{"categories":[{"name":"VIP"}],"zones":[{"rows":[{"row_number":"A",
             "seats":[{"seat_guid":"g1","seat_number":"1","position":{"x":0,"y":0},"category":"GONE"}]}]}]}}"#;
         let fields: Vec<String> =
-            plan_of(drawn.as_bytes()).unwrap_err().into_iter().map(|mistake| mistake.field).collect();
+            plan_of(drawn.as_bytes(), None).unwrap_err().into_iter().map(|mistake| mistake.field).collect();
         assert_eq!(fields, ["zones[0].rows[0].seats[0].category"]);
     }
 }

@@ -4,12 +4,14 @@
 pub(crate) mod blocked_seats;
 mod catching_up;
 mod changes;
+mod columns;
 mod event_form;
 mod event_view;
 mod events;
 mod halls;
 mod noting;
 mod postponing;
+mod preview;
 mod seat_map;
 mod shelf;
 mod times;

@@ -6,7 +6,7 @@ use crate::http::gzip;
 use bytes::Bytes;
 use onsale_engine::id::{CategoryIndex, EventId, SeatIndex};
 use onsale_engine::money::Amount;
-use onsale_engine::plan::{Plan, Row, Section};
+use onsale_engine::plan::{Plan, Row, SeatKind, Section};
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -146,9 +146,9 @@ struct PlanDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct SizeDocument {
-    width: Coordinate,
-    height: Coordinate,
+pub(super) struct SizeDocument {
+    pub(super) width: Coordinate,
+    pub(super) height: Coordinate,
 }
 
 #[derive(Serialize)]
@@ -170,6 +170,8 @@ struct SectionDocument<'a> {
 struct RowDocument<'a> {
     id: String,
     label: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     seats: Seats<'a>,
 }
 
@@ -180,6 +182,11 @@ struct SeatDocument<'a> {
     x: Coordinate,
     y: Coordinate,
     category: &'a str,
+    /// Left out of standard seats, which nearly all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair: Option<&'a str>,
 }
 
 impl<'a> Document<'a> {
@@ -226,6 +233,7 @@ impl Serialize for Rows<'_> {
         serializer.collect_seq(rows.iter().enumerate().map(|(number, row)| RowDocument {
             id: format!("{}-{}", section + 1, number + 1),
             label: &row.label,
+            name: row.name.as_deref(),
             seats: Seats(plan, row.seats.clone()),
         }))
     }
@@ -242,9 +250,16 @@ impl Serialize for Seats<'_> {
                 x: Coordinate(x),
                 y: Coordinate(y),
                 category: category_name(plan, plan.seat_category(seat)),
+                kind: kind_word(plan, seat),
+                pair: plan.pair(seat).map(|(_, name)| name),
             }
         }))
     }
+}
+
+/// The kind of a seat that is not of the standard one.
+fn kind_word(plan: &Plan, seat: SeatIndex) -> Option<&'static str> {
+    Some(plan.seat_kind(seat)).filter(|kind| *kind != SeatKind::Standard).map(SeatKind::word)
 }
 
 /// The name of a category of this plan.
@@ -254,7 +269,7 @@ pub fn category_name(plan: &Plan, category: CategoryIndex) -> &str {
 }
 
 /// A coordinate, without `.0` where it is whole: most are, and a stadium has a hundred thousand of them.
-struct Coordinate(f32);
+pub(super) struct Coordinate(pub(super) f32);
 
 impl Serialize for Coordinate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -276,12 +291,17 @@ mod tests {
     use uuid::Uuid;
 
     fn plan(hash: u8) -> Arc<Plan> {
-        let seat = |id: &str, x: f32| SeatDraft { id: id.into(), label: id.into(), x, y: 2.5, category: "VIP".into() };
-        let row = RowDraft { label: "A".into(), seats: vec![seat("A-1", 0.0), seat("A-2", 1.0)] };
+        let seat = |id: &str, x: f32| {
+            let (id, category) = (id.to_owned(), "VIP".to_owned());
+            SeatDraft { label: id.clone(), id, x, y: 2.5, category, ..SeatDraft::default() }
+        };
+        let row =
+            RowDraft { label: "A".into(), seats: vec![seat("A-1", 0.0), seat("A-2", 1.0)], ..RowDraft::default() };
         let draft = PlanDraft {
             size: (10.0, 5.5),
             categories: vec![Category { name: "VIP".into(), color: "#fff".into() }],
-            sections: vec![SectionDraft { name: String::new(), rows: vec![row] }],
+            sections: vec![SectionDraft { rows: vec![row], ..SectionDraft::default() }],
+            ..PlanDraft::default()
         };
         Arc::new(Plan::compile(&draft, PlanHash([hash; 32])).unwrap())
     }

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Mistakes told in one answer; further ones are counted nowhere.
 const TOLD: usize = 100;
+/// A mistake at more places than these is named once.
+const TOLD_EACH: usize = 10;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -35,6 +37,16 @@ impl Mistakes {
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         if self.0.len() < TOLD {
             self.0.push(FieldMistake { field: field.into(), message: message.into() });
+        }
+    }
+
+    /// Adds the same one at several paths: at each of them if they are few, else once, with the first of them.
+    pub fn add_all(&mut self, fields: &[String], message: &str) {
+        if fields.len() <= TOLD_EACH {
+            fields.iter().for_each(|field| self.add(field.as_str(), message));
+        } else if let Some(first) = fields.first() {
+            let named = fields[..3].join(", ");
+            self.add(first.as_str(), format!("{message} ({} times: {named}, …)", fields.len()));
         }
     }
 
@@ -374,6 +386,17 @@ mod tests {
                 ("list[0].label", "required"),
             ],
         );
+    }
+
+    #[test]
+    fn one_cause_at_many_places_is_named_once() {
+        let fields: Vec<String> = (0..50).map(|n| format!("prices.{n}")).collect();
+        let mut mistakes = Mistakes::default();
+        mistakes.add_all(&fields[..10], "unknown");
+        assert_eq!(mistakes.0.len(), 10);
+        mistakes.add_all(&fields, "unknown");
+        assert_eq!((mistakes.0.len(), mistakes.0[10].field.as_str()), (11, "prices.0"));
+        assert_eq!(mistakes.0[10].message, "unknown (50 times: prices.0, prices.1, prices.2, …)");
     }
 
     #[test]

@@ -269,11 +269,12 @@ mod tests {
     /// A feed of three free seats, `1`, `2` and `3`, at version 10.
     fn feed() -> Arc<Feed> {
         let seat = |id: &str| SeatDraft { id: id.into(), category: "S".into(), ..SeatDraft::default() };
-        let row = RowDraft { label: "A".into(), seats: ["1", "2", "3"].map(seat).to_vec() };
+        let row = RowDraft { label: "A".into(), seats: ["1", "2", "3"].map(seat).to_vec(), ..RowDraft::default() };
         let draft = PlanDraft {
             size: (1.0, 1.0),
             categories: vec![Category { name: "S".into(), color: "#fff".into() }],
-            sections: vec![SectionDraft { name: String::new(), rows: vec![row] }],
+            sections: vec![SectionDraft { rows: vec![row], ..SectionDraft::default() }],
+            ..PlanDraft::default()
         };
         Feed::new(Arc::new(Plan::compile(&draft, PlanHash([0; 32])).unwrap()), Seq(10), vec![AVAILABLE; 3])
     }

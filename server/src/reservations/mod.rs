@@ -23,10 +23,10 @@ use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::{CategoryIndex, EventId, ReservationId, SeatIndex};
 use onsale_engine::limits::MAX_SEATS_PER_HOLD;
-use onsale_engine::plan::Plan;
+use onsale_engine::plan::{Plan, SeatKind};
 use onsale_engine::runtime::Refusal;
 use onsale_engine::sale::{
-    ChangeHold, Command, Hold, Rejection, Reply, ReservationStatus, ReservationView, Seats, Selection,
+    Among, ChangeHold, Command, Hold, Rejection, Reply, ReservationStatus, ReservationView, Seats, Selection,
 };
 use onsale_engine::text::{decomposed, is_composed, same};
 use own::Own;
@@ -55,7 +55,7 @@ pub fn routes() -> Vec<Route> {
 /// What a hold asks for, as the caller names it.
 enum Wanted<'a> {
     These(Vec<&'a str>),
-    Best { category: &'a str, quantity: u16 },
+    Best { category: &'a str, quantity: u16, section: Option<&'a str>, kind: Option<SeatKind> },
 }
 
 /// A hold of named seats as nearly all callers ask for it, read without making a tree of it.
@@ -68,6 +68,8 @@ struct PlainHold<'a> {
     seat_ids: Vec<&'a str>,
     category: Option<IgnoredAny>,
     quantity: Option<IgnoredAny>,
+    section: Option<IgnoredAny>,
+    kind: Option<IgnoredAny>,
 }
 
 impl<'a> PlainHold<'a> {
@@ -77,7 +79,9 @@ impl<'a> PlainHold<'a> {
         if !is_composed(body) {
             return None;
         }
-        let Self { event_id, seat_ids, category: None, quantity: None } = serde_json::from_slice(body).ok()? else {
+        let Self { event_id, seat_ids, category: None, quantity: None, section: None, kind: None } =
+            serde_json::from_slice(body).ok()?
+        else {
             return None;
         };
         let fits = (1..=MAX_SEATS_PER_HOLD).contains(&seat_ids.len())
@@ -133,7 +137,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
 }
 
 fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> {
-    let best = body.value("category").is_some() || body.value("quantity").is_some();
+    let best = ["category", "quantity", "section", "kind"].iter().any(|member| body.value(member).is_some());
     if body.value("seatIds").is_some() && best {
         mistakes.add("seatIds", "either seatIds, or category and quantity");
         return None;
@@ -143,7 +147,19 @@ fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> 
     }
     let category = body.text(mistakes, "category", NAME_CHARS);
     let quantity = body.integer(mistakes, "quantity", 1..=MAX_SEATS_PER_HOLD as i64);
-    Some(Wanted::Best { category: category?, quantity: u16::try_from(quantity?).ok()? })
+    let section = body.optional_text(mistakes, "section", NAME_CHARS);
+    let kind = kind(body, mistakes);
+    Some(Wanted::Best { category: category?, quantity: u16::try_from(quantity?).ok()?, section, kind })
+}
+
+/// The kind of seats asked for, if any is.
+fn kind(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<SeatKind> {
+    let word = body.optional_text(mistakes, "kind", NAME_CHARS)?;
+    let kind = SeatKind::of_word(word);
+    if kind.is_none() {
+        mistakes.add(body.at("kind"), format!("one of {}", SeatKind::ALL.map(SeatKind::word).join(", ")));
+    }
+    kind
 }
 
 /// A list of seat ids, none of them twice.
@@ -163,10 +179,13 @@ fn repeated<'a>(ids: &'a [&str]) -> impl Iterator<Item = usize> + 'a {
 fn selection(plan: &Plan, wanted: &Wanted<'_>) -> Result<Selection, Problem> {
     match wanted {
         Wanted::These(ids) => seats_of(plan, ids).map(Selection::These),
-        Wanted::Best { category, quantity } => {
+        Wanted::Best { category, quantity, section, kind } => {
             let found = plan.category(category).or_else(|| older_category(plan, category));
             let category = found.ok_or_else(|| sales::refused(Refusal::Rejected(Rejection::CategoryNotFound)))?;
-            Ok(Selection::Best { category, quantity: *quantity })
+            let no_section = || sales::refused(Refusal::Rejected(Rejection::SectionNotFound));
+            let section = section.map(|name| plan.section(name).ok_or_else(no_section)).transpose()?;
+            let among = Among { section, kind: *kind };
+            Ok(Selection::Best { category, quantity: *quantity, among })
         }
     }
 }

@@ -187,8 +187,10 @@ mod tests {
             categories: vec![Category { name: "VIP".into(), color: "#fff".into() }],
             sections: vec![SectionDraft {
                 name: "Stalls".into(),
-                rows: vec![RowDraft { label: "A".into(), seats: vec![seat("1"), seat("2")] }],
+                rows: vec![RowDraft { label: "A".into(), seats: vec![seat("1"), seat("2")], ..RowDraft::default() }],
+                ..SectionDraft::default()
             }],
+            ..PlanDraft::default()
         };
         Terms {
             event: EventId(Uuid::from_u128(0x1f)),

@@ -17,6 +17,7 @@ mod endings;
 mod exporting;
 mod free;
 mod guessing;
+mod halls;
 mod harness;
 mod input;
 mod leaving;

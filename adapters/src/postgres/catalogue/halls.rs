@@ -6,12 +6,13 @@ use super::super::records::{listed, page_of};
 use super::super::session::Session;
 use super::super::values::At;
 use super::venues;
+use crate::hall_form;
 use onsale_engine::id::PlanHash;
 use onsale_engine::ports::catalogue::{Hall, Listed, Page};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, venue_id, name, plan, capacity, categories, created_at";
+const COLUMNS: &str = "id, venue_id, name, plan, capacity, categories, created_at, stage, warnings";
 
 /// Keeps the plan, once for all halls that have it, and the hall.
 pub(super) async fn insert(session: &Session, hall: &Hall, seats: usize, packed_plan: &[u8]) -> Result<(), Failure> {
@@ -21,10 +22,12 @@ pub(super) async fn insert(session: &Session, hall: &Hall, seats: usize, packed_
     let hash = &hall.plan.0[..];
     let plan = "INSERT INTO plans (hash, seats, body) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING";
     session.execute(plan, &[&hash, &(seats as i64), &packed_plan]).await?;
-    let sql = "INSERT INTO halls (id, venue_id, name, plan, capacity, categories, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO halls (id, venue_id, name, plan, capacity, categories, created_at, stage, warnings)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let (capacity, created_at) = (i64::from(hall.capacity), At(hall.created_at));
-    session.execute(sql, &[&hall.id, &hall.venue, &hall.name, &hash, &capacity, &hall.categories, &created_at]).await?;
+    let (stage, warnings) = (hall_form::stage_text(hall.stage), hall_form::warnings_text(&hall.warnings));
+    let Hall { id, venue, name, categories, .. } = hall;
+    session.execute(sql, &[id, venue, name, &hash, &capacity, categories, &created_at, &stage, &warnings]).await?;
     Ok(())
 }
 
@@ -54,6 +57,8 @@ fn hall(row: &Row, first: usize) -> Result<Hall, Failure> {
         capacity: u32::try_from(row.get::<_, i64>(first + 4)).unwrap_or(u32::MAX),
         categories: row.get(first + 5),
         created_at: row.get::<_, At>(first + 6).0,
+        stage: hall_form::read_stage(row.get(first + 7)),
+        warnings: hall_form::read_warnings(row.get(first + 8)),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::library::{Failure, uuid_at};
 use super::{Done, Listing, delete_unused, venues};
+use crate::hall_form;
 use onsale_engine::id::PlanHash;
 use onsale_engine::ports::catalogue::{Hall, Listed, Page};
 use onsale_engine::time::Timestamp;
@@ -9,7 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use uuid::Uuid;
 
-const SELECT: &str = "id, venue_id, name, plan, capacity, categories, created_at FROM halls";
+const SELECT: &str = "id, venue_id, name, plan, capacity, categories, created_at, stage, warnings FROM halls";
 
 /// Keeps the plan, once for all halls that have it, and the hall.
 pub(super) fn insert(
@@ -27,8 +28,8 @@ pub(super) fn insert(
     let categories = serde_json::to_string(&hall.categories).map_err(|error| Failure::new(error.to_string()))?;
     transaction
         .prepare_cached(
-            "INSERT INTO halls (id, venue_id, name, plan, capacity, categories, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO halls (id, venue_id, name, plan, capacity, categories, created_at, stage, warnings)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute((
             hall.id.into_bytes(),
@@ -38,6 +39,8 @@ pub(super) fn insert(
             hall.capacity,
             categories,
             hall.created_at.0,
+            hall_form::stage_text(hall.stage),
+            hall_form::warnings_text(&hall.warnings),
         ))?;
     Ok(())
 }
@@ -82,7 +85,7 @@ pub(super) fn capacity(transaction: &Transaction<'_>, id: Uuid) -> Result<Option
 }
 
 fn hall(row: &Row<'_>) -> Result<Hall, Failure> {
-    let categories: String = row.get(5)?;
+    let (categories, stage, warnings): (String, Option<String>, String) = (row.get(5)?, row.get(7)?, row.get(8)?);
     Ok(Hall {
         id: uuid_at(row, 0)?,
         venue: uuid_at(row, 1)?,
@@ -91,6 +94,8 @@ fn hall(row: &Row<'_>) -> Result<Hall, Failure> {
         capacity: row.get(4)?,
         categories: serde_json::from_str(&categories)
             .map_err(|error| Failure::new(format!("the categories of a hall cannot be read: {error}")))?,
+        stage: hall_form::read_stage(stage.as_deref()),
+        warnings: hall_form::read_warnings(&warnings),
         created_at: Timestamp(row.get(6)?),
     })
 }

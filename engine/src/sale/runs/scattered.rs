@@ -1,8 +1,8 @@
 //! What a category has left where no block of the size asked for is: its longest run, and seats that need not stand together.
 //! For refusals alone. Must never walk the hall: lengths are read from bitmaps, and no more than [`VISITED`] segments are visited.
 
-use super::{INDEXED_RUN, Runs, last_at, next_at, range};
-use crate::id::{CategoryIndex, SeatIndex};
+use super::{Asked, INDEXED_RUN, Runs, last_at, next_at, range};
+use crate::id::{PoolIndex, SeatIndex};
 use crate::plan::Plan;
 use crate::sale::bits::Bits;
 use crate::sale::command::Seats;
@@ -13,7 +13,7 @@ const VISITED: usize = 256;
 
 /// Seats apart.
 pub(crate) struct Apart {
-    pub(crate) category: CategoryIndex,
+    pub(crate) asked: Asked,
     pub(crate) quantity: usize,
     /// The seat to stay near; else near the longest run.
     pub(crate) around: Option<SeatIndex>,
@@ -22,55 +22,87 @@ pub(crate) struct Apart {
 }
 
 impl Runs {
-    /// The longest run of free seats of a category that is shorter than `below`, or `below` minus one if there is a longer one.
-    /// Costs a few bitmaps; beyond [`INDEXED_RUN`] also the segments with so long a run, as the search for a block does.
-    pub(crate) fn longest_below(&self, plan: &Plan, free: &Bits, category: CategoryIndex, below: usize) -> usize {
-        let has = |length: usize| {
-            let words = self.words.get(self.bitmap(category, length));
-            words.is_some_and(|words| words.iter().any(|word| *word != 0))
-        };
+    /// Whether any of the seats asked for is free.
+    pub(crate) fn has_free(&self, plan: &Plan, asked: &Asked) -> bool {
+        match asked.section {
+            None => asked.pools(plan).any(|pool| self.has(pool, 1)),
+            Some(_) => self.longest_in_section(plan, asked, 2) > 0,
+        }
+    }
+
+    fn has(&self, pool: PoolIndex, length: usize) -> bool {
+        let words = self.words.get(self.bitmap(pool, length));
+        words.is_some_and(|words| words.iter().any(|word| *word != 0))
+    }
+
+    /// The longest run of free seats that serve, shorter than `below`, or `below` minus one if there is a longer one. Costs a few
+    /// bitmaps; beyond [`INDEXED_RUN`] also the segments with so long a run, as the search for a block does.
+    pub(crate) fn longest_below(&self, plan: &Plan, free: &Bits, asked: &Asked, below: usize) -> usize {
+        match asked.section {
+            None => asked.pools(plan).map(|pool| self.longest_of(plan, free, pool, below)).max().unwrap_or(0),
+            Some(_) => self.longest_in_section(plan, asked, below),
+        }
+    }
+
+    /// The same within a section, counted up to [`INDEXED_RUN`].
+    fn longest_in_section(&self, plan: &Plan, asked: &Asked, below: usize) -> usize {
+        let segments = asked.section.map_or(&[][..], |section| plan.section_segments(section));
+        let serves = |number: &&u32| asked.pools(plan).any(|pool| pool == plan.segments()[**number as usize].pool);
+        let lengths = segments.iter().filter(serves).map(|&number| usize::from(self.longest[number as usize]));
+        lengths.max().unwrap_or(0).min(below.saturating_sub(1))
+    }
+
+    fn longest_of(&self, plan: &Plan, free: &Bits, pool: PoolIndex, below: usize) -> usize {
         // Who has a run of some length has one of every shorter length.
         let (mut longest, mut most) = (0, below.saturating_sub(1).min(INDEXED_RUN));
         while longest < most {
             let middle = (longest + most).div_ceil(2);
-            if has(middle) { longest = middle } else { most = middle - 1 }
+            if self.has(pool, middle) { longest = middle } else { most = middle - 1 }
         }
         if longest < INDEXED_RUN || below <= INDEXED_RUN + 1 {
             return longest;
         }
-        let words = self.words.get(self.bitmap(category, INDEXED_RUN)).unwrap_or_default();
-        let order = plan.best_segments(category);
+        let words = self.words.get(self.bitmap(pool, INDEXED_RUN)).unwrap_or_default();
+        let order = &plan.pool(pool).segments;
         let ranks = outwards(words, 0);
         let lengths = ranks.flat_map(|rank| free.runs(range(&plan.segments()[order[rank] as usize].seats)));
         lengths.map(|run| run.len()).max().unwrap_or(longest).min(below - 1)
     }
 
-    /// Free seats of a category, whole runs where that fits, from one segment outwards in the order best first.
+    /// Free seats that serve, whole runs where that fits, from one segment outwards in the order best first. Not of pairs, which
+    /// stand together or not at all.
     pub(crate) fn apart(&self, plan: &Plan, free: &Bits, wanted: &Apart) -> Option<Seats> {
-        let order = plan.best_segments(wanted.category);
-        let near = wanted.around.map(|seat| &plan.segments()[plan.seat_segment(seat) as usize]);
-        let from = match near.filter(|segment| segment.category == wanted.category) {
-            Some(segment) => segment.rank as usize,
-            None => {
-                let longest = self.longest_below(plan, free, wanted.category, INDEXED_RUN + 1).max(1);
-                next_at(self.words.get(self.bitmap(wanted.category, longest))?, 0)?
-            }
-        };
-        let words = self.words.get(self.bitmap(wanted.category, 1))?;
         let mut seats = Seats::new();
-        for rank in outwards(words, from).take(VISITED) {
-            let mut runs: Vec<_> = free.runs(range(&plan.segments()[order[rank] as usize].seats)).collect();
-            runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
-            for run in runs {
-                let take = part(run.len(), wanted.quantity - seats.len(), wanted.no_orphans);
-                seats.extend((run.start..run.start + take).map(|seat| SeatIndex(seat as u32)));
-            }
-            if seats.len() == wanted.quantity {
-                seats.sort_unstable();
-                return Some(seats);
+        for pool in wanted.asked.pools(plan).filter(|pool| !plan.pool(*pool).paired) {
+            let order = &plan.pool(pool).segments;
+            let words = self.words.get(self.bitmap(pool, 1))?;
+            let Some(from) = self.begin(plan, free, pool, wanted.around) else { continue };
+            let within = |number: u32| wanted.asked.section.is_none_or(|section| plan.is_in(number, section));
+            let segments = outwards(words, from).map(|rank| order[rank]).filter(|number| within(*number));
+            for number in segments.take(VISITED) {
+                let mut runs: Vec<_> = free.runs(range(&plan.segments()[number as usize].seats)).collect();
+                runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+                for run in runs {
+                    let take = part(run.len(), wanted.quantity - seats.len(), wanted.no_orphans);
+                    seats.extend((run.start..run.start + take).map(|seat| SeatIndex(seat as u32)));
+                }
+                if seats.len() == wanted.quantity {
+                    seats.sort_unstable();
+                    return Some(seats);
+                }
             }
         }
         None
+    }
+
+    /// The rank to begin at: where the seat to stay near is, else the longest run. None if no seat is free.
+    fn begin(&self, plan: &Plan, free: &Bits, pool: PoolIndex, around: Option<SeatIndex>) -> Option<usize> {
+        let near = around.map(|seat| &plan.segments()[plan.seat_segment(seat) as usize]);
+        if let Some(segment) = near.filter(|segment| segment.pool == pool) {
+            return Some(segment.rank as usize);
+        }
+        let longest = self.longest_of(plan, free, pool, INDEXED_RUN + 1);
+        next_at(self.words.get(self.bitmap(pool, longest.max(1)))?, 0)
     }
 }
 

@@ -44,7 +44,7 @@ fn every_quantity_up_to_twenty_finds_the_row_that_is_long_enough() {
         let rows = if quantity > 1 { vec![shorter.as_str(), exact.as_str()] } else { vec![exact.as_str()] };
         let mut stage = on_sale(&rows);
         let category = stage.sale.plan().unwrap().category("V").unwrap();
-        let view = stage.buyer(1).tries(crate::sale::Selection::Best { category, quantity: quantity as u16 });
+        let view = stage.buyer(1).tries(crate::sale::Selection::best(category, quantity as u16));
         assert_eq!(view.unwrap().seats.len(), quantity);
         stage.shows(if quantity > 1 { "B" } else { "A" }, &"h".repeat(quantity));
         let left = (quantity as u16) - 1;
@@ -121,12 +121,11 @@ fn with_many_rows_the_first_that_serves() {
     let mut stage = on_sale(&rows);
     let category = stage.sale.plan().unwrap().category("V").unwrap();
     for row in 0..200_u32 {
-        let view =
-            stage.buyer(u128::from(row) + 1).tries(crate::sale::Selection::Best { category, quantity: 3 }).unwrap();
+        let view = stage.buyer(u128::from(row) + 1).tries(crate::sale::Selection::best(category, 3)).unwrap();
         assert_eq!(view.seats.as_slice(), [1, 2, 3].map(|at| crate::id::SeatIndex(row * 5 + at)));
     }
     stage.buyer(999).cannot_hold_best("V", 3).says(NoBlock, 1).try_instead(["0-1", "0-5", "1-1"]);
-    let view = stage.buyer(999).tries(crate::sale::Selection::Best { category, quantity: 1 }).unwrap();
+    let view = stage.buyer(999).tries(crate::sale::Selection::best(category, 1)).unwrap();
     assert_eq!(view.seats.as_slice(), [crate::id::SeatIndex(0)]);
 }
 

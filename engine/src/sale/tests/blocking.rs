@@ -38,7 +38,7 @@ fn a_category_without_a_price_is_not_for_sale() {
     assert_eq!(stage.sale.counts(), counts(3, 0, 0, 2));
     assert_eq!(stage.sale.category_counts(), [counts(3, 0, 0, 0), counts(0, 0, 0, 2)]);
     stage.buyer(1).cannot_hold(["A-3", "A-4"]).taken(["A-4"]).try_instead(["A-2", "A-3"]);
-    let crew = Selection::Best { category: CategoryIndex(1), quantity: 1 };
+    let crew = Selection::best(CategoryIndex(1), 1);
     assert_eq!(stage.buyer(1).tries(crew), Err(Rejection::CategoryNotForSale));
     stage.buyer(1).holds(["A-1", "A-2", "A-3"]);
     assert_eq!(stage.sale.counts(), counts(0, 3, 0, 2));

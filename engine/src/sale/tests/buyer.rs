@@ -73,7 +73,7 @@ impl Buyer<'_> {
 
     fn best(&self, category: &str, quantity: u16) -> Selection {
         let category = self.stage.sale.plan().unwrap().category(category).unwrap_or(CategoryIndex(999));
-        Selection::Best { category, quantity }
+        Selection::best(category, quantity)
     }
 
     #[track_caller]
@@ -298,6 +298,7 @@ impl Refusal {
     fn of(stage: &Stage, rejection: Rejection) -> Self {
         let (seats, alternative) = match &rejection {
             Rejection::SeatUnavailable { taken: seats, alternative, .. }
+            | Rejection::PairSplit { missing: seats, alternative }
             | Rejection::OrphanSeat { orphans: seats, alternative } => (stage.names(seats), alternative.clone()),
             _ => (Vec::new(), None),
         };
@@ -323,6 +324,14 @@ impl Refusal {
     pub(super) fn says(self, wanted: Unavailable, block: u16) -> Self {
         let Rejection::SeatUnavailable { reason, longest_block, .. } = &self.rejection else { panic!("{self:?}") };
         assert_eq!((*reason, *longest_block), (wanted, block));
+        self
+    }
+
+    /// These seats are the other halves of pairs.
+    #[track_caller]
+    pub(super) fn splits<const N: usize>(self, seats: [&str; N]) -> Self {
+        assert!(matches!(self.rejection, Rejection::PairSplit { .. }), "{self:?}");
+        assert_eq!(self.seats, seats);
         self
     }
 

@@ -13,6 +13,7 @@ mod draw;
 mod ending;
 mod free;
 mod keys;
+mod kinds;
 mod late_money;
 
 mod model;

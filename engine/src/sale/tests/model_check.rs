@@ -352,7 +352,7 @@ impl Pair {
             }
             Deed::HoldBest { buyer: who, category, quantity } => {
                 let category = CategoryIndex(u16::from(*category));
-                self.hold(*who, Selection::Best { category, quantity: u16::from(*quantity) }, None, true);
+                self.hold(*who, Selection::best(category, u16::from(*quantity)), None, true);
             }
             Deed::Change { ago, seats, stranger } => {
                 let seats = seats.iter().map(|seat| SeatIndex(u32::from(*seat))).collect();
@@ -500,7 +500,7 @@ impl Pair {
 
     fn best_exists(&self, hold: &Hold, again: bool) -> Result<(), No> {
         match &hold.selection {
-            Selection::Best { category, quantity } if !again => {
+            Selection::Best { category, quantity, .. } if !again => {
                 let letter = ['V', 'R'][category.at()];
                 let none = self.model.blocks(letter, usize::from(*quantity)).is_empty();
                 if none { Err("SeatUnavailable") } else { Ok(()) }
@@ -513,7 +513,7 @@ impl Pair {
     fn check_choice(&self, selection: &Selection, seats: &[SeatIndex]) {
         match selection {
             Selection::These(asked) => assert_eq!(asked.as_slice(), seats),
-            Selection::Best { category, quantity } => {
+            Selection::Best { category, quantity, .. } => {
                 let blocks = self.model.blocks(['V', 'R'][category.at()], usize::from(*quantity));
                 assert!(blocks.iter().any(|block| block == seats), "{seats:?} is no free block");
                 let clean = |block: &[SeatIndex]| self.model.orphans(block, &[]).is_empty();
@@ -538,7 +538,7 @@ impl Pair {
                 let reason = if is_left { Unavailable::Taken } else { Unavailable::SoldOut };
                 (model.seats[seats[0].at()].letter, seats.len(), reason)
             }
-            Selection::Best { category, quantity } => {
+            Selection::Best { category, quantity, .. } => {
                 assert_eq!(*taken, Seats::new());
                 let letter = ['V', 'R'][category.at()];
                 let reason = if model.free_of(letter) > 0 { Unavailable::NoBlock } else { Unavailable::SoldOut };

@@ -14,28 +14,30 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::PaymentNotFound => 3,
         Rejection::SeatNotFound => 4,
         Rejection::CategoryNotFound => 5,
-        Rejection::SaleCancelled => 6,
-        Rejection::NoSlot => 7,
-        Rejection::TicketSpent => 8,
-        Rejection::SaleNotOpen => 9,
-        Rejection::SaleClosed(_) => 10,
-        Rejection::SaleStarted => 11,
-        Rejection::HasReservations => 12,
-        Rejection::QueueFull => 13,
-        Rejection::NotPending(_) => 14,
-        Rejection::HoldExpired(_) => 15,
-        Rejection::PaymentInProgress => 16,
-        Rejection::AmountMismatch => 17,
-        Rejection::PaymentAttemptsExceeded => 18,
-        Rejection::NotCancellable(_) => 19,
-        Rejection::CancellationClosed => 20,
-        Rejection::SeatLimitExceeded { .. } => 21,
-        Rejection::HoldLimitExceeded { .. } => 22,
-        Rejection::CategoryNotForSale => 23,
-        Rejection::SeatsNotForSale { .. } => 24,
-        Rejection::BlockLimitExceeded { .. } => 25,
-        Rejection::SeatUnavailable { .. } => 26,
-        Rejection::OrphanSeat { .. } => 27,
+        Rejection::SectionNotFound => 6,
+        Rejection::SaleCancelled => 7,
+        Rejection::NoSlot => 8,
+        Rejection::TicketSpent => 9,
+        Rejection::SaleNotOpen => 10,
+        Rejection::SaleClosed(_) => 11,
+        Rejection::SaleStarted => 12,
+        Rejection::HasReservations => 13,
+        Rejection::QueueFull => 14,
+        Rejection::NotPending(_) => 15,
+        Rejection::HoldExpired(_) => 16,
+        Rejection::PaymentInProgress => 17,
+        Rejection::AmountMismatch => 18,
+        Rejection::PaymentAttemptsExceeded => 19,
+        Rejection::NotCancellable(_) => 20,
+        Rejection::CancellationClosed => 21,
+        Rejection::SeatLimitExceeded { .. } => 22,
+        Rejection::HoldLimitExceeded { .. } => 23,
+        Rejection::CategoryNotForSale => 24,
+        Rejection::SeatsNotForSale { .. } => 25,
+        Rejection::BlockLimitExceeded { .. } => 26,
+        Rejection::PairSplit { .. } => 27,
+        Rejection::SeatUnavailable { .. } => 28,
+        Rejection::OrphanSeat { .. } => 29,
     }
 }
 
@@ -58,6 +60,7 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::PaymentNotFound,
         Rejection::SeatNotFound,
         Rejection::CategoryNotFound,
+        Rejection::SectionNotFound,
         Rejection::SaleCancelled,
         Rejection::NoSlot,
         Rejection::TicketSpent,
@@ -78,6 +81,7 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
         Rejection::CategoryNotForSale,
         Rejection::SeatsNotForSale { seats: seats() },
         Rejection::BlockLimitExceeded { limit: 1 },
+        Rejection::PairSplit { missing: seats(), alternative: None },
         Rejection::SeatUnavailable { reason: Unavailable::Taken, taken: seats(), longest_block: 0, alternative: None },
         Rejection::OrphanSeat { orphans: seats(), alternative: None },
     ];
@@ -113,7 +117,7 @@ fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
     tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [0, 4, 7, 10, 21, 22, 26, 27], "{told:?}");
+    assert_eq!(order, [0, 4, 8, 11, 22, 23, 28, 29], "{told:?}");
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn so_is_a_change() {
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
     told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 4, 15, 16, 21, 26, 27], "{told:?}");
+    assert_eq!(order, [2, 4, 16, 17, 22, 28, 29], "{told:?}");
 }
 
 #[test]
@@ -157,5 +161,5 @@ fn and_a_confirmation() {
     told.push(stage.buyer(1).cannot_confirm_with(last, hold, 1).rejection);
     told.push(stage.buyer(1).cannot_confirm_by("sim_other", last).rejection);
     let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 3, 15, 17, 17, 18], "{told:?}");
+    assert_eq!(order, [2, 3, 16, 18, 18, 19], "{told:?}");
 }

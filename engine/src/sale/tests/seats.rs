@@ -236,6 +236,6 @@ fn no_seats_are_no_hold() {
 fn a_price_too_many_makes_no_category() {
     let mut stage = Stage::theatre().rules(|config| config.prices.push(Some(Amount(300))));
     let category = crate::id::CategoryIndex(2);
-    let best = crate::sale::Selection::Best { category, quantity: 1 };
+    let best = crate::sale::Selection::best(category, 1);
     assert_eq!(stage.at("10:00:00").buyer(1).tries(best), Err(Rejection::CategoryNotFound));
 }

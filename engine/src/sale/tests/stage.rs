@@ -38,13 +38,21 @@ pub(super) fn drawn(rows: &[&str]) -> PlanDraft {
             }
             let name = (seats.len() + 1).to_string();
             let (x, y) = (column as f32, number as f32);
-            seats.push(SeatDraft { id: format!("{label}-{name}"), label: name, x, y, category: letter.to_string() });
+            seats.push(SeatDraft {
+                id: format!("{label}-{name}"),
+                label: name,
+                x,
+                y,
+                category: letter.to_string(),
+                ..SeatDraft::default()
+            });
         }
-        drafts.push(RowDraft { label, seats });
+        drafts.push(RowDraft { label, seats, ..RowDraft::default() });
     }
     let category = |letter: char| Category { name: letter.to_string(), color: String::new() };
     let categories = letters.into_iter().map(category).collect();
-    PlanDraft { size: (100.0, 100.0), categories, sections: vec![SectionDraft { name: String::new(), rows: drafts }] }
+    let section = SectionDraft { rows: drafts, ..SectionDraft::default() };
+    PlanDraft { size: (100.0, 100.0), categories, sections: vec![section], ..PlanDraft::default() }
 }
 
 /// The rules that a story starts from: on sale from 10:00 to 12:00, four seats each, five minutes, no waiting room.
@@ -85,7 +93,12 @@ pub(super) struct Stage {
 impl Stage {
     /// A hall as drawn, its sale made at nine.
     pub(super) fn hall(rows: &[&str]) -> Self {
-        let plan = Arc::new(Plan::compile(&drawn(rows), PlanHash([7; 32])).expect("a sound plan"));
+        Self::of(&drawn(rows))
+    }
+
+    /// A hall of this draft, its sale made at nine.
+    pub(super) fn of(draft: &PlanDraft) -> Self {
+        let plan = Arc::new(Plan::compile(draft, PlanHash([7; 32])).expect("a sound plan"));
         let config = Box::new(rules(plan.categories().len()));
         let sale = Sale::new();
         let mut stage = Self { sale, now: time("09:00:00"), journal: Vec::new(), epoch: Epoch(1), serial: 0 };

@@ -152,7 +152,7 @@ impl Clients {
         self.holds.push((reservation, buyer));
         let selection = if chance.percent(30) {
             let category = CategoryIndex(chance.below(2) as u16);
-            Selection::Best { category, quantity: chance.within(1..4) as u16 }
+            Selection::best(category, chance.within(1..4) as u16)
         } else {
             Selection::These(seats(chance))
         };
