@@ -17,6 +17,9 @@ struct Message<'a> {
     event_id: String,
     seq: u64,
     at: String,
+    /// Why, in an administrator's words, if one did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reservation: Option<Reservation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +138,7 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         event_id: notice.event.to_string(),
         seq: notice.seq.0,
         at: time(notice.at),
+        reason: notice.reason.as_deref(),
         reservation: told_reservation,
         payment: told_payment,
         postponement,
@@ -170,7 +174,7 @@ mod tests {
             reason: matches!(subject, Subject::Event(_)).then(|| "flood".into()),
         });
         let event = EventId(Uuid::from_u128(1));
-        let notice = Notice { event, seq: Seq(7), at: AT, kind, subject, postponement };
+        let notice = Notice { event, seq: Seq(7), at: AT, kind, subject, postponement, reason: None };
         let message = message(&notice, "KRW".parse().unwrap(), &small_plan(1, 4)).unwrap();
         let payload = serde_json::from_str(&message.payload).unwrap();
         (message, payload)

@@ -2,6 +2,7 @@
 //! has none. Must never change a word: rows and messages with it are out there.
 
 use onsale_engine::ports::rows::SeatStatus;
+use onsale_engine::ports::search::{Counted, PaymentState};
 use onsale_engine::ports::shared::Described;
 use onsale_engine::sale::{PaymentFailure, PaymentStatus, RefundReason, ReservationStatus};
 use uuid::Uuid;
@@ -36,11 +37,23 @@ pub(crate) fn parse_reservation_status(word: &str) -> Option<ReservationStatus> 
 
 /// What a buyer is told of a payment.
 pub(crate) fn payment_status(status: &PaymentStatus) -> &'static str {
-    match status {
-        PaymentStatus::Opened | PaymentStatus::Charging => "PENDING",
-        PaymentStatus::Captured => "SUCCESS",
-        PaymentStatus::Failed(_) => "FAILED",
-        PaymentStatus::Refunded { .. } => "REFUNDED",
+    payment_state(PaymentState::of(status))
+}
+
+pub(crate) fn payment_state(state: PaymentState) -> &'static str {
+    match state {
+        PaymentState::Pending => "PENDING",
+        PaymentState::Success => "SUCCESS",
+        PaymentState::Failed => "FAILED",
+        PaymentState::Refunded => "REFUNDED",
+    }
+}
+
+/// Under which words rows are counted.
+pub(crate) fn counted(what: Counted) -> (&'static str, &'static str) {
+    match what {
+        Counted::Reservations(status) => ("RESERVATION", reservation_status(status)),
+        Counted::Payments(state) => ("PAYMENT", payment_state(state)),
     }
 }
 
@@ -74,6 +87,7 @@ pub(crate) fn refund_reason(reason: RefundReason) -> &'static str {
         RefundReason::SaleCancelled => "SALE_CANCELLED",
         RefundReason::AmountMismatch => "AMOUNT_MISMATCH",
         RefundReason::TooLate => "TOO_LATE",
+        RefundReason::OperatorCancelled => "OPERATOR_CANCELLED",
     }
 }
 
@@ -109,6 +123,7 @@ impl<'a> PaymentWords<'a> {
                 "SALE_CANCELLED" => RefundReason::SaleCancelled,
                 "AMOUNT_MISMATCH" => RefundReason::AmountMismatch,
                 "TOO_LATE" => RefundReason::TooLate,
+                "OPERATOR_CANCELLED" => RefundReason::OperatorCancelled,
                 _ => return None,
             };
             Some(PaymentStatus::Refunded { reason, settled })
@@ -164,6 +179,7 @@ mod tests {
             RefundReason::SaleCancelled,
             RefundReason::AmountMismatch,
             RefundReason::TooLate,
+            RefundReason::OperatorCancelled,
         ];
         let mut all = vec![
             (PaymentStatus::Opened, false),

@@ -14,6 +14,7 @@ use onsale_adapters::postgres::NodeLease;
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
+use onsale_engine::ports::search::RecordSearch;
 use onsale_engine::ports::{Clock, PaymentProvider, Plans};
 use onsale_engine::runtime::Engine;
 use secrecy::SecretString;
@@ -37,6 +38,8 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// Lists, and reservations that memory has let go.
     pub records: Arc<dyn Records>,
+    /// What operators look up in the same tables.
+    pub search: Arc<dyn RecordSearch>,
     /// Compiled plans by their hash.
     pub plans: Arc<dyn Plans>,
     /// That this process owns the events, where several may have the storage open.

@@ -1,11 +1,11 @@
 //! Security events of the important log: log-ins that were refused, log-ins of administrators, roles that did not suffice,
-//! tokens that were forged or used twice. With ids and a keyed hash of the client's address; bounded, so that an attack does not fill the
+//! tokens that were forged or used twice, exports of personal data. With ids and a keyed hash of the client's address; bounded, so that an attack does not fill the
 //! disk: what is left out is counted in the next line. Must never carry an address, a password or a token.
 
 use crate::auth::TokenFault;
 use crate::http::{Budget, Context, Problem};
 use crate::logging::IMPORTANT;
-use onsale_engine::id::BuyerId;
+use onsale_engine::id::{BuyerId, EventId};
 use onsale_engine::time::Timestamp;
 
 /// Lines of each kind in any one second.
@@ -47,6 +47,12 @@ impl SecurityLog {
         let Some(unlogged) = self.tokens.take(second(ctx.now())) else { return };
         let client = ctx.app.seals.client_name(ctx.client);
         tracing::info!(target: IMPORTANT, security = "REFRESH_REUSED", client, buyer_id = %account, unlogged, "refresh token reused");
+    }
+
+    /// An administrator exports the reservations of an event, with the names and addresses of its buyers. Never left out.
+    pub fn exported(&self, ctx: &Context, by: BuyerId, event: EventId) {
+        let client = ctx.app.seals.client_name(ctx.client);
+        tracing::info!(target: IMPORTANT, security = "EXPORT", client, buyer_id = %by, event_id = %event, "reservations exported");
     }
 
     /// Somebody without the role asked for an administrator's route. `client` is the name of their address.

@@ -15,6 +15,7 @@ use onsale_adapters::sqlite::{
 use onsale_engine::ports::accounts::Accounts;
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
+use onsale_engine::ports::search::RecordSearch;
 use onsale_engine::ports::{Journal, JournalReader, Plans, Projection};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Stores {
     pub projection: Box<dyn Projection>,
     /// What lists are read from.
     pub records: Arc<dyn Records>,
+    /// What operators look up there.
+    pub search: Arc<dyn RecordSearch>,
     /// Compiled plans.
     pub plans: Arc<dyn Plans>,
     /// Accounts, sessions, revocations.
@@ -102,11 +105,13 @@ fn embedded(path: &Path) -> Result<Stores, OpenError> {
     let plans = SqlitePlans::open(&dir)?;
     let shared: Arc<dyn Plans> = Arc::clone(&plans) as Arc<dyn Plans>;
     let (projection, records) = SqliteProjection::open(&dir, Arc::clone(&library), Arc::clone(&shared))?;
+    let records = Arc::new(records);
     Ok(Stores {
         journal: Box::new(SqliteJournal::open(&dir)?),
         reader: Arc::new(SqliteReader::open(&dir, Arc::clone(&shared))?),
         projection: Box::new(projection),
-        records: Arc::new(records),
+        search: Arc::clone(&records) as Arc<dyn RecordSearch>,
+        records,
         plans: shared,
         accounts: Arc::new(SqliteAccounts::new(Arc::clone(&library))),
         catalogue: Arc::new(SqliteCatalogue::new(library, plans)),
@@ -140,11 +145,13 @@ fn postgres(settings: Settings, draining: &CancellationToken) -> Result<Stores, 
     let plans = PostgresPlans::new(&database);
     let shared: Arc<dyn Plans> = Arc::clone(&plans) as Arc<dyn Plans>;
     let (projection, records) = PostgresProjection::open(&database, Arc::clone(&shared))?;
+    let records = Arc::new(records);
     Ok(Stores {
         journal: Box::new(PostgresJournal::open(&database)?),
         reader: Arc::new(PostgresReader::open(&database, Arc::clone(&shared))?),
         projection: Box::new(projection),
-        records: Arc::new(records),
+        search: Arc::clone(&records) as Arc<dyn RecordSearch>,
+        records,
         plans: shared,
         accounts: Arc::new(PostgresAccounts::new(&database)),
         catalogue: Arc::new(PostgresCatalogue::new(&database, plans)),

@@ -29,6 +29,7 @@ use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, Accounts, CreateAccountError, EmailHash, Role};
 use onsale_engine::ports::catalogue::Catalogue;
 use onsale_engine::ports::records::Records;
+use onsale_engine::ports::search::RecordSearch;
 use onsale_engine::ports::shared::{SharedCache, SharedLimits};
 use onsale_engine::ports::{Clock, PaymentProvider, Plans, StoreError};
 use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError};
@@ -127,6 +128,7 @@ pub async fn open(
         event_changes: Arc::default(),
         accounts: stores.accounts,
         records: stores.records,
+        search: stores.search,
         plans: stores.plans,
         node: stores.node,
         payments,
@@ -192,6 +194,7 @@ struct Started {
 /// What is left of the stores when the engine has taken its own.
 struct OpenStores {
     records: Arc<dyn Records>,
+    search: Arc<dyn RecordSearch>,
     plans: Arc<dyn Plans>,
     accounts: Arc<dyn Accounts>,
     catalogue: Arc<dyn Catalogue>,
@@ -213,8 +216,19 @@ fn start_engine(
         PaymentProviderName::Simulated => Arc::new(Simulated::new()),
     };
     let payments = guarded(provider, Arc::clone(&clock));
-    let Stores { journal, reader, projection, records, plans, accounts, catalogue, node, connections, lacks_reserve } =
-        stores;
+    let Stores {
+        journal,
+        reader,
+        projection,
+        records,
+        search,
+        plans,
+        accounts,
+        catalogue,
+        node,
+        connections,
+        lacks_reserve,
+    } = stores;
     let ports = Ports { journal, reader, projection, payments: Arc::clone(&payments), clock };
     let seals = Seals::new(&secret);
     let settings = Settings {
@@ -234,7 +248,7 @@ fn start_engine(
         node.on_lost(move |event| engine.lose(event));
         node.on_fatal(crate::server::fatal());
     }
-    let left = OpenStores { records, plans, accounts, catalogue, node, connections, lacks_reserve };
+    let left = OpenStores { records, search, plans, accounts, catalogue, node, connections, lacks_reserve };
     Ok(Started { engine, stores: left, payments, secret })
 }
 

@@ -2,6 +2,7 @@
 //! or a clear password.
 
 mod addresses;
+mod search;
 mod sessions;
 
 use super::answers;
@@ -99,6 +100,19 @@ impl Accounts for PostgresAccounts {
 
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>> {
         Box::pin(async move { self.one(BY_ID, &[&id.0]).await })
+    }
+
+    fn by_ids(&self, ids: Vec<BuyerId>) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(async move { Ok(search::by_ids(&*self.pool().turn().await?, &ids).await?) })
+    }
+
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        email_hash: AddressHash,
+        limit: u32,
+    ) -> Later<'a, Result<Vec<BuyerId>, StoreError>> {
+        Box::pin(async move { Ok(search::search(&*self.pool().turn().await?, text, email_hash, limit).await?) })
     }
 
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>> {

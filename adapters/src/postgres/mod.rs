@@ -20,6 +20,7 @@ mod projection;
 mod reader;
 mod records;
 mod rows;
+mod search;
 mod session;
 mod values;
 

@@ -7,7 +7,7 @@ use super::connect::Connector;
 use super::database::{OpenError, Postgres, transaction_silence};
 use super::failure::{Failure, journal_error};
 use super::records::Checkpoints;
-use super::rows::{self, PAYMENT, PaymentRows, RESERVATION, ReservationRows, SeatRows};
+use super::rows::{self, CountRows, PAYMENT, PaymentRows, RESERVATION, ReservationRows, SeatRows};
 use super::session::{Params, Session};
 use super::values::At;
 use crate::outbox_form;
@@ -69,6 +69,7 @@ const FORGET: &str = "WITH gone AS (DELETE FROM reservations WHERE event_id = $1
     their_seats AS (DELETE FROM reservation_seats WHERE reservation_id IN (SELECT id FROM gone)),
     paid AS (DELETE FROM payments WHERE event_id = $1),
     taken AS (DELETE FROM seats WHERE event_id = $1),
+    counted AS (DELETE FROM record_counts WHERE event_id = $1),
     waiting AS (DELETE FROM outbox_events WHERE event_id = $1 AND NOT published)
     DELETE FROM projection_checkpoints WHERE event_id = $1";
 
@@ -215,10 +216,14 @@ impl PostgresProjection {
             reservations.push(change, sale.currency, &sale.plan);
         }
         for change in folded.changes.payments.values() {
-            payments.push(&change.record, sale(sales, change.record.event)?.currency);
+            payments.push(change, sale(sales, change.record.event)?.currency);
         }
         for ((event, seat), record) in &folded.changes.seats {
             seats.push(*event, *seat, record, &sale(sales, *event)?.plan);
+        }
+        let mut counts = CountRows::default();
+        for ((event, what), by) in folded.changes.counts.iter().filter(|(_, by)| **by != 0) {
+            counts.push(*event, *what, *by);
         }
         for (event, (before, after)) in &folded.reached {
             moved.push(*event, *before, *after, sale(sales, *event)?);
@@ -234,6 +239,7 @@ impl PostgresProjection {
                 reservations.write_seats(session),
                 payments.write(session),
                 write_seats(session, &cleared, &seats),
+                counts.write(session),
                 rows::write_messages(session, &messages),
             )?;
             if count != folded.reached.len() as u64 {

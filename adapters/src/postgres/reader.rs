@@ -34,9 +34,9 @@ const ROWS: &str = "SELECT seq, epoch, at, kind, body, chain FROM journal
 const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = $1 AND seq = $2";
 /// Covered by the index `journal_by_operators`; the kinds are those of facts that administrators order.
 const BY_OPERATORS: &str = "SELECT seq FROM journal
-    WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33) ORDER BY seq DESC LIMIT $2 OFFSET $3";
+    WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33, 35, 36) ORDER BY seq DESC LIMIT $2 OFFSET $3";
 const COUNT_BY_OPERATORS: &str =
-    "SELECT count(*) FROM journal WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33)";
+    "SELECT count(*) FROM journal WHERE event_id = $1 AND kind IN (1, 21, 22, 23, 31, 32, 33, 35, 36)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = $1 ORDER BY seq DESC";
 const KEEP: &str = "WITH forgotten AS (
         DELETE FROM snapshots WHERE event_id = $1 AND seq NOT IN
@@ -129,6 +129,16 @@ impl PostgresReader {
             }
         }
     }
+
+    /// One row, its chain checked against the row before it.
+    fn one(&self, event: EventId, seq: Seq) -> Result<Entry, ReadError> {
+        let before = Seq(seq.0.saturating_sub(1));
+        let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
+        let last = before.0.cast_signed();
+        let rows = self.with_session(async |session| session.query(ROWS, &[&event.0, &last, &1_i64]).await)?;
+        let row = rows.first().ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?;
+        walk.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &[])
+    }
 }
 
 fn stored(row: &Row) -> StoredRow<'_> {
@@ -187,17 +197,13 @@ impl JournalReader for PostgresReader {
             let total = session.query(COUNT_BY_OPERATORS, &[&event.0]).await?;
             Ok((rows, total))
         })?;
-        let entry = |row: &Row| {
-            let seq = row.get::<_, i64>(0);
-            let before = Seq(seq.cast_unsigned().saturating_sub(1));
-            let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
-            let last = before.0.cast_signed();
-            let rows = self.with_session(async |session| session.query(ROWS, &[&event.0, &last, &1_i64]).await)?;
-            let row = rows.first().ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?;
-            walk.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &[])
-        };
+        let entry = |row: &Row| self.one(event, Seq(row.get::<_, i64>(0).cast_unsigned()));
         let total = total.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned());
         Ok((rows.iter().map(entry).collect::<Result<_, _>>()?, total))
+    }
+
+    fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        seqs.iter().map(|seq| self.one(event, *seq)).collect()
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {

@@ -48,7 +48,7 @@ impl PostgresRecords {
     }
 
     /// From the replica if it is there and has caught up, else from the primary.
-    async fn read(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn read(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         if let Some(replica) = &self.database.inner.replica {
             match self.read_replica(replica, sql, params).await {
                 Ok(Some(rows)) => return Ok(rows),

@@ -4,12 +4,14 @@
 use super::failure::Failure;
 use super::session::{Params, Session};
 use super::values::At;
+use crate::stored::encode_seqs;
 use crate::words::{self, PaymentWords};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, TicketSerial};
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::OutboxMessage;
-use onsale_engine::ports::rows::{PaymentRecord, ReservationChange, SeatRecord};
+use onsale_engine::ports::rows::{PaymentChange, PaymentRecord, ReservationChange, SeatRecord};
+use onsale_engine::ports::search::{Counted, STORY_BYTES};
 use onsale_engine::sale::{PaymentView, ReservationView};
 use onsale_engine::time::Timestamp;
 use tokio_postgres::{Error, Row};
@@ -24,24 +26,32 @@ pub(super) const RESERVATION: &str = "r.id, r.event_id, r.user_id, r.status, r.a
 pub(super) const PAYMENT: &str = "p.id, p.event_id, p.reservation_id, p.user_id, p.stage, p.amount, p.captured,
     p.transaction_id, p.created_at, p.paid_at, p.failure, p.failure_detail, p.refund_reason";
 
-const RESERVATIONS: &str = "INSERT INTO reservations (id, event_id, user_id, status, amount, currency, hold_expires_at,
-        created_at, confirmed_at, ticket_number, refund_amount)
+/// A story that is long already grows only when the status changes.
+const RESERVATIONS: &str =
+    "INSERT INTO reservations AS known (id, event_id, user_id, status, amount, currency, hold_expires_at,
+        created_at, confirmed_at, ticket_number, refund_amount, story)
     SELECT * FROM UNNEST ($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[],
-        $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bigint[])
+        $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::bytea[])
     ON CONFLICT (id) DO UPDATE SET status = excluded.status, amount = excluded.amount,
         confirmed_at = excluded.confirmed_at, ticket_number = excluded.ticket_number,
-        refund_amount = excluded.refund_amount";
+        refund_amount = excluded.refund_amount,
+        story = CASE WHEN octet_length(known.story) < $13 OR known.status <> excluded.status
+            THEN known.story || excluded.story ELSE known.story END";
 const FORGET_SEATS: &str = "DELETE FROM reservation_seats WHERE reservation_id = ANY ($1)";
 const RESERVATION_SEATS: &str = "INSERT INTO reservation_seats (reservation_id, position, seat_id, seat_index)
     SELECT * FROM UNNEST ($1::uuid[], $2::integer[], $3::text[], $4::bigint[])";
-const PAYMENTS: &str = "INSERT INTO payments (id, event_id, reservation_id, user_id, status, stage, amount, captured,
-        currency, transaction_id, created_at, paid_at, failure, failure_detail, refund_reason)
+const PAYMENTS: &str = "INSERT INTO payments AS known (id, event_id, reservation_id, user_id, status, stage, amount,
+        captured, currency, transaction_id, created_at, paid_at, failure, failure_detail, refund_reason, story)
     SELECT * FROM UNNEST ($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
         $8::bigint[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[],
-        $15::text[])
+        $15::text[], $16::bytea[])
     ON CONFLICT (id) DO UPDATE SET status = excluded.status, stage = excluded.stage, captured = excluded.captured,
         transaction_id = excluded.transaction_id, paid_at = excluded.paid_at, failure = excluded.failure,
-        failure_detail = excluded.failure_detail, refund_reason = excluded.refund_reason";
+        failure_detail = excluded.failure_detail, refund_reason = excluded.refund_reason,
+        story = known.story || excluded.story";
+const COUNTS: &str = "INSERT INTO record_counts AS known (event_id, what, status, count)
+    SELECT * FROM UNNEST ($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+    ON CONFLICT (event_id, what, status) DO UPDATE SET count = known.count + excluded.count";
 const SEATS: &str = "INSERT INTO seats (event_id, seat_id, status, reservation_id)
     SELECT * FROM UNNEST ($1::uuid[], $2::text[], $3::text[], $4::uuid[])
     ON CONFLICT (event_id, seat_id) DO UPDATE
@@ -113,6 +123,7 @@ pub(super) struct ReservationRows<'a> {
     confirmed: Vec<Option<At>>,
     tickets: Vec<Option<i64>>,
     refunds: Vec<Option<i64>>,
+    stories: Vec<Vec<u8>>,
     /// Reservations that have other seats than before.
     reseated: Vec<Uuid>,
     seats: ReservationSeatRows<'a>,
@@ -140,6 +151,7 @@ impl<'a> ReservationRows<'a> {
         self.confirmed.push(view.confirmed_at.map(At));
         self.tickets.push(view.ticket.map(|ticket| ticket.0.cast_signed()));
         self.refunds.push(view.refund.map(|amount| amount.0));
+        self.stories.push(encode_seqs(&change.seqs));
         if !change.has_new_seats {
             return;
         }
@@ -170,6 +182,8 @@ impl<'a> ReservationRows<'a> {
             &self.confirmed,
             &self.tickets,
             &self.refunds,
+            &self.stories,
+            &(STORY_BYTES as i32),
         ];
         session.execute(RESERVATIONS, columns).await.map(drop)
     }
@@ -198,11 +212,13 @@ pub(super) struct PaymentRows<'a> {
     created: Vec<At>,
     paid: Vec<Option<At>>,
     reasons: [Vec<Option<&'a str>>; 3],
+    stories: Vec<Vec<u8>>,
 }
 
 impl<'a> PaymentRows<'a> {
-    pub(super) fn push(&mut self, record: &'a PaymentRecord, currency: Currency) {
-        let PaymentRecord { event, view, transaction, unknown, captured } = record;
+    pub(super) fn push(&mut self, change: &'a PaymentChange, currency: Currency) {
+        let PaymentRecord { event, view, transaction, unknown, captured } = &change.record;
+        self.stories.push(encode_seqs(&change.seqs));
         let names = [view.id.0, event.0, view.reservation.0, view.buyer.0];
         self.ids.iter_mut().zip(names).for_each(|(column, id)| column.push(id));
         let state = PaymentWords::of(&view.status, *unknown);
@@ -237,8 +253,35 @@ impl<'a> PaymentRows<'a> {
             &self.reasons[0],
             &self.reasons[1],
             &self.reasons[2],
+            &self.stories,
         ];
         session.execute(PAYMENTS, columns).await.map(drop)
+    }
+}
+
+/// How many rows more, or fewer, there are of each kind, column by column.
+#[derive(Default)]
+pub(super) struct CountRows {
+    events: Vec<Uuid>,
+    whats: Vec<&'static str>,
+    statuses: Vec<&'static str>,
+    counts: Vec<i64>,
+}
+
+impl CountRows {
+    pub(super) fn push(&mut self, event: EventId, what: Counted, by: i64) {
+        let (what, status) = words::counted(what);
+        self.events.push(event.0);
+        self.whats.push(what);
+        self.statuses.push(status);
+        self.counts.push(by);
+    }
+
+    pub(super) async fn write(&self, session: &Session) -> Result<(), Error> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        session.execute(COUNTS, &[&self.events, &self.whats, &self.statuses, &self.counts]).await.map(drop)
     }
 }
 

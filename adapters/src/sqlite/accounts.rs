@@ -2,6 +2,7 @@
 //! a clear password.
 
 mod addresses;
+mod search;
 mod sessions;
 
 use super::answers;
@@ -57,6 +58,20 @@ impl Accounts for SqliteAccounts {
 
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>> {
         Box::pin(self.library.read(move |transaction| one(transaction, BY_ID, [id.0.into_bytes()])))
+    }
+
+    fn by_ids(&self, ids: Vec<BuyerId>) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(self.library.read(move |transaction| search::by_ids(transaction, &ids)))
+    }
+
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        email_hash: AddressHash,
+        limit: u32,
+    ) -> Later<'a, Result<Vec<BuyerId>, StoreError>> {
+        let text = text.to_owned();
+        Box::pin(self.library.read(move |transaction| search::search(transaction, &text, email_hash, limit)))
     }
 
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>> {

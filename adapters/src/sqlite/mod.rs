@@ -22,6 +22,7 @@ mod projection;
 mod read_only;
 mod reader;
 mod reserve;
+mod search;
 mod tables;
 
 pub use accounts::SqliteAccounts;

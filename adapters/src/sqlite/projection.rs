@@ -48,11 +48,12 @@ const TIDY: &str = "DELETE FROM outbox_events WHERE id IN
     (SELECT id FROM outbox_events WHERE published = 1 AND created_at < ?1 LIMIT ?2)";
 
 /// Everything of an event, but what was published.
-const FORGET: [&str; 6] = [
+const FORGET: [&str; 7] = [
     "DELETE FROM reservation_seats WHERE reservation_id IN (SELECT id FROM reservations WHERE event_id = ?1)",
     "DELETE FROM reservations WHERE event_id = ?1",
     "DELETE FROM payments WHERE event_id = ?1",
     "DELETE FROM seats WHERE event_id = ?1",
+    "DELETE FROM record_counts WHERE event_id = ?1",
     "DELETE FROM outbox_events WHERE event_id = ?1 AND published = 0",
     "DELETE FROM projection_checkpoints WHERE event_id = ?1",
 ];
@@ -81,7 +82,7 @@ pub struct SqliteProjection {
 
 /// Reads the projections of a data directory.
 pub struct SqliteRecords {
-    library: Arc<Library>,
+    pub(super) library: Arc<Library>,
     checkpoints: Checkpoints,
 }
 
@@ -197,6 +198,9 @@ impl SqliteProjection {
         }
         for change in changes.payments.values() {
             tables::write_payment(connection, change, self.sale(change.record.event)?.currency).map_err(failed)?;
+        }
+        for ((event, what), by) in changes.counts.iter().filter(|(_, by)| **by != 0) {
+            tables::write_count(connection, *event, *what, *by).map_err(failed)?;
         }
         for event in &changes.cleared {
             let mut clear = connection.prepare_cached(CLEAR_SEATS).map_err(failed)?;
@@ -370,6 +374,6 @@ impl Records for SqliteRecords {
     }
 }
 
-fn offset(page: Page) -> u64 {
+pub(super) fn offset(page: Page) -> u64 {
     u64::from(page.number) * u64::from(page.size)
 }

@@ -34,17 +34,22 @@ const CHAIN: &str = "SELECT chain FROM journal WHERE event_id = ?1 AND seq = ?2"
 /// Covered by the index `journal_by_operators`, whose condition they repeat word for word; the kinds are those of facts that
 /// administrators order.
 const BY_OPERATORS: &str = "SELECT seq FROM journal INDEXED BY journal_by_operators
-    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33)
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31
+        OR kind = 32 OR kind = 33 OR kind = 35 OR kind = 36)
     ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
 /// The same where the journal is a view over the file and the commit log's rows, which has no index of its own.
 const LOGGED_BY_OPERATORS: &str = "SELECT seq FROM journal
-    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33) ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31
+        OR kind = 32 OR kind = 33 OR kind = 35 OR kind = 36)
+    ORDER BY seq DESC LIMIT ?2 OFFSET ?3";
 const COUNT_LOGGED_BY_OPERATORS: &str = "SELECT count(*) FROM journal
-    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33)";
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31
+        OR kind = 32 OR kind = 33 OR kind = 35 OR kind = 36)";
 /// Events that only the commit log has rows of.
 const LOGGED_EVENTS: &str = "SELECT DISTINCT event_id FROM logged";
 const COUNT_BY_OPERATORS: &str = "SELECT count(*) FROM journal INDEXED BY journal_by_operators
-    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31 OR kind = 32 OR kind = 33)";
+    WHERE event_id = ?1 AND (kind = 1 OR kind = 21 OR kind = 22 OR kind = 23 OR kind = 31
+        OR kind = 32 OR kind = 33 OR kind = 35 OR kind = 36)";
 const SNAPSHOTS: &str = "SELECT seq, chain, checksum, body FROM snapshots WHERE event_id = ?1 ORDER BY seq DESC";
 const KEEP: &str =
     "INSERT OR REPLACE INTO snapshots (event_id, seq, chain, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -339,6 +344,11 @@ impl JournalReader for SqliteReader {
             read().map_err(|error| unavailable(&error))
         })?;
         Ok((seqs.into_iter().map(|seq| self.one(event, seq)).collect::<Result<_, _>>()?, total))
+    }
+
+    fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        self.settle()?;
+        seqs.iter().map(|seq| self.one(event, *seq)).collect()
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {

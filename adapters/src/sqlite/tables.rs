@@ -2,11 +2,13 @@
 //! and for lists alike. Must never begin or end a transaction.
 
 use super::library::uuid_at;
+use crate::stored::encode_seqs;
 use crate::words::{self, PaymentWords};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, TicketSerial};
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::rows::{PaymentChange, PaymentRecord, ReservationChange};
+use onsale_engine::ports::search::{Counted, STORY_BYTES};
 use onsale_engine::sale::{PaymentView, ReservationView, Seats};
 use onsale_engine::time::Timestamp;
 use rusqlite::types::Type;
@@ -14,21 +16,27 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 const RESERVATION_COLUMNS: &str =
     "id, event_id, user_id, status, amount, hold_expires_at, created_at, confirmed_at, ticket_number, refund_amount";
-const PAYMENT_COLUMNS: &str = "id, event_id, reservation_id, user_id, stage, amount, captured, transaction_id,
+pub(super) const PAYMENT_COLUMNS: &str =
+    "id, event_id, reservation_id, user_id, stage, amount, captured, transaction_id,
     created_at, paid_at, failure, failure_detail, refund_reason";
 
 const INSERT_RESERVATION: &str = "INSERT INTO reservations (id, event_id, user_id, status, amount, currency,
-    hold_expires_at, created_at, confirmed_at, ticket_number, refund_amount)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    hold_expires_at, created_at, confirmed_at, ticket_number, refund_amount, story)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+/// A story that is long already grows only when the status changes.
 const UPDATE_RESERVATION: &str = "UPDATE reservations SET status = ?2, amount = ?3, confirmed_at = ?4,
-    ticket_number = ?5, refund_amount = ?6 WHERE id = ?1";
+    ticket_number = ?5, refund_amount = ?6,
+    story = CASE WHEN length(story) < ?8 OR status <> ?2 THEN CAST(story || ?7 AS BLOB) ELSE story END WHERE id = ?1";
 const INSERT_SEAT: &str = "INSERT INTO reservation_seats (reservation_id, position, seat_id, seat_index)
     VALUES (?1, ?2, ?3, ?4)";
 const INSERT_PAYMENT: &str = "INSERT INTO payments (id, event_id, reservation_id, user_id, status, stage, amount,
-    captured, currency, transaction_id, created_at, paid_at, failure, failure_detail, refund_reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    captured, currency, transaction_id, created_at, paid_at, failure, failure_detail, refund_reason, story)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 const UPDATE_PAYMENT: &str = "UPDATE payments SET status = ?2, stage = ?3, captured = ?4, transaction_id = ?5,
-    paid_at = ?6, failure = ?7, failure_detail = ?8, refund_reason = ?9 WHERE id = ?1";
+    paid_at = ?6, failure = ?7, failure_detail = ?8, refund_reason = ?9, story = CAST(story || ?10 AS BLOB)
+    WHERE id = ?1";
+const COUNT: &str = "INSERT INTO record_counts (event_id, what, status, count) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (event_id, what, status) DO UPDATE SET count = count + excluded.count";
 
 /// A word in a column that no version has written.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +69,7 @@ fn reservation_without_seats(row: &Row<'_>) -> rusqlite::Result<(EventId, Reserv
     Ok((EventId(uuid_at(row, 1)?), view))
 }
 
-fn payment_record(row: &Row<'_>) -> rusqlite::Result<PaymentRecord> {
+pub(super) fn payment_record(row: &Row<'_>) -> rusqlite::Result<PaymentRecord> {
     let stage: String = row.get(4)?;
     let (failure, detail, reason): (Option<String>, Option<String>, Option<String>) =
         (row.get(10)?, row.get(11)?, row.get(12)?);
@@ -92,7 +100,7 @@ fn seats_of(connection: &Connection, reservation: ReservationId) -> rusqlite::Re
 }
 
 /// Reservations that `clause` picks, with their seats.
-fn reservations(
+pub(super) fn reservations(
     connection: &Connection,
     clause: &str,
     of: impl Params,
@@ -193,9 +201,11 @@ pub(super) fn write_reservation(
             confirmed_at,
             ticket,
             refund,
+            encode_seqs(&change.seqs),
         ])?;
     } else {
-        let row = params![id, status, amount, confirmed_at, ticket, refund];
+        let (story, longest) = (encode_seqs(&change.seqs), STORY_BYTES as i64);
+        let row = params![id, status, amount, confirmed_at, ticket, refund, story, longest];
         connection.prepare_cached(UPDATE_RESERVATION)?.execute(row)?;
     }
     if !change.has_new_seats {
@@ -239,10 +249,20 @@ pub(super) fn write_payment(
             failure,
             failure_detail,
             refund_reason,
+            encode_seqs(&change.seqs),
         ])?;
     } else {
-        let row = params![id, status, stage, captured.0, transaction, paid_at, failure, failure_detail, refund_reason];
+        let (captured, story) = (captured.0, encode_seqs(&change.seqs));
+        let row =
+            params![id, status, stage, captured, transaction, paid_at, failure, failure_detail, refund_reason, story];
         connection.prepare_cached(UPDATE_PAYMENT)?.execute(row)?;
     }
+    Ok(())
+}
+
+/// Counts so many rows more, or fewer.
+pub(super) fn write_count(connection: &Connection, event: EventId, what: Counted, by: i64) -> rusqlite::Result<()> {
+    let (what, status) = words::counted(what);
+    connection.prepare_cached(COUNT)?.execute(params![event.0.as_bytes(), what, status, by])?;
     Ok(())
 }

@@ -146,6 +146,8 @@ facts! {
     32 SeatsUnblocked "seats_unblocked" { seats, by, reason }
     33 Rescheduled "rescheduled" { sale_ends_at, cancellation_closes_at, cause, by, reason }
     34 HolderNotified "holder_notified" { reservation, starts_at, ends_at, cancellation_closes_at }
+    35 CancelledByOperator "cancelled_by_operator" { reservation, refund, by, reason }
+    36 ReleasedByOperator "released_by_operator" { reservation, by, reason }
 }
 
 impl FactKind {

@@ -8,6 +8,7 @@ mod blocking;
 mod fact;
 mod hold_limits;
 mod parts;
+mod seqs;
 mod snapshot;
 mod summary;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 mod wire;
 
 pub use fact::{FactKind, decode_fact, describe_entry, describe_fact, encode_fact, encode_fact_into};
+pub(crate) use seqs::{decode_seqs, encode_seqs};
 pub use snapshot::{decode_snapshot, describe_snapshot, encode_snapshot};
 pub use summary::{decode_summary, encode_summary};
 

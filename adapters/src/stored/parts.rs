@@ -263,6 +263,7 @@ enums! {
         2 SaleCancelled,
         3 AmountMismatch,
         4 TooLate,
+        5 OperatorCancelled,
     }
     ReservationStatus {
         1 Pending,

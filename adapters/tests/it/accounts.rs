@@ -509,7 +509,7 @@ async fn older_rows_of_sqlite_are_brought_up_to_date() {
     let library = dir.library().unwrap();
     for (number, email, key, deleted) in OLDER {
         let sql = format!(
-            "INSERT INTO accounts VALUES (x'{number:032x}', '{email}', '{key}', 'n', '1', 'USER', 'h', {number}, {deleted}, NULL)"
+            "INSERT INTO accounts VALUES (x'{number:032x}', '{email}', '{key}', 'n', '1', 'USER', 'h', {number}, {deleted}, NULL, NULL)"
         );
         library.execute(&sql, []).unwrap();
     }

@@ -4,7 +4,7 @@
 use crate::support::{NOON, Opened, Storage, entry, event, held, journal_entry, read};
 use onsale_engine::fakes::FakeJournal;
 use onsale_engine::id::{BuyerId, Epoch, EventId, ReservationId, Seq};
-use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalReader};
+use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalReader, ReadError};
 use onsale_engine::sale::{Entry, Fact, RescheduleCause, Sale, SaleSummary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -55,6 +55,10 @@ macro_rules! journal_suite {
             #[test]
             fn what_administrators_did_is_read_by_itself() {
                 super::what_administrators_did_is_read_by_itself(&$make);
+            }
+            #[test]
+            fn single_entries_are_read_where_they_are() {
+                super::single_entries_are_read_where_they_are(&$make);
             }
             #[test]
             fn many_epochs_are_raised_at_once() {
@@ -198,6 +202,23 @@ fn snapshots_are_kept_two_at_a_time(storage: &dyn Storage) {
     assert_eq!(read(&*reader, a, snapshot.seq.0), []);
     assert_eq!(reader.verify(a).unwrap(), 40);
     assert!(reader.snapshot(event(2)).unwrap().is_none());
+}
+
+/// As a reservation's story is read: a few facts of many, each checked, and none that is not there.
+fn single_entries_are_read_where_they_are(storage: &dyn Storage) {
+    let Opened { mut journal, reader } = storage.open();
+    let epochs = [1, 2].map(|number| journal.raise_epoch(event(number)).unwrap());
+    for seq in 1..=30 {
+        journal.append(&[journal_entry(event(1), epochs[0], seq), journal_entry(event(2), epochs[1], seq)]).unwrap();
+    }
+    let all = read(&*reader, event(1), 0);
+    let some = [1, 2, 17, 30].map(Seq);
+    let found = reader.entries(event(1), &some).unwrap();
+    assert_eq!(found, some.map(|seq| all[seq.0 as usize - 1].clone()));
+    assert_eq!(reader.entries(event(1), &[]).unwrap(), []);
+    let missing = reader.entries(event(1), &[Seq(30), Seq(31)]);
+    assert!(matches!(missing, Err(ReadError::Damaged { seq: Seq(31), .. })), "{missing:?}");
+    assert!(reader.entries(event(9), &[Seq(1)]).is_err());
 }
 
 fn many_epochs_are_raised_at_once(storage: &dyn Storage) {

@@ -12,6 +12,7 @@ mod postgres;
 mod projection;
 mod projection_rows;
 mod redis;
+mod search;
 mod shared;
 mod starts;
 mod story;

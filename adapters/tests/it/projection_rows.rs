@@ -5,7 +5,7 @@ use crate::story::{Story, buyer};
 use crate::support::{Directory, event};
 use onsale_engine::fakes::small_plan;
 use onsale_engine::id::SeatIndex;
-use onsale_engine::sale::{ChargeOutcome, Command};
+use onsale_engine::sale::{ChargeOutcome, Command, OperatorCancel};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -98,6 +98,35 @@ async fn messages_tell_one_purchase_in_order() {
     );
     let words = rows(&library, "SELECT status, stage FROM payments", |row| Ok((row.get(0)?, row.get(1)?)));
     assert_eq!(words, [("REFUNDED".to_owned(), "REFUND_SETTLED".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_an_administrator_ends_is_told_with_the_reason() {
+    let directory = Directory::new();
+    let Opened { mut projection, .. } = directory.open();
+    let mut story = Story::begin(event(1), 6);
+    let (paid, held) = (story.hold(buyer(1), 1).unwrap(), story.hold(buyer(2), 1).unwrap());
+    let payment = story.pay(paid).unwrap();
+    let amount = story.sale.payment(payment).unwrap().amount;
+    assert!(story.tell(Command::SettleCharge { payment, outcome: ChargeOutcome::Captured { amount } }));
+    let told = story.entries.len();
+    for reservation in [paid, held] {
+        let (by, reason, only_paid) = (buyer(99), "case 4711".into(), false);
+        assert!(story.tell(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid })));
+    }
+    projection.project(&[committed(event(1), &story.entries)]).unwrap();
+    let sql = format!("SELECT payload FROM outbox_events WHERE seq > {told} ORDER BY seq");
+    let messages = rows(&library(&directory), &sql, |row| {
+        let payload: Value = serde_json::from_str(&row.get::<_, String>(0)?).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok([text(&payload["type"]), text(&payload["reason"]), text(&payload["payment"]["refundReason"])])
+    });
+    let expected = [
+        ["reservation.cancelled", "case 4711", ""],
+        ["payment.refund_ordered", "", "OPERATOR_CANCELLED"],
+        ["reservation.released", "case 4711", ""],
+    ];
+    assert_eq!(messages, expected);
 }
 
 #[tokio::test]

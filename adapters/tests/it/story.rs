@@ -7,8 +7,8 @@ use onsale_engine::id::{BuyerId, CategoryIndex, Epoch, EventId, PaymentId, Reser
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Hold, OpenPayment, Sale, SaleConfig, SeatBlocking,
-    Selection, SteeringChange,
+    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Hold, OpenPayment, OperatorCancel, Sale, SaleConfig,
+    SeatBlocking, Selection, SteeringChange,
 };
 use onsale_engine::time::Timestamp;
 use rand::rngs::StdRng;
@@ -170,9 +170,13 @@ impl Story {
                 let Some(reservation) = self.any_reservation() else { return };
                 let Some(buyer) = self.sale.reservation(reservation).map(|view| view.buyer) else { return };
                 let seats = self.seats();
-                match self.random.random_range(0..3) {
-                    0 => self.tell(Command::ChangeHold(ChangeHold { buyer, reservation, seats })),
-                    1 => self.tell(Command::ReleaseHold { buyer, reservation }),
+                match self.random.random_range(0..9) {
+                    0..3 => self.tell(Command::ChangeHold(ChangeHold { buyer, reservation, seats })),
+                    3..5 => self.tell(Command::ReleaseHold { buyer, reservation }),
+                    5..7 => {
+                        let (by, reason, only_paid) = (self::buyer(99), "asked for".into(), self.random.random());
+                        self.tell(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid }))
+                    }
                     _ => self.tell(Command::CancelReservation { buyer, reservation }),
                 };
             }

@@ -144,6 +144,41 @@ impl Accounts for FakeAccounts {
         })
     }
 
+    fn by_ids(&self, ids: Vec<BuyerId>) -> Later<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(async move {
+            let tables = self.tables.lock();
+            let living = tables.accounts.iter().filter(|(account, deleted)| !deleted && ids.contains(&account.id));
+            Ok(living.map(|(account, _)| account.clone()).collect())
+        })
+    }
+
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        email_hash: AddressHash,
+        limit: u32,
+    ) -> Later<'a, Result<Vec<BuyerId>, StoreError>> {
+        Box::pin(async move {
+            let (key, name) = (email_key(text), text.to_ascii_lowercase());
+            let tables = self.tables.lock();
+            let exact = tables.accounts.iter().filter(|(account, deleted)| match deleted {
+                true => tables.email_hashes.get(&account.id) == Some(&email_hash),
+                false => email_key(&account.email) == key,
+            });
+            let begins = tables.accounts.iter().filter(|(account, deleted)| {
+                let of_name = account.name.to_ascii_lowercase().starts_with(&name);
+                !deleted && (of_name || email_key(&account.email).starts_with(&key))
+            });
+            let mut found: Vec<BuyerId> = Vec::new();
+            for (account, _) in exact.chain(begins) {
+                if !found.contains(&account.id) && found.len() < limit as usize {
+                    found.push(account.id);
+                }
+            }
+            Ok(found)
+        })
+    }
+
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let mut tables = self.tables.lock();

@@ -341,6 +341,14 @@ impl JournalReader for FakeJournal {
         Ok((page.copied().cloned().collect(), deeds.len() as u64))
     }
 
+    fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        let inner = self.readable()?;
+        let stored = inner.events.get(&event).map(|stored| stored.entries.as_slice()).unwrap_or_default();
+        let missing = |seq| ReadError::Damaged { event, seq, reason: "it is missing".to_owned() };
+        let entry = |seq: &Seq| stored.iter().find(|entry| entry.seq == *seq).cloned().ok_or_else(|| missing(*seq));
+        seqs.iter().map(entry).collect()
+    }
+
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
         let kept = Arc::new(snapshot.clone());
         let mut inner = self.readable()?;

@@ -9,6 +9,7 @@ mod journal;
 mod payments;
 mod plans;
 mod projection;
+mod search;
 mod shared;
 
 pub use accounts::FakeAccounts;

@@ -1,6 +1,7 @@
 //! Projections in memory, with their reading side. Folds facts as the real ones do; where they lie is all that differs.
 
 use crate::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq};
+use crate::plan::Plan;
 use crate::ports::catalogue::{Listed, Page};
 use crate::ports::records::{Records, ReservationRecord};
 use crate::ports::rows::{Before, Changes, Notice, PaymentRecord, SeatRecord};
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Default)]
-struct Tables {
+pub(super) struct Tables {
     checkpoints: BTreeMap<EventId, Seq>,
-    reservations: BTreeMap<ReservationId, (EventId, ReservationView)>,
-    payments: BTreeMap<PaymentId, PaymentRecord>,
-    seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
+    pub(super) reservations: BTreeMap<ReservationId, (EventId, ReservationView)>,
+    pub(super) payments: BTreeMap<PaymentId, PaymentRecord>,
+    pub(super) seats: BTreeMap<(EventId, SeatIndex), SeatRecord>,
+    pub(super) stories: BTreeMap<ReservationId, Vec<Seq>>,
+    pub(super) plans: BTreeMap<EventId, Arc<Plan>>,
     notices: Vec<Notice>,
     failing: usize,
     panics: bool,
@@ -27,7 +30,7 @@ struct Tables {
 /// Projections in memory; clones share them. Also their [`Records`].
 #[derive(Clone, Default)]
 pub struct FakeProjection {
-    tables: Arc<Mutex<Tables>>,
+    pub(super) tables: Arc<Mutex<Tables>>,
 }
 
 impl FakeProjection {
@@ -90,6 +93,14 @@ impl Tables {
             }
         }
         self.checkpoints = checkpoints;
+        self.plans.extend(changes.configured.into_iter().map(|(event, (_, plan))| (event, plan)));
+        let of_reservations = changes.reservations.values().map(|change| (change.view.id, &change.seqs));
+        let of_payments = changes.payments.values().map(|change| (change.record.view.reservation, &change.seqs));
+        for (id, seqs) in of_reservations.chain(of_payments) {
+            let story = self.stories.entry(id).or_default();
+            story.extend_from_slice(seqs);
+            story.sort_unstable();
+        }
         self.reservations.extend(changes.reservations.into_iter().map(|(id, new)| (id, (new.event, new.view))));
         self.payments.extend(changes.payments.into_iter().map(|(id, new)| (id, new.record)));
         self.seats.retain(|(event, _), row| !changes.cleared.contains(event) || row.reservation.is_some());
@@ -123,6 +134,10 @@ impl Projection for FakeProjection {
     fn forget(&mut self, event: EventId) -> Result<(), JournalError> {
         let mut tables = self.tables.lock();
         tables.checkpoints.remove(&event);
+        let known = std::mem::take(&mut tables.stories);
+        let others =
+            known.into_iter().filter(|(id, _)| tables.reservations.get(id).is_some_and(|(of, _)| *of != event));
+        tables.stories = others.collect();
         tables.reservations.retain(|_, (of, _)| *of != event);
         tables.payments.retain(|_, record| record.event != event);
         tables.seats.retain(|(of, _), _| *of != event);
@@ -131,7 +146,7 @@ impl Projection for FakeProjection {
     }
 }
 
-fn paged<T>(mut items: Vec<T>, page: Page) -> Listed<T> {
+pub(super) fn paged<T>(mut items: Vec<T>, page: Page) -> Listed<T> {
     let total = items.len() as u64;
     let start = (page.number as usize).saturating_mul(page.size as usize).min(items.len());
     items.drain(..start);

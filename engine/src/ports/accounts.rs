@@ -120,6 +120,17 @@ pub trait Accounts: Send + Sync + 'static {
     fn by_email<'a>(&'a self, email: &'a str) -> Later<'a, Result<Option<Account>, StoreError>>;
     /// The account of that id; none if deleted.
     fn by_id(&self, id: BuyerId) -> Later<'_, Result<Option<Account>, StoreError>>;
+    /// The accounts of those ids, in no order; the deleted ones are left out.
+    fn by_ids(&self, ids: Vec<BuyerId>) -> Later<'_, Result<Vec<Account>, StoreError>>;
+    /// Whom an operator may mean by `text`, at most `limit` of them: the account of that address and the deleted ones that
+    /// had it (`email_hash` is that of the address' normal form), then accounts whose address or name begins with it. ASCII
+    /// letters of names are compared without case.
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        email_hash: AddressHash,
+        limit: u32,
+    ) -> Later<'a, Result<Vec<BuyerId>, StoreError>>;
     /// Changes name and phone; false if there is no such account.
     fn update<'a>(&'a self, id: BuyerId, name: &'a str, phone: Option<&'a str>) -> Later<'a, Result<bool, StoreError>>;
     /// Changes the password and ends every session but `keep`: answers the access tokens that end with them,

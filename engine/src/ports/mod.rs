@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod catalogue;
 pub mod records;
 pub mod rows;
+pub mod search;
 pub mod shared;
 
 use crate::id::{BuyerId, Epoch, EventId, PaymentId, PlanHash, Seq};
@@ -160,6 +161,13 @@ pub trait JournalReader: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError>;
+
+    /// The entries at these positions of an event's journal, in their order, each row's chain checked against the one before
+    /// it. Meant for the few facts of one reservation.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; a position that the journal does not have is damage.
+    fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError>;
 
     /// Keeps a snapshot, built from committed facts.
     ///

@@ -5,10 +5,12 @@
 use crate::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
 use crate::money::{Amount, Currency};
 use crate::plan::Plan;
+use crate::ports::search::{Counted, PaymentState};
 use crate::sale::{
     Entry, Fact, PaymentStatus, PaymentView, RescheduleCause, ReservationStatus, ReservationView, Seats,
 };
 use crate::time::Timestamp;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -50,6 +52,9 @@ pub struct PaymentRecord {
     pub captured: Amount,
 }
 
+/// Positions of facts in their event's journal: a reservation's story is read from there.
+pub type Seqs = SmallVec<[Seq; 4]>;
+
 /// A reservation's row after the batch.
 #[derive(Clone, Debug)]
 pub struct ReservationChange {
@@ -61,6 +66,8 @@ pub struct ReservationChange {
     pub is_new: bool,
     /// Whether its seats are other ones than the tables have.
     pub has_new_seats: bool,
+    /// The facts of the batch that changed it, in order.
+    pub seqs: Seqs,
 }
 
 /// A payment's row after the batch.
@@ -70,6 +77,8 @@ pub struct PaymentChange {
     pub record: PaymentRecord,
     /// Whether the tables have no such row yet.
     pub is_new: bool,
+    /// The facts of the batch that changed it, in order.
+    pub seqs: Seqs,
 }
 
 /// What other systems are told, as it stood right after the fact.
@@ -85,6 +94,8 @@ pub struct Notice {
     pub kind: &'static str,
     /// What it happened to.
     pub subject: Subject,
+    /// Why, in an administrator's words, if one ended a reservation.
+    pub reason: Option<Box<str>>,
     /// Where it was postponed to, if that is what happened.
     pub postponement: Option<Postponement>,
 }
@@ -169,6 +180,8 @@ pub struct Changes {
     pub notices: Vec<Notice>,
     /// Rules and plan of the sales that were configured.
     pub configured: BTreeMap<EventId, (Currency, Arc<Plan>)>,
+    /// How many more rows, or fewer, there are of each kind.
+    pub counts: BTreeMap<(EventId, Counted), i64>,
 }
 
 impl Changes {
@@ -192,6 +205,8 @@ pub fn asked_for(fact: &Fact) -> (Option<ReservationId>, Option<PaymentId>) {
         | Fact::ReservationConfirmed { reservation, .. }
         | Fact::ReservationCancelled { reservation, .. }
         | Fact::HolderNotified { reservation, .. }
+        | Fact::CancelledByOperator { reservation, .. }
+        | Fact::ReleasedByOperator { reservation, .. }
         | Fact::PaymentOpened { reservation, .. } => (Some(*reservation), None),
         Fact::PaymentStarted { payment, .. }
         | Fact::PaymentUnknown { payment }
@@ -255,16 +270,19 @@ impl<B: Before> Folding<'_, B> {
                     (view.seats, view.amount) = (seats.clone(), *amount);
                 })
             }
-            Fact::HoldReleased { reservation } => self.reservation(*reservation, "reservation.released", |view| {
-                view.status = ReservationStatus::Cancelled;
-            }),
+            Fact::HoldReleased { reservation } | Fact::ReleasedByOperator { reservation, .. } => {
+                self.reservation(*reservation, "reservation.released", |view| {
+                    view.status = ReservationStatus::Cancelled;
+                })
+            }
             Fact::HoldExpired { reservation } => self.reservation(*reservation, "reservation.expired", |view| {
                 view.status = ReservationStatus::Expired;
             }),
             Fact::ReservationConfirmed { reservation, payment: _, seats, ticket } => {
                 self.confirm(*reservation, seats, *ticket)
             }
-            Fact::ReservationCancelled { reservation, refund } => {
+            Fact::ReservationCancelled { reservation, refund }
+            | Fact::CancelledByOperator { reservation, refund, .. } => {
                 self.reservation(*reservation, "reservation.cancelled", |view| {
                     (view.status, view.refund) = (ReservationStatus::Cancelled, Some(*refund));
                 })
@@ -364,8 +382,10 @@ impl<B: Before> Folding<'_, B> {
         };
         self.set_seats(seats, SeatStatus::Held, Some(id));
         self.notice("reservation.held", Subject::Reservation(Box::new(view.clone())), None);
-        let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true };
+        let seqs = Seqs::from_slice(&[self.entry.seq]);
+        let change = ReservationChange { event: self.event, view, is_new: true, has_new_seats: true, seqs };
         self.changes.reservations.insert(id, change);
+        self.count(Counted::Reservations(ReservationStatus::Pending), 1);
     }
 
     fn confirm(&mut self, id: ReservationId, seats: &Seats, ticket: TicketSerial) -> Result<(), B::Error> {
@@ -387,14 +407,17 @@ impl<B: Before> Folding<'_, B> {
     ) -> Result<(), B::Error> {
         if !self.changes.reservations.contains_key(&id) {
             let Some(view) = self.before.reservation(id)? else { return Ok(()) };
-            let change = ReservationChange { event: self.event, view, is_new: false, has_new_seats: false };
+            let (event, seqs) = (self.event, Seqs::new());
+            let change = ReservationChange { event, view, is_new: false, has_new_seats: false, seqs };
             self.changes.reservations.insert(id, change);
         }
         let Some(known) = self.changes.reservations.get_mut(&id) else { return Ok(()) };
         let (old_status, old_seats) = (known.view.status, known.view.seats.clone());
         change(&mut known.view);
         known.has_new_seats |= known.view.seats != old_seats;
+        known.seqs.push(self.entry.seq);
         let view = known.view.clone();
+        self.moved(Counted::Reservations(old_status), Counted::Reservations(view.status));
         if owned_seat_status(old_status).is_some() {
             self.set_seats(&old_seats, SeatStatus::Available, None);
         }
@@ -422,7 +445,9 @@ impl<B: Before> Folding<'_, B> {
         };
         self.notice("payment.opened", Subject::Payment(Box::new(view.clone())), None);
         let record = PaymentRecord { event: self.event, view, transaction: None, unknown: false, captured: Amount(0) };
-        self.changes.payments.insert(id, PaymentChange { record, is_new: true });
+        let seqs = Seqs::from_slice(&[self.entry.seq]);
+        self.changes.payments.insert(id, PaymentChange { record, is_new: true, seqs });
+        self.count(Counted::Payments(PaymentState::Pending), 1);
         Ok(())
     }
 
@@ -435,11 +460,14 @@ impl<B: Before> Folding<'_, B> {
     ) -> Result<(), B::Error> {
         if !self.changes.payments.contains_key(&id) {
             let Some(record) = self.before.payment(id)? else { return Ok(()) };
-            self.changes.payments.insert(id, PaymentChange { record, is_new: false });
+            self.changes.payments.insert(id, PaymentChange { record, is_new: false, seqs: Seqs::new() });
         }
         let Some(known) = self.changes.payments.get_mut(&id) else { return Ok(()) };
+        let before = PaymentState::of(&known.record.view.status);
         change(&mut known.record);
+        known.seqs.push(self.entry.seq);
         let view = known.record.view.clone();
+        self.moved(Counted::Payments(before), Counted::Payments(PaymentState::of(&view.status)));
         self.notice(kind, Subject::Payment(Box::new(view)), None);
         Ok(())
     }
@@ -457,9 +485,23 @@ impl<B: Before> Folding<'_, B> {
         }
     }
 
+    /// A row is counted under another kind from now on.
+    fn moved(&mut self, from: Counted, to: Counted) {
+        if from != to {
+            self.count(from, -1);
+            self.count(to, 1);
+        }
+    }
+
+    fn count(&mut self, what: Counted, by: i64) {
+        *self.changes.counts.entry((self.event, what)).or_default() += by;
+    }
+
     fn notice(&mut self, kind: &'static str, subject: Subject, postponement: Option<Postponement>) {
-        let Entry { seq, at, .. } = *self.entry;
-        self.changes.notices.push(Notice { event: self.event, seq, at, kind, subject, postponement });
+        let Entry { seq, at, fact, .. } = self.entry;
+        let reason = fact.reason_of_operator().map(Box::from);
+        let (event, seq, at) = (self.event, *seq, *at);
+        self.changes.notices.push(Notice { event, seq, at, kind, subject, reason, postponement });
     }
 }
 

@@ -107,6 +107,8 @@ pub(super) fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &F
         | Fact::PaymentCaptured { .. }
         | Fact::PaymentFailed { .. }
         | Fact::ReservationCancelled { .. }
+        | Fact::CancelledByOperator { .. }
+        | Fact::ReleasedByOperator { .. }
         | Fact::RefundOrdered { .. }
         | Fact::PaymentRefunded { .. }
         | Fact::OutcomeUnmatched { .. }

@@ -283,7 +283,9 @@ impl Concerned {
             | Fact::HoldChanged { reservation, .. }
             | Fact::HoldReleased { reservation }
             | Fact::HoldExpired { reservation }
-            | Fact::ReservationCancelled { reservation, .. } => drop(self.holds.insert(*reservation)),
+            | Fact::ReservationCancelled { reservation, .. }
+            | Fact::CancelledByOperator { reservation, .. }
+            | Fact::ReleasedByOperator { reservation, .. } => drop(self.holds.insert(*reservation)),
             Fact::ReservationConfirmed { reservation, .. } => {
                 self.holds.insert(*reservation);
                 self.buyers.extend(view.reservation(*reservation).map(|view| view.buyer));

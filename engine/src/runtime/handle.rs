@@ -297,6 +297,7 @@ impl SaleHandle {
                 | Command::Postpone(_)
                 | Command::MoveCancellation(_)
                 | Command::CancelSale { .. }
+                | Command::CancelByOperator(_)
                 | Command::Retire { .. }
         );
         if self.in_flight.fetch_add(1, Ordering::SeqCst) >= IN_FLIGHT_PER_SALE && !for_operators {

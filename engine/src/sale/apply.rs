@@ -43,7 +43,9 @@ impl Sale {
                 }
             }
             Fact::HoldChanged { reservation, seats, amount } => self.change_hold(*reservation, seats, *amount),
-            Fact::HoldReleased { reservation } => self.end_hold(*reservation, ReservationStatus::Cancelled),
+            Fact::HoldReleased { reservation } | Fact::ReleasedByOperator { reservation, by: _, reason: _ } => {
+                self.end_hold(*reservation, ReservationStatus::Cancelled);
+            }
             Fact::HoldExpired { reservation } => self.end_hold(*reservation, ReservationStatus::Expired),
             Fact::PaymentOpened { payment, reservation, amount } => {
                 self.open_payment(entry, *payment, *reservation, *amount);
@@ -65,7 +67,10 @@ impl Sale {
                 self.tickets = ticket.0;
                 self.confirm(*reservation, seats, entry);
             }
-            Fact::ReservationCancelled { reservation, refund } => self.cancel_reservation(*reservation, *refund),
+            Fact::ReservationCancelled { reservation, refund }
+            | Fact::CancelledByOperator { reservation, refund, by: _, reason: _ } => {
+                self.cancel_reservation(*reservation, *refund);
+            }
             Fact::RefundOrdered { payment, amount: _, reason } => self.reservations.update_payment(*payment, |row| {
                 row.view.status = PaymentStatus::Refunded { reason: *reason, settled: false };
             }),

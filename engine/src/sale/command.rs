@@ -34,6 +34,8 @@ pub enum Command {
         /// The reservation.
         reservation: ReservationId,
     },
+    /// Cancel a reservation in its buyer's stead, without a window: a confirmed one is refunded, a pending one released.
+    CancelByOperator(OperatorCancel),
     /// Begin to pay for a pending hold.
     OpenPayment(OpenPayment),
     /// Charge an opened payment.
@@ -168,6 +170,19 @@ pub struct ChangeHold {
     pub reservation: ReservationId,
     /// What it shall consist of; may keep some of its own.
     pub seats: Seats,
+}
+
+/// See [`Command::CancelByOperator`].
+#[derive(Clone, Debug)]
+pub struct OperatorCancel {
+    /// The reservation, whoever's it is.
+    pub reservation: ReservationId,
+    /// The administrator.
+    pub by: BuyerId,
+    /// Why, in the administrator's words; at most [`crate::limits::MAX_MESSAGE_BYTES`].
+    pub reason: Box<str>,
+    /// Refuse what has not been paid instead of releasing it.
+    pub only_paid: bool,
 }
 
 /// See [`Command::OpenPayment`].

@@ -68,6 +68,7 @@ impl Sale {
             Command::ChangeHold(change) => self.decide_change(change, now),
             Command::ReleaseHold { buyer, reservation } => self.release(*buyer, *reservation, now),
             Command::CancelReservation { buyer, reservation } => self.cancel(*buyer, *reservation, now),
+            Command::CancelByOperator(cancel) => self.decide_operator_cancel(cancel, now),
             Command::OpenPayment(open) => self.decide_open_payment(open, now),
             Command::ConfirmPayment(confirm) => self.decide_confirm_payment(confirm, now),
             Command::Enter { buyer } => self.enter(*buyer, now, epoch),

@@ -279,6 +279,26 @@ pub enum Fact {
         /// Until when the reservation can be cancelled.
         cancellation_closes_at: Timestamp,
     },
+    /// An administrator cancelled a confirmed reservation; its seats are free.
+    CancelledByOperator {
+        /// The reservation.
+        reservation: ReservationId,
+        /// What is given back.
+        refund: Amount,
+        /// The administrator.
+        by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Box<str>,
+    },
+    /// An administrator gave a pending hold back; its seats are free.
+    ReleasedByOperator {
+        /// The hold.
+        reservation: ReservationId,
+        /// The administrator.
+        by: BuyerId,
+        /// Why, in the administrator's words.
+        reason: Box<str>,
+    },
     /// The answer to a request with an idempotency key, remembered for a day.
     KeyRemembered {
         /// The key and the body.
@@ -354,6 +374,8 @@ pub enum RefundReason {
     AmountMismatch,
     /// The payment came after the hold had ended and no equal seats were left.
     TooLate,
+    /// An administrator cancelled the reservation.
+    OperatorCancelled,
 }
 
 impl Fact {
@@ -366,9 +388,22 @@ impl Fact {
         | Self::SeatsUnblocked { by, .. }
         | Self::Rescheduled { by, .. }
         | Self::SaleCancelled { by }
-        | Self::SaleRetired { by } = self
+        | Self::SaleRetired { by }
+        | Self::CancelledByOperator { by, .. }
+        | Self::ReleasedByOperator { by, .. } = self
         {
             return Some(*by);
+        }
+        None
+    }
+}
+
+impl Fact {
+    /// Why an administrator ended a reservation, if one did, in their words.
+    #[must_use]
+    pub fn reason_of_operator(&self) -> Option<&str> {
+        if let Self::CancelledByOperator { reason, .. } | Self::ReleasedByOperator { reason, .. } = self {
+            return Some(reason);
         }
         None
     }

@@ -99,7 +99,7 @@ impl Sale {
             PaymentStatus::Failed(_) => true,
             PaymentStatus::Refunded { reason, .. } => match reason {
                 RefundReason::AmountMismatch | RefundReason::TooLate => true,
-                RefundReason::BuyerCancelled | RefundReason::SaleCancelled => false,
+                RefundReason::BuyerCancelled | RefundReason::SaleCancelled | RefundReason::OperatorCancelled => false,
             },
             PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => false,
         };

@@ -19,6 +19,7 @@ mod ledger;
 pub(crate) mod line;
 pub mod merkle;
 mod on_demand;
+mod operator;
 mod payment;
 mod rejection;
 mod reply;
@@ -39,7 +40,7 @@ mod window;
 
 pub use blocking::SeatBlocking;
 pub use command::{
-    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, RequestKey, Seats, Selection,
+    ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, OperatorCancel, RequestKey, Seats, Selection,
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
 pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};
@@ -243,6 +244,13 @@ impl Sale {
     #[must_use]
     pub fn payment_row(&self, id: PaymentId) -> Option<&PaymentRow> {
         self.reservations.payment(id)
+    }
+
+    /// Every payment of a reservation in memory with what the provider has to be told of it, the newest last.
+    #[must_use]
+    pub fn payments_of(&self, reservation: ReservationId) -> Vec<PaymentRow> {
+        let payments = self.reservations.get(reservation).map(Reservation::payments).unwrap_or_default();
+        payments.iter().filter_map(|payment| self.reservations.payment(*payment)).cloned().collect()
     }
 
     /// What was answered to an idempotency key, and the body that it came with.

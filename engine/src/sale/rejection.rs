@@ -124,7 +124,7 @@ pub enum ReservationState {
     Confirmed,
     /// Given back before it was paid.
     Released,
-    /// Paid, and cancelled by its buyer.
+    /// Paid, and cancelled by its buyer or an administrator.
     Cancelled,
     /// Its event was cancelled.
     SaleCancelled,

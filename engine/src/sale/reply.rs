@@ -23,7 +23,7 @@ pub enum Reply {
 }
 
 /// Whether a reservation lives, in API words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReservationStatus {
     /// Held, not yet paid.
     Pending,

@@ -1,7 +1,7 @@
 //! One's own account. A token that was minted elsewhere may name a buyer without an account: then this is 404.
 
 use crate::accounts::guessing::Attempt;
-use crate::accounts::{Fit, NAME_CHARS, PASSWORD_CHARS, check_password, form, invalid_credentials};
+use crate::accounts::{Fit, NAME_CHARS, PASSWORD_CHARS, check_password, form, invalid_credentials, tickets};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::time::rfc3339;
 use onsale_engine::email::email_key;
@@ -66,8 +66,14 @@ pub(super) async fn change(ctx: Context, mut request: Request) -> Result<Respons
     response::ok(&MeJson::new(&account))
 }
 
-pub(super) async fn delete(ctx: Context, _: Request) -> Result<Response, Problem> {
+pub(super) async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
+    let mut mistakes = Mistakes::default();
+    let is_forced = request.query().boolean(&mut mistakes, "force").unwrap_or(false);
+    mistakes.check()?;
     let account = mine(&ctx).await?;
+    if !is_forced {
+        tickets::check(&ctx, account.id).await?;
+    }
     let caller = *ctx.caller()?;
     let (app, now) = (ctx.app.clone(), ctx.now());
     ctx.to_the_end(async move {

@@ -12,6 +12,7 @@ mod password_rules;
 mod passwords;
 mod predecessors;
 mod sessions;
+mod tickets;
 
 pub(crate) use administrators::{UNNAMED, routes as administrator_routes};
 pub(crate) use altcha::Altcha;

@@ -7,15 +7,20 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// What a handler answers.
 pub type Response = http::Response<Body>;
 
+/// A stream that cannot go on. Its connection, or its HTTP/2 stream, is ended in the middle, so that nobody takes a part of the
+/// answer for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer breaks off: {0}")]
+pub struct Broken(pub String);
+
 /// A boxed stream of a response.
-pub type Frames = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>;
+pub type Frames = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Broken> + Send>>;
 
 /// The body of a response.
 pub enum Body {
@@ -74,9 +79,9 @@ struct Sent {
 
 impl http_body::Body for Sent {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.get_mut().frames.as_mut().poll_frame(cx)
     }
 }
@@ -89,9 +94,9 @@ pub struct Watched {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(frames) => frames.as_mut().poll_frame(cx),

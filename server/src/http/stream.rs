@@ -6,13 +6,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::http::context::Context as Surroundings;
 use crate::http::problem::Problem;
-use crate::http::response::{Body, Response};
+use crate::http::response::{Body, Broken, Response};
 use crate::http::streams::{End, Open};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::Frame;
 use parking_lot::Mutex;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -113,9 +112,9 @@ impl<F> Driven<F> {
 
 impl<F: Future<Output = End> + Send> http_body::Body for Driven<F> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if self.work.is_some()
             && let Some(end) = self.open.poll_end(cx)
         {

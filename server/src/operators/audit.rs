@@ -7,7 +7,7 @@ use crate::http::{Context, Mistakes, Problem, Request, Response, response};
 use crate::member_changes::{MemberChange, member_changes};
 use crate::reservations::PageJson;
 use crate::time::rfc3339;
-use onsale_engine::id::{EventId, SeatIndex};
+use onsale_engine::id::{EventId, ReservationId, SeatIndex};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;
@@ -37,6 +37,9 @@ struct ActionJson {
     by: String,
     action: String,
     reason: Option<String>,
+    /// Which reservation, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<String>,
     /// Every member that changed.
     changes: Vec<MemberChange>,
     /// What held from then on, for what is in the journal.
@@ -62,6 +65,7 @@ impl ActionJson {
             by,
             action: action.to_owned(),
             reason: None,
+            reservation_id: None,
             changes: Vec::new(),
             after: Value::Null,
             when: at,
@@ -81,6 +85,12 @@ impl ActionJson {
             let (seq, reason, changes) = (Some(entry.seq.0), Some(reason.to_owned()), vec![change]);
             return Some(Self { seq, reason, changes, ..Self::new(Described::Event(event), entry.at, by, action) });
         }
+        if let Some((action, reservation, after)) = of_reservation(&entry.fact) {
+            let action = Self::new(Described::Event(event), entry.at, by, action);
+            let reason = entry.fact.reason_of_operator().map(str::to_owned);
+            let reservation_id = Some(reservation.to_string());
+            return Some(Self { seq: Some(entry.seq.0), reason, reservation_id, after, ..action });
+        }
         let (action, reason, after) = described(&entry.fact)?;
         let mut holds = before.clone();
         if let (Value::Object(all), Value::Object(new)) = (&mut holds, &after) {
@@ -91,6 +101,17 @@ impl ActionJson {
         let action = Self::new(Described::Event(event), entry.at, by, action);
         Some(Self { seq: Some(entry.seq.0), reason: reason.map(str::to_owned), changes, after, ..action })
     }
+}
+
+/// What was done to one reservation of the event: the action's name, which, and what became of it.
+fn of_reservation(fact: &Fact) -> Option<(&'static str, ReservationId, Value)> {
+    if let Fact::CancelledByOperator { reservation, refund, .. } = fact {
+        return Some(("RESERVATION_CANCELLED", *reservation, json!({ "refundAmount": refund.0 })));
+    }
+    if let Fact::ReleasedByOperator { reservation, .. } = fact {
+        return Some(("HOLD_RELEASED", *reservation, Value::Null));
+    }
+    None
 }
 
 /// The action's name, its reason, and what held from then on.

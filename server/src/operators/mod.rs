@@ -1,7 +1,14 @@
-//! What operators see and steer: the waiting rooms' figures, admission, and cancelling a sale. Every change is a fact
-//! with who did it, in force at once. Must never be reached without the role of an administrator.
+//! What operators see and steer: the waiting rooms' figures, admission, cancelling a sale, and the reservations and payments
+//! of its buyers. Every change is a fact with who did it, in force at once. Must never be reached without the role of an administrator.
 
 mod audit;
+mod csv;
+mod export;
+mod forms;
+mod history;
+mod looking;
+mod payments;
+mod reservations;
 mod seats;
 
 use crate::catalogue::{AdmissionJson, cancel_event};
@@ -24,6 +31,12 @@ pub fn routes() -> Vec<Route> {
         Route::patch("/api/v1/admin/events/{id}/seats", seats::change).admin(),
         Route::get("/api/v1/admin/audit", audit::list).admin(),
         Route::post("/api/v1/admin/events/{id}/cancel", cancel).admin(),
+        Route::get("/api/v1/admin/reservations", reservations::list).admin(),
+        Route::get("/api/v1/admin/reservations/{id}", reservations::read).admin(),
+        Route::post("/api/v1/admin/reservations/{id}/refund", reservations::refund).admin(),
+        Route::post("/api/v1/admin/reservations/{id}/cancel", reservations::cancel).admin(),
+        Route::get("/api/v1/admin/events/{id}/reservations.csv", export::reservations).admin(),
+        Route::get("/api/v1/admin/payments", payments::list).admin(),
     ]
 }
 

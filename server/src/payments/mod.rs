@@ -5,7 +5,7 @@ mod declines;
 mod own;
 mod view;
 
-pub use view::PaymentJson;
+pub use view::{PaymentJson, failure};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, response};
 use crate::limits::Family;
@@ -219,7 +219,8 @@ fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Re
         PaymentStatus::Opened | PaymentStatus::Charging => {
             response::json(StatusCode::ACCEPTED, &UnsettledJson::new(view, currency, POLL_AFTER_SECONDS))
         }
-        PaymentStatus::Captured | PaymentStatus::Refunded { reason: RefundReason::BuyerCancelled, .. } => {
+        PaymentStatus::Captured
+        | PaymentStatus::Refunded { reason: RefundReason::BuyerCancelled | RefundReason::OperatorCancelled, .. } => {
             response::ok(&PaymentJson::new(&as_paid(view), currency))
         }
         PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. } if was_sold => {

@@ -128,7 +128,8 @@ pub fn status_word(status: &PaymentStatus) -> &'static str {
 }
 
 /// Why there is no money, or none any more; a stable code, the provider's own after a colon.
-fn failure(status: &PaymentStatus) -> Option<String> {
+#[must_use]
+pub fn failure(status: &PaymentStatus) -> Option<String> {
     let reason = match status {
         PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => return None,
         PaymentStatus::Failed(PaymentFailure::Declined(reason)) => return Some(format!("DECLINED:{reason}")),
@@ -140,6 +141,7 @@ fn failure(status: &PaymentStatus) -> Option<String> {
         | PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. } => "SALE_CANCELLED",
         PaymentStatus::Refunded { reason: RefundReason::BuyerCancelled, .. } => "BUYER_CANCELLED",
         PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => "HOLD_EXPIRED",
+        PaymentStatus::Refunded { reason: RefundReason::OperatorCancelled, .. } => "OPERATOR_CANCELLED",
     };
     Some(reason.to_owned())
 }
@@ -196,5 +198,6 @@ mod tests {
         check(PaymentStatus::Failed(PaymentFailure::NotCharged), "FAILED", Some("NOT_CHARGED"));
         check(refunded(RefundReason::TooLate), "REFUNDED", Some("HOLD_EXPIRED"));
         check(refunded(RefundReason::BuyerCancelled), "REFUNDED", Some("BUYER_CANCELLED"));
+        check(refunded(RefundReason::OperatorCancelled), "REFUNDED", Some("OPERATOR_CANCELLED"));
     }
 }

@@ -130,26 +130,16 @@ impl Acknowledged {
         }
     }
 
-    /// Waits until the tables have what the buyer was told of, or until [`LIST_WAIT`] is over.
-    pub async fn wait(&self, buyer: BuyerId, app: &App) {
+    /// Waits until the tables have what the buyer was told of, or until [`LIST_WAIT`] is over; answers whether they have it.
+    pub async fn wait(&self, buyer: BuyerId, app: &App) -> bool {
         let records = app.records.as_ref();
-        if self.missing(buyer, records).is_empty() {
-            return;
-        }
-        self.wait_for(buyer, records, app.engine.tables_moved()).await;
+        self.missing(buyer, records).is_empty() || self.wait_for(buyer, records, app.engine.tables_moved()).await
     }
 
     /// The same for tables of which something is missing; `moved` changes when they may have moved.
-    async fn wait_for(&self, buyer: BuyerId, records: &dyn Records, mut moved: watch::Receiver<()>) {
-        let until = Instant::now() + LIST_WAIT;
+    async fn wait_for(&self, buyer: BuyerId, records: &dyn Records, moved: watch::Receiver<()>) -> bool {
         // Looked up again after it is followed, so that no move in between is missed.
-        let mut missing = self.missing(buyer, records);
-        while !missing.is_empty() {
-            match tokio::time::timeout_at(until, moved.changed()).await {
-                Ok(Ok(())) => missing.retain(|(event, seq)| records.checkpoint(*event) < *seq),
-                Ok(Err(_)) | Err(_) => return,
-            }
-        }
+        until_written(self.missing(buyer, records), records, moved).await
     }
 
     /// Of which facts the buyer was told that the tables do not have. Looks through a note for each fact that they are behind.
@@ -175,6 +165,23 @@ impl Acknowledged {
         missing.retain(|(event, seq)| records.checkpoint(*event) < *seq);
         missing
     }
+}
+
+/// Waits until the tables have these facts, or until [`LIST_WAIT`] is over; answers whether they have them. `moved` changes
+/// when the tables may have moved, and was followed before the facts were looked up.
+pub async fn until_written(
+    mut missing: Vec<(EventId, Seq)>,
+    records: &dyn Records,
+    mut moved: watch::Receiver<()>,
+) -> bool {
+    let until = Instant::now() + LIST_WAIT;
+    while !missing.is_empty() {
+        match tokio::time::timeout_at(until, moved.changed()).await {
+            Ok(Ok(())) => missing.retain(|(event, seq)| records.checkpoint(*event) < *seq),
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Whether lists still wait for a fact of a page that was given up so long ago.

@@ -8,7 +8,7 @@ use crate::sales;
 use onsale_engine::id::{BuyerId, EventId, ReservationId, Seq};
 use onsale_engine::ports::catalogue::{Listed, Page};
 use onsale_engine::ports::records::ReservationRecord;
-use onsale_engine::runtime::SaleHandle;
+use onsale_engine::runtime::{Found, SaleHandle};
 use onsale_engine::sale::ReservationView;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -102,15 +102,22 @@ async fn settled_list(ctx: &Context, buyer: BuyerId, page: Page) -> Result<Liste
 /// # Errors
 /// 503 when neither knows.
 pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
-    if let Some(terms) = app.engine.sale(event).as_deref().and_then(sales::terms) {
-        return Ok(terms);
-    }
-    let described = app.readers.shelf.event(event).await?;
-    let described = described.ok_or_else(Problem::storage_unavailable)?;
-    let (plans, hash) = (Arc::clone(&app.plans), described.plan);
+    // Of an event that was deleted the catalogue tells nothing any more.
+    let (hash, config) = match app.engine.find(event) {
+        Some(Found::Loaded(sale)) if sale.standing().is_some() => {
+            return sales::terms(&sale).ok_or_else(Problem::storage_unavailable);
+        }
+        Some(Found::Unloaded(summary)) => (summary.plan, summary.config.clone()),
+        Some(Found::Loaded(_)) | None => {
+            let described = app.readers.shelf.event(event).await?;
+            let described = described.ok_or_else(Problem::storage_unavailable)?;
+            (described.plan, described.sale.clone())
+        }
+    };
+    let plans = Arc::clone(&app.plans);
     let plan = tokio::task::spawn_blocking(move || plans.plan(hash)).await.map_err(|_| Problem::internal())?;
     match plan {
-        Ok(Some(plan)) => Ok(Terms::new(event, &plan, &described.sale)),
+        Ok(Some(plan)) => Ok(Terms::new(event, &plan, &config)),
         Ok(None) => Err(Problem::storage_unavailable()),
         Err(error) => {
             tracing::warn!(%error, "a plan could not be read");

@@ -62,6 +62,12 @@ struct SeatJson<'a> {
     label: String,
     category: &'a str,
     price: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<&'a str>,
 }
 
 impl<'a> ReservationJson<'a> {
@@ -74,7 +80,7 @@ impl<'a> ReservationJson<'a> {
             reservation_id: view.id.0,
             event_id: terms.event.0,
             status: status_word(view.status),
-            seats: seats_json(view, terms),
+            seats: seats_json(view, terms, false),
             total_amount: view.amount.0,
             currency: terms.currency.code(),
             hold_expires_at: rfc3339(view.hold_expires_at),
@@ -85,18 +91,29 @@ impl<'a> ReservationJson<'a> {
             refund_amount: view.refund.map(|amount| amount.0),
         }
     }
+
+    /// Writes a reservation down with section, row and number of each seat.
+    #[must_use]
+    pub fn with_places(view: &ReservationView, terms: &'a Terms, seals: &Seals) -> Self {
+        Self { seats: seats_json(view, terms, true), ..Self::new(view, terms, seals) }
+    }
 }
 
-fn seats_json<'a>(view: &ReservationView, terms: &'a Terms) -> Vec<SeatJson<'a>> {
+/// The seats of a reservation; `placed` adds where each is.
+fn seats_json<'a>(view: &ReservationView, terms: &'a Terms, placed: bool) -> Vec<SeatJson<'a>> {
     let Terms { plan, prices, .. } = terms;
     let known = view.seats.iter().copied().filter(|seat| plan.has(*seat));
     let seats = known.map(|seat| {
         let category = plan.seat_category(seat);
+        let row = placed.then(|| plan.seat_row(seat));
         SeatJson {
             seat_id: plan.seat_id(seat),
             label: plan.full_label(seat),
             category: crate::catalogue::category_name(plan, category),
             price: prices.get(category.at()).copied().flatten().map_or(0, |price| price.0),
+            section: row.map(|row| &*plan.sections()[row.section as usize].name),
+            row: row.map(|row| &*row.label),
+            number: placed.then(|| plan.seat_label(seat)),
         }
     });
     seats.collect()
@@ -126,6 +143,26 @@ pub fn ticket_number(tag: EventTag, serial: TicketSerial) -> String {
     }
     number.push_str(&format!("-{:06}", serial.0));
     number
+}
+
+/// The event's tag and the serial that a ticket's number names. Letters are read without case, and those that look like
+/// digits as these, as whoever reads a ticket out may have done.
+#[must_use]
+pub fn read_ticket_number(number: &str) -> Option<(EventTag, TicketSerial)> {
+    let (tag, serial) = number.split_once('-')?;
+    if tag.len() != 8 || !(6..=19).contains(&serial.len()) || !serial.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let tag = tag.bytes().try_fold(0_u64, |tag, byte| {
+        let digit = match byte.to_ascii_uppercase() {
+            b'O' => b'0',
+            b'I' | b'L' => b'1',
+            digit => digit,
+        };
+        let value = DIGITS.iter().position(|known| *known == digit)?;
+        Some(tag << 5 | value as u64)
+    })?;
+    Some((EventTag(tag), TicketSerial(serial.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -207,5 +244,21 @@ mod tests {
     fn ticket_numbers_tell_events_apart() {
         assert_eq!(ticket_number(EventTag((1 << 40) - 1), TicketSerial(1)), "ZZZZZZZZ-000001");
         assert_eq!(ticket_number(EventTag(32), TicketSerial(1_234_567)), "00000010-1234567");
+    }
+
+    #[test]
+    fn a_ticket_number_that_was_read_out_is_understood() {
+        for (tag, serial) in [(0, 1), (32, 1_234_567), ((1 << 40) - 1, 999_999)] {
+            let (tag, serial) = (EventTag(tag), TicketSerial(serial));
+            let number = ticket_number(tag, serial);
+            assert_eq!(read_ticket_number(&number), Some((tag, serial)));
+            assert_eq!(read_ticket_number(&number.to_lowercase()), Some((tag, serial)));
+        }
+        assert_eq!(read_ticket_number("OOOOOOil-000002"), Some((EventTag(33), TicketSerial(2))));
+        for wrong in
+            ["", "00000010", "0000001-000001", "00000010-1", "00000010-00000x", "0000001U-000001", "가나-000001"]
+        {
+            assert_eq!(read_ticket_number(wrong), None, "{wrong}");
+        }
     }
 }

@@ -127,7 +127,7 @@ async fn seats_of_a_deleted_account_count_for_its_address() {
     };
     let first = logged_in(&shop, "ada@example.org").await;
     shop.buy(&event, &first, &["A-1", "A-2", "A-3"]).await;
-    assert_eq!(shop.delete("/users/me").by(&first).send().await.status, 204);
+    assert_eq!(shop.delete("/users/me?force=true").by(&first).send().await.status, 204);
 
     let again = logged_in(&shop, "A\u{200b}DA@example.org").await;
     let refused = shop.hold(&event, &again, &["B-1", "B-2"]).await.refused(409, "SEAT_LIMIT_EXCEEDED");

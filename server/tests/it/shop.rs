@@ -203,6 +203,16 @@ impl Shop {
         Person { token: jsonwebtoken::encode(&header, &claims, &key).unwrap() }
     }
 
+    /// Somebody with an account: who they are, and their id.
+    pub async fn signed_up(&self, email: &str, name: &str) -> (Person, String) {
+        let password = "correct horse battery";
+        let body = json!({ "email": email, "password": password, "name": name });
+        let id = id_of(&self.post("/auth/signup").json(&body).send().await.expect(201));
+        let body = json!({ "email": email, "password": password });
+        let tokens = self.post("/auth/login").json(&body).send().await.expect(200);
+        (Person { token: tokens["accessToken"].as_str().unwrap().to_owned() }, id)
+    }
+
     pub fn buyer(&self) -> Person {
         self.person("USER")
     }

@@ -17,6 +17,7 @@ mod late_money;
 
 mod model;
 mod model_check;
+mod operator;
 mod orphans;
 mod payments;
 mod refusals;

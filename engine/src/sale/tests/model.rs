@@ -355,6 +355,15 @@ impl Model {
         }
     }
 
+    /// Whether an administrator may end it; what has ended stays as it is.
+    pub(super) fn may_end(&self, id: ReservationId, only_paid: bool) -> Result<(), No> {
+        match self.reservations.get(&id).ok_or("ReservationNotFound")?.status {
+            ReservationStatus::Pending if only_paid => Err("NotCancellable"),
+            ReservationStatus::Pending if self.charging(id).is_some() => Err("PaymentInProgress"),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn may_open(&self, open: &OpenPayment, now: Timestamp) -> Result<bool, No> {
         if self.recall(open.key, now)? {
             return Ok(true);

@@ -8,8 +8,8 @@ use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Decision, Entry, Fact, Hold, MoneyMoved, OpenPayment,
-    PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatBlocking, SeatCounts,
-    Seats, Selection, SteeringChange, Unavailable,
+    OperatorCancel, PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig,
+    SeatBlocking, SeatCounts, Seats, Selection, SteeringChange, Unavailable,
 };
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -58,6 +58,11 @@ enum Deed {
     Cancel {
         ago: u8,
         stranger: bool,
+    },
+    /// An administrator ends somebody's reservation.
+    OperatorCancel {
+        ago: u8,
+        only_paid: bool,
     },
     Open {
         ago: u8,
@@ -157,6 +162,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         3 => (0..3_u8, 0..24_u8, 1..4_u8).prop_map(|(ago, first, size)| Deed::ChangeBlock { ago, first, size }),
         4 => (0..6_u8, stranger()).prop_map(|(ago, stranger)| Deed::Release { ago, stranger }),
         3 => (0..6_u8, stranger()).prop_map(|(ago, stranger)| Deed::Cancel { ago, stranger }),
+        2 => (0..6_u8, any::<bool>()).prop_map(|(ago, only_paid)| Deed::OperatorCancel { ago, only_paid }),
         10 => (0..3_u8, stranger(), key()).prop_map(|(ago, wrong, key)| Deed::Open { ago, wrong, key }),
         10 => (0..2_u8, stranger(), key(), stranger())
             .prop_map(|(ago, wrong, key, other)| Deed::Confirm { ago, wrong, key, other }),
@@ -370,6 +376,25 @@ impl Pair {
                 let expected = self.model.may_cancel(buyer, reservation, self.now);
                 if self.same(&Command::CancelReservation { buyer, reservation }, expected) {
                     self.model.refund(reservation, RefundReason::BuyerCancelled);
+                }
+            }
+            Deed::OperatorCancel { ago, only_paid } => {
+                let (reservation, _) = self.somebodys(*ago, false);
+                let status = self.model.reservations.get(&reservation).map(|reservation| reservation.status);
+                // Whether one that has ended was ever paid is for the stories to show.
+                let only_paid = *only_paid && status.is_some_and(|status| status == ReservationStatus::Pending);
+                let expected = self.model.may_end(reservation, only_paid);
+                let cancel = OperatorCancel { reservation, by: admin(), reason: "asked for".into(), only_paid };
+                if self.same(&Command::CancelByOperator(cancel), expected) {
+                    match status {
+                        Some(ReservationStatus::Confirmed) => {
+                            self.model.refund(reservation, RefundReason::OperatorCancelled);
+                        }
+                        Some(ReservationStatus::Pending) => {
+                            self.model.end(reservation, ReservationStatus::Cancelled, PaymentFailure::HoldEnded);
+                        }
+                        Some(ReservationStatus::Cancelled | ReservationStatus::Expired) | None => {}
+                    }
                 }
             }
             Deed::Declined { ago, times } => {

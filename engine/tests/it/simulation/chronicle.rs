@@ -209,7 +209,9 @@ impl Chronicle {
                 let held = self.pending(*reservation);
                 (held.seats, held.amount) = (seats.to_vec(), amount.0);
             }
-            Fact::HoldReleased { reservation } => self.end(*reservation, ReservationStatus::Cancelled),
+            Fact::HoldReleased { reservation } | Fact::ReleasedByOperator { reservation, .. } => {
+                self.end(*reservation, ReservationStatus::Cancelled);
+            }
             Fact::HoldExpired { reservation } => self.end(*reservation, ReservationStatus::Expired),
             Fact::ReservationConfirmed { reservation, payment, seats, ticket } => {
                 assert!(self.tickets.insert(ticket.0), "a ticket twice");
@@ -226,7 +228,7 @@ impl Chronicle {
                     self.places.remove(&buyer);
                 }
             }
-            Fact::ReservationCancelled { reservation, .. } => {
+            Fact::ReservationCancelled { reservation, .. } | Fact::CancelledByOperator { reservation, .. } => {
                 let held = self.reservations.get_mut(reservation).expect("a reservation");
                 assert_eq!(held.status, ReservationStatus::Confirmed);
                 held.status = ReservationStatus::Cancelled;

@@ -4,8 +4,8 @@ use super::chance::Chance;
 use onsale_engine::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, SeatIndex, Slot};
 use onsale_engine::money::Amount;
 use onsale_engine::sale::{
-    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PlaceStatus, Postpone, RequestKey,
-    ReservationStatus, Sale, SeatBlocking, Seats, Selection, SteeringChange,
+    ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, OperatorCancel, PaymentStatus, PlaceStatus, Postpone,
+    RequestKey, ReservationStatus, Sale, SeatBlocking, Seats, Selection, SteeringChange,
 };
 use onsale_engine::time::Timestamp;
 use std::time::Duration;
@@ -121,6 +121,10 @@ impl Clients {
             }
             39..45 => {
                 let (reservation, buyer) = self.somebodys(sale, chance);
+                if chance.percent(30) {
+                    let (by, reason, only_paid) = (admin(), "asked for".into(), true);
+                    return Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid });
+                }
                 Command::CancelReservation { buyer, reservation }
             }
             45..60 => {

@@ -285,6 +285,8 @@ fn asks_for(command: &Command) -> Option<Trace> {
         Command::ChangeHold(change) => Some(Trace::Changed(change.reservation)),
         Command::ReleaseHold { reservation, .. } => Some(Trace::Released(*reservation)),
         Command::CancelReservation { reservation, .. } => Some(Trace::Cancelled(*reservation)),
+        // Simulated administrators end only what is paid.
+        Command::CancelByOperator(cancel) => Some(Trace::Cancelled(cancel.reservation)),
         Command::Enter { buyer } => Some(Trace::Entered(*buyer)),
         Command::Leave { buyer } => Some(Trace::Left(*buyer)),
         Command::Steer { .. } => Some(Trace::Steered),
@@ -299,7 +301,9 @@ fn left_by(fact: &Fact) -> Option<Trace> {
         Fact::SeatsHeld { reservation, .. } => Some(Trace::Held(*reservation)),
         Fact::HoldChanged { reservation, .. } => Some(Trace::Changed(*reservation)),
         Fact::HoldReleased { reservation } => Some(Trace::Released(*reservation)),
-        Fact::ReservationCancelled { reservation, .. } => Some(Trace::Cancelled(*reservation)),
+        Fact::ReservationCancelled { reservation, .. } | Fact::CancelledByOperator { reservation, .. } => {
+            Some(Trace::Cancelled(*reservation))
+        }
         Fact::PaymentOpened { payment, .. } => Some(Trace::Opened(*payment)),
         Fact::PaymentStarted { payment, .. } => Some(Trace::Started(*payment)),
         Fact::Entered { buyer, .. } => Some(Trace::Entered(*buyer)),
