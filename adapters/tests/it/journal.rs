@@ -56,7 +56,6 @@ macro_rules! journal_suite {
             fn what_administrators_did_is_read_by_itself() {
                 super::what_administrators_did_is_read_by_itself(&$make);
             }
-
             #[test]
             fn single_entries_are_read_where_they_are() {
                 super::single_entries_are_read_where_they_are(&$make);

@@ -94,7 +94,7 @@ pub struct Notice {
     pub kind: &'static str,
     /// What it happened to.
     pub subject: Subject,
-    /// Why, in an administrator's words, if one did it.
+    /// Why, in an administrator's words, if one ended a reservation.
     pub reason: Option<Box<str>>,
     /// Where it was postponed to, if that is what happened.
     pub postponement: Option<Postponement>,

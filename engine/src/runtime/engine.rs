@@ -1,6 +1,6 @@
 //! The engine: starts and stops everything, and keeps the routes.
 
-use crate::id::{BuyerId, Epoch, EventId, EventTag, Seq};
+use crate::id::{BuyerId, Epoch, EventId, EventTag};
 use crate::limits::{REBUILDS_AT_ONCE, STOP_WAITS};
 use crate::ports::{Clock, JournalReader, ReadError};
 use crate::runtime::actor::Host;
@@ -24,7 +24,7 @@ use crate::runtime::timekeeper::Timekeeper;
 use crate::runtime::unloaded::{Found, Unloaded};
 use crate::runtime::unmatched::UnmatchedOutcomes;
 use crate::sale::draw::DrawSeed;
-use crate::sale::{Entry, Sale, SaleSummary};
+use crate::sale::{Sale, SaleSummary};
 use crate::shared_map::SharedMap;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -237,22 +237,6 @@ impl Engine {
     /// See [`ReadError`]; the event stays in memory then.
     pub fn unload(&self, event: EventId) -> Result<bool, ReadError> {
         self.core.unload(event)
-    }
-
-    /// What administrators have done to an event, newest first, and how much there is of it. Blocks.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn audit(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
-        self.core.reader.by_operators(event, skip, limit)
-    }
-
-    /// The facts at these positions of an event's journal, whether the event is in memory or not. Blocks.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn facts(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
-        self.core.reader.entries(event, seqs)
     }
 
     /// The route of every event that is in memory.

@@ -14,6 +14,7 @@ mod claims;
 mod copier;
 mod effects;
 mod engine;
+mod from_journal;
 mod handle;
 mod health;
 mod journal;

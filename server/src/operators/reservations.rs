@@ -16,6 +16,7 @@ use onsale_engine::sale::{
     Command, OperatorCancel, PaymentRow, Rejection, ReservationState, ReservationStatus, ReservationView,
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -162,20 +163,18 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn read(body: &Object<'a>, members: &[&str], mistakes: &mut Mistakes) -> Option<Self> {
-        for unknown in body.names().filter(|name| !members.contains(name)) {
-            mistakes.add(unknown, "there is no such member");
-        }
+    /// What `json` asks for; `by_seat` where seats may be named.
+    fn read(json: &'a Value, by_seat: bool, mistakes: &mut Mistakes) -> Option<Self> {
+        let body = Object::strict_root(json, mistakes);
         let reason = body.text(mistakes, "reason", 1..=MAX_MESSAGE_BYTES);
         if reason.is_some_and(|text| text.len() > MAX_MESSAGE_BYTES) {
             mistakes.add("reason", format!("at most {MAX_MESSAGE_BYTES} bytes"));
         }
-        let seats = match body.value("seatIds") {
-            Some(_) if members.contains(&"seatIds") => {
-                body.texts(mistakes, "seatIds", 1..=MAX_SEATS_PER_HOLD, SEAT_CHARS)
-            }
-            Some(_) | None => None,
+        let seats = match by_seat && body.value("seatIds").is_some() {
+            true => body.texts(mistakes, "seatIds", 1..=MAX_SEATS_PER_HOLD, SEAT_CHARS),
+            false => None,
         };
+        body.refuse_unknown(json, mistakes);
         Some(Self { seats, reason: reason?.into() })
     }
 }
@@ -184,7 +183,8 @@ impl<'a> Asked<'a> {
 pub(super) async fn refund(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let asked = Asked::read(&Object::root(&json.value, &mut mistakes), &["seatIds", "reason"], &mut mistakes);
+    let asked = Asked::read(&json.value, true, &mut mistakes);
+    request.query().refuse_unknown(&mut mistakes, &[]);
     mistakes.check()?;
     let Some(Asked { seats, reason }) = asked else { return Err(mistakes.refuse()) };
     let id = ReservationId(request.path_id("id")?);
@@ -200,7 +200,8 @@ pub(super) async fn refund(ctx: Context, mut request: Request) -> Result<Respons
 pub(super) async fn cancel(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let json = request.json().await?;
     let mut mistakes = Mistakes::default();
-    let asked = Asked::read(&Object::root(&json.value, &mut mistakes), &["reason"], &mut mistakes);
+    let asked = Asked::read(&json.value, false, &mut mistakes);
+    request.query().refuse_unknown(&mut mistakes, &[]);
     mistakes.check()?;
     let Some(Asked { reason, .. }) = asked else { return Err(mistakes.refuse()) };
     end(&ctx, ReservationId(request.path_id("id")?), reason, false).await
