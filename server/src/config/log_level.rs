@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// What lines of this program name as their target, or begin with and go on after `::`.
-const TARGETS: [&str; 5] = ["onsale", "onsale_engine", "onsale_adapters", "onsale_server", "onsale_benches"];
+const TARGETS: [&str; 4] = ["onsale", "onsale_engine", "onsale_adapters", "onsale_server"];
 
 /// Whether these directives are ones that do something.
 pub(super) fn check(text: &str) -> Result<(), String> {

@@ -162,6 +162,7 @@ async fn a_cancelled_event_gives_free_tickets_back_and_is_verified() {
         || shop.reservation(&two, &paid).await["status"] != "CANCELLED"
     {
         assert!(began.elapsed() < PATIENCE, "it is not swept");
+        // Asked again as a buyer would; there is nothing to wait for but the answer.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let refunded = payment(&shop, &one, &opened).await;
