@@ -35,3 +35,4 @@ pub use document::{FieldMistake, json_text};
 pub use evidence::{Evidence, ProjectedRows};
 pub use plan_form::{DamagedPlan, compile};
 pub use pretix::Imported;
+pub use words::{PAYMENT_METHOD, payment_failure};

@@ -2,11 +2,13 @@
 //! words of the HTTP contract. Members are only ever added. Must never carry personal data beyond the buyer's id.
 
 use crate::{rfc3339, words};
+use onsale_engine::id::EventId;
 use onsale_engine::money::Currency;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::OutboxMessage;
 use onsale_engine::ports::rows::{Notice, Subject};
-use onsale_engine::sale::{PaymentStatus, PaymentView, ReservationView};
+use onsale_engine::sale::{PaymentView, ReservationView};
+use onsale_engine::ticket_number::ticket_number;
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
 
@@ -43,9 +45,10 @@ struct Postponed<'a> {
 #[serde(rename_all = "camelCase")]
 struct Reservation<'a> {
     reservation_id: String,
+    event_id: String,
     user_id: String,
     status: &'a str,
-    seat_ids: Vec<&'a str>,
+    seats: Vec<Seat<'a>>,
     total_amount: i64,
     currency: &'a str,
     hold_expires_at: String,
@@ -53,9 +56,18 @@ struct Reservation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ticket_number: Option<u64>,
+    ticket_number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refund_amount: Option<i64>,
+}
+
+/// As in the contract, but for the price, which stands in the total.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seat<'a> {
+    seat_id: &'a str,
+    label: String,
+    category: &'a str,
 }
 
 #[derive(Serialize)]
@@ -67,42 +79,46 @@ struct Payment<'a> {
     status: &'a str,
     amount: i64,
     currency: &'a str,
+    method: &'a str,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refund_reason: Option<&'a str>,
+    failure: Option<String>,
 }
 
 fn time(at: Timestamp) -> String {
     rfc3339::write(at).unwrap_or_else(|| at.0.to_string())
 }
 
-fn reservation<'a>(view: &'a ReservationView, currency: &'a Currency, plan: &'a Plan) -> Reservation<'a> {
-    let seats = view.seats.iter().filter(|seat| plan.has(**seat));
+fn reservation<'a>(
+    event: EventId,
+    view: &'a ReservationView,
+    currency: &'a Currency,
+    plan: &'a Plan,
+) -> Reservation<'a> {
+    let seats = view.seats.iter().filter(|seat| plan.has(**seat)).map(|&seat| Seat {
+        seat_id: plan.seat_id(seat),
+        label: plan.full_label(seat),
+        category: plan.categories().get(plan.seat_category(seat).at()).map_or("", |category| &category.name),
+    });
     Reservation {
         reservation_id: view.id.to_string(),
+        event_id: event.to_string(),
         user_id: view.buyer.to_string(),
         status: words::reservation_status(view.status),
-        seat_ids: seats.map(|seat| plan.seat_id(*seat)).collect(),
+        seats: seats.collect(),
         total_amount: view.amount.0,
         currency: currency.code(),
         hold_expires_at: time(view.hold_expires_at),
         created_at: time(view.created_at),
         confirmed_at: view.confirmed_at.map(time),
-        ticket_number: view.ticket.map(|ticket| ticket.0),
+        ticket_number: view.ticket.map(|serial| ticket_number(event.tag(), serial)),
         refund_amount: view.refund.map(|amount| amount.0),
     }
 }
 
 fn payment<'a>(view: &'a PaymentView, currency: &'a Currency) -> Payment<'a> {
-    let (failure, refund_reason) = match &view.status {
-        PaymentStatus::Failed(reason) => (Some(words::failure(reason).0), None),
-        PaymentStatus::Refunded { reason, .. } => (None, Some(words::refund_reason(*reason))),
-        PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => (None, None),
-    };
     Payment {
         payment_id: view.id.to_string(),
         reservation_id: view.reservation.to_string(),
@@ -110,10 +126,10 @@ fn payment<'a>(view: &'a PaymentView, currency: &'a Currency) -> Payment<'a> {
         status: words::payment_status(&view.status),
         amount: view.amount.0,
         currency: currency.code(),
+        method: words::PAYMENT_METHOD,
         created_at: time(view.created_at),
         paid_at: view.paid_at.map(time),
-        failure,
-        refund_reason,
+        failure: words::payment_failure(&view.status),
     }
 }
 
@@ -123,7 +139,7 @@ fn payment<'a>(view: &'a PaymentView, currency: &'a Currency) -> Payment<'a> {
 /// What `serde_json` says; strings and numbers have never failed it.
 pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde_json::Result<OutboxMessage> {
     let (told_reservation, told_payment) = match &notice.subject {
-        Subject::Reservation(view) => (Some(reservation(view, &currency, plan)), None),
+        Subject::Reservation(view) => (Some(reservation(notice.event, view, &currency, plan)), None),
         Subject::Payment(view) => (None, Some(payment(view, &currency))),
         Subject::Event(_) => (None, None),
     };
@@ -206,9 +222,14 @@ mod tests {
                 "reservation": {
                     "reservationId": "00000000-0000-0000-0000-000000000002",
                     "userId": "00000000-0000-0000-0000-000000000003",
-                    "status": "CONFIRMED", "seatIds": ["A-1", "A-2"], "totalAmount": 300_000, "currency": "KRW",
+                    "eventId": "00000000-0000-0000-0000-000000000001", "status": "CONFIRMED",
+                    "seats": [
+                        { "seatId": "A-1", "label": "A-1", "category": "V" },
+                        { "seatId": "A-2", "label": "A-2", "category": "V" },
+                    ],
+                    "totalAmount": 300_000, "currency": "KRW",
                     "holdExpiresAt": "2026-05-28T20:26:40Z", "createdAt": "2026-05-28T20:26:40Z",
-                    "confirmedAt": "2026-05-28T20:26:40Z", "ticketNumber": 1,
+                    "confirmedAt": "2026-05-28T20:26:40Z", "ticketNumber": "00000001-000001",
                 },
             })
         );
@@ -238,7 +259,7 @@ mod tests {
                 "reservationId": "00000000-0000-0000-0000-000000000002",
                 "userId": "00000000-0000-0000-0000-000000000003",
                 "status": "FAILED", "amount": 300_000, "currency": "KRW",
-                "createdAt": "2026-05-28T20:26:40Z", "failure": "DECLINED",
+                "method": "CARD", "createdAt": "2026-05-28T20:26:40Z", "failure": "DECLINED:no_funds",
             })
         );
     }

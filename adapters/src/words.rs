@@ -70,6 +70,9 @@ pub(crate) fn payment_stage(status: &PaymentStatus, unknown: bool) -> &'static s
     }
 }
 
+/// How every payment is paid.
+pub const PAYMENT_METHOD: &str = "CARD";
+
 /// The code of a failure, and the provider's own reason if it has one.
 pub(crate) fn failure(failure: &PaymentFailure) -> (&'static str, Option<&str>) {
     match failure {
@@ -79,6 +82,21 @@ pub(crate) fn failure(failure: &PaymentFailure) -> (&'static str, Option<&str>) 
         PaymentFailure::HoldEnded => ("HOLD_ENDED", None),
         PaymentFailure::SaleCancelled => ("SALE_CANCELLED", None),
     }
+}
+
+/// Why a payment is not, or not any more, a success, as the HTTP contract's `failure` says it.
+#[must_use]
+pub fn payment_failure(status: &PaymentStatus) -> Option<String> {
+    Some(match status {
+        PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => return None,
+        PaymentStatus::Failed(reason) => match failure(reason) {
+            (code, Some(detail)) => format!("{code}:{detail}"),
+            (code, None) => code.to_owned(),
+        },
+        // A table keeps why it was given back, a buyer is told what their hold had come to.
+        PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => "HOLD_EXPIRED".to_owned(),
+        PaymentStatus::Refunded { reason, .. } => refund_reason(*reason).to_owned(),
+    })
 }
 
 pub(crate) fn refund_reason(reason: RefundReason) -> &'static str {

@@ -3,9 +3,9 @@
 //! a journal.
 
 use crate::http::{Context, Problem};
-use crate::payments::failure;
 use crate::reservations::{Terms, ticket_number};
 use crate::time::rfc3339;
+use onsale_adapters::payment_failure;
 use onsale_adapters::stored::FactKind;
 use onsale_engine::id::{EventId, PaymentId, ReservationId, Seq};
 use onsale_engine::money::Amount;
@@ -154,11 +154,11 @@ fn of_money(fact: &Fact) -> StepJson {
         Fact::PaymentFailed { payment, reason } => {
             let by_provider = matches!(reason, PaymentFailure::Declined(_) | PaymentFailure::NotCharged);
             let by = if by_provider { "PROVIDER" } else { "SYSTEM" };
-            let code = failure(&PaymentStatus::Failed(reason.clone()));
+            let code = payment_failure(&PaymentStatus::Failed(reason.clone()));
             StepJson { code, ..of_payment("PAYMENT_FAILED", by, *payment) }
         }
         Fact::RefundOrdered { payment, amount, reason } => {
-            let code = failure(&PaymentStatus::Refunded { reason: *reason, settled: false });
+            let code = payment_failure(&PaymentStatus::Refunded { reason: *reason, settled: false });
             StepJson { code, amount: Some(amount.0), ..of_payment("REFUND_ORDERED", "SYSTEM", *payment) }
         }
         Fact::PaymentRefunded { payment } => of_payment("REFUND_SETTLED", "PROVIDER", *payment),

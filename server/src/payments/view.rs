@@ -2,8 +2,9 @@
 
 use crate::auth::Seals;
 use crate::time::rfc3339;
+use onsale_adapters::{PAYMENT_METHOD, payment_failure};
 use onsale_engine::money::Currency;
-use onsale_engine::sale::{PaymentFailure, PaymentStatus, PaymentView, RefundReason};
+use onsale_engine::sale::{PaymentStatus, PaymentView};
 use serde::Serialize;
 
 /// A payment in every answer.
@@ -77,11 +78,11 @@ impl<'a> PaymentJson<'a> {
             reservation_id: view.reservation.to_string(),
             amount: view.amount.0,
             currency: currency.code(),
-            method: "CARD",
+            method: PAYMENT_METHOD,
             status: status_word(&view.status),
             created_at: rfc3339(view.created_at),
             paid_at: view.paid_at.map(rfc3339),
-            failure: failure(&view.status),
+            failure: payment_failure(&view.status),
         }
     }
 }
@@ -127,25 +128,6 @@ pub fn status_word(status: &PaymentStatus) -> &'static str {
     }
 }
 
-/// Why there is no money, or none any more; a stable code, the provider's own after a colon.
-#[must_use]
-pub fn failure(status: &PaymentStatus) -> Option<String> {
-    let reason = match status {
-        PaymentStatus::Opened | PaymentStatus::Charging | PaymentStatus::Captured => return None,
-        PaymentStatus::Failed(PaymentFailure::Declined(reason)) => return Some(format!("DECLINED:{reason}")),
-        PaymentStatus::Failed(PaymentFailure::NotCharged) => "NOT_CHARGED",
-        PaymentStatus::Failed(PaymentFailure::AmountMismatch)
-        | PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, .. } => "AMOUNT_MISMATCH",
-        PaymentStatus::Failed(PaymentFailure::HoldEnded) => "HOLD_ENDED",
-        PaymentStatus::Failed(PaymentFailure::SaleCancelled)
-        | PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. } => "SALE_CANCELLED",
-        PaymentStatus::Refunded { reason: RefundReason::BuyerCancelled, .. } => "BUYER_CANCELLED",
-        PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => "HOLD_EXPIRED",
-        PaymentStatus::Refunded { reason: RefundReason::OperatorCancelled, .. } => "OPERATOR_CANCELLED",
-    };
-    Some(reason.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -189,7 +171,7 @@ mod tests {
     #[test]
     fn every_ending_has_its_word_and_its_reason() {
         let check = |status: PaymentStatus, word: &str, reason: Option<&str>| {
-            assert_eq!((status_word(&status), failure(&status).as_deref()), (word, reason));
+            assert_eq!((status_word(&status), payment_failure(&status).as_deref()), (word, reason));
         };
         let refunded = |reason| PaymentStatus::Refunded { reason, settled: false };
         check(PaymentStatus::Charging, "PENDING", None);

@@ -13,9 +13,10 @@ mod view;
 pub use acknowledged::{Acknowledged, until_written};
 pub use feed::Feeds;
 pub use live::{CategoryJson, CountsJson, LiveSeats, categories_json};
+pub use onsale_engine::ticket_number::{read_ticket_number, ticket_number};
 pub use own::{PageJson, note, past_terms};
 pub use past::unpayable;
-pub use view::{ReservationJson, Terms, read_ticket_number, status_word, ticket_number};
+pub use view::{ReservationJson, Terms, status_word};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, read_id, read_json, response};
 use crate::limits::Family;

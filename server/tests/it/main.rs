@@ -28,6 +28,7 @@ mod looking_up;
 mod lost_line;
 mod operating;
 mod operators;
+mod outbox;
 mod payments;
 mod port;
 mod postgres;
