@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod catalogue;
+pub mod notices;
 pub mod records;
 pub mod rows;
 pub mod search;
