@@ -423,6 +423,10 @@ mod tests {
         assert_eq!((before.len(), after.len()), (4, 4));
         // Columns are only ever added behind the others.
         assert!(after.iter().zip(&before).all(|(after, before)| after.starts_with(before)), "{before:?} {after:?}");
+        let counted =
+            "SELECT group_concat(what || ' ' || status || ' ' || count, ', ' ORDER BY what) FROM record_counts";
+        let counted: String = connection.query_row(counted, [], |row| row.get(0)).unwrap();
+        assert_eq!(counted, "PAYMENT REFUNDED 1, RESERVATION CONFIRMED 1");
         for wrong in [
             "UPDATE seats SET status = 'FREE'",
             "UPDATE reservations SET status = 'HELD'",

@@ -259,9 +259,9 @@ async fn a_story_is_where_the_facts_are_and_does_not_grow_for_ever(tables: &dyn 
     assert_eq!((told[0], *told.last().unwrap()), (Seq(2), restless.sale.seq()));
 }
 
-/// Rows that an older version has written are counted when the tables are brought up to date; their story begins then.
+/// Of what an older version has projected nothing is known of its facts: the story begins with what follows.
 #[tokio::test]
-async fn tables_of_an_older_version_are_counted_and_tell_what_follows() {
+async fn rows_of_an_older_version_tell_what_follows() {
     let directory = Directory::new();
     let story = Story::told(event(1), 51, 200);
     let (early, late) = story.entries.split_at(story.entries.len() / 2);
@@ -269,12 +269,7 @@ async fn tables_of_an_older_version_are_counted_and_tell_what_follows() {
     projection.project(&[committed(event(1), early)]).unwrap();
     drop((projection, search));
     let connection = rusqlite::Connection::open(directory.path().join("library.db")).unwrap();
-    let undo = "DROP TABLE record_counts; DROP INDEX accounts_by_name;
-        DROP INDEX reservations_by_event; DROP INDEX reservations_by_status; DROP INDEX reservations_by_ticket;
-        DROP INDEX payments_by_event; DROP INDEX payments_by_status; DROP INDEX payments_by_reservation;
-        ALTER TABLE reservations DROP COLUMN story; ALTER TABLE payments DROP COLUMN story;
-        DELETE FROM refinery_schema_history WHERE version >= 8;";
-    connection.execute_batch(undo).unwrap();
+    connection.execute_batch("UPDATE reservations SET story = x''; UPDATE payments SET story = x''").unwrap();
     drop(connection);
     let (mut projection, search) = directory.open();
     projection.project(&[committed(event(1), late)]).unwrap();
