@@ -176,7 +176,7 @@ mod tests {
     use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq, TicketSerial};
     use onsale_engine::money::Amount;
     use onsale_engine::ports::rows::Postponement;
-    use onsale_engine::sale::{PaymentFailure, ReservationStatus};
+    use onsale_engine::sale::{PaymentFailure, PaymentStatus, ReservationStatus};
     use serde_json::json;
     use uuid::Uuid;
 

@@ -50,7 +50,8 @@ fn every_mistake_is_named() {
     // References are checked both ways, unless the rows themselves could not be read.
     assert_eq!(
         fields(r#"{"rows":["A"],"seatsPerRow":1,"gradeMapping":{"A":"VIP","C":"S","a":"S"}}"#),
-        ["seatTemplate.gradeMapping.C", "seatTemplate.gradeMapping.a"]
+        ["seatTemplate.gradeMapping.C"],
+        "one cause, whose message names the other place, too"
     );
     assert_eq!(fields(r#"{"rows":7,"seatsPerRow":1,"gradeMapping":{"A":"VIP"}}"#), ["seatTemplate.rows"]);
     assert_eq!(fields("5"), ["seatTemplate"]);

@@ -5,7 +5,7 @@ mod declines;
 mod own;
 mod view;
 
-pub use view::{PaymentJson, failure};
+pub use view::PaymentJson;
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, response};
 use crate::limits::Family;

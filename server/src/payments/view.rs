@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use onsale_engine::id::{BuyerId, PaymentId, ReservationId};
     use onsale_engine::money::Amount;
+    use onsale_engine::sale::{PaymentFailure, RefundReason};
     use onsale_engine::time::Timestamp;
     use serde_json::json;
     use uuid::Uuid;

@@ -1,11 +1,12 @@
-//! A reservation as its buyer reads it. Owns its JSON and its ticket's number; must never look anything up.
+//! A reservation as its buyer reads it. Owns its JSON; must never look anything up.
 
 use crate::auth::Seals;
 use crate::time::rfc3339;
-use onsale_engine::id::{EventId, EventTag, TicketSerial};
+use onsale_engine::id::EventId;
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{ReservationStatus, ReservationView, SaleConfig};
+use onsale_engine::ticket_number::ticket_number;
 use serde::Serialize;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -134,7 +135,7 @@ pub fn status_word(status: ReservationStatus) -> &'static str {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
-    use onsale_engine::id::{BuyerId, PlanHash, ReservationId, SeatIndex};
+    use onsale_engine::id::{BuyerId, PlanHash, ReservationId, SeatIndex, TicketSerial};
     use onsale_engine::plan::{Category, PlanDraft, RowDraft, SeatDraft, SectionDraft};
     use onsale_engine::time::Timestamp;
     use serde_json::json;
