@@ -32,7 +32,7 @@ pub fn run(file: Option<&Path>, production: bool) -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let config = match Config::load(file, std::env::vars_os()) {
         Ok(config) => config,
-        Err(error @ ConfigError(_)) => {
+        Err(error @ ConfigError(..)) => {
             let _ = writeln!(err, "onsale: {error}");
             return ExitCode::from(2);
         }

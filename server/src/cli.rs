@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::capacity::{self, PlanArgs};
 use crate::check;
-use crate::config::{self, Change, Config, ConfigError, StorageKind, Told};
+use crate::config::{self, Change, Config, ConfigError, Origin, StorageKind, Told};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, IMPORTANT};
 use crate::probe::{self, HealthArgs};
@@ -47,6 +47,9 @@ enum Command {
         #[arg(long)]
         production: bool,
     },
+    /// Print every key that is in force, its value, and where it comes from; secrets are hidden. The output is a configuration
+    /// file.
+    Config,
     /// Ask a running server whether it serves: exit code 0 when it does, 1 when it does not.
     Health(HealthArgs),
     /// Run an on-sale in virtual time: how long it takes, whom it refuses, what it asks of the machine.
@@ -88,14 +91,18 @@ pub fn run(cli: Cli) -> ExitCode {
             let file = cli.config.clone();
             with_config(cli.config, |_| {}, async |config| serve(config, file.as_deref()).await)
         }
+        Command::Config => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
+            Ok(config) => print_config(&config, cli.config.as_deref()),
+            Err(error @ ConfigError(..)) => failed(2, &error),
+        },
         Command::Health(args) if args.has_url() => probe::run(&args, None),
         Command::Health(args) => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
             Ok(config) => probe::run(&args, Some(&config)),
-            Err(error @ ConfigError(_)) => failed(2, &error),
+            Err(error @ ConfigError(..)) => failed(2, &error),
         },
         Command::Plan(args) => match Config::load(cli.config.as_deref(), std::env::vars_os()) {
             Ok(config) => capacity::run(&args, &config),
-            Err(error @ ConfigError(_)) => failed(2, &error),
+            Err(error @ ConfigError(..)) => failed(2, &error),
         },
         Command::Check { production } => check::run(cli.config.as_deref(), production),
         Command::Demo(args) => with_config(cli.config, demo::quiet, async |config| Ok(demo::run(&args, config).await?)),
@@ -113,7 +120,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 Some(place) => verify::run(&place, &output),
                 None => failed(2, &"postgres.url is not set"),
             },
-            Err(error @ ConfigError(_)) => failed(2, &error),
+            Err(error @ ConfigError(..)) => failed(2, &error),
         },
     }
 }
@@ -124,6 +131,37 @@ fn private_files(readers: Readers) {
         Readers::Owner => Mode::RWXG | Mode::RWXO,
         Readers::Group => Mode::WGRP | Mode::RWXO,
     });
+}
+
+/// `onsale config`: as a file, with where each value comes from behind it.
+fn print_config(config: &Config, file: Option<&Path>) -> ExitCode {
+    let file = file.unwrap_or(Path::new(config::DEFAULT_FILE)).display();
+    let mut out = std::io::stdout().lock();
+    let (mut before, mut written) = (String::new(), Ok(()));
+    for (name, value, origin) in config.told.values() {
+        let Some((section, key)) = name.split_once('.') else { continue };
+        if section != before {
+            let gap = if before.is_empty() { "" } else { "\n" };
+            written = written.and_then(|()| writeln!(out, "{gap}[{section}]"));
+            section.clone_into(&mut before);
+        }
+        let origin = match origin {
+            Origin::Default => "default".to_owned(),
+            Origin::File(Some(line)) => format!("{file}, line {line}"),
+            Origin::File(None) => format!("{file}"),
+            Origin::Environment(name) => name.clone(),
+        };
+        let line = match value.as_str() {
+            config::HIDDEN => format!("# {key} is set and hidden  # {origin}"),
+            value => format!("{key} = {value}  # {origin}"),
+        };
+        written = written.and_then(|()| writeln!(out, "{line}"));
+    }
+    if let Some(admin) = &config.bootstrap_admin {
+        written =
+            written.and_then(|()| writeln!(out, "\n# ONSALE_BOOTSTRAP_ADMIN: {}, the password is hidden", admin.email));
+    }
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a command on a data directory: the one that is named, or the one of the configuration.
@@ -139,7 +177,7 @@ fn on_data(named: Option<PathBuf>, file: Option<PathBuf>, command: impl FnOnce(&
             private_files(config.storage.readers());
             command(&config.storage.path)
         }
-        Err(error @ ConfigError(_)) => failed(2, &error),
+        Err(error @ ConfigError(..)) => failed(2, &error),
     }
 }
 
@@ -151,7 +189,7 @@ fn with_config(
 ) -> ExitCode {
     let mut config = match Config::load(file.as_deref(), std::env::vars_os()) {
         Ok(config) => config,
-        Err(error @ ConfigError(_)) => return failed(2, &error),
+        Err(error @ ConfigError(..)) => return failed(2, &error),
     };
     change(&mut config);
     private_files(config.storage.readers());
@@ -257,7 +295,7 @@ async fn leave_first(running: &Running, signals: &mut Signals, leave: Duration) 
 fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
     let config = match Config::load(file, std::env::vars_os()) {
         Ok(config) => config,
-        Err(ConfigError(mistakes)) => {
+        Err(ConfigError(mistakes, _)) => {
             for mistake in mistakes {
                 tracing::error!(%mistake, "the configuration was read again and has a mistake; nothing is changed");
             }

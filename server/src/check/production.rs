@@ -18,7 +18,8 @@ const LEAST_BITS: f64 = 96.0;
 #[must_use]
 pub fn problems(config: &Config) -> Vec<ConfigMistake> {
     let mut problems = Vec::new();
-    let mut add = |place: &str, reason: String| problems.push(ConfigMistake { place: place.to_owned(), reason });
+    let mut add =
+        |place: &str, reason: String| problems.push(ConfigMistake { place: place.to_owned(), line: None, reason });
     for (key, secret) in
         [("auth.jwt_secret", &config.auth.jwt_secret), ("postgres.journal_key", &config.postgres.journal_key)]
     {

@@ -20,7 +20,18 @@ pub const LIVE: &[&str] = &[
 
 /// Keys with what was told of them; secrets as something that only tells whether they changed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Told(BTreeMap<String, Value>);
+pub struct Told(BTreeMap<String, Value>, BTreeMap<String, Origin>);
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was left out.
+    Default,
+    /// The file, in this line where it is known.
+    File(Option<usize>),
+    /// The environment, by the variable's name.
+    Environment(String),
+}
 
 #[derive(Clone, PartialEq, Eq)]
 enum Value {
@@ -29,10 +40,20 @@ enum Value {
 }
 
 impl Told {
-    pub(super) fn note(&mut self, section: &str, key: &str, value: &impl fmt::Debug) {
-        let value = format!("{value:?}");
+    /// `value` as the file would have it.
+    pub(super) fn note(&mut self, section: &str, key: &str, value: String, origin: Origin) {
         let told = if is_secret(key) { Value::Secret(digest(&value)) } else { Value::Shown(value) };
-        self.0.insert(format!("{section}.{key}"), told);
+        let name = format!("{section}.{key}");
+        self.1.insert(name.clone(), origin);
+        self.0.insert(name, told);
+    }
+
+    /// Every key that has a value, in order, with it and where it comes from.
+    pub fn values(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
+        self.0.iter().map(|(key, value)| {
+            let origin = self.1.get(key).unwrap_or(&Origin::Default);
+            (key.as_str(), shown(Some(value)), origin)
+        })
     }
 
     /// Values of live keys as in `new`, all others as they are.
@@ -62,6 +83,9 @@ fn digest(secret: &str) -> u64 {
     static STATE: OnceLock<RandomState> = OnceLock::new();
     STATE.get_or_init(RandomState::new).hash_one(secret)
 }
+
+/// Stands for the value of a secret.
+pub const HIDDEN: &str = "(secret)";
 
 /// One key that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +119,7 @@ pub fn changes(old: &Told, new: &Config) -> Vec<Change> {
 fn shown(value: Option<&Value>) -> String {
     match value {
         None => "(left out)".to_owned(),
-        Some(Value::Secret(_)) => "(secret)".to_owned(),
+        Some(Value::Secret(_)) => HIDDEN.to_owned(),
         Some(Value::Shown(value)) => value.clone(),
     }
 }

@@ -4,6 +4,7 @@
 mod catalogue;
 mod changes;
 mod environment;
+mod lines;
 mod log_level;
 mod postgres;
 mod reader;
@@ -13,7 +14,7 @@ mod redis;
 mod tests;
 
 pub use catalogue::CatalogueConfig;
-pub use changes::{Change, LIVE, Told, changes};
+pub use changes::{Change, HIDDEN, LIVE, Origin, Told, changes};
 pub use postgres::{PostgresConfig, StorageConfig, StorageKind};
 pub use reader::ConfigMistake;
 pub use redis::{CacheConfig, RedisConfig};
@@ -239,8 +240,12 @@ pub struct BootstrapAdmin {
 
 /// Why there is no configuration: everything that is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration has mistakes:{}", list(.0))]
-pub struct ConfigError(pub Vec<ConfigMistake>);
+#[error("the configuration has mistakes{}:{}", named(.1.as_deref()), list(.0))]
+pub struct ConfigError(pub Vec<ConfigMistake>, pub Option<PathBuf>);
+
+fn named(file: Option<&Path>) -> String {
+    file.map(|file| format!(" ({})", file.display())).unwrap_or_default()
+}
 
 fn list(mistakes: &[ConfigMistake]) -> String {
     mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect()
@@ -258,9 +263,13 @@ impl Config {
             Err(FileMistake::Io(error)) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {
                 (None, None)
             }
-            Err(error) => (None, Some(ConfigMistake { place: path.display().to_string(), reason: error.to_string() })),
+            Err(error) => {
+                (None, Some(ConfigMistake { place: path.display().to_string(), line: None, reason: error.to_string() }))
+            }
         };
-        Self::read(text.as_deref(), env, unread)
+        let read = Self::read(text.as_deref(), env, unread);
+        // Lines are of a file that was read.
+        read.map_err(|ConfigError(mistakes, _)| ConfigError(mistakes, text.map(|_| path.to_owned())))
     }
 
     /// Whether connections are counted by their address: not when all come through proxies that have no names.
@@ -302,7 +311,7 @@ impl Config {
             reader.mistake(name, format!("is not read; did you mean {meant}?"));
         }
         let mistakes = reader.finish();
-        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes)) }
+        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes, None)) }
     }
 
     fn of(reader: &mut Reader, bootstrap: Option<&str>) -> Self {

@@ -1,7 +1,8 @@
 //! Reading settings from a TOML table and the environment, gathering every mistake: wrong types, values out of bounds,
 //! unknown keys, in either place. Must never stop at the first one.
 
-use super::changes::Told;
+use super::changes::{Origin, Told};
+use super::lines::Lines;
 use crate::limits::Networks;
 use crate::near;
 use onsale_engine::ports::shared::Quota;
@@ -20,13 +21,18 @@ pub(super) const PREFIX: &str = "ONSALE__";
 pub struct ConfigMistake {
     /// A key as `section.key`, or the name of an environment variable, or the file.
     pub place: String,
+    /// Its line in the file, from 1, where it stands there.
+    pub line: Option<usize>,
     /// What is wrong with it.
     pub reason: String,
 }
 
 impl fmt::Display for ConfigMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        match self.line {
+            Some(line) => write!(f, "{} (line {line}): {}", self.place, self.reason),
+            None => write!(f, "{}: {}", self.place, self.reason),
+        }
     }
 }
 
@@ -38,6 +44,10 @@ pub(super) trait Setting: Sized + fmt::Debug {
     fn of_value(value: &Value) -> Option<Self>;
     /// From the environment.
     fn of_text(text: &str) -> Option<Self>;
+    /// As the file would have it.
+    fn shown(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 impl Setting for u64 {
@@ -72,6 +82,9 @@ impl Setting for String {
 
 impl Setting for SocketAddr {
     const EXPECTED: &'static str = "an address and port, such as \"127.0.0.1:8080\"";
+    fn shown(&self) -> String {
+        format!("\"{self}\"")
+    }
     fn of_value(value: &Value) -> Option<Self> {
         Self::of_text(value.as_str()?)
     }
@@ -82,6 +95,9 @@ impl Setting for SocketAddr {
 
 impl Setting for Quota {
     const EXPECTED: &'static str = "requests per seconds, such as \"60/10s\"";
+    fn shown(&self) -> String {
+        format!("\"{}/{}s\"", self.requests, self.window.as_secs())
+    }
     fn of_value(value: &Value) -> Option<Self> {
         Self::of_text(value.as_str()?)
     }
@@ -93,6 +109,9 @@ impl Setting for Quota {
 
 impl Setting for Networks {
     const EXPECTED: &'static str = "addresses or networks, such as \"10.0.0.0/8, 192.0.2.7\"";
+    fn shown(&self) -> String {
+        format!("\"{self}\"")
+    }
     fn of_value(value: &Value) -> Option<Self> {
         Self::of_text(value.as_str()?)
     }
@@ -120,6 +139,7 @@ pub(super) struct Reader {
     env: BTreeMap<String, String>,
     known: Vec<(&'static str, &'static str)>,
     told: Told,
+    lines: Lines,
     mistakes: Vec<ConfigMistake>,
 }
 
@@ -134,10 +154,10 @@ impl Reader {
                 Some(span) => format!("is no TOML: {}", place_of(text, span.start)),
                 None => "is no TOML".to_owned(),
             };
-            mistakes.push(ConfigMistake { place: "the file".to_owned(), reason });
+            mistakes.push(ConfigMistake { place: "the file".to_owned(), line: None, reason });
             Table::new()
         });
-        Self { file, env, known: Vec::new(), told: Told::default(), mistakes }
+        Self { file, env, known: Vec::new(), told: Told::default(), lines: Lines::of(text), mistakes }
     }
 
     /// A key that is left out by default.
@@ -150,21 +170,22 @@ impl Reader {
         self.known.push((section, key));
         let name = name_of(section, key);
         let found = match self.env.get(&name) {
-            Some(text) => Some((T::of_text(text), name)),
+            Some(text) => Some((T::of_text(text), name.clone(), Origin::Environment(name))),
             None => {
                 let value = self.file.get(section).and_then(|section| section.as_table()?.get(key));
-                value.map(|value| (T::of_value(value), format!("{section}.{key}")))
+                let place = format!("{section}.{key}");
+                value.map(|value| (T::of_value(value), place.clone(), Origin::File(self.lines.find(&place))))
             }
         };
-        let (read, place) = found?;
+        let (read, place, origin) = found?;
         let outcome = match read {
             Some(value) => {
-                self.told.note(section, key, &value);
+                self.told.note(section, key, value.shown(), origin);
                 check(&value).map(|()| value)
             }
             None => Err(format!("must be {}", T::EXPECTED)),
         };
-        outcome.map_err(|reason| self.mistakes.push(ConfigMistake { place, reason })).ok()
+        outcome.map_err(|reason| self.mistake(place, reason)).ok()
     }
 
     /// A key with a default.
@@ -176,7 +197,7 @@ impl Reader {
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> T {
         self.optional(section, key, check).unwrap_or_else(|| {
-            self.told.note(section, key, &default);
+            self.told.note(section, key, default.shown(), Origin::Default);
             default
         })
     }
@@ -226,7 +247,9 @@ impl Reader {
 
     /// Adds a mistake that was found elsewhere.
     pub(super) fn mistake(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.mistakes.push(ConfigMistake { place: place.into(), reason: reason.into() });
+        let place = place.into();
+        let line = self.lines.find(&place);
+        self.mistakes.push(ConfigMistake { place, line, reason: reason.into() });
     }
 
     /// Every key that has a value, with it.
@@ -270,7 +293,7 @@ impl Reader {
                     .push((name.clone(), format!("unknown key: it must be ONSALE__SECTION__KEY in upper case{hint}")));
             }
         }
-        self.mistakes.extend(unknown.into_iter().map(|(place, reason)| ConfigMistake { place, reason }));
+        unknown.into_iter().for_each(|(place, reason)| self.mistake(place, reason));
         self.mistakes
     }
 }

@@ -10,7 +10,7 @@ fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 fn check(file: &str, overrides: &[(&str, &str)], expected: &[(&str, &str)]) {
     let told = match Config::read(Some(file), env(overrides), None) {
         Ok(_) => Vec::new(),
-        Err(ConfigError(mistakes)) => mistakes,
+        Err(ConfigError(mistakes, _)) => mistakes,
     };
     let told: Vec<(&str, &str)> = told.iter().map(|told| (told.place.as_str(), told.reason.as_str())).collect();
     assert_eq!(told, expected);
@@ -107,7 +107,7 @@ fn every_mistake_is_told_in_one_run() {
 #[test]
 fn a_file_that_is_no_toml_does_not_hide_the_environments_mistakes() {
     let overrides = env(&[("ONSALE__RATE_LIMIT__ENABLED", "maybe")]);
-    let ConfigError(mistakes) = Config::read(Some("[server\n"), overrides, None).unwrap_err();
+    let ConfigError(mistakes, _) = Config::read(Some("[server\n"), overrides, None).unwrap_err();
     let places: Vec<&str> = mistakes.iter().map(|mistake| mistake.place.as_str()).collect();
     assert_eq!(places, ["the file", "ONSALE__RATE_LIMIT__ENABLED"]);
 }
@@ -162,12 +162,12 @@ fn a_file_may_begin_with_a_mark_and_must_not_be_utf_16() {
     };
     assert_eq!(read(b"\xef\xbb\xbf[engine]\narbiters = 2\n").unwrap(), 2);
     let wide: Vec<u8> = "\u{feff}[engine]\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let ConfigError(mistakes) = read(&wide).unwrap_err();
+    let ConfigError(mistakes, _) = read(&wide).unwrap_err();
     assert_eq!(mistakes[0].reason, "it is UTF-16; save or send it as UTF-8");
 }
 
 #[test]
 fn a_file_that_was_named_must_exist() {
-    let ConfigError(mistakes) = Config::load(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
+    let ConfigError(mistakes, _) = Config::load(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
     assert_eq!(mistakes[0].place, "/no/such/file.toml");
 }

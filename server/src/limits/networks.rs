@@ -68,12 +68,22 @@ impl FromStr for Networks {
     }
 }
 
+/// As it is written in the configuration.
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, network) in self.0.iter().enumerate() {
+            let address = std::net::Ipv6Addr::from_bits(network.bits).to_canonical();
+            let beyond = if address.is_ipv4() { u128::BITS - 32 } else { 0 };
+            let between = if number == 0 { "" } else { ", " };
+            write!(f, "{between}{address}/{}", network.prefix.saturating_sub(beyond))?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.iter().map(|network| {
-            format!("{}/{}", std::net::Ipv6Addr::from_bits(network.bits).to_canonical(), network.prefix)
-        });
-        f.debug_list().entries(shown).finish()
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -99,6 +109,13 @@ mod tests {
         check("0.0.0.0/0", "203.0.113.9", true);
         check("0.0.0.0/0", "2001:db8::1", false);
         check("::/0", "203.0.113.9", true);
+    }
+
+    #[test]
+    fn they_are_shown_as_they_are_written() {
+        for text in ["", "10.0.0.0/8, 192.0.2.7/32", "fd00::/8"] {
+            assert_eq!(text.parse::<Networks>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

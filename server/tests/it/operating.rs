@@ -120,7 +120,7 @@ async fn a_slow_answer_is_logged_whoever_was_answered() {
 async fn a_level_that_is_none_is_named_by_the_check_and_by_a_reload() {
     let empty = tempfile::tempdir().unwrap();
     let told = check(empty.path(), "[log]\nlevel = \"loud\"\n", 2);
-    assert!(told.contains("log.level: \"loud\" is no level"), "{told}");
+    assert!(told.contains("log.level (line 2): \"loud\" is no level"), "{told}");
 
     let file = "[log]\nlevel = \"info\"\naccess_one_in = 1\n";
     let server = Server::with().without("LOG__LEVEL").file(file).start().await;
@@ -250,4 +250,42 @@ async fn the_check_names_every_problem_and_changes_nothing() {
     std::fs::remove_file(server.data_path().join("journal.key")).unwrap();
     let told = check(server.directory(), "[server]\nlisten = \"127.0.0.1:0\"\n", 1);
     assert!(told.contains("journal.key is missing"), "{told}");
+}
+
+#[test]
+fn what_is_in_force_is_printed_with_where_it_comes_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = "[log]\nlevel = \"warn\"\n\n[rate_limit]\npassword = \"3/60s\"\n\n[metrics]\ntoken = \"a-very-private-token\"\n";
+    write(scratch.path(), "config.toml", file);
+    let printed = |command: &str| {
+        let output = run(|process| {
+            process.current_dir(scratch.path()).arg(command).env("ONSALE__SERVER__LISTEN", "127.0.0.1:18080");
+        });
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, text) = printed("config");
+    assert_eq!(code, Some(0), "{text}");
+    for line in [
+        "listen = \"127.0.0.1:18080\"  # ONSALE__SERVER__LISTEN",
+        "level = \"warn\"  # config.toml, line 2",
+        "password = \"3/60s\"  # config.toml, line 5",
+        "token is set and hidden  # config.toml, line 8",
+        "drain_timeout_ms = 10000  # default",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    assert!(!text.contains("a-very-private-token"), "{text}");
+    // What is printed is a configuration that says the same.
+    write(scratch.path(), "config.toml", &text);
+    let (code, again) = printed("config");
+    assert!(code == Some(0) && again.contains("password = \"3/60s\"  # config.toml, line"), "{again}");
+
+    write(scratch.path(), "config.toml", "[log]\n\nlevle = \"info\"\nlevel = \"loud\"\n");
+    for command in ["check", "config"] {
+        let (code, told) = printed(command);
+        assert_eq!(code, Some(2));
+        assert!(told.contains("(config.toml)"), "{told}");
+        assert!(told.contains("log.levle (line 3): unknown key; did you mean level?"), "{told}");
+        assert!(told.contains("log.level (line 4): \"loud\" is no level"), "{told}");
+    }
 }
