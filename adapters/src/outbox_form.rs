@@ -224,8 +224,8 @@ mod tests {
                     "userId": "00000000-0000-0000-0000-000000000003",
                     "eventId": "00000000-0000-0000-0000-000000000001", "status": "CONFIRMED",
                     "seats": [
-                        { "seatId": "A-1", "label": "A-1", "category": "V" },
-                        { "seatId": "A-2", "label": "A-2", "category": "V" },
+                        { "seatId": "A-1", "label": "A-1", "category": "VIP" },
+                        { "seatId": "A-2", "label": "A-2", "category": "VIP" },
                     ],
                     "totalAmount": 300_000, "currency": "KRW",
                     "holdExpiresAt": "2026-05-28T20:26:40Z", "createdAt": "2026-05-28T20:26:40Z",

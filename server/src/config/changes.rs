@@ -42,7 +42,9 @@ enum Value {
 impl Told {
     /// `value` as the file would have it.
     pub(super) fn note(&mut self, section: &str, key: &str, value: String, origin: Origin) {
-        let told = if is_secret(key) { Value::Secret(digest(&value)) } else { Value::Shown(value) };
+        // A limit of passwords is none itself.
+        let told =
+            if section != "rate_limit" && is_secret(key) { Value::Secret(digest(&value)) } else { Value::Shown(value) };
         let name = format!("{section}.{key}");
         self.1.insert(name.clone(), origin);
         self.0.insert(name, told);

@@ -30,7 +30,7 @@ pub struct ConfigMistake {
 impl fmt::Display for ConfigMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "{} (line {line}): {}", self.place, self.reason),
+            Some(line) => write!(f, "{}: {} (line {line})", self.place, self.reason),
             None => write!(f, "{}: {}", self.place, self.reason),
         }
     }
