@@ -119,7 +119,7 @@ async fn what_an_administrator_ends_is_told_with_the_reason() {
     let messages = rows(&library(&directory), &sql, |row| {
         let payload: Value = serde_json::from_str(&row.get::<_, String>(0)?).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        Ok([text(&payload["type"]), text(&payload["reason"]), text(&payload["payment"]["refundReason"])])
+        Ok([text(&payload["type"]), text(&payload["reason"]), text(&payload["payment"]["failure"])])
     });
     let expected = [
         ["reservation.cancelled", "case 4711", ""],
