@@ -69,18 +69,8 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// The text of a JSON document: without the byte order mark that some editors put before it.
-///
-/// # Errors
-/// For a text in UTF-16, which JSON cannot be in, its name and what to do.
-pub fn json_text(bytes: &[u8]) -> Result<&[u8], &'static str> {
-    match bytes {
-        [0xef, 0xbb, 0xbf, text @ ..] => Ok(text),
-        // Every JSON document begins with an ASCII character, which has a zero byte beside it in UTF-16.
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err("is UTF-16; JSON must be saved as UTF-8"),
-        text => Ok(text),
-    }
-}
+/// What is wrong with a document that is not UTF-8 but UTF-16.
+pub(crate) const UTF_16: &str = "is UTF-16; JSON must be saved as UTF-8";
 
 /// A text in the composed form (NFC), in which equal texts have equal bytes.
 pub(crate) fn composed(text: String) -> String {

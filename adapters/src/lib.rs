@@ -31,7 +31,7 @@ mod walk;
 mod warnings;
 mod words;
 
-pub use document::{FieldMistake, json_text};
+pub use document::FieldMistake;
 pub use evidence::{Evidence, ProjectedRows};
 pub use plan_form::{DamagedPlan, compile};
 pub use pretix::Imported;

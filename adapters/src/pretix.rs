@@ -3,7 +3,7 @@
 //! pretix' editor needs (uuids, displayed, …) are ignored. Members of our own are `priority` of zones and rows, `kind` and
 //! `pair` of seats. Must never guess a missing seat or category.
 
-use crate::document::{At, FieldMistake, Reader, json_text};
+use crate::document::{At, FieldMistake, Reader, UTF_16};
 use crate::plan_form;
 use crate::shapes::{Shapes, is_color};
 use crate::warnings::{areas_left_out, duplicate_labels};
@@ -12,6 +12,7 @@ use onsale_engine::plan::{
     Category, MistakePlace, Plan, PlanDraft, PlanMistake, PlanPath, RowDraft, SeatDraft, SeatKind, SectionDraft, Stage,
 };
 use onsale_engine::ports::catalogue::HallWarning;
+use onsale_engine::text::json_text;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -163,7 +164,7 @@ struct PositionDocument<'d> {
 /// The draft of a document; where something cannot be read an empty thing stands, so that numbers in paths fit.
 fn document(reader: &mut Reader, json: &[u8], shapes: &mut Shapes) -> PlanDraft {
     let root = At::Root("");
-    let read = json_text(json).map_err(str::to_owned);
+    let read = json_text(json).ok_or_else(|| UTF_16.to_owned());
     let read = read.and_then(|text| serde_json::from_slice(text).map_err(|error| format!("is not JSON: {error}")));
     let raw: &RawValue = match read {
         Ok(raw) => raw,

@@ -1,12 +1,13 @@
 //! Halls given by a template: rows, seats in a row, and each row's category. Makes the same kind of draft as the
 //! import of a drawn plan; seat 7 of row A is `A-7`. Must never know what a category costs.
 
-use crate::document::{At, FieldMistake, Reader, composed, json_text};
+use crate::document::{At, FieldMistake, Reader, UTF_16, composed};
 use crate::plan_form;
 use crate::pretix::Imported;
 use crate::shapes::Shapes;
 use onsale_engine::limits::MAX_CATEGORIES;
 use onsale_engine::plan::{Category, PlanDraft, RowDraft, SeatDraft, SectionDraft, Stage, StageSource};
+use onsale_engine::text::json_text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ struct TemplateDocument<'d> {
 pub fn import(json: &[u8]) -> Result<PlanDraft, Vec<FieldMistake>> {
     let mut reader = Reader::default();
     let root = At::Root("seatTemplate");
-    let read = json_text(json).map_err(str::to_owned);
+    let read = json_text(json).ok_or_else(|| UTF_16.to_owned());
     let read = read.and_then(|text| serde_json::from_slice(text).map_err(|error| format!("is not JSON: {error}")));
     let raw: Option<&RawValue> = match read {
         Ok(raw) => Some(raw),

@@ -358,16 +358,29 @@ impl Plan {
         let row = self.seat_row(seat);
         let section = &*self.sections[row.section as usize].name;
         let number = self.seat_label(seat);
-        if row.name.is_some() || row.seat_name.is_some() {
-            let of_row = row.name.as_deref().map_or_else(|| numbered("Row", &row.label), str::to_owned);
-            let of_seat =
-                row.seat_name.as_deref().map_or_else(|| numbered("Seat", number), |name| name.replace("%s", number));
-            let parts = [section, &of_row, &of_seat];
-            return parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        // Written into one string: every answer to a hold has one for each seat.
+        let mut label = String::with_capacity(section.len() + row.label.len() + number.len() + 16);
+        label.push_str(section);
+        if row.name.is_none() && row.seat_name.is_none() {
+            follow(&mut label, " ", &row.label);
+            follow(&mut label, if row.label.is_empty() { " " } else { "-" }, number);
+            return label;
         }
-        let in_row = [&*row.label, number].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-        [section, &in_row].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        let of_row = row.name.as_deref().map_or_else(|| numbered("Row", &row.label), str::to_owned);
+        let of_seat =
+            row.seat_name.as_deref().map_or_else(|| numbered("Seat", number), |name| name.replace("%s", number));
+        follow(&mut label, ", ", &of_row);
+        follow(&mut label, ", ", &of_seat);
+        label
     }
+}
+
+/// Adds a part after what is there already, if there is any.
+fn follow(label: &mut String, between: &str, part: &str) {
+    if !label.is_empty() && !part.is_empty() {
+        label.push_str(between);
+    }
+    label.push_str(part);
 }
 
 fn numbered(what: &str, number: &str) -> String {

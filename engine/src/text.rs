@@ -16,6 +16,16 @@ pub fn is_composed(bytes: &[u8]) -> bool {
     bytes.is_ascii() || std::str::from_utf8(bytes).is_ok_and(|text| ComposingNormalizer::new_nfc().is_normalized(text))
 }
 
+/// What should be JSON, without the byte order mark that some editors put before it; whether it is UTF-8 is for the parser to
+/// say. `None` for UTF-16, also without a mark: JSON begins with an ASCII character, which has a zero byte beside it there.
+#[must_use]
+pub fn json_text(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => None,
+        [0xef, 0xbb, 0xbf, text @ ..] | text => Some(text),
+    }
+}
+
 /// The text in NFD, as some systems write names of files: for what was stored before all input was composed.
 #[must_use]
 pub fn decomposed(text: &str) -> Cow<'_, str> {

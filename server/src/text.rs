@@ -9,9 +9,6 @@ use std::path::Path;
 
 /// What some editors write before UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The first two bytes of UTF-16, by its byte order mark.
-const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-
 /// Why bytes are no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextMistake {
@@ -23,17 +20,12 @@ pub enum TextMistake {
     NotUtf8(usize),
 }
 
-/// Bytes that should be JSON, without a byte order mark. Whether they are UTF-8 is for the parser to say.
+/// Bytes that should be JSON, without a byte order mark, see [`onsale_engine::text::json_text`].
 ///
 /// # Errors
-/// [`TextMistake::Utf16`], also without a mark: JSON begins with an ASCII character, so UTF-16 has a zero byte in its first two.
+/// [`TextMistake::Utf16`].
 pub fn json_text(bytes: &[u8]) -> Result<&[u8], TextMistake> {
-    let is_marked = UTF_16.iter().any(|mark| bytes.starts_with(mark));
-    let has_zero = bytes.len() >= 2 && bytes[..2].contains(&0);
-    if is_marked || has_zero {
-        return Err(TextMistake::Utf16);
-    }
-    Ok(bytes.strip_prefix(MARK).unwrap_or(bytes))
+    onsale_engine::text::json_text(bytes).ok_or(TextMistake::Utf16)
 }
 
 /// The same bytes without a byte order mark.

@@ -2,6 +2,7 @@
 //! by kind, and a row for each second of the run. Must never leave a request out.
 
 use hdrhistogram::Histogram;
+use onsale_server::metrics::IN_ORDER;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -192,9 +193,6 @@ struct One {
     refused: u64,
     failed: u64,
 }
-
-/// Codes of 503 by which a server does what it was made for: `ErrorRate` does not count them either.
-const IN_ORDER: [&str; 2] = ["QUEUE_FULL", "OVERLOADED"];
 
 /// How an answer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]

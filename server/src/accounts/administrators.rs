@@ -1,13 +1,12 @@
 //! Administrators over HTTP: made, listed, disabled and enabled by administrators. Must never disable the last one that can
 //! log in: nobody could undo it over HTTP.
 
-use crate::accounts::{NAME_CHARS, PASSWORD_CHARS, check_password, email_taken, form};
+use crate::accounts::{NAME_CHARS, PASSWORD_CHARS, check_password, form, make};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::time::rfc3339;
-use onsale_engine::email::email_key;
 use onsale_engine::id::BuyerId;
-use onsale_engine::ports::accounts::{Account, CreateAccountError, Disabled, Role};
+use onsale_engine::ports::accounts::{Account, Disabled, Role};
 use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
@@ -77,7 +76,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
 
     let key = ctx.request_key(&request, &json.bytes)?;
     let password = SecretString::from(password);
-    let mut account = Account {
+    let account = Account {
         id: BuyerId(Uuid::now_v7()),
         email: email.to_owned(),
         name: name.to_owned(),
@@ -88,22 +87,10 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         disabled_at: None,
     };
     idempotent(ctx, key, move |ctx| async move {
-        if ctx.app.accounts.by_email(&account.email).await?.is_some() {
-            return Err(email_taken());
-        }
-        account.password_hash = ctx.app.passwords.hash(ctx.client, password).await?;
-        let created = Created::new(None, &AdministratorJson::from(&account))?;
-        let stored = created.stored(key, ctx.now());
-        let email_hash = ctx.app.seals.email_hash(&email_key(&account.email));
-        match ctx.app.accounts.create(&account, email_hash, stored.as_ref()).await {
-            Ok(before) => {
-                ctx.app.predecessors.add(account.id, before);
-                ctx.app.security.administrator_changed("ADMIN_MADE", ctx.buyer()?, account.id);
-                Ok(created)
-            }
-            Err(CreateAccountError::EmailTaken) => Err(email_taken()),
-            Err(CreateAccountError::Store(error)) => Err(error.into()),
-        }
+        let (id, created) = (account.id, Created::new(None, &AdministratorJson::from(&account))?);
+        let created = make(&ctx, account, password, created, key).await?;
+        ctx.app.security.administrator_changed("ADMIN_MADE", ctx.buyer()?, id);
+        Ok(created)
     })
     .await
 }

@@ -28,6 +28,7 @@ use crate::limits::Family;
 use onsale_engine::email::email_key;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, CreateAccountError, Role};
+use onsale_engine::sale::RequestKey;
 use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
@@ -94,7 +95,7 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
 
     let key = ctx.request_key(&request, &json.bytes)?;
     let password = SecretString::from(password);
-    let mut account = Account {
+    let account = Account {
         id: BuyerId(Uuid::now_v7()),
         email: email.to_owned(),
         name: name.to_owned(),
@@ -114,25 +115,39 @@ async fn signup(ctx: Context, mut request: Request) -> Result<Response, Problem>
                 return Err(guessing::challenge_required(&ctx));
             }
         }
-        // Spares a hash; whether it is taken is decided when the account is made.
-        if ctx.app.accounts.by_email(&account.email).await?.is_some() {
-            return Err(email_taken());
-        }
-        account.password_hash = ctx.app.passwords.hash(ctx.client, password).await?;
         let signed_up = SignedUpJson { id: account.id.to_string(), email: &account.email, name: &account.name };
         let created = Created::new(Some("/api/v1/users/me".into()), &signed_up)?;
-        let stored = created.stored(key, ctx.now());
-        let email_hash = ctx.app.seals.email_hash(&email_key(&account.email));
-        match ctx.app.accounts.create(&account, email_hash, stored.as_ref()).await {
-            Ok(before) => {
-                ctx.app.predecessors.add(account.id, before);
-                Ok(created)
-            }
-            Err(CreateAccountError::EmailTaken) => Err(email_taken()),
-            Err(CreateAccountError::Store(error)) => Err(error.into()),
-        }
+        make(&ctx, account, password, created, key).await
     })
     .await
+}
+
+/// Makes an account with that password, and answers `created`.
+///
+/// # Errors
+/// 409 `EMAIL_TAKEN`; 503.
+async fn make(
+    ctx: &Context,
+    mut account: Account,
+    password: SecretString,
+    created: Created,
+    key: Option<RequestKey>,
+) -> Result<Created, Problem> {
+    // Spares a hash; whether it is taken is decided when the account is made.
+    if ctx.app.accounts.by_email(&account.email).await?.is_some() {
+        return Err(email_taken());
+    }
+    account.password_hash = ctx.app.passwords.hash(ctx.client, password).await?;
+    let stored = created.stored(key, ctx.now());
+    let email_hash = ctx.app.seals.email_hash(&email_key(&account.email));
+    match ctx.app.accounts.create(&account, email_hash, stored.as_ref()).await {
+        Ok(before) => {
+            ctx.app.predecessors.add(account.id, before);
+            Ok(created)
+        }
+        Err(CreateAccountError::EmailTaken) => Err(email_taken()),
+        Err(CreateAccountError::Store(error)) => Err(error.into()),
+    }
 }
 
 fn email_taken() -> Problem {

@@ -12,7 +12,8 @@ pub use crowd::Crowd;
 pub use outcome::{LOG_LINE_BYTES, METRICS_LINE_BYTES, Outcome, Second};
 
 use crate::config::Config;
-use onsale_adapters::{FieldMistake, json_text, pretix, template};
+use crate::text::json_text;
+use onsale_adapters::{FieldMistake, pretix, template};
 use onsale_engine::limits::HOLDS_PER_SLOT;
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;

@@ -4,12 +4,11 @@ use crate::catalogue::columns::StageJson;
 use crate::catalogue::noting::{Author, members_of};
 use crate::catalogue::preview::preview;
 use crate::catalogue::venues::in_use;
-use crate::http::{Context, HALL_BODY_LIMIT, Mistakes, Object, Problem, Request, Response, Route, read_json, response};
+use crate::http::{Context, HALL_BODY_LIMIT, Json, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::reservations::PageJson;
 use crate::time::rfc3339;
-use http::StatusCode;
-use onsale_adapters::{FieldMistake, Imported, json_text, pretix, template};
+use onsale_adapters::{FieldMistake, Imported, pretix, template};
 use onsale_engine::plan::{Stage, StageSource};
 use onsale_engine::ports::catalogue::{Hall, HallWarning};
 use onsale_engine::ports::shared::Described;
@@ -116,10 +115,7 @@ fn check_venue(request: &Request, hall: &Hall) -> Result<(), Problem> {
 }
 
 async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem> {
-    let bytes = request.json_bytes().await?;
-    let text = json_text(&bytes).map_err(malformed)?;
-    let bytes = bytes.slice_ref(text);
-    let value = read_json(&bytes)?;
+    let Json { value, bytes } = request.json().await?;
     let mut mistakes = Mistakes::default();
     let dry_run = request.query().boolean(&mut mistakes, "dryRun").unwrap_or(false);
     let body = Object::strict_root(&value, &mut mistakes);
@@ -187,10 +183,6 @@ fn tell(found: Vec<FieldMistake>, mistakes: &mut Mistakes) {
     for FieldMistake { field, message } in found {
         mistakes.add(field, message);
     }
-}
-
-fn malformed(reason: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", format!("the body {reason}"))
 }
 
 /// Where the stage is, if the caller says so.

@@ -1,21 +1,48 @@
 //! What an operator types to find a reservation or a payment, and the tables being brought up to what has been
 //! committed before they are read. Every look-up is bounded; must never tell anything to anybody but an administrator.
 
-use crate::http::{Context, Problem, read_id};
+use crate::http::{Context, Mistakes, Problem, Query, read_id};
 use crate::reservations::{past_terms, read_ticket_number, until_written};
 use onsale_engine::email::{composed, email_key};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
+use onsale_engine::ports::catalogue::Page;
 use onsale_engine::ports::search::Named;
 use onsale_engine::runtime::Found;
 use std::sync::Arc;
 
 /// Characters of what is looked for.
-pub(super) const TEXT_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+const TEXT_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 /// Accounts that a part of a name or an address may mean; more are not looked at.
 const ACCOUNTS: u32 = 50;
 /// Seats that one label may mean; more are not looked at.
 const SEATS: usize = 100;
+
+/// What a list of operators is asked for.
+pub(super) struct Listing<'r, S> {
+    pub(super) event: Option<EventId>,
+    pub(super) status: Option<S>,
+    /// What a buyer can tell.
+    pub(super) text: Option<&'r str>,
+    pub(super) page: Page,
+}
+
+impl<'r, S: Copy> Listing<'r, S> {
+    /// Reads `eventId`, `status`, `q`, `page` and `size`.
+    ///
+    /// # Errors
+    /// 400 with every mistake.
+    pub(super) fn read(query: &'r Query<'_>, statuses: &[(&str, S)]) -> Result<Self, Problem> {
+        let mut mistakes = Mistakes::default();
+        let listing = Self {
+            event: query.id(&mut mistakes, "eventId").map(EventId),
+            status: query.one_of(&mut mistakes, "status", statuses),
+            text: query.text(&mut mistakes, "q", TEXT_CHARS),
+            page: query.page(&mut mistakes),
+        };
+        mistakes.check().map(|()| listing)
+    }
+}
 
 /// Waits until the tables have what was committed of the event, or of every event in memory, and what the caller was told
 /// of; as long as lists wait at the most.

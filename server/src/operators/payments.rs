@@ -1,8 +1,9 @@
 //! Payments of anybody, as lists by event, status and what a buyer can tell. Must never be reached without the role of an
 //! administrator.
 
-use crate::http::{Context, Mistakes, Problem, Request, Response, response};
+use crate::http::{Context, Problem, Request, Response, response};
 use crate::operators::forms::{AdminPaymentJson, BuyerJson, ListedPaymentJson};
+use crate::operators::looking::Listing;
 use crate::operators::{looking, reservations};
 use crate::reservations::{PageJson, past_terms};
 use onsale_engine::id::EventId;
@@ -20,13 +21,8 @@ const STATUSES: [(&str, PaymentState); 4] = [
 ];
 
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let (query, mut mistakes) = (request.query(), Mistakes::default());
-    let event = query.id(&mut mistakes, "eventId").map(EventId);
-    let status = query.one_of(&mut mistakes, "status", &STATUSES);
-    let text = query.text(&mut mistakes, "q", looking::TEXT_CHARS);
-    let page = query.page(&mut mistakes);
-    mistakes.check()?;
-
+    let query = request.query();
+    let Listing { event, status, text, page } = Listing::read(&query, &STATUSES)?;
     looking::settle(&ctx, event).await?;
     let named = match text {
         Some(text) => Some(looking::named(&ctx, event, text).await?),

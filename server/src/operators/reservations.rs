@@ -3,6 +3,7 @@
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::operators::forms::{AdminReservationJson, Beside, Buyers};
+use crate::operators::looking::Listing;
 use crate::operators::{history, looking};
 use crate::reservations::{PageJson, Terms, note, past_terms};
 use crate::sales;
@@ -40,13 +41,8 @@ enum Found {
 }
 
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let (query, mut mistakes) = (request.query(), Mistakes::default());
-    let event = query.id(&mut mistakes, "eventId").map(EventId);
-    let status = query.one_of(&mut mistakes, "status", &STATUSES);
-    let text = query.text(&mut mistakes, "q", looking::TEXT_CHARS);
-    let page = query.page(&mut mistakes);
-    mistakes.check()?;
-
+    let query = request.query();
+    let Listing { event, status, text, page } = Listing::read(&query, &STATUSES)?;
     looking::settle(&ctx, event).await?;
     let named = match text {
         Some(text) => Some(looking::named_reservations(&ctx, event, text).await?),
