@@ -3,8 +3,9 @@
 
 use jiff::SignedDuration;
 use jiff::civil::{DateTime, date};
-use jiff::fmt::temporal::{DateTimePrinter, Pieces};
+use jiff::fmt::temporal::Pieces;
 use onsale_engine::time::Timestamp;
+use std::cell::Cell;
 
 /// 0000-01-01T00:00:00Z.
 pub const FIRST: Timestamp = Timestamp::from_secs(-62_167_219_200);
@@ -24,18 +25,58 @@ fn epoch() -> DateTime {
 /// [`LAST`].
 #[must_use]
 pub fn write(at: Timestamp) -> Option<String> {
-    if !(FIRST..=LAST).contains(&at) {
+    written(at, None)
+}
+
+/// The same with three fractional digits; what is finer is cut off.
+#[must_use]
+pub fn write_millis(at: Timestamp) -> Option<String> {
+    written(at, Some(3))
+}
+
+/// The library knows the calendar; the time of a day is four divisions, and every answer of a sale has an instant or two.
+fn written(at: Timestamp, digits: Option<usize>) -> Option<String> {
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    text[..10].copy_from_slice(&date_text(at.0.div_euclid(DAY))?);
+    let micros = at.0.rem_euclid(DAY);
+    let seconds = micros / 1_000_000;
+    put_digits(&mut text[11..13], seconds / 3600);
+    put_digits(&mut text[14..16], seconds / 60 % 60);
+    put_digits(&mut text[17..19], seconds % 60);
+    put_digits(&mut text[20..26], micros % 1_000_000);
+    let digits = digits.unwrap_or_else(|| 6 - text[20..26].iter().rev().take_while(|digit| **digit == b'0').count());
+    let end = if digits == 0 { 19 } else { 20 + digits };
+    text[end] = b'Z';
+    std::str::from_utf8(&text[..=end]).ok().map(str::to_owned)
+}
+
+/// The date of the `day`-th day since 1970-01-01. The last one asked for is kept by each thread.
+fn date_text(day: i64) -> Option<[u8; 10]> {
+    thread_local! {
+        static LAST_DAY: Cell<(i64, [u8; 10])> = const { Cell::new((0, *b"1970-01-01")) };
+    }
+    let (kept, text) = LAST_DAY.get();
+    if kept == day {
+        return Some(text);
+    }
+    if !(FIRST.0.div_euclid(DAY)..=LAST.0.div_euclid(DAY)).contains(&day) {
         return None;
     }
-    // The library's instants end a day before its calendar does, so that every offset can be added to them.
-    if let Ok(instant) = jiff::Timestamp::from_microsecond(at.0) {
-        let mut out = String::with_capacity(28);
-        // Printing into a `String` cannot fail.
-        let _ = DateTimePrinter::new().print_timestamp(&instant, &mut out);
-        return Some(out);
+    let date = epoch().checked_add(SignedDuration::from_hours(day * 24)).ok()?.date();
+    let mut text = *b"0000-00-00";
+    put_digits(&mut text[..4], i64::from(date.year()));
+    put_digits(&mut text[5..7], i64::from(date.month()));
+    put_digits(&mut text[8..], i64::from(date.day()));
+    LAST_DAY.set((day, text));
+    Some(text)
+}
+
+/// The last digits of a number that is not negative.
+fn put_digits(text: &mut [u8], mut number: i64) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
-    let civil = epoch().checked_add(SignedDuration::from_micros(at.0)).ok()?;
-    Some(format!("{civil}Z"))
 }
 
 /// The instant that an RFC 3339 text with any offset names, to the microsecond; `None` when it is none, or when no four
@@ -90,6 +131,20 @@ mod tests {
         check("0000-01-01T00:00:00+00:01", None);
         check("10000-01-01T00:00:00Z", None);
         check("-0001-12-31T23:59:59Z", None);
+    }
+
+    /// Every day of ten years around, the days of leap years and the ends of the calendar, at odd times.
+    #[test]
+    fn instants_are_written_as_the_library_writes_them() {
+        let days = (16_000..24_000).chain([-719_162, -1, 0, 1, 59, 60, 11_016, 11_017, 2_932_000]);
+        for (number, day) in days.enumerate() {
+            let time = [0, 1, 999, 1_000, 120_000, 3_599_999_999, 43_200_000_000, DAY - 1][number % 8];
+            let at = Timestamp(day * DAY + time);
+            let expected = jiff::Timestamp::from_microsecond(at.0).map(|instant| instant.to_string());
+            assert_eq!(write(at), expected.ok(), "{at:?}");
+            let millis = jiff::Timestamp::from_microsecond(at.0).map(|instant| format!("{instant:.3}"));
+            assert_eq!(write_millis(at), millis.ok(), "{at:?}");
+        }
     }
 
     #[test]

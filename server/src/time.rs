@@ -18,11 +18,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 /// The same in milliseconds, for clocks that are set by it.
 #[must_use]
 pub fn rfc3339_millis(at: Timestamp) -> String {
-    let mut out = String::with_capacity(28);
-    let instant = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
-    // Printing into a `String` cannot fail.
-    let _ = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3)).print_timestamp(&instant, &mut out);
-    out
+    rfc3339::write_millis(at.clamp(rfc3339::FIRST, rfc3339::LAST)).unwrap_or_default()
 }
 
 /// The instant that an RFC 3339 text with any offset names, see [`rfc3339::read`]; `None` when it is none.

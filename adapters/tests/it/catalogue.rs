@@ -577,7 +577,8 @@ async fn lists_go_along_an_index() {
             "halls_by_venue",
         ),
         ("SELECT * FROM venues WHERE deleted_at IS NULL ORDER BY created_at DESC, id DESC", "venues_by_created"),
-        ("SELECT count(*) FROM seats WHERE event_id = x'' AND status = 'SOLD'", "seats_by_status"),
+        ("SELECT count(*) FROM seats WHERE event_id = x'' AND (status = 'SOLD' OR status = 'BLOCKED')", "seats_gone"),
+        ("SELECT id FROM outbox_events WHERE published = 1 AND created_at < 9 LIMIT 9", "outbox_events_published"),
         ("SELECT * FROM accounts WHERE email_key = 'a' AND deleted_at IS NULL", "accounts_by_email"),
     ] {
         let mut statement = library.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();

@@ -331,7 +331,7 @@ impl SaleActor {
         {
             self.absences.insert((now + config.admission.absent, *buyer));
             // An earlier place of this buyer may still be watched: whoever comes back is heard from this moment on.
-            self.handle.heard(*buyer);
+            self.handle.heard(*buyer, now);
         }
         if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact
         {

@@ -186,11 +186,9 @@ impl SaleHandle {
         }
     }
 
-    /// A waiting buyer polled, or keeps a stream open.
-    pub fn heard(&self, buyer: BuyerId) {
-        self.heard
-            .get_or_init(|| SharedMap::with_hasher_and_shard_amount(Default::default(), 16))
-            .insert(buyer, self.core.clock.now());
+    /// A waiting buyer polled at `now`, or keeps a stream open.
+    pub fn heard(&self, buyer: BuyerId, now: Timestamp) {
+        self.heard.get_or_init(|| SharedMap::with_hasher_and_shard_amount(Default::default(), 16)).insert(buyer, now);
     }
 
     pub(crate) fn last_heard(&self, buyer: BuyerId) -> Option<Timestamp> {

@@ -249,16 +249,19 @@ fn place(free: &Bits, segment: &Segment, paired: bool, wanted: &Wanted) -> Optio
         None => segment.centre,
     };
     let mut best: Option<(bool, f32, usize)> = None;
-    // Pairs lie one after the other from the segment's first seat on; elsewhere a block may begin at every seat.
-    let (origin, step) = (segment.seats.start as usize, if paired { 2 } else { 1 });
+    // Pairs lie one after the other from the segment's first seat on; elsewhere a block may begin at every seat. A mask
+    // instead of a division, which would be most of this function's time.
+    let (origin, step) = (segment.seats.start as usize, if paired { 2_usize } else { 1 });
+    let beyond = |seat: usize| (seat - origin) & (step - 1);
     for run in free.runs(range(&segment.seats)).filter(|run| run.len() >= quantity) {
-        let first = run.start + (run.start - origin) % step;
-        let last = run.end - quantity - (run.end - quantity - origin) % step;
+        let first = run.start + beyond(run.start);
+        let last = run.end - quantity;
+        let last = last - beyond(last);
         if first > last {
             continue;
         }
         let middle = (centre - (quantity as f32 - 1.0) / 2.0).floor().max(first as f32) as usize;
-        let middle = middle - (middle - origin) % step;
+        let middle = middle - beyond(middle);
         let candidates =
             [middle.min(last), (middle + step).min(last), middle.saturating_sub(step).clamp(first, last), first, last];
         for start in candidates {

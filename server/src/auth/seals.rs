@@ -56,10 +56,7 @@ impl Seals {
         bytes[8..16].copy_from_slice(&expires_at.0.to_be_bytes());
         let seal = self.queue_seal(event, buyer, &bytes[..16]);
         bytes[16..].copy_from_slice(&seal);
-        let mut token = String::with_capacity(3 + QUEUE_TOKEN.div_ceil(3) * 4);
-        token.push_str("qr_");
-        URL_SAFE_NO_PAD.encode_string(bytes, &mut token);
-        token
+        prefixed("qr_", bytes)
     }
 
     /// The slot that a queue token names, and when it says that the slot ends; `None` when the token was not sealed
@@ -93,7 +90,7 @@ impl Seals {
         bytes[8..16].copy_from_slice(&incarnation.to_be_bytes());
         let seal = seal(&self.place, &[event.0.as_bytes(), buyer.0.as_bytes(), &bytes[..16]]);
         bytes[16..].copy_from_slice(&seal);
-        format!("pt_{}", URL_SAFE_NO_PAD.encode(bytes))
+        prefixed("pt_", bytes)
     }
 
     /// The ordinal and the incarnation that a place's ticket names; `None` when it was not sealed for this event and
@@ -218,6 +215,17 @@ fn mac(key: &Sealing, parts: &[&[u8]]) -> [u8; 32] {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
+}
+
+/// A token as a buyer carries it: what kind it is, and its bytes.
+fn prefixed(prefix: &str, bytes: [u8; 8 + 8 + SEAL]) -> String {
+    let mut encoded = [0; (8 + 8 + SEAL) * 2];
+    let length = URL_SAFE_NO_PAD.encode_slice(bytes, &mut encoded).unwrap_or(0);
+    let encoded = std::str::from_utf8(&encoded[..length]).unwrap_or_default();
+    let mut token = String::with_capacity(prefix.len() + encoded.len());
+    token.push_str(prefix);
+    token.push_str(encoded);
+    token
 }
 
 /// Every part has a fixed length, so parts cannot run into each other.

@@ -116,7 +116,16 @@ impl Fresh {
 
     fn guarded(self, reading: Reading, guard: Guard) -> Guarded {
         let head_due = Some(self.head_due(guard.waits));
-        Guarded { stream: self.stream, first: self.first, reading, guard, head_due, unread_due: None, is_late: false }
+        Guarded {
+            stream: self.stream,
+            first: self.first,
+            reading,
+            guard,
+            head_due,
+            is_head_begun: false,
+            unread_due: None,
+            is_late: false,
+        }
     }
 }
 
@@ -135,6 +144,9 @@ pub(super) struct Guarded {
     guard: Guard,
     /// When the head that has begun must be whole.
     head_due: Option<Instant>,
+    /// Whether a head has begun that has no deadline yet. It gets one when more of it is waited for, so a head that comes whole,
+    /// as nearly all do, costs no look at the clock.
+    is_head_begun: bool,
     /// When something of what is being sent must have been taken.
     unread_due: Option<Instant>,
     is_late: bool,
@@ -154,11 +166,15 @@ impl Guarded {
                 let seen = exchange.heads.load(Ordering::Relaxed);
                 if std::mem::replace(heads, seen) != seen {
                     self.head_due = None;
+                    self.is_head_begun = false;
+                }
+                if std::mem::take(&mut self.is_head_begun) {
+                    self.head_due = Some(Instant::now() + waits.head);
                 }
                 // Line ends before a head are no head (RFC 9112, 2.2); some clients send one after a body.
                 let is_begun = bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
                 if is_begun && self.head_due.is_none() && !exchange.is_answering.load(Ordering::Relaxed) {
-                    self.head_due = Some(Instant::now() + waits.head);
+                    self.is_head_begun = true;
                 }
             }
             Reading::Http2(frames) => {

@@ -1,6 +1,7 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457) with the members that the HTTP contract asks for.
 //! Owns codes, statuses and the wire form. Must never carry personal data or the inside of the server in a detail.
 
+use crate::http::json_text::{ObjectText, member};
 use crate::http::response::{Body, Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -228,58 +229,33 @@ impl Problem {
         response
     }
 
-    /// The body. Written by hand because refusals are the hot path of a sold-out sale.
+    /// The body. Written member by member because refusals are the hot path of a sold-out sale.
     #[must_use]
     pub fn to_json(&self, trace_id: &str, now: Timestamp) -> Vec<u8> {
-        let mut out = Vec::with_capacity(384);
-        out.extend_from_slice(b"{\"type\":\"urn:onsale:problem:");
-        out.extend(self.code.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }));
-        out.extend_from_slice(b"\",\"title\":\"");
-        let words = self.code.bytes().enumerate().map(|(at, byte)| match byte {
-            b'_' => b' ',
-            first if at == 0 => first,
-            later => later.to_ascii_lowercase(),
-        });
-        out.extend(words);
-        out.extend_from_slice(b"\",\"status\":");
-        out.extend_from_slice(self.status.as_str().as_bytes());
-        member(&mut out, "detail", &self.detail);
-        member(&mut out, "code", self.code);
-        member(&mut out, "traceId", trace_id);
-        member(&mut out, "timestamp", &crate::time::rfc3339(now));
+        let mut object = ObjectText::with_capacity(512);
+        let kind = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        object.changed(member!("type"), "urn:onsale:problem:", self.code, kind);
+        let (first, later) = self.code.split_at(self.code.len().min(1));
+        let word = |byte: u8| if byte == b'_' { b' ' } else { byte.to_ascii_lowercase() };
+        object.changed(member!("title"), first, later, word);
+        object.number(member!("status"), u64::from(self.status.as_u16()));
+        object.text(member!("detail"), &self.detail);
+        object.text(member!("code"), self.code);
+        object.text(member!("traceId"), trace_id);
+        object.text(member!("timestamp"), &crate::time::rfc3339(now));
         if let Some(more) = &self.more {
             if !more.errors.is_empty() {
-                let errors: Vec<Value> = more
-                    .errors
-                    .iter()
-                    .map(|mistake| serde_json::json!({ "field": mistake.field, "message": mistake.message }))
-                    .collect();
-                value(&mut out, "errors", &Value::Array(errors));
+                object.objects(member!("errors"), &more.errors, |object, mistake| {
+                    object.text(member!("field"), &mistake.field);
+                    object.text(member!("message"), &mistake.message);
+                });
             }
             for (name, content) in &more.members {
-                value(&mut out, name, content);
+                object.value(name, content);
             }
         }
-        out.push(b'}');
-        out
+        object.end()
     }
-}
-
-fn member(out: &mut Vec<u8>, name: &str, text: &str) {
-    begin(out, name);
-    // Writing a string into a `Vec` cannot fail.
-    let _ = serde_json::to_writer(out, text);
-}
-
-fn value(out: &mut Vec<u8>, name: &str, content: &Value) {
-    begin(out, name);
-    let _ = serde_json::to_writer(out, content);
-}
-
-fn begin(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
 }
 
 impl From<onsale_engine::ports::StoreError> for Problem {

@@ -147,6 +147,12 @@ pub fn json_bytes(status: StatusCode, bytes: Bytes) -> Response {
     response
 }
 
+/// 200 with JSON that was written by hand.
+#[must_use]
+pub fn ok_text(json: Vec<u8>) -> Response {
+    json_bytes(StatusCode::OK, Bytes::from(json))
+}
+
 /// 200 with JSON.
 ///
 /// # Errors

@@ -277,7 +277,7 @@ impl Checking<'_> {
         }
         let seen_every = SEEN_EVERY.min(room.rules.absent / 3);
         if now.since(listener.seen_at) >= seen_every {
-            crate::queue::hear(self.sale, &place);
+            crate::queue::hear(self.sale, &place, now);
             listener.seen_at = now;
         }
         let notice = room.notices.to(&place.status);
@@ -291,10 +291,8 @@ impl Checking<'_> {
             Due::No | Due::Later(_) => false,
         };
         if sends {
-            if let Ok(event) = written(&PlaceJson::new(&place, room, &self.app.seals, now)) {
-                listener.latest.send(event);
-                (listener.sent, listener.sent_at) = (sent, now);
-            }
+            listener.latest.send(written(&PlaceJson::new(&place, room, &self.app.seals, now)));
+            (listener.sent, listener.sent_at) = (sent, now);
         } else if now.since(listener.sent_at.max(listener.commented_at)) >= HEARTBEAT {
             listener.latest.comment();
             listener.commented_at = now;
@@ -315,11 +313,8 @@ impl Checking<'_> {
 }
 
 /// An event of a stream.
-fn written(json: &PlaceJson<'_>) -> serde_json::Result<Bytes> {
-    let mut event = b"data: ".to_vec();
-    serde_json::to_writer(&mut event, json)?;
-    event.extend_from_slice(b"\n\n");
-    Ok(Bytes::from(event))
+fn written(json: &PlaceJson<'_>) -> Bytes {
+    Bytes::from([b"data: ", &json.to_json()[..], b"\n\n"].concat())
 }
 
 #[cfg(test)]

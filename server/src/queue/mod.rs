@@ -20,6 +20,7 @@ use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId};
 use onsale_engine::runtime::{Answer, Refusal, SaleHandle};
 use onsale_engine::sale::{Command, PlaceStatus, PlaceView, Reply};
+use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 
 /// A stream that broke off comes back after so long, and up to twice that, so that not all come back at once.
@@ -47,14 +48,19 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     let (buyer, sale) = (ctx.buyer()?, sales::of(&ctx.app, event).await?);
     if let Some(place) = restored(&ctx, &sale, &request, buyer).await? {
         let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
-        return response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()));
+        return Ok(place_answer(&ctx, &place, &room, ctx.now()));
     }
     let answer = sale.ask_patiently(Command::Enter { buyer }, ctx.deadline).await;
     let answer = answer.map_err(|refusal| refused_entry(&ctx, buyer, refusal))?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
-    hear(&sale, &place);
+    let now = ctx.now();
+    hear(&sale, &place, now);
     let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
-    response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
+    Ok(place_answer(&ctx, &place, &room, now))
+}
+
+fn place_answer(ctx: &Context, place: &PlaceView, room: &Room, now: Timestamp) -> Response {
+    response::ok_text(PlaceJson::new(place, room, &ctx.app.seals, now).to_json())
 }
 
 /// Names the event that the buyer is in, unless only another node knows it.
@@ -69,26 +75,27 @@ fn refused_entry(ctx: &Context, buyer: BuyerId, refusal: Refusal) -> Problem {
 
 async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (sale, buyer) = (sale_of_query(&ctx, &request).await?, ctx.buyer()?);
-    let (place, room) = match look_up(&ctx, &sale, buyer) {
+    // Read once: an answer is of one instant, and a clock costs more than a rank.
+    let mut now = ctx.now();
+    let (place, room) = match look_up(&ctx, &sale, buyer, now) {
         Ok(found) => found,
         Err(lost) => {
             restored(&ctx, &sale, &request, buyer).await?.ok_or(lost)?;
-            look_up(&ctx, &sale, buyer)?
+            now = ctx.now();
+            look_up(&ctx, &sale, buyer, now)?
         }
     };
-    hear(&sale, &place);
-    response::ok(&PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now()))
+    hear(&sale, &place, now);
+    Ok(place_answer(&ctx, &place, &room, now))
 }
 
 async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
     let sale = sale_of_query(&ctx, &request).await?;
-    let (place, room) = look_up(&ctx, &sale, ctx.buyer()?)?;
-    hear(&sale, &place);
-    let json = PlaceJson::new(&place, &room, &ctx.app.seals, ctx.now());
-    let first = serde_json::to_string(&json).map_err(|error| {
-        tracing::error!(%error, "a place has no JSON form");
-        Problem::internal()
-    })?;
+    let now = ctx.now();
+    let (place, room) = look_up(&ctx, &sale, ctx.buyer()?, now)?;
+    hear(&sale, &place, now);
+    let first = PlaceJson::new(&place, &room, &ctx.app.seals, now).to_json();
+    let first = String::from_utf8(first).map_err(|error| Problem::internal().because(error))?;
     let (hubs, caller) = (&ctx.app.readers.hubs, *ctx.caller()?);
     let subscription = hubs.listen(&ctx.app, &sale, caller, (place, &room));
     let retry = RETRY_MILLIS + rand::random_range(0..=RETRY_MILLIS);
@@ -135,7 +142,7 @@ async fn restored(
     }
     match sale.ask_patiently(Command::Restore { buyer, ordinal }, ctx.deadline).await {
         Ok(Answer { reply: Reply::Place(place), .. }) => {
-            hear(sale, &place);
+            hear(sale, &place, ctx.now());
             Ok(Some(place))
         }
         Ok(_) | Err(Refusal::Rejected(_) | Refusal::QueuedElsewhere) => Ok(None),
@@ -152,10 +159,10 @@ async fn sale_of_query(ctx: &Context, request: &Request) -> Result<Arc<SaleHandl
 }
 
 /// The buyer's place and its surroundings, as committed.
-fn look_up(ctx: &Context, sale: &SaleHandle, buyer: BuyerId) -> Result<(PlaceView, Room), Problem> {
+fn look_up(ctx: &Context, sale: &SaleHandle, buyer: BuyerId, now: Timestamp) -> Result<(PlaceView, Room), Problem> {
     let view = sale.view();
-    let place = view.place(buyer, ctx.now()).ok_or_else(not_in_queue)?;
-    let room = Room::of(sale.event(), &view, &ctx.app.readers.paces, ctx.now()).ok_or_else(Problem::not_found)?;
+    let place = view.place(buyer, now).ok_or_else(not_in_queue)?;
+    let room = Room::of(sale.event(), &view, &ctx.app.readers.paces, now).ok_or_else(Problem::not_found)?;
     Ok((place, room))
 }
 
@@ -164,9 +171,9 @@ fn room_of(ctx: &Context, sale: &SaleHandle) -> Option<Room> {
 }
 
 /// A poll says that somebody in the line is still there.
-fn hear(sale: &SaleHandle, place: &PlaceView) {
+fn hear(sale: &SaleHandle, place: &PlaceView, now: Timestamp) {
     match place.status {
-        PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heard(place.buyer),
+        PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heard(place.buyer, now),
         PlaceStatus::Active { .. } | PlaceStatus::Expired => {}
     }
 }

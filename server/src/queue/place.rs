@@ -2,6 +2,7 @@
 //! look anything up but what it is given.
 
 use crate::auth::Seals;
+use crate::http::{ObjectText, member};
 use crate::queue::notice::{Notice, Notices};
 use crate::queue::pace::Paces;
 use crate::time::{rfc3339, rfc3339_millis};
@@ -9,9 +10,9 @@ use onsale_engine::id::{EventId, Slot};
 use onsale_engine::plan::Plan;
 use onsale_engine::sale::{AdmissionConfig, PlaceStatus, PlaceView, Sale, SteeringView};
 use onsale_engine::time::Timestamp;
-use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Where there is no limit, pauses make a line this many times slower at the most, as far as people are told.
 const SLOWEST_SHARE: u64 = 10;
@@ -83,42 +84,23 @@ impl Room {
     }
 }
 
-/// Free seats in each category.
-#[derive(Debug)]
-struct Available<'a>(&'a Plan, &'a Left);
-
-#[derive(Serialize)]
-struct CategoryLeft<'a> {
-    category: &'a str,
-    available: u32,
-}
-
-impl Serialize for Available<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = self.0.categories().iter().map(|category| category.name.as_str());
-        serializer.collect_seq(names.zip(self.1).map(|(category, left)| CategoryLeft { category, available: *left }))
-    }
-}
+/// Bytes that a place is expected to take.
+const PLACE_BYTES: usize = 768;
 
 /// A place in every answer.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct PlaceJson<'a> {
-    event_id: String,
+    room: &'a Room,
     status: &'static str,
     rank: Option<u64>,
     estimated_wait_seconds: Option<u64>,
     total_in_queue: u64,
     token: Option<String>,
-    token_expires_at: Option<String>,
+    token_expires_at: Option<Timestamp>,
     ticket: Option<String>,
-    poll_after_seconds: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    available: Option<Available<'a>>,
     notice: Option<&'static str>,
     /// The server's clock, for countdowns.
-    now: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Timestamp,
     message: Option<&'a str>,
 }
 
@@ -143,7 +125,7 @@ impl<'a> PlaceJson<'a> {
         // A message for the line is none for shoppers.
         let says = matches!(status, "PRE_QUEUE" | "WAITING") || notice.is_some();
         Self {
-            event_id: room.event.to_string(),
+            room,
             status,
             rank,
             estimated_wait_seconds: wait,
@@ -152,14 +134,44 @@ impl<'a> PlaceJson<'a> {
             token: until
                 .filter(|(_, _, may_hold)| *may_hold)
                 .map(|(slot, ends, _)| seals.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
-            token_expires_at: until.map(|(_, ends, _)| rfc3339(ends)),
+            token_expires_at: until.map(|(_, ends, _)| ends),
             ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
-            poll_after_seconds: room.poll_after_seconds(total),
-            available: room.plan.as_deref().map(|plan| Available(plan, &room.left)),
             notice: notice.map(Notice::word),
-            now: rfc3339_millis(now),
+            now,
             message: room.message.as_deref().filter(|_| says),
         }
+    }
+
+    /// The answer's text.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut object = ObjectText::with_capacity(PLACE_BYTES);
+        let mut event = Uuid::encode_buffer();
+        object.text(member!("eventId"), self.room.event.0.hyphenated().encode_lower(&mut event));
+        object.text(member!("status"), self.status);
+        object.number_or_null(member!("rank"), self.rank);
+        object.number_or_null(member!("estimatedWaitSeconds"), self.estimated_wait_seconds);
+        object.number(member!("totalInQueue"), self.total_in_queue);
+        object.text_or_null(member!("token"), self.token.as_deref());
+        object.text_or_null(member!("tokenExpiresAt"), self.token_expires_at.map(rfc3339).as_deref());
+        object.text_or_null(member!("ticket"), self.ticket.as_deref());
+        object.number(member!("pollAfterSeconds"), self.room.poll_after_seconds(self.total_in_queue));
+        if let Some(plan) = &self.room.plan {
+            object.objects(
+                member!("available"),
+                plan.categories().iter().zip(&self.room.left),
+                |object, (category, left)| {
+                    object.text(member!("category"), &category.name);
+                    object.number(member!("available"), u64::from(*left));
+                },
+            );
+        }
+        object.text_or_null(member!("notice"), self.notice);
+        object.text(member!("now"), &rfc3339_millis(self.now));
+        if let Some(message) = self.message {
+            object.text(member!("message"), message);
+        }
+        object.end()
     }
 }
 
@@ -191,7 +203,6 @@ pub(in crate::queue) mod tests {
     use onsale_engine::id::{BuyerId, Ordinal};
     use serde_json::{Value, json};
     use std::time::Duration;
-    use uuid::Uuid;
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_308_000);
 
@@ -231,7 +242,7 @@ pub(in crate::queue) mod tests {
         let buyer = BuyerId(Uuid::from_u128(2));
         let place = PlaceView { buyer, ordinal: Some(Ordinal(7)), status, total_in_queue: 95 };
         let seals = Seals::new(b"an example secret of 32 bytes or more");
-        serde_json::to_value(PlaceJson::new(&place, room, &seals, now)).unwrap()
+        serde_json::from_slice(&PlaceJson::new(&place, room, &seals, now).to_json()).unwrap()
     }
 
     #[test]

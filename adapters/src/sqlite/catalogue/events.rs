@@ -15,9 +15,9 @@ const SELECT: &str = "e.id, e.title, e.artist, e.description, e.hall_id, e.venue
      e.sale, e.plan, e.created_by, e.created_at, e.cancelled, e.min_price, e.max_price \
      FROM events e JOIN venues v ON v.id = e.venue_id";
 
-/// Whether the projection has seen every seat of `e` sold.
+/// Whether the projection has seen every seat of `e` sold. Worded as the index `seats_gone` is.
 const ALL_SOLD: &str = "(SELECT count(*) >= e.capacity AND sum(s.status = 'SOLD') > 0 FROM seats s
-    WHERE s.event_id = e.id AND s.status IN ('SOLD', 'BLOCKED'))";
+    WHERE s.event_id = e.id AND (s.status = 'SOLD' OR s.status = 'BLOCKED'))";
 
 pub(super) fn insert(transaction: &Transaction<'_>, event: &Event) -> Result<Done, Failure> {
     let mut statement = transaction.prepare_cached("SELECT 1 FROM events WHERE tag = ?1")?;

@@ -51,6 +51,9 @@ fn no_search_and_no_export_walks_a_table() {
             assert_searches(&connection, &sql, params);
         }
     }
+    let mut confirmed = connection.prepare(&format!("EXPLAIN QUERY PLAN {CONFIRMED}")).unwrap();
+    let plan: String = confirmed.query_row([Value::Null], |row| row.get(3)).unwrap();
+    assert!(plan.contains("reservations_by_user_created (user_id=?)"), "{plan}");
     let null = |count: usize| vec![Value::Null; count];
     for (sql, count) in [(BY_TICKET, 2), (BY_SEAT, 2), (STORY, 1), (CONFIRMED, 1), (CHARGING, 1)] {
         assert_searches(&connection, sql, null(count));

@@ -187,10 +187,11 @@ impl World {
 
     /// Those who keep their page open are not absent.
     fn buyers_poll(&mut self) {
+        let now = self.clock.now();
         for node in self.nodes.iter().flatten() {
             for number in 0..BUYERS {
                 let sale = node.sale(EVENTS[(number % 2) as usize]);
-                sale.heard(buyer(number));
+                sale.heard(buyer(number), now);
             }
         }
     }
