@@ -1,4 +1,5 @@
-//! What only shows from outside: crash test and load in short, README's walk-through, and the tidiness of the sources.
+//! What only shows from outside: crash test and load in short, README's walk-through, and the tidiness of sources and
+//! documents.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +8,7 @@
 )]
 
 mod crash;
+mod documents;
 mod footprint;
 mod load;
 mod load_fake;
