@@ -164,6 +164,7 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         key: notice.subject.key().to_string(),
         event: notice.event,
         seq: notice.seq,
+        trace: notice.trace,
         payload: serde_json::to_string(&message)?,
     })
 }
@@ -177,6 +178,7 @@ mod tests {
     use onsale_engine::money::Amount;
     use onsale_engine::ports::rows::Postponement;
     use onsale_engine::sale::{PaymentFailure, PaymentStatus, ReservationStatus};
+    use onsale_engine::trace::TraceContext;
     use serde_json::json;
     use uuid::Uuid;
 
@@ -190,8 +192,10 @@ mod tests {
             reason: matches!(subject, Subject::Event(_)).then(|| "flood".into()),
         });
         let event = EventId(Uuid::from_u128(1));
-        let notice = Notice { event, seq: Seq(7), at: AT, kind, subject, reason: None, postponement };
+        let trace = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let notice = Notice { event, seq: Seq(7), at: AT, trace, kind, subject, reason: None, postponement };
         let message = message(&notice, "KRW".parse().unwrap(), &small_plan(1, 4)).unwrap();
+        assert_eq!(message.trace, trace, "beside the payload");
         let payload = serde_json::from_str(&message.payload).unwrap();
         (message, payload)
     }

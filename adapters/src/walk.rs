@@ -2,7 +2,7 @@
 //! from. Owns what counts as damage; must never read storage itself.
 
 use crate::chain::{Chain, ChainKey, Row};
-use crate::stored::{DecodeError, FactKind, decode_fact, decode_snapshot, decode_summary};
+use crate::stored::{DecodeError, FactKind, decode_body, decode_snapshot, decode_summary};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Plans, ReadError};
 use onsale_engine::sale::{Entry, SaleSnapshot, SaleSummary};
@@ -25,7 +25,7 @@ impl Kept {
     ) -> Option<Self> {
         let chain = Chain::from_slice(chain).filter(|chain| key.snapshot(event, seq, chain, &body)[..] == *checksum);
         if chain.is_none() {
-            tracing::warn!(%event, seq = seq.0, "a snapshot is damaged and passed over");
+            tracing::warn!(event_id = %event, seq = seq.0, "a snapshot is damaged and passed over");
         }
         chain.map(|chain| Self { seq, chain, body })
     }
@@ -37,10 +37,12 @@ impl Kept {
     pub(crate) fn snapshot(&self, event: EventId, plans: &dyn Plans) -> Result<Option<SaleSnapshot>, ReadError> {
         match decode_snapshot(&self.body, plans) {
             Ok(snapshot) if snapshot.seq == self.seq => return Ok(Some(snapshot)),
-            Ok(_) => tracing::warn!(%event, seq = self.seq.0, "a snapshot is of another position and passed over"),
+            Ok(_) => {
+                tracing::warn!(event_id = %event, seq = self.seq.0, "a snapshot is of another position and passed over")
+            }
             Err(DecodeError::Plans(error)) => return Err(error),
             Err(error @ (DecodeError::Malformed(_) | DecodeError::PlanMissing(_))) => {
-                tracing::warn!(%event, seq = self.seq.0, %error, "a snapshot cannot be read and is passed over");
+                tracing::warn!(event_id = %event, seq = self.seq.0, %error, "a snapshot cannot be read and is passed over");
             }
         }
         Ok(None)
@@ -65,7 +67,7 @@ impl KeptSummary<'_> {
         let is_whole = key.summary(event, seq, epoch, &chain, self.body)[..] == *self.checksum;
         let summary = decode_summary(self.body).ok().filter(|summary| is_whole && summary.seq == seq);
         if summary.is_none() {
-            tracing::warn!(%event, seq = seq.0, "a summary is damaged and passed over");
+            tracing::warn!(event_id = %event, seq = seq.0, "a summary is damaged and passed over");
         }
         summary.map(|summary| (chain, summary))
     }
@@ -145,7 +147,7 @@ impl Walk {
         }
         let strange = || self.damaged(format!("no fact has the kind {}", row.kind));
         let kind = FactKind::from_number(number).ok_or_else(strange)?;
-        let fact = decode_fact(kind, row.body, plans).map_err(|error| match error {
+        let (trace, fact) = decode_body(kind, row.body, plans).map_err(|error| match error {
             DecodeError::Plans(error) => error,
             DecodeError::Malformed(_) | DecodeError::PlanMissing(_) => self.damaged(error.to_string()),
         })?;
@@ -154,7 +156,7 @@ impl Walk {
         }
         (self.seq, self.chain) = (seq, expected);
         self.rows += 1;
-        Ok(Entry { seq, epoch, at, fact })
+        Ok(Entry { seq, epoch, at, trace, fact })
     }
 
     /// Where there are no more rows: answers how many there were.

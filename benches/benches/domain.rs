@@ -27,7 +27,7 @@ fn run(sale: &mut Sale, command: &Command, now: Timestamp) -> usize {
     let decision = sale.decide(command, now, EPOCH).expect("taken");
     let count = decision.facts.len();
     for fact in decision.facts {
-        let entry = Entry { seq: sale.seq().next(), epoch: EPOCH, at: now, fact };
+        let entry = Entry { seq: sale.seq().next(), epoch: EPOCH, at: now, trace: None, fact };
         sale.apply(&entry);
     }
     count
@@ -237,7 +237,7 @@ fn replay(criterion: &mut Criterion) {
             let seats = [SeatIndex(n as u32 * 2), SeatIndex(n as u32 * 2 + 1)];
             let command = hold(n, Selection::These(seats.as_slice().into()));
             let fact = decided.decide(&command, START, EPOCH).expect("free").facts.remove(0);
-            let entry = Entry { seq: decided.seq().next(), epoch: EPOCH, at: START, fact };
+            let entry = Entry { seq: decided.seq().next(), epoch: EPOCH, at: START, trace: None, fact };
             decided.apply(&entry);
             entry
         })

@@ -37,7 +37,7 @@ fn batch(from: Seq, facts: usize, epoch: Epoch) -> Vec<JournalEntry> {
         let buyer = BuyerId(Uuid::from_u128(u128::from(seq.0) << 64 | 0x8000_0000_0000_0000));
         let expires_at = START + Duration::from_secs(300);
         let fact = Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(300_000), expires_at, slot: None };
-        JournalEntry { event: EVENT, entry: Entry { seq, epoch, at: START, fact } }
+        JournalEntry { event: EVENT, entry: Entry { seq, epoch, at: START, trace: None, fact } }
     };
     (0..facts as u64).map(entry).collect()
 }

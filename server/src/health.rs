@@ -173,7 +173,7 @@ impl Checks {
         let seq = copy.seq();
         let found = tokio::task::spawn_blocking(move || copy.check_invariants()).await.unwrap_or_default();
         for violation in &found {
-            tracing::error!(%event, seq = seq.0, violation, "an invariant does not hold");
+            tracing::error!(event_id = %event, seq = seq.0, violation, "an invariant does not hold");
         }
         self.last.lock().by_event.insert(event, (seq, found.len()));
     }

@@ -17,6 +17,7 @@ use http::{HeaderValue, StatusCode, header};
 use onsale_engine::ports::StoredAnswer;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use serde::Serialize;
 use std::future::Future;
 use std::sync::Arc;
@@ -79,11 +80,11 @@ where
     F: Future<Output = Result<Created, Problem>> + Send + 'static,
 {
     let Some(key) = key else {
-        let running = tokio::spawn(async move { work(ctx).await });
+        let running = tokio::spawn(Scope::carry_future(async move { work(ctx).await }));
         return finished(running.await).map(Created::into_response);
     };
     // The task holds the lock, so a repeat still waits when the first caller has gone.
-    let running = tokio::spawn(async move {
+    let running = tokio::spawn(Scope::carry_future(async move {
         let turn = ctx.app.in_flight.take(key.scope).await;
         let found = ctx.app.catalogue.recall(key.scope, ctx.now()).await?;
         ctx.looked_up(match &found {
@@ -101,7 +102,7 @@ where
         };
         drop(turn);
         outcome
-    });
+    }));
     finished(running.await)
 }
 

@@ -2,7 +2,10 @@
 //! counted. On standard error, or in two files a day: `all`, and `important` (warnings, errors, and what operators did).
 //! Must never carry personal data: ids of things, patterns of paths, no bodies.
 
+mod line;
+
 use crate::config::{LogConfig, LogFormat};
+use line::Lines;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +16,8 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -69,8 +74,8 @@ pub fn start(config: &LogConfig) -> Result<Log, InitError> {
     let (filter, level) = reload::Layer::new(filter(&config.level));
     let dropped = all.error_counter();
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
-    layers.push(form(config.format, all.clone()).with_filter(filter).boxed());
-    layers.extend(important.into_iter().map(|writer| form(config.format, writer).with_filter(importance()).boxed()));
+    layers.push(layer(config.format, all.clone()).with_filter(filter).boxed());
+    layers.extend(important.into_iter().map(|writer| layer(config.format, writer).with_filter(importance()).boxed()));
     if tracing_subscriber::registry().with(layers).try_init().is_ok() {
         let _ = STARTED.set(Started { dropped, level, all });
         std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
@@ -117,15 +122,14 @@ fn filter(level: &str) -> EnvFilter {
     filter
 }
 
-fn form<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
+/// Writes lines. The members of spans are kept as JSON in either form.
+fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    match format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Text => layer.with_ansi(false).boxed(),
-    }
+    let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(Lines(format));
+    layer.with_writer(writer).boxed()
 }
 
 /// Without the hint every disabled line would be asked about.
@@ -133,8 +137,9 @@ fn importance() -> FilterFn {
     filter_fn(is_important as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
 }
 
+/// Spans are let through at any level, for the important lines within them.
 fn is_important(line: &Metadata<'_>) -> bool {
-    *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
+    line.is_span() || *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
 }
 
 /// A file for each day, readable by its owner and, where that is configured, by the group: the process' own mask makes files

@@ -4,7 +4,7 @@
 mod reasons;
 
 use crate::app::App;
-use crate::http::{Context, Problem, Request, Stored, note_event};
+use crate::http::{Context, Problem, Request, Stored};
 use crate::reservations::Terms;
 use http::StatusCode;
 use onsale_engine::id::{BuyerId, EventId, EventTag, Slot};
@@ -12,6 +12,7 @@ use onsale_engine::plan::Plan;
 use onsale_engine::runtime::{Found, Refusal, SaleHandle};
 use onsale_engine::sale::{PlaceStatus, Rejection, RequestKey, ReservationState, SalePhase, SaleSummary, Seats};
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use std::sync::Arc;
 
 /// The sale of an event that exists.
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// 404; 503 while nothing true is known of it here: its journal is damaged, another node owns it, or it has left memory and
 /// could not be read again.
 pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
-    note_event(event);
+    Scope::note_event(event);
     let sale = match app.engine.sale(event) {
         Some(sale) => Some(sale),
         // What was taken off the catalogue is not loaded only to be not found.
@@ -35,7 +36,7 @@ pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
 /// # Errors
 /// As [`of`].
 pub async fn known(app: &App, event: EventId) -> Result<Found, Problem> {
-    note_event(event);
+    Scope::note_event(event);
     match believed(app, event) {
         Some(Found::Unloaded(summary)) if stands(summary.phase) => Ok(Found::Unloaded(summary)),
         Some(Found::Loaded(_) | Found::Unloaded(_)) | None => of(app, event).await.map(Found::Loaded),
@@ -77,7 +78,7 @@ fn standing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>,
 /// 503 while nothing true is known of its event here.
 pub async fn by_tag(app: &App, tag: EventTag) -> Result<Option<Arc<SaleHandle>>, Problem> {
     let Some(event) = app.engine.event_of(tag) else { return readable(app, None) };
-    note_event(event);
+    Scope::note_event(event);
     readable(app, app.engine.load(event).await.map_err(refused)?)
 }
 
@@ -126,7 +127,9 @@ pub async fn terms_of(app: &App, event: EventId) -> Result<Terms, Problem> {
         Found::Loaded(sale) => terms(&sale).ok_or_else(Problem::not_found),
         Found::Unloaded(summary) => {
             let (plans, hash) = (Arc::clone(&app.plans), summary.plan);
-            let plan = tokio::task::spawn_blocking(move || plans.plan(hash)).await.map_err(|_| Problem::internal())?;
+            let plan = tokio::task::spawn_blocking(Scope::carry(move || plans.plan(hash)))
+                .await
+                .map_err(|_| Problem::internal())?;
             let plan = plan.map_err(|error| Problem::storage_unavailable().because(error))?;
             Ok(Terms::new(event, &plan.ok_or_else(Problem::storage_unavailable)?, &summary.config))
         }

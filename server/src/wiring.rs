@@ -296,10 +296,10 @@ async fn open_sales(app: &Arc<App>) -> Result<(), StartError> {
     let (events, mut venues) = (app.catalogue.all_events().await?, Venues::default());
     for event in &events {
         if let Err(problem) = open_sale(app, event).await {
-            tracing::error!(event = %event.id, code = problem.code(), "the event has no sale and is not served");
+            tracing::error!(event_id = %event.id, code = problem.code(), "the event has no sale and is not served");
         }
         if let Err(problem) = catch_up(app, event, &mut venues).await {
-            tracing::error!(event = %event.id, code = problem.code(), "the event's times are not brought up to date");
+            tracing::error!(event_id = %event.id, code = problem.code(), "the event's times are not brought up to date");
         }
     }
     tracing::info!(events = events.len(), "every event has its sale");

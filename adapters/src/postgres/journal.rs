@@ -8,7 +8,7 @@ use super::database::{OpenError, Postgres};
 use super::failure::journal_error;
 use super::session::{Params, Session};
 use crate::chain::{Chain, ChainKey, Row};
-use crate::stored::encode_fact_into;
+use crate::stored::encode_body_into;
 use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
@@ -109,7 +109,7 @@ impl Rows {
     /// Encodes an entry behind `previous`; answers the chain after it.
     fn push(&mut self, key: &ChainKey, previous: &Chain, event: EventId, entry: &Entry) -> Chain {
         let start = self.bodies.len();
-        let kind = encode_fact_into(&entry.fact, &mut self.bodies).number();
+        let kind = encode_body_into(entry, &mut self.bodies).number();
         let row = Row { event, seq: entry.seq, epoch: entry.epoch, at: entry.at, kind, body: &self.bodies[start..] };
         let chain = key.next(previous, &row, &mut self.scratch);
         self.events.push(event.0);

@@ -172,7 +172,7 @@ impl JournalReader for PostgresReader {
                 Err(error @ ReadError::Unavailable(_)) => return Err(error),
             };
             if !stands {
-                tracing::warn!(%event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
+                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
                 continue;
             }
             if let Some(snapshot) = kept.snapshot(event, &*self.plans)? {

@@ -56,8 +56,8 @@ const SEATS: &str = "INSERT INTO seats (event_id, seat_id, status, reservation_i
     SELECT * FROM UNNEST ($1::uuid[], $2::text[], $3::text[], $4::uuid[])
     ON CONFLICT (event_id, seat_id) DO UPDATE
     SET status = excluded.status, reservation_id = excluded.reservation_id";
-const MESSAGES: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at)
-    SELECT * FROM UNNEST ($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])";
+const MESSAGES: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at, traceparent)
+    SELECT * FROM UNNEST ($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])";
 
 fn unknown_word(word: &str) -> Failure {
     Failure::new(format!("no version has written {word:?}"))
@@ -323,5 +323,7 @@ pub(super) async fn write_messages(session: &Session, messages: &[(OutboxMessage
     let keys: Vec<&str> = messages.iter().map(|(message, _)| &*message.key).collect();
     let payloads: Vec<&str> = messages.iter().map(|(message, _)| &*message.payload).collect();
     let times: Vec<At> = messages.iter().map(|(_, at)| At(*at)).collect();
-    session.execute(MESSAGES, &[&events, &seqs, &topics, &keys, &payloads, &times]).await.map(drop)
+    let traces: Vec<Option<String>> =
+        messages.iter().map(|(message, _)| message.trace.map(|trace| trace.to_string())).collect();
+    session.execute(MESSAGES, &[&events, &seqs, &topics, &keys, &payloads, &times, &traces]).await.map(drop)
 }

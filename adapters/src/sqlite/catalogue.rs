@@ -18,6 +18,7 @@ use onsale_engine::ports::catalogue::{
 use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use rusqlite::types::Value;
 use rusqlite::{Row, Transaction, params_from_iter};
 use std::sync::Arc;
@@ -121,7 +122,7 @@ impl Catalogue for SqliteCatalogue {
         let (hall, plan, answer) = (hall.clone(), plan.clone(), answer.cloned());
         Box::pin(async move {
             let packing = plan.clone();
-            let packed = tokio::task::spawn_blocking(move || plan_form::pack(&packing)).await;
+            let packed = tokio::task::spawn_blocking(Scope::carry(move || plan_form::pack(&packing))).await;
             let packed = packed
                 .map_err(|error| StoreError(format!("the plan was lost: {error}")))?
                 .map_err(|error| StoreError(error.to_string()))?;

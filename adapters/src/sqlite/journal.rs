@@ -5,7 +5,7 @@ use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
 use crate::chain::{Chain, ChainKey, Row};
-use crate::stored::encode_fact_into;
+use crate::stored::encode_body_into;
 use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
@@ -60,7 +60,7 @@ impl Linker {
     /// Encodes an entry's fact into `body`; answers its kind and the chain after it.
     fn link(&mut self, previous: &Chain, event: EventId, entry: &Entry) -> (u8, Chain) {
         self.body.clear();
-        let kind = encode_fact_into(&entry.fact, &mut self.body).number();
+        let kind = encode_body_into(entry, &mut self.body).number();
         let row = Row { event, seq: entry.seq, epoch: entry.epoch, at: entry.at, kind, body: &self.body };
         (kind, self.key.next(previous, &row, &mut self.scratch))
     }
@@ -231,7 +231,7 @@ impl SqliteJournal {
             let Linker { key, scratch, .. } = &mut self.linker;
             line.head.chain = self.log.push(
                 (*event, entry.seq, entry.epoch, entry.at),
-                |body| encode_fact_into(&entry.fact, body).number(),
+                |body| encode_body_into(entry, body).number(),
                 |row| key.next(&line.head.chain, row, scratch),
             );
             line.head.seq = entry.seq;

@@ -5,6 +5,7 @@
 use super::data_dir::{DataDir, OpenError};
 use crate::sale_form::SaleFormError;
 use onsale_engine::ports::StoreError;
+use onsale_engine::trace::Scope;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::Arc;
@@ -107,7 +108,7 @@ impl Lane {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) | Err(_) => return Err(StoreError("too many requests are waiting for the database".into())),
         };
-        let done = tokio::task::spawn_blocking(move || self.with_connection(&turn, work)).await;
+        let done = tokio::task::spawn_blocking(Scope::carry(move || self.with_connection(&turn, work))).await;
         done.map_err(|error| StoreError(format!("the work on the database was lost: {error}")))?
             .map_err(StoreError::from)
     }

@@ -194,7 +194,7 @@ mod tests {
         let epoch = journal.raise_epoch(event).unwrap();
         let append = |seq: u64, journal: &mut SqliteJournal| {
             let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(7)) };
-            let entry = Entry { seq: Seq(seq), epoch, at: Timestamp(7), fact };
+            let entry = Entry { seq: Seq(seq), epoch, at: Timestamp(7), trace: None, fact };
             journal.append(&[JournalEntry { event, entry }]).unwrap();
         };
         append(1, &mut journal);

@@ -39,8 +39,8 @@ const UPSERT_SEAT: &str = "INSERT INTO seats (event_id, seat_id, status, reserva
     ON CONFLICT (event_id, seat_id) DO UPDATE SET status = excluded.status, reservation_id = excluded.reservation_id";
 /// The seats of an event that are in nobody's hands.
 const CLEAR_SEATS: &str = "DELETE FROM seats WHERE event_id = ?1 AND reservation_id IS NULL";
-const INSERT_MESSAGE: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_MESSAGE: &str = "INSERT INTO outbox_events (event_id, seq, topic, key, payload, created_at, traceparent)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const UPSERT_CHECKPOINT: &str = "INSERT INTO projection_checkpoints (event_id, seq, plan, currency)
     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (event_id) DO UPDATE
     SET seq = excluded.seq, plan = excluded.plan, currency = excluded.currency";
@@ -216,9 +216,10 @@ impl SqliteProjection {
             }
         }
         let mut insert = connection.prepare_cached(INSERT_MESSAGE).map_err(failed)?;
-        for (OutboxMessage { topic, key, event, seq, payload }, at) in messages {
+        for (OutboxMessage { topic, key, event, seq, trace, payload }, at) in messages {
+            let traceparent = trace.map(|trace| trace.to_string());
             insert
-                .execute(params![event.0.as_bytes(), seq.0.cast_signed(), topic, key, payload, at.0])
+                .execute(params![event.0.as_bytes(), seq.0.cast_signed(), topic, key, payload, at.0, traceparent])
                 .map_err(failed)?;
         }
         Ok(())

@@ -137,7 +137,7 @@ impl SqliteReader {
         match read() {
             Ok(kept) => Ok(kept),
             Err(error) if is_damage(&error) => {
-                tracing::warn!(%event, %error, "the snapshots are damaged and passed over");
+                tracing::warn!(event_id = %event, %error, "the snapshots are damaged and passed over");
                 Ok(Vec::new())
             }
             Err(error) => Err(unavailable(&error)),
@@ -303,7 +303,7 @@ impl JournalReader for SqliteReader {
                 Err(error @ ReadError::Unavailable(_)) => return Err(error),
             };
             if !stands {
-                tracing::warn!(%event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
+                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
                 continue;
             }
             if let Some(snapshot) = kept.snapshot(event, &*self.plans)? {

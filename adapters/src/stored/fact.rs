@@ -224,6 +224,9 @@ pub fn describe_entry(event: EventId, entry: &Entry) -> Value {
     members.insert("seq".to_owned(), entry.seq.tell());
     members.insert("epoch".to_owned(), entry.epoch.tell());
     members.insert("at".to_owned(), entry.at.tell());
+    if let Some(trace) = entry.trace {
+        members.insert("traceparent".to_owned(), Value::from(trace.to_string()));
+    }
     members.insert("kind".to_owned(), Value::from(FactKind::of(&entry.fact).name()));
     members.insert("fact".to_owned(), describe_fact(&entry.fact));
     Value::Object(members)

@@ -2,9 +2,10 @@
 //! may change without touching what is on disk. Every form ever written stays readable; samples are kept as fixtures.
 //!
 //! A body is a version byte and then the members in their order: integers as varints (signed ones zigzagged), ids and
-//! instants in full, strings and lists behind their length. Must never panic on any bytes, and never guess.
+//! instants in full, strings and lists behind their length. A fact's may have a trace before it ([`encode_body_into`]). Must never panic on any bytes, and never guess.
 
 mod blocking;
+mod body;
 mod fact;
 mod hold_limits;
 mod parts;
@@ -15,6 +16,7 @@ mod summary;
 mod tests;
 mod wire;
 
+pub use body::{decode_body, encode_body_into};
 pub use fact::{FactKind, decode_fact, describe_entry, describe_fact, encode_fact, encode_fact_into};
 pub(crate) use seqs::{decode_seqs, encode_seqs};
 pub use snapshot::{decode_snapshot, describe_snapshot, encode_snapshot};

@@ -579,7 +579,7 @@ fn an_entry_is_told_with_all_its_members() {
         payment: PaymentId(Uuid::from_u128(1)),
         reason: PaymentFailure::Declined("no_funds".into()),
     };
-    let entry = Entry { seq: Seq(7), epoch: Epoch(2), at: Timestamp::from_secs(1_780_000_000), fact };
+    let entry = Entry { seq: Seq(7), epoch: Epoch(2), at: Timestamp::from_secs(1_780_000_000), trace: None, fact };
     let told = describe_entry(EventId(Uuid::from_u128(2)), &entry);
     assert_eq!(
         told,

@@ -48,7 +48,7 @@ fn sale(plan: &Arc<Plan>) -> Sale {
 fn run(sale: &mut Sale, command: &Command) -> Vec<Fact> {
     let facts = sale.decide(command, NOON, Epoch(1)).unwrap().facts;
     for fact in &facts {
-        let entry = Entry { seq: sale.seq().next(), epoch: Epoch(1), at: NOON, fact: fact.clone() };
+        let entry = Entry { seq: sale.seq().next(), epoch: Epoch(1), at: NOON, trace: None, fact: fact.clone() };
         sale.apply(&entry);
     }
     facts.to_vec()

@@ -3,7 +3,7 @@
 
 use crate::projection::{Opened as OpenedTables, Tables, committed};
 use crate::story::{Story, buyer};
-use crate::support::{Database, Opened, PATIENCE, Storage, active, event, journal_entry, plans, read};
+use crate::support::{Database, Opened, PATIENCE, Storage, active, event, journal_entry, plans, read, trace};
 use onsale_adapters::postgres::{
     DatabaseUrl, NodeLease, OpenError, Postgres, PostgresCatalogue, PostgresJournal, PostgresPlans, PostgresProjection,
     PostgresReader, PostgresRecords, Settings, listing_statements,
@@ -229,6 +229,21 @@ async fn an_owner_of_old_cannot_bring_back_old_rows() {
     old.project(&[committed(event(1), &late[..20])]).unwrap();
     assert_eq!(old.checkpoint(event(1)).unwrap(), story.sale.seq());
     crate::projection::assert_follows(&*records, &story).await;
+}
+
+/// As on SQLite: a message has the trace of the fact that it tells.
+#[test]
+fn messages_carry_the_traces_of_their_facts() {
+    let database = Database::new();
+    let OpenedTables { mut projection, records: _records } = Tables::open(&database);
+    let story = Story::told(event(1), 3, 100);
+    projection.project(&[committed(event(1), &story.entries)]).unwrap();
+    let told = database.sql("SELECT seq::text, coalesce(traceparent, '') FROM outbox_events ORDER BY seq");
+    assert!(told.len() > 20, "{told:?}");
+    for row in told {
+        let expected = trace(row[0].parse().unwrap()).map(|trace| trace.to_string()).unwrap_or_default();
+        assert_eq!(row[1], expected, "of the fact {}", row[0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use crate::projection::{Opened, Tables, assert_follows, committed};
 use crate::story::{Story, buyer};
-use crate::support::{Directory, event};
+use crate::support::{Directory, event, trace};
 use onsale_engine::fakes::small_plan;
 use onsale_engine::id::SeatIndex;
 use onsale_engine::sale::{ChargeOutcome, Command, OperatorCancel};
@@ -69,12 +69,14 @@ async fn messages_tell_one_purchase_in_order() {
     assert!(story.tell(Command::SettleRefund { payment }));
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
     let library = library(&directory);
-    let sql = "SELECT seq, topic, key, payload, published FROM outbox_events ORDER BY event_id, seq";
+    let sql = "SELECT seq, topic, key, payload, published, traceparent FROM outbox_events ORDER BY event_id, seq";
     let messages = rows(&library, sql, |row| {
         let (seq, topic, key): (u64, String, String) = (row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?);
         let payload: Value = serde_json::from_str(&row.get::<_, String>(3)?).unwrap();
         assert_eq!(row.get::<_, i64>(4)?, 0);
         assert_eq!(key, reservation.to_string());
+        let traceparent: Option<String> = row.get(5)?;
+        assert_eq!(traceparent, trace(seq).map(|trace| trace.to_string()), "of the fact {seq}");
         assert_eq!(
             (payload["seq"].as_u64().unwrap(), payload["eventId"].as_str().unwrap()),
             (seq, &*event(1).to_string())

@@ -88,7 +88,8 @@ impl Story {
         let Ok(decision) = self.sale.decide(&command, self.now, EPOCH) else { return false };
         let happened = !decision.facts.is_empty();
         for fact in decision.facts {
-            let entry = Entry { seq: self.sale.seq().next(), epoch: EPOCH, at: self.now, fact };
+            let seq = self.sale.seq().next();
+            let entry = Entry { seq, epoch: EPOCH, at: self.now, trace: crate::support::trace(seq.0), fact };
             self.sale.apply(&entry);
             self.entries.push(entry);
         }

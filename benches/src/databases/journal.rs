@@ -71,7 +71,13 @@ pub(super) async fn measure(url: String, seconds: u64, batch: usize) -> Result<R
 fn append(journal: &mut PostgresJournal, epoch: Epoch, time: Duration, batch: usize) -> Result<f64, DatabasesError> {
     let (started, mut seq) = (Instant::now(), 0);
     while started.elapsed() < time {
-        let entry = |seq: u64| Entry { seq: Seq(seq), epoch, at: Timestamp::from_secs(1_780_000_000), fact: fact(seq) };
+        let entry = |seq: u64| Entry {
+            seq: Seq(seq),
+            epoch,
+            at: Timestamp::from_secs(1_780_000_000),
+            trace: None,
+            fact: fact(seq),
+        };
         let entries: Vec<_> =
             (1..=batch as u64).map(|n| JournalEntry { event: EVENT, entry: entry(seq + n) }).collect();
         let appended = journal.append(&entries).map_err(|error| DatabasesError::Database(error.to_string()))?;

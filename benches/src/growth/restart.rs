@@ -199,7 +199,7 @@ impl Growing {
     ) -> Result<(), GrowthError> {
         let decision = self.sale.decide(command, now, epoch).map_err(|rejection| part(format!("{rejection:?}")))?;
         for fact in decision.facts {
-            let entry = Entry { seq: self.sale.seq().next(), epoch, at: now, fact };
+            let entry = Entry { seq: self.sale.seq().next(), epoch, at: now, trace: None, fact };
             self.sale.apply(&entry);
             batch.push(JournalEntry { event: self.event, entry });
         }

@@ -136,7 +136,7 @@ mod tests {
     fn line(facts: Vec<Fact>) -> Line {
         let mut line = Line::default();
         for (seq, fact) in (1..).zip(facts) {
-            line.takes(&Entry { seq: Seq(seq), epoch: Epoch(1), at: Timestamp(0), fact });
+            line.takes(&Entry { seq: Seq(seq), epoch: Epoch(1), at: Timestamp(0), trace: None, fact });
         }
         line
     }

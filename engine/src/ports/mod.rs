@@ -14,6 +14,7 @@ use crate::money::{Amount, Currency};
 use crate::plan::Plan;
 use crate::sale::{ChargeOutcome, Entry, SaleSnapshot, SaleSummary};
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -289,6 +290,8 @@ pub struct OutboxMessage {
     pub event: EventId,
     /// See `event`.
     pub seq: Seq,
+    /// The trace that it belongs to, for whoever publishes it: a header of its transport, or a member beside the payload.
+    pub trace: Option<TraceContext>,
     /// JSON.
     pub payload: String,
 }

@@ -4,6 +4,7 @@
 use crate::id::{EventId, Seq};
 use crate::sale::{PaymentView, ReservationView};
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 use uuid::Uuid;
 
 /// What other systems are told, as it stood right after the fact.
@@ -15,6 +16,8 @@ pub struct Notice {
     pub seq: Seq,
     /// When it was decided.
     pub at: Timestamp,
+    /// The trace of the request that it was decided for.
+    pub trace: Option<TraceContext>,
     /// What happened, such as `reservation.confirmed`.
     pub kind: &'static str,
     /// What it happened to.

@@ -434,10 +434,10 @@ impl<B: Before> Folding<'_, B> {
     }
 
     fn notice(&mut self, kind: &'static str, subject: Subject, postponement: Option<Postponement>) {
-        let Entry { seq, at, fact, .. } = self.entry;
+        let Entry { seq, at, trace, fact, .. } = self.entry;
         let reason = fact.reason_of_operator().map(Box::from);
-        let (event, seq, at) = (self.event, *seq, *at);
-        self.changes.notices.push(Notice { event, seq, at, kind, subject, reason, postponement });
+        let (event, seq, at, trace) = (self.event, *seq, *at, *trace);
+        self.changes.notices.push(Notice { event, seq, at, trace, kind, subject, reason, postponement });
     }
 }
 

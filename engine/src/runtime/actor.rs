@@ -14,6 +14,7 @@ use crate::runtime::journal::Turn;
 use crate::runtime::lanes::Envelope;
 use crate::sale::{Command, Decision, Entry, Fact, Facts, PaymentStatus, PaymentView, Reply, Sale};
 use crate::time::Timestamp;
+use crate::trace::{Entered, Origin, Scope};
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::span::EnteredSpan;
 
 /// When an actor that found the journal failing looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -262,8 +264,8 @@ impl SaleActor {
     }
 
     fn handle_command(&mut self, envelope: Envelope, now: Timestamp, turn: &mut Turn) {
-        let Envelope { command, mut reply, deadline, span, slot: _slot } = envelope;
-        let _entered = span.enter();
+        let Envelope { command, mut reply, deadline, origin, slot: _slot } = envelope;
+        let (_scope, _span) = self.begin(&command, &origin);
         if deadline < now {
             if let Some(reply) = reply {
                 reply.send(Err(Refusal::DeadlineExceeded));
@@ -282,21 +284,33 @@ impl SaleActor {
                     }
                     reply = Some(waiting);
                 }
-                self.carry_out(decision, reply, now, turn);
+                self.carry_out(decision, reply, (now, &origin), turn);
             }
             // A refusal promises nothing, so it leaves at once.
             Err(rejection) => match reply {
                 Some(reply) => reply.send(Err(Refusal::Rejected(rejection))),
                 // An outcome by which no money has moved; one by which it has is never rejected.
-                None => tracing::warn!(event = %self.handle.event(), ?command, ?rejection, "an outcome has no payment"),
+                None => tracing::warn!(?command, ?rejection, "an outcome has no payment"),
             },
         }
     }
 
+    /// What is done and logged from here on belongs to a command.
+    fn begin(&self, command: &Command, origin: &Origin) -> (Entered, EnteredSpan) {
+        let scope = Scope::new(origin.clone(), self.handle.event());
+        (scope.enter(), tracing::debug_span!("command", command = command.name()).entered())
+    }
+
     /// Applies the facts to the running sale and hands them, with the answer, to the turn.
-    fn carry_out(&mut self, decision: Decision, reply: Option<ReplyTo>, now: Timestamp, turn: &mut Turn) {
+    fn carry_out(
+        &mut self,
+        decision: Decision,
+        reply: Option<ReplyTo>,
+        (now, origin): (Timestamp, &Origin),
+        turn: &mut Turn,
+    ) {
         let Decision { facts, outcome } = decision;
-        self.record(facts, now, turn);
+        self.record(facts, (now, origin), turn);
         let Some(reply) = reply else { return };
         let answer = self.sale.answer(outcome, now);
         let charging = match &answer {
@@ -307,10 +321,13 @@ impl SaleActor {
         turn.answers.push((reply, Answer { reply: answer, settlement, seq: self.sale.seq() }));
     }
 
-    fn record(&mut self, facts: Facts, now: Timestamp, turn: &mut Turn) {
+    fn record(&mut self, facts: Facts, (now, origin): (Timestamp, &Origin), turn: &mut Turn) {
         let first = turn.rows.len();
+        if !facts.is_empty() {
+            turn.origins.note(origin);
+        }
         for fact in facts {
-            let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: now, fact };
+            let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: now, trace: origin.trace, fact };
             self.sale.apply(&entry);
             turn.rows.push(JournalEntry { event: self.handle.event(), entry });
         }
@@ -346,7 +363,7 @@ impl SaleActor {
         }
         let seed = (self.handle.core.draw_seed)(self.handle.event());
         if let Ok(decision) = self.sale.decide(&Command::CommitDraw { seed }, now, self.epoch) {
-            self.record(decision.facts, now, turn);
+            self.record(decision.facts, (now, &Origin::NONE), turn);
         }
     }
 
@@ -371,7 +388,7 @@ impl SaleActor {
                 return;
             }
             match self.sale.decide(&Command::Tick, now, self.epoch) {
-                Ok(decision) if !decision.facts.is_empty() => self.record(decision.facts, now, turn),
+                Ok(decision) if !decision.facts.is_empty() => self.record(decision.facts, (now, &Origin::NONE), turn),
                 Ok(_) | Err(_) => break,
             }
         }
@@ -411,7 +428,7 @@ impl SaleActor {
         }
         let heard = self.handle.last_heard(buyer).unwrap_or(self.present_from).max(self.present_from);
         if heard + absent <= now {
-            self.record(decision.facts, now, turn);
+            self.record(decision.facts, (now, &Origin::NONE), turn);
         } else {
             self.absences.insert((heard + absent, buyer));
         }

@@ -13,6 +13,7 @@ use crate::runtime::settings::{Ports, Settings, StartError};
 use crate::runtime::snapshots;
 use crate::sale::{Command, Sale};
 use crate::time::Timestamp;
+use crate::trace::Origin;
 use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -283,7 +284,7 @@ impl ByHand {
     pub fn report(&self, event: EventId, outcome: Command) {
         let slot = Arc::new(Semaphore::new(1)).try_acquire_owned();
         if let (Some(handle), Ok(slot)) = (self.core.sale(event), slot) {
-            handle.tell(outcome, slot);
+            handle.tell(outcome, Origin::NONE, slot);
         }
     }
 }

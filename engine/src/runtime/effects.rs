@@ -8,7 +8,9 @@ use crate::limits::{CHARGE_TIMEOUT_MAX, CHARGES_AT_ONCE, RECONCILED_AT_ONCE};
 use crate::money::{Amount, Currency};
 use crate::ports::{Charge, PaymentProvider};
 use crate::runtime::handle::SaleHandle;
-use crate::sale::{ChargeOutcome, Command, Fact, PaymentRow, Sale};
+use crate::runtime::origins::Origins;
+use crate::sale::{ChargeOutcome, Command, Entry, Fact, PaymentRow, Sale};
+use crate::trace::{Origin, Scope};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// The first pause of a reconciler between two questions; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// One piece of outside work.
 pub(crate) struct Effect {
     sale: Arc<SaleHandle>,
+    /// The request that ordered it.
+    origin: Origin,
     charge: Charge,
     kind: Kind,
     /// Whether the payment took no money, so that a refund gives none back and no provider is asked for it.
@@ -40,6 +45,16 @@ enum Kind {
     Charge,
     Find,
     Refund,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::Find => "find",
+            Self::Refund => "refund",
+        }
+    }
 }
 
 /// Who does outside work.
@@ -128,15 +143,23 @@ impl Effects {
     }
 
     /// Notes the outside work that a committed fact orders; `view` is the state with the fact in it.
-    pub(crate) fn ordered_by(&self, sale: &Arc<SaleHandle>, view: &Sale, fact: &Fact, effects: &mut Vec<Effect>) {
-        if let Fact::PaymentStarted { payment, .. } = fact {
-            effects.extend(effect(sale, view, view.payment_row(*payment), Kind::Charge));
+    pub(crate) fn ordered_by(
+        &self,
+        sale: &Arc<SaleHandle>,
+        view: &Sale,
+        (entry, origins): (&Entry, &Origins),
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Fact::PaymentStarted { payment, .. } = &entry.fact {
+            let origin = origins.of(entry);
+            effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Charge, origin)));
         }
         // A refund of nothing was settled when it was ordered.
-        if let Fact::RefundOrdered { payment, amount, .. } = fact
+        if let Fact::RefundOrdered { payment, amount, .. } = &entry.fact
             && *amount != Amount(0)
         {
-            effects.extend(effect(sale, view, view.payment_row(*payment), Kind::Refund));
+            let origin = origins.of(entry);
+            effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Refund, origin)));
         }
     }
 
@@ -145,8 +168,10 @@ impl Effects {
         let effects: Vec<Effect> = {
             let view = sale.copy();
             let (charges, refunds) = view.open_money();
-            let find = charges.iter().filter_map(|row| effect(sale, &view, Some(row), Kind::Find));
-            find.chain(refunds.iter().filter_map(|row| effect(sale, &view, Some(row), Kind::Refund))).collect()
+            let traces = sale.money_traces.lock();
+            let of = |row: &PaymentRow, kind| effect(sale, &view, Some(row), (kind, traces.of(row.view.id)));
+            let find = charges.iter().filter_map(|row| of(row, Kind::Find));
+            find.chain(refunds.iter().filter_map(|row| of(row, Kind::Refund))).collect()
         };
         effects.into_iter().for_each(|effect| self.order(effect));
     }
@@ -159,7 +184,10 @@ impl Effects {
         }
         effect.doing = Some(Doing { work, running: Arc::clone(&self.work.running) });
         match effect.kind {
-            Kind::Charge => drop(self.tokio.spawn(Arc::clone(&self.work).charge(effect))),
+            Kind::Charge => {
+                let (scope, span) = effect.begin();
+                drop(self.tokio.spawn(scope.around(Arc::clone(&self.work).charge(effect)).instrument(span)));
+            }
             Kind::Find | Kind::Refund => self.work.enqueue(effect),
         }
     }
@@ -184,7 +212,7 @@ impl Work {
                 outcome
             }
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!(payment = %effect.charge.payment, "too many charges are under way; this one is not made");
+                tracing::warn!("too many charges are under way; this one is not made");
                 ChargeOutcome::Unknown
             }
         };
@@ -214,7 +242,8 @@ impl Work {
     async fn reconcile_queued(self: Arc<Self>) {
         while let Ok(slot) = Arc::clone(&self.reconciled).acquire_owned().await {
             let Some(effect) = self.next().await else { return };
-            tokio::spawn(Arc::clone(&self).attempt(effect, slot));
+            let (scope, span) = effect.begin();
+            tokio::spawn(scope.around(Arc::clone(&self).attempt(effect, slot)).instrument(span));
         }
     }
 
@@ -258,6 +287,12 @@ impl Work {
 }
 
 impl Effect {
+    /// What an attempt belongs to.
+    fn begin(&self) -> (Scope, tracing::Span) {
+        let span = tracing::info_span!("effect", effect = self.kind.name(), payment = %self.charge.payment);
+        (Scope::new(self.origin.clone(), self.sale.event()), span)
+    }
+
     fn settle(&self, outcome: ChargeOutcome, slot: OwnedSemaphorePermit) {
         self.tell(Command::SettleCharge { payment: self.charge.payment, outcome }, slot);
     }
@@ -265,11 +300,16 @@ impl Effect {
     /// To the route that the event has now: it may be another one than when the work began.
     fn tell(&self, command: Command, slot: OwnedSemaphorePermit) {
         let route = self.sale.core.sale(self.sale.event());
-        route.as_ref().unwrap_or(&self.sale).tell(command, slot);
+        route.as_ref().unwrap_or(&self.sale).tell(command, self.origin.clone(), slot);
     }
 }
 
-fn effect(sale: &Arc<SaleHandle>, view: &Sale, row: Option<&PaymentRow>, kind: Kind) -> Option<Effect> {
+fn effect(
+    sale: &Arc<SaleHandle>,
+    view: &Sale,
+    row: Option<&PaymentRow>,
+    (kind, origin): (Kind, Origin),
+) -> Option<Effect> {
     let row = row?;
     let currency: Currency = view.config()?.currency;
     let charge = Charge {
@@ -280,18 +320,18 @@ fn effect(sale: &Arc<SaleHandle>, view: &Sale, row: Option<&PaymentRow>, kind: K
         currency,
     };
     let took_nothing = row.captured == Amount(0);
-    Some(Effect { sale: Arc::clone(sale), charge, kind, took_nothing, pause: FIRST_PAUSE, doing: None })
+    Some(Effect { sale: Arc::clone(sale), origin, charge, kind, took_nothing, pause: FIRST_PAUSE, doing: None })
 }
 
 async fn charge(provider: &dyn PaymentProvider, charge: &Charge, timeout: Duration) -> ChargeOutcome {
     match tokio::time::timeout(timeout, provider.charge(charge)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
-            tracing::warn!(payment = %charge.payment, %error, "a charge has no outcome yet");
+            tracing::warn!(%error, "a charge has no outcome yet");
             ChargeOutcome::Unknown
         }
         Err(_) => {
-            tracing::warn!(payment = %charge.payment, ?timeout, "a charge was not answered in time");
+            tracing::warn!(?timeout, "a charge was not answered in time");
             ChargeOutcome::Unknown
         }
     }

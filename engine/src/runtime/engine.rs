@@ -453,7 +453,7 @@ impl Core {
     }
 
     pub(super) fn damaged(self: &Arc<Self>, event: EventId, what: &str) {
-        tracing::error!(%event, what, "the journal is damaged; the event is not served");
+        tracing::error!(event_id = %event, what, "the journal is damaged; the event is not served");
         let handle = match self.routes.get(&event).map(|handle| Arc::clone(&handle)) {
             Some(handle) => handle,
             None => self.route(event, Sale::new()),

@@ -7,6 +7,7 @@ use crate::runtime::actor::Post;
 use crate::runtime::answer::{Answer, HeldClaim, Permit, Refusal, ReplyTo};
 use crate::runtime::engine::Core;
 use crate::runtime::lanes::{Envelope, Lanes};
+use crate::runtime::origins::MoneyTraces;
 use crate::runtime::place_changes::PlaceFeed;
 use crate::runtime::probe::{Begun, Work};
 use crate::runtime::service::{Ownership, Service};
@@ -16,6 +17,7 @@ use crate::sale::layout::{Preparation, Prepared};
 use crate::sale::{Command, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;
+use crate::trace::Origin;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::future::Future;
 use std::ops::Deref;
@@ -59,6 +61,8 @@ pub struct SaleHandle {
     pub(super) ownership: Mutex<Ownership>,
     heard: OnceLock<SharedMap<BuyerId, Timestamp>>,
     pub(crate) damage: Mutex<Option<String>>,
+    /// Of what was read from the journal last.
+    pub(crate) money_traces: Mutex<MoneyTraces>,
     /// What was worked out beside the sale since the actor's last turn; nothing came of it in the inner `None`.
     prepared: Mutex<Option<Option<Prepared>>>,
     pub(crate) snapshot_at: std::sync::atomic::AtomicU64,
@@ -88,6 +92,7 @@ impl SaleHandle {
             ownership: Mutex::default(),
             heard: OnceLock::new(),
             damage: Mutex::new(None),
+            money_traces: Mutex::default(),
             prepared: Mutex::new(None),
             snapshot_at: std::sync::atomic::AtomicU64::new(0),
             snapshot_waits: AtomicBool::new(false),
@@ -310,7 +315,7 @@ impl SaleHandle {
         }
         let (sender, receiver) = oneshot::channel();
         let reply = Some(ReplyTo::new(sender, claim, permit));
-        let envelope = Envelope { command, reply, deadline, span: tracing::Span::current(), slot: None };
+        let envelope = Envelope { command, reply, deadline, origin: Origin::current(), slot: None };
         if for_operators {
             self.lanes.operators.push(envelope);
             self.wake();
@@ -385,9 +390,9 @@ impl SaleHandle {
 
     /// Puts the result of an effect into its lane, which is never shed while the sale is served or will be again. Where it
     /// is not before the next start, which asks again, the result is dropped, so that its slot is free for others.
-    pub(crate) fn tell(&self, command: Command, slot: OwnedSemaphorePermit) {
+    pub(crate) fn tell(&self, command: Command, origin: Origin, slot: OwnedSemaphorePermit) {
         let deadline = Timestamp(i64::MAX);
-        let envelope = Envelope { command, reply: None, deadline, span: tracing::Span::none(), slot: Some(slot) };
+        let envelope = Envelope { command, reply: None, deadline, origin, slot: Some(slot) };
         self.lanes.outcomes.push(envelope);
         self.drop_outcomes_if_lost();
         self.wake();

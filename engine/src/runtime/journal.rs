@@ -14,11 +14,13 @@ use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::health::JournalHealth;
+use crate::runtime::origins::Origins;
 use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
 use crate::runtime::wake::Inbox;
 use crate::sale::{Entry, PaymentView};
 use crate::time::Timestamp;
+use crate::trace::{Origin, Scope};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub(crate) struct Turn {
     /// The epoch of the actor. What it decided rests on facts of that epoch, also where it decided no new ones.
     pub(crate) epoch: Epoch,
     pub(crate) rows: Vec<JournalEntry>,
+    /// Where the rows came from, but for those that passing time has made.
+    pub(crate) origins: Origins,
     /// Where rows may be parted: each is the end of a decision.
     cuts: Vec<usize>,
     pub(crate) answers: Vec<(ReplyTo, Answer)>,
@@ -49,6 +53,7 @@ impl Turn {
             sale: Arc::clone(sale),
             epoch,
             rows: Vec::new(),
+            origins: Origins::default(),
             cuts: Vec::new(),
             answers: Vec::new(),
             settled: Vec::new(),
@@ -270,6 +275,16 @@ impl Batch {
         Self { turns, rows, ends }
     }
 
+    /// What lines about its commit belong to: the event if it has facts of one alone, the request if it is of one alone.
+    fn scope(&self) -> Scope {
+        let Some((first, others)) = self.turns.split_first() else { return Scope::NONE };
+        let is_of_one_event = others.iter().all(|turn| Arc::ptr_eq(&turn.sale, &first.sale));
+        Scope {
+            origin: if others.is_empty() { first.origins.only() } else { Origin::NONE },
+            event: is_of_one_event.then(|| first.sale.event()),
+        }
+    }
+
     /// Whether there is something to append.
     pub(crate) fn has_rows(&self) -> bool {
         !self.rows.is_empty()
@@ -381,6 +396,8 @@ impl JournalThread {
             return Attempt::Done(Appended::default());
         }
         let (core, facts) = (&self.core, batch.rows.len());
+        let _scope = batch.scope().enter();
+        let _span = tracing::debug_span!("commit", facts, turns = batch.turns.len()).entered();
         let front = &core.journal;
         match self.storage.append(&batch.rows) {
             Ok(appended) => {
@@ -467,7 +484,7 @@ impl JournalThread {
             let (seq, spent) = sale.show(|view| {
                 for entry in piece {
                     view.apply(entry);
-                    core.effects.ordered_by(sale, view, &entry.fact, effects);
+                    core.effects.ordered_by(sale, view, (entry, &turn.origins), effects);
                 }
                 for entry in piece {
                     follow_place(core, sale, view, &entry.fact);
@@ -479,7 +496,7 @@ impl JournalThread {
             }
             sale.view_moved(seq);
         }
-        core.unmatched.note(sale.event(), entries);
+        core.unmatched.note(sale.event(), entries, &turn.origins);
         sale.places.publish(entries);
     }
 }

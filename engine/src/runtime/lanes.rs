@@ -4,6 +4,7 @@
 use crate::runtime::answer::ReplyTo;
 use crate::sale::Command;
 use crate::time::Timestamp;
+use crate::trace::Origin;
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -16,7 +17,8 @@ pub(crate) struct Envelope {
     pub(crate) reply: Option<ReplyTo>,
     /// Past this it is refused unprocessed.
     pub(crate) deadline: Timestamp,
-    pub(crate) span: tracing::Span,
+    /// The request that it came of.
+    pub(crate) origin: Origin,
     /// The slot of the effect whose outcome this is, free for another effect when the actor has taken the command.
     pub(crate) slot: Option<OwnedSemaphorePermit>,
 }

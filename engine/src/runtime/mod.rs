@@ -19,6 +19,7 @@ mod handle;
 mod health;
 mod journal;
 mod lanes;
+mod origins;
 mod place_changes;
 mod probe;
 mod projector;

@@ -133,7 +133,7 @@ mod tests {
 
     fn entry(buyer: u128) -> Entry {
         let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(buyer)) };
-        Entry { seq: Seq(1), epoch: Epoch(1), at: Timestamp(0), fact }
+        Entry { seq: Seq(1), epoch: Epoch(1), at: Timestamp(0), trace: None, fact }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::limits::{
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
 use crate::shared_map::SharedMap;
+use crate::trace::{Origin, Scope};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex};
@@ -226,7 +227,7 @@ impl Projector {
         let known = known.unwrap_or_default();
         if known > end {
             tracing::error!(
-                %event, journal = end.0, tables = known.0,
+                event_id = %event, journal = end.0, tables = known.0,
                 "the journal is older than the tables: what they know beyond it is lost, and they are written anew"
             );
             self.storage.forget(event)?;
@@ -344,6 +345,9 @@ impl Projector {
         }
         let began = Instant::now();
         let mut failed = false;
+        let _scope = scope(batch).enter();
+        let facts: usize = batch.iter().map(|piece| piece.entries.len()).sum();
+        let _span = tracing::info_span!("projection", facts).entered();
         front.retried("projections", || {
             if std::mem::replace(&mut failed, true) {
                 // A storage that has crashed may have lost what it did not sync: what is there is asked anew.
@@ -363,18 +367,29 @@ impl Projector {
     }
 
     fn catch_up_surely(&mut self, event: EventId, front: &ProjectorFront) {
+        let _scope = Scope::new(Origin::NONE, event).enter();
+        let _span = tracing::info_span!("projection", from_journal = true).entered();
         front.retried("projections", || self.catch_up_undamaged(event));
     }
 
     fn catch_up_undamaged(&mut self, event: EventId) -> Result<(), ProjectError> {
         match self.catch_up(event) {
             Err(ProjectError::Read(ReadError::Damaged { event, seq, reason })) => {
-                tracing::error!(%event, seq = seq.0, reason, "the journal is damaged; its projection ends here");
+                tracing::error!(event_id = %event, seq = seq.0, reason, "the journal is damaged; its projection ends here");
                 Ok(())
             }
             other => other,
         }
     }
+}
+
+/// What lines about a batch belong to: its event if it is of one, and its trace if all of its facts are of one.
+fn scope(batch: &[Committed]) -> Scope {
+    let first = batch.first();
+    let event = first.map(|first| first.event).filter(|event| batch.iter().all(|piece| piece.event == *event));
+    let trace = first.and_then(|first| first.entries.first()).and_then(|entry| entry.trace);
+    let is_of_one = batch.iter().flat_map(|piece| piece.entries.iter()).all(|entry| entry.trace == trace);
+    Scope { origin: Origin::of_trace(trace.filter(|_| is_of_one)), event }
 }
 
 /// Facts of one event that were read from the journal, in pieces as small as what is handed over: memory for thousands in one

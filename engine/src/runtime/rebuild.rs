@@ -8,7 +8,7 @@ use crate::ports::{JournalError, ReadError};
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::journal::Turn;
-use crate::runtime::recovery::recover;
+use crate::runtime::recovery::{Recovery, recover};
 use crate::runtime::service::Service;
 use crate::runtime::supervision::panic_message;
 use crate::sale::Sale;
@@ -104,7 +104,7 @@ impl Core {
     /// Another owner has the event: what was decided with the old epoch is not in the journal, and what is known of it here
     /// is old, so it is not served before it is owned again.
     pub(crate) fn fenced(self: &Arc<Self>, handle: &Arc<SaleHandle>) {
-        tracing::warn!(event = %handle.event(), "another owner has raised the event's epoch");
+        tracing::warn!(event_id = %handle.event(), "another owner has raised the event's epoch");
         handle.disown();
         handle.set_post(None);
         if handle.change_service(Service::Serving, Service::Elsewhere) {
@@ -155,7 +155,7 @@ impl Core {
             Ok(Attempt::Over) => {}
             Ok(Attempt::NotYet(reason)) => {
                 if handle.service() != Service::Elsewhere {
-                    tracing::warn!(%event, reason, "the actor is not rebuilt yet");
+                    tracing::warn!(event_id = %event, reason, "the actor is not rebuilt yet");
                 }
                 let waited = pause.unwrap_or(JOURNAL_RETRY_MIN);
                 let next = Rebuild { handle, pause: Some((waited * 2).min(JOURNAL_RETRY_MAX)) };
@@ -170,7 +170,7 @@ impl Core {
         self.rebuilds.count.fetch_add(1, Ordering::Relaxed);
         let is_too_often = self.rebuilds.is_too_often(handle.event(), self.clock.now());
         if is_too_often {
-            tracing::error!(event = %handle.event(), "the actor failed too often; the event is quarantined");
+            tracing::error!(event_id = %handle.event(), "the actor failed too often; the event is quarantined");
             handle.set_service(Service::Quarantined);
         }
         is_too_often
@@ -187,22 +187,23 @@ impl Core {
             Ok(epoch) => epoch,
             Err(error) => {
                 if matches!(error, JournalError::Elsewhere) && handle.service() != Service::Elsewhere {
-                    tracing::warn!(%event, "another node owns the event; it is not served here");
+                    tracing::warn!(event_id = %event, "another node owns the event; it is not served here");
                     handle.set_service(Service::Elsewhere);
                 }
                 return Attempt::NotYet(error.to_string());
             }
         };
         match recover(&*self.reader, event) {
-            Ok((sale, _)) => {
+            Ok(Recovery { sale, traces, .. }) => {
                 if handle.losses() != losses {
                     return Attempt::NotYet("it was lost again meanwhile".to_owned());
                 }
-                tracing::warn!(%event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
+                tracing::warn!(event_id = %event, seq = sale.seq().0, epoch = epoch.0, "the actor is rebuilt");
                 // What was there may be large: it is dropped when the lock is free again.
                 let copy = sale.clone();
                 let before = handle.show(|view| std::mem::replace(view, copy));
                 self.release_gone(handle, &before, &sale);
+                *handle.money_traces.lock() = traces;
                 if !self.serve(handle, sale, epoch, losses) {
                     return Attempt::NotYet("it was lost again meanwhile".to_owned());
                 }

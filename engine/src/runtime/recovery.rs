@@ -3,26 +3,32 @@
 use crate::id::{EventId, Seq};
 use crate::limits::RECOVERIES_AT_ONCE;
 use crate::ports::{JournalReader, ReadError};
+use crate::runtime::origins::MoneyTraces;
 use crate::runtime::supervision::panic_message;
 use crate::sale::Sale;
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The sale that the journal describes, and whether it began from a snapshot.
-pub(crate) fn recover(reader: &dyn JournalReader, event: EventId) -> Result<(Sale, bool), ReadError> {
-    recover_since(reader, event).map(|(sale, snapshot)| (sale, snapshot.is_some()))
+/// What an event's journal describes.
+pub(crate) struct Recovery {
+    pub(crate) sale: Sale,
+    /// The position of the snapshot that it began from.
+    pub(crate) snapshot: Option<Seq>,
+    /// Of what has happened since the snapshot.
+    pub(crate) traces: MoneyTraces,
 }
 
-/// The sale that the journal describes, and the position of the snapshot that it began from.
-pub(crate) fn recover_since(reader: &dyn JournalReader, event: EventId) -> Result<(Sale, Option<Seq>), ReadError> {
+/// The sale that the journal describes.
+pub(crate) fn recover(reader: &dyn JournalReader, event: EventId) -> Result<Recovery, ReadError> {
     let snapshot = reader.snapshot(event)?;
     let from = snapshot.as_ref().map(|snapshot| snapshot.seq);
     let mut sale = snapshot.map_or_else(Sale::new, Sale::from_snapshot);
-    let mut gap = None;
+    let (mut gap, mut traces) = (None, MoneyTraces::default());
     reader.replay(event, sale.seq(), &mut |entry| {
         if entry.seq == sale.seq().next() {
             sale.apply(&entry);
+            traces.follow(&entry);
         } else {
             gap.get_or_insert(entry.seq);
         }
@@ -30,12 +36,12 @@ pub(crate) fn recover_since(reader: &dyn JournalReader, event: EventId) -> Resul
     drop(sale.take_spent());
     match gap {
         Some(seq) => Err(ReadError::Damaged { event, seq, reason: "a fact before it is missing".into() }),
-        None => Ok((sale, from)),
+        None => Ok(Recovery { sale, snapshot: from, traces }),
     }
 }
 
 /// What [`recover`] says of each event, in their order, a few at a time. Blocks until all are done.
-pub(crate) fn recover_all(reader: &dyn JournalReader, events: &[EventId]) -> Vec<Result<(Sale, bool), ReadError>> {
+pub(crate) fn recover_all(reader: &dyn JournalReader, events: &[EventId]) -> Vec<Result<Recovery, ReadError>> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(events.len())));
     let recover_some = || {
         while let at = next.fetch_add(1, Ordering::Relaxed)

@@ -60,6 +60,6 @@ pub(crate) fn take(sale: &SaleHandle, reader: &dyn JournalReader) {
     sale.snapshot_waits.store(false, Ordering::Release);
     let snapshot = sale.copy().snapshot();
     if let Err(error) = reader.keep_snapshot(sale.event(), &snapshot) {
-        tracing::warn!(event = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
+        tracing::warn!(event_id = %sale.event(), %error, "no snapshot was kept; the next start will take longer");
     }
 }

@@ -7,7 +7,7 @@ use crate::ports::{Journal, JournalError, ReadError};
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::projector::{ProjectError, Projector};
-use crate::runtime::recovery::{recover, recover_all};
+use crate::runtime::recovery::{Recovery, recover, recover_all};
 use crate::runtime::settings::StartError;
 use crate::runtime::supervision::supervised;
 use crate::sale::{Sale, SaleSummary};
@@ -80,7 +80,7 @@ impl Core {
                 Err(ReadError::Unavailable(_)) => waited(|| recover(&*self.reader, *event)),
                 other => other,
             };
-            let (sale, from_snapshot) = match found {
+            let Recovery { sale, snapshot, traces } = match found {
                 Ok(found) => found,
                 Err(error) => {
                     self.unreadable(error)?;
@@ -90,6 +90,8 @@ impl Core {
             match projector.bring_to(*event, sale.seq(), known.get(event).copied()) {
                 Ok(()) => {
                     let handle = self.route(*event, sale.clone());
+                    *handle.money_traces.lock() = traces;
+                    let from_snapshot = snapshot.is_some();
                     recovered.push(Recovered { handle, sale, epoch, from_snapshot });
                 }
                 Err(error) => self.not_projected(error)?,

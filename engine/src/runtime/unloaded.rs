@@ -8,9 +8,10 @@ use crate::ports::{JournalError, ReadError};
 use crate::runtime::answer::Refusal;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
-use crate::runtime::recovery::recover;
+use crate::runtime::recovery::{Recovery, recover};
 use crate::sale::SaleSummary;
 use crate::shared_map::SharedMap;
+use crate::trace::Scope;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -203,14 +204,15 @@ impl Core {
             return Ok(Wanted::Unknown);
         }
         let moves = moving.done.subscribe();
-        self.effects.tokio().spawn(Arc::clone(self).load_in_turn(event, moving));
+        let load = Scope::carry_future(Arc::clone(self).load_in_turn(event, moving));
+        self.effects.tokio().spawn(load);
         Ok(Wanted::Moves(moves))
     }
 
     async fn load_in_turn(self: Arc<Self>, event: EventId, mut moving: Moving) {
         moving.ended = Err(Refusal::StorageUnavailable);
         let Ok(_slot) = Arc::clone(&self.unloaded.loads).acquire_owned().await else { return };
-        let loaded = tokio::task::spawn_blocking(move || self.load_now(event)).await;
+        let loaded = tokio::task::spawn_blocking(Scope::carry(move || self.load_now(event))).await;
         moving.ended = loaded.unwrap_or(Err(Refusal::StorageUnavailable));
     }
 
@@ -224,11 +226,12 @@ impl Core {
             self.unloaded.lose(event);
         }
         let raised = raised.map_err(|error| ReadError::Unavailable(error.to_string()));
-        match raised.and_then(|epoch| recover(&*self.reader, event).map(|(sale, _)| (sale, epoch))) {
-            Ok((sale, epoch)) => {
-                tracing::info!(%event, seq = sale.seq().0, epoch = epoch.0, "the event is loaded again");
+        match raised.and_then(|epoch| recover(&*self.reader, event).map(|read| (read, epoch))) {
+            Ok((Recovery { sale, traces, .. }, epoch)) => {
+                tracing::info!(event_id = %event, seq = sale.seq().0, epoch = epoch.0, "the event is loaded again");
                 self.unloaded.loaded.fetch_add(1, Ordering::Relaxed);
                 let handle = self.route(event, sale.clone());
+                *handle.money_traces.lock() = traces;
                 self.serve(&handle, sale, epoch, 0);
                 self.unloaded.forget(event);
                 Ok(())
@@ -238,7 +241,7 @@ impl Core {
                 Ok(())
             }
             Err(error @ ReadError::Unavailable(_)) => {
-                tracing::warn!(%event, %error, "the event is not loaded");
+                tracing::warn!(event_id = %event, %error, "the event is not loaded");
                 Err(Refusal::StorageUnavailable)
             }
         }

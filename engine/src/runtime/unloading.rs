@@ -7,7 +7,7 @@ use crate::id::{Epoch, EventId, Seq};
 use crate::ports::ReadError;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
-use crate::runtime::recovery::recover_since;
+use crate::runtime::recovery::{Recovery, recover};
 use crate::runtime::service::Service;
 use crate::sale::{Sale, SalePhase, SaleSummary};
 use crate::time::Timestamp;
@@ -32,7 +32,7 @@ impl Core {
                     // Its next start will tell; what is in memory is good.
                     Err(error @ ReadError::Damaged { .. }) => tracing::error!(%error, "the event stays in memory"),
                     Err(error @ ReadError::Unavailable(_)) => {
-                        tracing::warn!(%event, %error, "the event is not unloaded");
+                        tracing::warn!(event_id = %event, %error, "the event is not unloaded");
                         break;
                     }
                 }
@@ -61,7 +61,7 @@ impl Core {
     /// The sale as the storage has it, and its summary, once a snapshot holds all of it; none if that is not what is in
     /// memory, or not over.
     fn read_back(&self, event: EventId, seq: Seq, now: Timestamp) -> Result<Option<(Sale, SaleSummary)>, ReadError> {
-        let (sale, kept) = recover_since(&*self.reader, event)?;
+        let Recovery { sale, snapshot: kept, .. } = recover(&*self.reader, event)?;
         let Some(summary) = sale.summary().filter(|_| sale.seq() == seq && sale.is_over(now)) else { return Ok(None) };
         if kept != Some(seq) {
             self.reader.keep_snapshot(event, &sale.snapshot())?;
@@ -74,13 +74,13 @@ impl Core {
     fn change_route(self: &Arc<Self>, handle: Arc<SaleHandle>, ready: (Sale, SaleSummary), epoch: Epoch) -> bool {
         let (event, (sale, summary)) = (handle.event(), ready);
         if let Err(error) = self.reader.keep_summary(event, epoch, &summary) {
-            tracing::warn!(%event, %error, "no summary was kept; the next start recovers the event");
+            tracing::warn!(event_id = %event, %error, "no summary was kept; the next start recovers the event");
         }
         let seq = summary.seq.0;
         self.unloaded.put(event, summary);
         self.take_route(event);
         if Arc::strong_count(&handle) == 1 {
-            tracing::info!(%event, seq, "the event is unloaded");
+            tracing::info!(event_id = %event, seq, "the event is unloaded");
             return true;
         }
         self.put_route(&handle);

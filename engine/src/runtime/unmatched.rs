@@ -2,7 +2,9 @@
 //! because somebody's money is where it does not belong. Must never name a buyer.
 
 use crate::id::EventId;
+use crate::runtime::origins::Origins;
 use crate::sale::{Entry, Fact, MoneyMoved};
+use crate::trace::Scope;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many there were since the start.
@@ -15,7 +17,7 @@ impl UnmatchedOutcomes {
     }
 
     /// Looks for them among committed facts.
-    pub(crate) fn note(&self, event: EventId, entries: &[Entry]) {
+    pub(crate) fn note(&self, event: EventId, entries: &[Entry], origins: &Origins) {
         for entry in entries {
             let Fact::OutcomeUnmatched { payment, moved } = &entry.fact else { continue };
             self.0.fetch_add(1, Ordering::Relaxed);
@@ -24,7 +26,8 @@ impl UnmatchedOutcomes {
                 MoneyMoved::Refunded => ("refunded", None),
             };
             let seq = entry.seq.0;
-            tracing::error!(%event, %payment, outcome, amount, seq, "the provider has moved money that no payment accounts for");
+            let _scope = Scope::new(origins.of(entry), event).enter();
+            tracing::error!(%payment, outcome, amount, seq, "the provider has moved money that no payment accounts for");
         }
     }
 }

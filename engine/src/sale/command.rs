@@ -132,6 +132,38 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What it is called where humans read it, without what it says.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hold(_) => "hold",
+            Self::ChangeHold(_) => "change_hold",
+            Self::ReleaseHold { .. } => "release_hold",
+            Self::CancelReservation { .. } => "cancel_reservation",
+            Self::CancelByOperator(_) => "cancel_by_operator",
+            Self::OpenPayment(_) => "open_payment",
+            Self::ConfirmPayment(_) => "confirm_payment",
+            Self::Enter { .. } => "enter",
+            Self::Restore { .. } => "restore",
+            Self::CommitDraw { .. } => "commit_draw",
+            Self::Leave { .. } => "leave",
+            Self::ExpireAbsent { .. } => "expire_absent",
+            Self::Tick => "tick",
+            Self::SettleCharge { .. } => "settle_charge",
+            Self::SettleRefund { .. } => "settle_refund",
+            Self::Configure { .. } => "configure",
+            Self::Reconfigure { .. } => "reconfigure",
+            Self::Steer { .. } => "steer",
+            Self::BlockSeats { .. } => "block_seats",
+            Self::Postpone(_) => "postpone",
+            Self::MoveCancellation(_) => "move_cancellation",
+            Self::CancelSale { .. } => "cancel_sale",
+            Self::Retire { .. } => "retire",
+        }
+    }
+}
+
 /// See [`Command::Hold`].
 #[derive(Clone, Debug)]
 pub struct Hold {

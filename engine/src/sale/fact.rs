@@ -9,6 +9,7 @@ use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
 use crate::sale::schedule::RescheduleCause;
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Entry {
     pub epoch: Epoch,
     /// When it was decided; never falls within a journal.
     pub at: Timestamp,
+    /// The trace of the request that it was decided for; none where time has passed. Nothing is decided by it.
+    pub trace: Option<TraceContext>,
     /// What happened.
     pub fact: Fact,
 }

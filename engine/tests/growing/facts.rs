@@ -50,9 +50,9 @@ pub fn grow(what: &str, count: u64, mut watch: impl FnMut(&mut dyn FnMut())) -> 
     let seats = if what == "payments" { count } else { 50 };
     let (config, plan) = (Arc::new(small_config(START)), small_plan(seats.div_ceil(50) as usize, 50));
     let configured = Fact::Configured { config, plan, by: BuyerId(EVENT.0) };
-    sale.apply(&Entry { seq: sale.seq().next(), epoch: Epoch(1), at: START, fact: configured });
+    sale.apply(&Entry { seq: sale.seq().next(), epoch: Epoch(1), at: START, trace: None, fact: configured });
     for fact in (0..count).flat_map(|number| facts(what, number)) {
-        let entry = Entry { seq: sale.seq().next(), epoch: Epoch(1), at: START, fact };
+        let entry = Entry { seq: sale.seq().next(), epoch: Epoch(1), at: START, trace: None, fact };
         watch(&mut || sale.apply(&entry));
     }
     sale

@@ -11,6 +11,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use onsale_engine::email::composed;
 use onsale_engine::runtime::supervised;
 use onsale_engine::text::decomposed;
+use onsale_engine::trace::Scope;
 use secrecy::{ExposeSecret, SecretString};
 use std::borrow::Cow;
 use std::io;
@@ -29,7 +30,8 @@ pub struct PasswordLimits {
 
 /// The threads that hash. They end when this is dropped.
 pub struct Passwords {
-    jobs: Arc<FairQueue<Job>>,
+    /// Each with the request that waits for it.
+    jobs: Arc<FairQueue<(Scope, Job)>>,
     /// The hash of a password that nobody has: compared with where there is no account, so that it takes as long.
     nobody: String,
 }
@@ -81,14 +83,15 @@ impl Passwords {
     /// # Errors
     /// A thread could not be started, or nothing can be hashed.
     pub fn start(limits: PasswordLimits) -> io::Result<Self> {
-        let jobs = Arc::new(FairQueue::<Job>::new(limits.queue));
+        let jobs = Arc::new(FairQueue::<(Scope, Job)>::new(limits.queue));
         let nobody = hashed(&uuid::Uuid::new_v4().to_string()).map_err(io::Error::other)?;
         let passwords = Self { jobs, nobody };
         for number in 0..limits.threads.max(1) {
             let jobs = Arc::clone(&passwords.jobs);
             let name = format!("onsale-hash-{number}");
             supervised(name, &crate::server::fatal(), move || {
-                while let Some(job) = jobs.take() {
+                while let Some((scope, job)) = jobs.take() {
+                    let _scope = scope.enter();
                     // One password that cannot be hashed must not keep everybody else from logging in.
                     if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
                         tracing::error!("hashing a password panicked");
@@ -122,9 +125,9 @@ impl Passwords {
     }
 
     async fn ask<T>(&self, from: Who, job: Job, answer: oneshot::Receiver<Option<T>>) -> Result<T, Problem> {
-        match self.jobs.put(from, job) {
+        match self.jobs.put(from, (Scope::current(), job)) {
             Put::Waits => {}
-            Put::InsteadOf(displaced) => displaced.give_way(),
+            Put::InsteadOf((_, displaced)) => displaced.give_way(),
             Put::Full(_) => return Err(Problem::overloaded()),
         }
         let answered = answer.await.map_err(|_| Problem::internal().because("a hashing thread ended"))?;

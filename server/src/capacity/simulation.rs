@@ -247,7 +247,8 @@ impl Simulation {
     fn ask(&mut self, command: &Command) -> Result<Facts, Rejection> {
         let decision = self.sale.decide(command, self.now, EPOCH)?;
         for fact in &decision.facts {
-            let entry = Entry { seq: self.sale.seq().next(), epoch: EPOCH, at: self.now, fact: fact.clone() };
+            let entry =
+                Entry { seq: self.sale.seq().next(), epoch: EPOCH, at: self.now, trace: None, fact: fact.clone() };
             self.sale.apply(&entry);
         }
         self.outcome.facts += decision.facts.len() as u64;

@@ -10,6 +10,7 @@ use onsale_engine::ports::catalogue::Event;
 use onsale_engine::ports::shared::Described;
 use onsale_engine::runtime::Found;
 use onsale_engine::text::composed;
+use onsale_engine::trace::Scope;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,18 +26,18 @@ pub(super) async fn follow_sale(app: &Arc<App>, id: EventId) -> Result<(), Probl
     match write_row(app, id).await {
         Err(problem) if problem.status().is_server_error() => {
             let app = Arc::clone(app);
-            tokio::spawn(async move {
+            tokio::spawn(Scope::carry_future(async move {
                 while !app.draining.is_cancelled() {
                     tokio::time::sleep(AGAIN_AFTER).await;
                     let _changes = app.event_changes.lock().await;
                     match write_row(&app, id).await {
                         Err(problem) if problem.status().is_server_error() => {
-                            tracing::warn!(event = %id, code = problem.code(), "an event's times are still to be written");
+                            tracing::warn!(event_id = %id, code = problem.code(), "an event's times are still to be written");
                         }
                         Ok(()) | Err(_) => return,
                     }
                 }
-            });
+            }));
             Err(Problem::deadline_exceeded())
         }
         done => done,

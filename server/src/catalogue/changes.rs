@@ -18,6 +18,7 @@ use onsale_engine::ports::shared::Described;
 use onsale_engine::runtime::{Found, Refusal, SaleHandle};
 use onsale_engine::sale::{Command, Rejection, SaleConfig, SalePhase};
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl Place {
 /// A plan by its hash, off the threads that serve: a stadium takes a while.
 async fn plan(app: &App, hash: PlanHash) -> Result<Arc<Plan>, Problem> {
     let plans = Arc::clone(&app.plans);
-    let read = tokio::task::spawn_blocking(move || plans.plan(hash)).await;
+    let read = tokio::task::spawn_blocking(Scope::carry(move || plans.plan(hash))).await;
     match read.map_err(|error| Problem::internal().because(error))? {
         Ok(Some(plan)) => Ok(plan),
         Ok(None) => Err(Problem::internal().because("a hall's plan is not there")),
@@ -161,15 +162,15 @@ async fn open_or_keep_trying(app: &Arc<App>, event: Event, plan: &Arc<Plan>) -> 
         return Ok(());
     }
     let (app, plan) = (Arc::clone(app), Arc::clone(plan));
-    tokio::spawn(async move {
+    tokio::spawn(Scope::carry_future(async move {
         while !app.draining.is_cancelled() {
             tokio::time::sleep(AGAIN_AFTER).await;
             match configure(&app, &event, &plan).await {
                 Ok(_) => return,
-                Err(refusal) => tracing::warn!(event = %event.id, ?refusal, "an event is still without its sale"),
+                Err(refusal) => tracing::warn!(event_id = %event.id, ?refusal, "an event is still without its sale"),
             }
         }
-    });
+    }));
     Err(Problem::deadline_exceeded())
 }
 

@@ -12,6 +12,7 @@ use onsale_adapters::{FieldMistake, Imported, pretix, template};
 use onsale_engine::plan::{Stage, StageSource};
 use onsale_engine::ports::catalogue::{Hall, HallWarning};
 use onsale_engine::ports::shared::Described;
+use onsale_engine::trace::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -141,7 +142,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         [true, false] | [false, true] => {
             drop(body);
             let body = bytes.clone();
-            let read = tokio::task::spawn_blocking(move || plan_of(&body, stage)).await;
+            let read = tokio::task::spawn_blocking(Scope::carry(move || plan_of(&body, stage))).await;
             read.map_err(|error| Problem::internal().because(error))?.map_err(|found| tell(found, &mut mistakes)).ok()
         }
     };
@@ -151,7 +152,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let venue = request.path_id("id")?;
     if dry_run {
         ctx.app.catalogue.venue(venue).await?.ok_or_else(Problem::not_found)?;
-        let made = tokio::task::spawn_blocking(move || preview(&imported)).await;
+        let made = tokio::task::spawn_blocking(Scope::carry(move || preview(&imported))).await;
         return made.map_err(|error| Problem::internal().because(error))?;
     }
     let Imported { plan, warnings, .. } = imported;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use onsale_engine::id::{CategoryIndex, EventId, SeatIndex};
 use onsale_engine::money::Amount;
 use onsale_engine::plan::{Plan, Row, SeatKind, Section};
+use onsale_engine::trace::Scope;
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -98,7 +99,7 @@ impl SeatMaps {
         let (plan, prices) = (Arc::clone(plan), prices.to_vec());
         let made = cell.get_or_try_init(|| async move {
             let make = move || SeatMap::make(event, &plan, &prices);
-            let made = tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other)??;
+            let made = tokio::task::spawn_blocking(Scope::carry(make)).await.map_err(std::io::Error::other)??;
             std::io::Result::Ok(Arc::new(made))
         });
         let map = Arc::clone(made.await?);

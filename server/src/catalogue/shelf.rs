@@ -11,6 +11,7 @@ use onsale_engine::ports::catalogue::{Catalogue, Event, Hall, Venue};
 use onsale_engine::ports::shared::{Described, Found, SharedCache};
 use onsale_engine::ports::{Clock, StoreError};
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -197,7 +198,7 @@ impl Shelf {
         }
         // One of this process looks further, to the end whatever becomes of who asked; the others wait for it.
         let shelf = self.clone();
-        let looking = tokio::spawn(async move {
+        let looking = tokio::spawn(Scope::carry_future(async move {
             let scope = match what {
                 Described::Event(EventId(id)) | Described::Venue(id) | Described::Hall(id) => id.as_u128(),
             };
@@ -210,7 +211,7 @@ impl Shelf {
             let thing = shelf.0.look_further(what).await?;
             shelf.0.keep_here(what, &thing, changes);
             Ok(thing)
-        });
+        }));
         looking.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
     }
 }

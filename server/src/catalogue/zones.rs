@@ -137,11 +137,11 @@ pub(super) async fn finish(app: &Arc<App>, event: &Event, venues: &mut Venues) -
     let order = last_order(app, venue).await?.unwrap_or(Order { by: event.created_by, force: false, reason: None });
     match follow_one(app, event, &zone, &order).await {
         Ok(()) => {
-            tracing::info!(event = %id, zone = %venue.time_zone, "the end of cancelling follows the venue's zone");
+            tracing::info!(event_id = %id, zone = %venue.time_zone, "the end of cancelling follows the venue's zone");
             Ok(())
         }
         Err(Refused::Bought) => {
-            tracing::warn!(event = %id, zone = %venue.time_zone, "the end of cancelling is another zone's: seats were bought under it");
+            tracing::warn!(event_id = %id, zone = %venue.time_zone, "the end of cancelling is another zone's: seats were bought under it");
             Ok(())
         }
         Err(Refused::Otherwise(problem)) => Err(problem),

@@ -2,12 +2,13 @@
 //! a number a second; of everything else all requests of one buyer in so many, so that what is left is whole ways and not crumbs.
 //! Must never log a path as it was asked for, a query, or anything of a body.
 
-use super::about::About;
 use crate::http::problem::Problem;
 use crate::http::router::{Access, Route};
 use crate::logging::IMPORTANT;
 use http::{Method, StatusCode};
+use onsale_engine::id::BuyerId;
 use onsale_engine::ports::Clock;
+use onsale_engine::trace::Scope;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,9 +25,10 @@ pub(super) struct Line<'a> {
     pub route: Option<&'a Route>,
     pub status: StatusCode,
     pub refusal: Option<Refusal>,
-    pub about: About,
-    pub trace_id: &'a str,
-    pub trace: Option<&'a str>,
+    /// Who calls.
+    pub buyer: Option<BuyerId>,
+    /// What it belongs to.
+    pub scope: &'a Scope,
     pub elapsed: Duration,
     /// Asked what second it is, where that counts.
     pub clock: &'a dyn Clock,
@@ -107,18 +109,21 @@ impl AccessLog {
         let Some(reason) = self.reason(line) else { return };
         let (method, path) = line.route.map_or(("", "unmatched"), |route| (route.method.as_str(), route.path));
         let micros = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX);
-        let Line { trace_id, trace, .. } = *line;
+        let origin = &line.scope.origin;
+        let request_id = origin.request.as_ref().map(tracing::field::display);
+        let trace_id = origin.trace.map(|trace| tracing::field::display(trace.trace));
+        let span_id = origin.trace.map(|trace| tracing::field::display(trace.span));
         let (code, cause) =
             line.refusal.as_ref().map_or((None, None), |refusal| (Some(refusal.code), refusal.cause.as_deref()));
         let status = line.status.as_u16();
-        let event_id = line.about.event.map(tracing::field::display);
-        let buyer_id = line.about.buyer.map(tracing::field::display);
+        let event_id = line.scope.event.map(tracing::field::display);
+        let buyer_id = line.buyer.map(tracing::field::display);
         // The target and the level of a line are fixed where it stands.
         macro_rules! told {
             ($level:expr, $target:expr, $reason:literal, $words:literal $(, $more:ident)*) => {
                 tracing::event!(
                     target: $target, $level,
-                    method, path, status, micros, trace_id, trace, event_id, buyer_id, code, cause, reason = $reason,
+                    method, path, status, micros, request_id, trace_id, span_id, event_id, buyer_id, code, cause, reason = $reason,
                     $($more,)* $words
                 )
             };
@@ -175,7 +180,7 @@ impl AccessLog {
         if one_in == 0 || line.route.is_some_and(|route| is_probe(route.path)) {
             return false;
         }
-        let number = match line.about.buyer {
+        let number = match line.buyer {
             // The last bits of an id are random, whatever its version.
             Some(buyer) => buyer.0.as_u64_pair().1,
             None => self.anonymous.fetch_add(1, Ordering::Relaxed),

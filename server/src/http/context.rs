@@ -9,6 +9,7 @@ use crate::limits::Who;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ impl Context {
         T: Send + 'static,
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        match tokio::spawn(work).await {
+        match tokio::spawn(Scope::carry_future(work)).await {
             Ok(outcome) => outcome,
             Err(error) => Err(Problem::internal().because(error)),
         }

@@ -1,7 +1,6 @@
 //! The pipeline around every handler: request id, route, bearer, role, deadline, panics, problems, compression, access
 //! log, metrics. The one place where a `Result` becomes a response.
 
-use super::about::About;
 use super::access_log::{AccessLog, Line, Refusal};
 use super::handling::{Handling, Watch, Work};
 use crate::app::App;
@@ -10,7 +9,7 @@ use crate::http::context::Context;
 use crate::http::counting::Counting;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Request, Source, Spans};
-use crate::http::request_id::{self, X_REQUEST_ID};
+use crate::http::request_id::{Identity, X_REQUEST_ID};
 use crate::http::response::{Body, Response};
 use crate::http::router::{Access, Route, Router};
 use crate::http::{gzip, response};
@@ -20,9 +19,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use onsale_engine::id::BuyerId;
 use onsale_engine::ports::Clock;
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -133,17 +134,17 @@ impl Front {
     /// Answers one request, which came from `peer`; never fails.
     pub(super) async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr, watch: Watch<'_>) -> Response {
         let started = Instant::now();
-        let id = request_id::request_id(request.headers());
+        let Identity { header: id, origin } = Identity::of(request.headers());
         let (is_head, is_h2) = (request.method() == Method::HEAD, request.version() == Version::HTTP_2);
         let takes_gzip = gzip::accepted(request.headers());
-        let trace = request_id::trace_of(request.headers()).map(str::to_owned);
 
-        let mut about = About::default();
-        let (number, begun) = self.begin(request, peer, &mut about);
+        let (mut scope, mut buyer) = (Scope { origin, event: None }, None);
+        let (number, begun) = scope.run(|| self.begin(request, peer, &mut buyer));
         let outcome = match begun {
             Begun::Work(work, patience) => {
-                let handled = Handling { work, about, deadline: started + patience, watch }.await;
-                about = handled.1;
+                let span = self.span(number);
+                let handled = Handling { work, scope, span, deadline: started + patience, watch }.await;
+                scope = handled.1;
                 handled.0
             }
             Begun::Answered(outcome) => outcome,
@@ -171,9 +172,8 @@ impl Front {
             route: number.map(|number| self.router.route(number)),
             status: response.status(),
             refusal,
-            about,
-            trace_id: id.to_str().unwrap_or(""),
-            trace: trace.as_deref(),
+            buyer,
+            scope: &scope,
             elapsed,
             clock: &*self.clock,
         });
@@ -183,8 +183,20 @@ impl Front {
         response
     }
 
+    /// What a handler's lines are within, where somebody asks for such lines: else it costs a look at the level.
+    fn span(&self, number: Option<usize>) -> tracing::Span {
+        let route = number.map(|number| self.router.route(number));
+        let (method, path) = route.map_or(("", ""), |route| (route.method.as_str(), route.path));
+        tracing::debug_span!("request", method, path)
+    }
+
     /// Everything that comes before a handler; what is not refused or answered by then is work.
-    fn begin(&self, request: http::Request<Incoming>, peer: IpAddr, about: &mut About) -> (Option<usize>, Begun) {
+    fn begin(
+        &self,
+        request: http::Request<Incoming>,
+        peer: IpAddr,
+        buyer: &mut Option<BuyerId>,
+    ) -> (Option<usize>, Begun) {
         let found = self.router.find(request.method(), request.uri().path());
         let number = found.as_ref().ok().map(|(number, _)| *number);
         let begun = match check_headers(request.headers()).and(found) {
@@ -193,7 +205,7 @@ impl Front {
                 let route = self.router.route(number);
                 match self.app.get() {
                     None => Begun::Answered(self.before_open(route)),
-                    Some(app) => match self.order(app, route, request, (spans, peer), about) {
+                    Some(app) => match self.order(app, route, request, (spans, peer), buyer) {
                         Ok((work, patience)) => Begun::Work(work, patience),
                         Err(problem) => Begun::Answered(Err(problem)),
                     },
@@ -210,7 +222,7 @@ impl Front {
         route: &Route,
         request: http::Request<Incoming>,
         (spans, peer): (Spans, IpAddr),
-        about: &mut About,
+        buyer: &mut Option<BuyerId>,
     ) -> Result<(Work, Duration), Problem> {
         let now = self.clock.now();
         let client = limits::address(peer, request.headers(), app.limits.forwarded_hops());
@@ -218,7 +230,7 @@ impl Front {
             Access::Public => None,
             Access::Bearer | Access::Admin => Some(caller(app, route, request.headers(), client, now)?),
         };
-        about.buyer = caller.as_ref().map(|caller| caller.buyer);
+        *buyer = caller.as_ref().map(|caller| caller.buyer);
         if route.path == READY && self.stage() == Stage::Leaving {
             return Err(Problem::unavailable("DRAINING", "the server is about to stop", 5));
         }

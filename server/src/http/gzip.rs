@@ -5,6 +5,7 @@ use crate::http::response::{Body, Response};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header};
+use onsale_engine::trace::Scope;
 use std::io::Write;
 
 /// Answers shorter than this are sent as they are.
@@ -56,7 +57,7 @@ pub async fn apply(takes_gzip: bool, mut response: Response) -> Response {
     let smaller = if bytes.len() < COMPRESS_ASIDE_FROM_BYTES {
         compress(&bytes, 1)
     } else {
-        tokio::task::spawn_blocking(move || compress(&bytes, 4)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(Scope::carry(move || compress(&bytes, 4))).await.unwrap_or_default()
     };
     if !smaller.is_empty() {
         *response.body_mut() = Body::full(smaller);

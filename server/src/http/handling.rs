@@ -1,9 +1,9 @@
 //! A handler at work: until it answers, panics, or its time is over. Must never wait longer than it may.
 
-use super::about::About;
 use super::alarm::Alarm;
 use crate::http::problem::Problem;
 use crate::http::response::Response;
+use onsale_engine::trace::Scope;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -38,17 +38,22 @@ impl Watch<'_> {
 /// half-changed is seen after a panic.
 pub(super) struct Handling<'a> {
     pub work: Work,
-    pub about: About,
+    pub scope: Scope,
+    pub span: tracing::Span,
     pub deadline: Instant,
     pub watch: Watch<'a>,
 }
 
 impl Future for Handling<'_> {
-    type Output = (Result<Response, Problem>, About);
+    /// Also the scope, with what the work has noted.
+    type Output = (Result<Response, Problem>, Scope);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { work, about, deadline, watch } = &mut *self;
-        let step = about.noting(|| std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))));
+        let Self { work, scope, span, deadline, watch } = &mut *self;
+        let step = scope.run(|| {
+            let _entered = span.enter();
+            std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
+        });
         let outcome = match step {
             Ok(Poll::Ready(outcome)) => outcome,
             Ok(Poll::Pending) if watch.is_over(*deadline, cx) => Err(Problem::deadline_exceeded()),
@@ -59,7 +64,7 @@ impl Future for Handling<'_> {
                 Err(Problem::internal().because(format!("panic: {}", words.unwrap_or_default())))
             }
         };
-        Poll::Ready((outcome, *about))
+        Poll::Ready((outcome, std::mem::take(scope)))
     }
 }
 
@@ -71,7 +76,8 @@ mod tests {
 
     async fn code_of(work: Work, watch: Watch<'_>) -> &'static str {
         let deadline = Instant::now() + Duration::from_millis(20);
-        let (outcome, _) = Handling { work, about: About::default(), deadline, watch }.await;
+        let (scope, span) = (Scope::NONE, tracing::Span::none());
+        let (outcome, _) = Handling { work, scope, span, deadline, watch }.await;
         outcome.map_or_else(|problem| problem.code(), |_| "answered")
     }
 

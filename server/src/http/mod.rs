@@ -32,7 +32,6 @@
 //! `POST` that creates something in the catalogue or the accounts goes through [`crate::idempotency`]; keys of calls
 //! that a sale answers go along with the command as `ctx.request_key(…)`.
 
-mod about;
 mod access_log;
 mod activity;
 mod addresses;
@@ -62,7 +61,6 @@ pub mod stream;
 mod streams;
 mod workers;
 
-pub use about::note_event;
 pub(crate) use access_log::Budget;
 pub use context::Context;
 pub use counting::Stored;

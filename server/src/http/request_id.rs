@@ -1,47 +1,75 @@
-//! Names of requests: `X-Request-Id`, the caller's own when it is sane, and the trace id of a W3C `traceparent`.
+//! What a request is known by: `X-Request-Id`, the caller's own when it is sane, and its place in a trace, the caller's when its
+//! W3C `traceparent` is well formed.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use onsale_engine::trace::{Origin, RequestId, SpanId, TraceContext, TraceId};
 use uuid::Uuid;
 
 /// `X-Request-Id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that continues a caller's trace.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken from a caller.
 const LONGEST: usize = 128;
 
-/// The caller's id, if it is 1 to 128 characters of `A–Z a–z 0–9 . _ ~ : / + = @ -`, else a new UUID.
-pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let own = headers.get(X_REQUEST_ID).filter(|value| is_sane(value.as_bytes()));
-    own.cloned().unwrap_or_else(fresh)
+/// See the module.
+pub(super) struct Identity {
+    /// The answer's `X-Request-Id`.
+    pub header: HeaderValue,
+    /// What goes along with all that the request sets off.
+    pub origin: Origin,
 }
 
-/// A new id.
+impl Identity {
+    /// That of a request with these headers.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let own = headers.get(X_REQUEST_ID).filter(|value| is_sane(value.as_bytes()));
+        let (header, request) = match own.and_then(|value| Some((value.clone(), value.to_str().ok()?))) {
+            Some((value, text)) => (value, RequestId::parse(text)),
+            None => {
+                let id = Uuid::new_v4();
+                (written(id), RequestId::Hyphenated(id))
+            }
+        };
+        let trace = trace(headers, &request);
+        Self { header, origin: Origin { request: Some(request), trace: Some(trace) } }
+    }
+}
+
+/// A new id, for an answer to what could not be read as a request.
 pub(super) fn fresh() -> HeaderValue {
+    written(Uuid::new_v4())
+}
+
+fn written(id: Uuid) -> HeaderValue {
     let mut buffer = Uuid::encode_buffer();
-    let text = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+    let text = id.hyphenated().encode_lower(&mut buffer);
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unnamed"))
 }
 
+/// 1 to 128 characters of `A–Z a–z 0–9 . _ ~ : / + = @ -`.
 fn is_sane(id: &[u8]) -> bool {
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~:/+=@-".contains(byte);
     (1..=LONGEST).contains(&id.len()) && id.iter().all(known)
 }
 
-/// The trace id of `traceparent` (W3C Trace Context, 3.2): 32 lower-case hex digits, not all zero.
-pub(super) fn trace_of(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// The request's own place in the caller's trace. Without one a trace begins, whose id is the request's where that has its size;
+/// nobody records it, so it is not sampled.
+fn trace(headers: &HeaderMap, request: &RequestId) -> TraceContext {
+    let span = SpanId::new(rand::random()).unwrap_or(SpanId::FIRST);
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let parent = match (parents.next(), parents.next()) {
+        (Some(parent), None) => parent.to_str().ok().and_then(TraceContext::parse),
+        // Several say nothing (Trace Context, 3.2).
+        (_, _) => None,
     };
-    let fits = is_hex(version, 2)
-        && version != "ff"
-        && is_hex(trace, 32)
-        && is_hex(parent, 16)
-        && is_hex(flags, 2)
-        && (version != "00" || parts.next().is_none());
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    (fits && !zero(trace) && !zero(parent)).then_some(trace)
+    match parent {
+        Some(parent) => TraceContext { span, ..parent },
+        None => {
+            let trace = request.trace().or_else(|| TraceId::new(rand::random())).unwrap_or(TraceId::FIRST);
+            TraceContext { trace, span, is_sampled: false }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -49,37 +77,55 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
     use super::*;
 
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn identity(own: &[(&'static str, &str)]) -> Identity {
+        let mut headers = HeaderMap::new();
+        for (name, value) in own {
+            headers.append(*name, value.parse().unwrap());
+        }
+        Identity::of(&headers)
+    }
+
     #[test]
     fn a_sane_id_is_kept_and_any_other_replaced() {
         let check = |id: &str, kept: bool| {
-            let mut headers = HeaderMap::new();
-            headers.insert(X_REQUEST_ID, id.parse().unwrap());
-            assert_eq!(request_id(&headers) == id, kept, "{id}");
+            let Identity { header, origin } = identity(&[("x-request-id", id)]);
+            assert_eq!(header == id, kept, "{id}");
+            assert_eq!(origin.request.unwrap().to_string(), header, "the same where it is logged");
         };
         check("abc-123", true);
-        check("0af7651916cd43dd8448eb211c80319c", true);
+        check(TRACE, true);
+        check("0AF76519-16cd-43dd-8448-eb211c80319c", true);
         check("", false);
         check("a b", false);
         check("<script>", false);
         check(&"x".repeat(128), true);
         check(&"x".repeat(129), false);
-        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+        assert_ne!(identity(&[]).header, identity(&[]).header);
     }
 
     #[test]
-    fn a_traceparent_is_read_by_the_book() {
-        let check = |text: &str, expected: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            assert_eq!(trace_of(&headers), expected, "{text}");
+    fn a_trace_is_continued_and_else_begun() {
+        let place = |own: &[(&'static str, &str)]| {
+            let trace = identity(own).origin.trace.unwrap();
+            (trace.trace.to_string(), trace.is_sampled, trace.span.to_string())
         };
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some(trace));
-        check("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", Some(trace));
-        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", None);
-        check("00-00000000000000000000000000000000-b7ad6b7169203331-01", None);
-        check("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None);
-        check("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None);
-        check("nonsense", None);
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let other = "00-11111111111111111111111111111111-b7ad6b7169203331-01";
+        let continued = place(&[("traceparent", parent), ("x-request-id", "mine")]);
+        assert_eq!((continued.0.as_str(), continued.1), (TRACE, true));
+        assert_ne!(continued.2, "b7ad6b7169203331", "the request is a piece of work of its own");
+        // What is not a trace begins a new one, and the id of the request names it where it can.
+        for broken in ["nonsense", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+            let begun = place(&[("traceparent", broken), ("x-request-id", TRACE)]);
+            assert_eq!((begun.0.as_str(), begun.1), (TRACE, false));
+            assert_ne!(place(&[("traceparent", broken)]).0, TRACE);
+        }
+        assert_ne!(place(&[("traceparent", parent), ("traceparent", other)]).0, TRACE);
+        assert_ne!(place(&[("x-request-id", "mine")]).0, place(&[("x-request-id", "mine")]).0);
+        let ours = identity(&[]);
+        let trace = ours.origin.trace.unwrap().trace.to_string();
+        assert_eq!(ours.header.to_str().unwrap().replace('-', ""), trace, "whoever has one has both");
     }
 }

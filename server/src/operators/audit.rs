@@ -13,6 +13,7 @@ use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;
 use onsale_engine::sale::{Entry, Fact, RescheduleCause, SaleConfig, Steering};
 use onsale_engine::time::Timestamp;
+use onsale_engine::trace::Scope;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -261,7 +262,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
 async fn of_sale(ctx: &Context, event: EventId) -> Result<Vec<ActionJson>, Problem> {
     ctx.app.engine.find(event).ok_or_else(Problem::not_found)?;
     let engine = ctx.app.engine.clone();
-    let read = tokio::task::spawn_blocking(move || engine.audit(event, 0, u64::from(LOOKED_AT))).await;
+    let read = tokio::task::spawn_blocking(Scope::carry(move || engine.audit(event, 0, u64::from(LOOKED_AT)))).await;
     let read = read.map_err(|error| Problem::internal().because(error))?;
     let (entries, _) = read.map_err(|error| Problem::storage_unavailable().because(error))?;
     let (mut holds, mut seats) = (json!({}), BlockedSeats::default());

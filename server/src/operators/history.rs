@@ -11,6 +11,7 @@ use onsale_engine::id::{EventId, PaymentId, ReservationId, Seq};
 use onsale_engine::money::Amount;
 use onsale_engine::ports::ReadError;
 use onsale_engine::sale::{Entry, Fact, PaymentFailure, PaymentStatus, Seats};
+use onsale_engine::trace::Scope;
 use serde::Serialize;
 
 /// Facts that are told: the latest. Nearly all reservations have fewer than ten.
@@ -66,7 +67,7 @@ pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: 
     let is_cut = seqs.len() > TOLD;
     seqs.drain(..seqs.len().saturating_sub(TOLD));
     let engine = ctx.app.engine.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = tokio::task::spawn_blocking(Scope::carry(move || {
         let entries = engine.facts(event, &seqs)?;
         let may_be_swept = |fact: &Fact| matches!(fact, Fact::HoldReleased { .. } | Fact::ReservationCancelled { .. });
         let cancelled = match entries.iter().any(|entry| may_be_swept(&entry.fact)) {
@@ -75,7 +76,7 @@ pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: 
         };
         let cancelled = cancelled.into_iter().find(|entry| matches!(entry.fact, Fact::SaleCancelled { .. }));
         Ok((entries, cancelled.map(|entry| entry.seq)))
-    });
+    }));
     let read = read.await.map_err(|error| Problem::internal().because(error))?;
     let (entries, cancelled) = read.map_err(|error: ReadError| match error {
         ReadError::Damaged { .. } => Problem::internal().because(error),

@@ -9,6 +9,7 @@ use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::Page;
 use onsale_engine::ports::search::Named;
 use onsale_engine::runtime::Found;
+use onsale_engine::trace::Scope;
 use std::sync::Arc;
 
 /// Characters of what is looked for.
@@ -84,7 +85,7 @@ pub(super) async fn named(ctx: &Context, event: Option<EventId>, text: &str) -> 
     }
     if let Some(event) = event.filter(|event| app.engine.find(*event).is_some()) {
         let plan = past_terms(app, event).await?.plan;
-        let seats = tokio::task::spawn_blocking(move || seats(&plan, &text)).await;
+        let seats = tokio::task::spawn_blocking(Scope::carry(move || seats(&plan, &text))).await;
         let seats = seats.map_err(|error| Problem::internal().because(error))?;
         if !seats.is_empty() {
             named.reservations.extend(app.search.by_seats(event, seats).await?);

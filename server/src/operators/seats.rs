@@ -72,7 +72,7 @@ fn would_be(mut sale: Sale, command: &Command, now: Timestamp) -> Result<Sale, R
     let epoch = Epoch::default();
     let decision = sale.decide(command, now, epoch).map_err(Refusal::Rejected)?;
     for fact in decision.facts {
-        let entry = Entry { seq: sale.seq().next(), epoch, at: now, fact };
+        let entry = Entry { seq: sale.seq().next(), epoch, at: now, trace: None, fact };
         sale.apply(&entry);
     }
     Ok(sale)

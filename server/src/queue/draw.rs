@@ -9,6 +9,7 @@ use onsale_engine::id::EventId;
 use onsale_engine::runtime::Found;
 use onsale_engine::sale::draw::{Draw, DrawHash, DrawProof, DrawView};
 use onsale_engine::sale::merkle::Side;
+use onsale_engine::trace::Scope;
 use serde::{Deserialize, Serialize};
 
 /// What is published of a draw, as far as it is by now.
@@ -120,7 +121,7 @@ pub(super) async fn proof(ctx: Context, request: Request) -> Result<Response, Pr
         return Err(Problem::not_found());
     }
     // The first proof of a cohort hashes all of it.
-    let found = tokio::task::spawn_blocking(move || draw.proof(buyer)).await;
+    let found = tokio::task::spawn_blocking(Scope::carry(move || draw.proof(buyer))).await;
     let found = found.map_err(|error| Problem::internal().because(error))?;
     let not_of_it = || Problem::new(StatusCode::NOT_FOUND, "NOT_IN_QUEUE", "you were not in the line at the opening");
     response::ok(&ProofJson::new(event, view, &found.ok_or_else(not_of_it)?))

@@ -10,6 +10,7 @@ use onsale_engine::ports::catalogue::{Listed, Page};
 use onsale_engine::ports::records::ReservationRecord;
 use onsale_engine::runtime::{Found, SaleHandle};
 use onsale_engine::sale::ReservationView;
+use onsale_engine::trace::Scope;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -115,7 +116,8 @@ pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
         }
     };
     let plans = Arc::clone(&app.plans);
-    let plan = tokio::task::spawn_blocking(move || plans.plan(hash)).await.map_err(|_| Problem::internal())?;
+    let plan =
+        tokio::task::spawn_blocking(Scope::carry(move || plans.plan(hash))).await.map_err(|_| Problem::internal())?;
     match plan {
         Ok(Some(plan)) => Ok(Terms::new(event, &plan, &config)),
         Ok(None) => Err(Problem::storage_unavailable()),

@@ -229,7 +229,7 @@ fn killed(data: &Path) -> tempfile::TempDir {
         let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(1)) };
         [JournalEntry {
             event,
-            entry: Entry { seq, epoch, at: Timestamp(jiff::Timestamp::now().as_microsecond()), fact },
+            entry: Entry { seq, epoch, at: Timestamp(jiff::Timestamp::now().as_microsecond()), trace: None, fact },
         }]
     };
     journal.append(&left(last.next())).unwrap();

@@ -36,7 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn row(epoch: Epoch, seq: u64) -> JournalEntry {
     let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(u128::from(seq))) };
-    JournalEntry { event: EVENT, entry: Entry { seq: Seq(seq), epoch, at: Timestamp(seq.cast_signed()), fact } }
+    JournalEntry {
+        event: EVENT,
+        entry: Entry { seq: Seq(seq), epoch, at: Timestamp(seq.cast_signed()), trace: None, fact },
+    }
 }
 
 /// A journal that is written row by row, and read.

@@ -30,7 +30,7 @@ fn state(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 fn append(journal: &mut SqliteJournal, event: EventId, epoch: Epoch, seqs: std::ops::RangeInclusive<u64>) {
     for seq in seqs {
         let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(u128::from(seq))) };
-        let entry = Entry { seq: Seq(seq), epoch, at: Timestamp(7), fact };
+        let entry = Entry { seq: Seq(seq), epoch, at: Timestamp(7), trace: None, fact };
         assert_eq!(journal.append(&[JournalEntry { event, entry }]).unwrap().fenced, []);
     }
 }

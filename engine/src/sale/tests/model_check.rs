@@ -281,7 +281,7 @@ impl Pair {
     fn happen(&mut self, facts: Vec<Fact>) {
         for fact in facts {
             self.model.last = self.now;
-            let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: self.now, fact };
+            let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: self.now, trace: None, fact };
             self.sale.apply(&entry);
             self.restored.apply(&entry);
             self.journal.push(entry);

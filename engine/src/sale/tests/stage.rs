@@ -250,7 +250,7 @@ impl Stage {
     }
 
     pub(super) fn happens(&mut self, fact: Fact) {
-        let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: self.now, fact };
+        let entry = Entry { seq: self.sale.seq().next(), epoch: self.epoch, at: self.now, trace: None, fact };
         self.sale.apply(&entry);
         self.journal.push(entry);
     }
