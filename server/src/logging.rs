@@ -17,7 +17,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::format::{FmtSpan, JsonFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -122,14 +122,15 @@ fn filter(level: &str) -> EnvFilter {
     filter
 }
 
-/// Writes lines. The members of spans are kept as JSON in either form.
+/// Writes lines, and one for the end of each span, whose level is `debug`. The members of spans are kept as JSON in either form.
 fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(Lines(format));
-    layer.with_writer(writer).boxed()
+    // Before the form, which knows nothing of them.
+    let layer = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::CLOSE);
+    layer.fmt_fields(JsonFields::new()).event_format(Lines(format)).with_writer(writer).boxed()
 }
 
 /// Without the hint every disabled line would be asked about.
@@ -137,9 +138,8 @@ fn importance() -> FilterFn {
     filter_fn(is_important as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
 }
 
-/// Spans are let through at any level, for the important lines within them.
 fn is_important(line: &Metadata<'_>) -> bool {
-    line.is_span() || *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
+    *line.level() <= Level::WARN || (line.target() == IMPORTANT && *line.level() <= Level::INFO)
 }
 
 /// A file for each day, readable by its owner and, where that is configured, by the group: the process' own mask makes files

@@ -4,6 +4,7 @@ use crate::id::PaymentId;
 use crate::money::Amount;
 use crate::ports::{Charge, Later, PaymentProvider, ProviderError};
 use crate::sale::ChargeOutcome;
+use crate::trace::Scope;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ struct Inner {
     closed: HashMap<PaymentId, ChargeOutcome>,
     failing_refunds: u32,
     refunds: AtOnce,
+    scopes: Vec<(&'static str, Scope)>,
 }
 
 /// Refunds that are being made.
@@ -126,6 +128,12 @@ impl FakePayments {
         self.inner.lock().given_back.get(&payment).copied()
     }
 
+    /// Every call so far, and what its work belonged to.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<(&'static str, Scope)> {
+        self.inner.lock().scopes.clone()
+    }
+
     /// All that was taken and not given back.
     #[must_use]
     pub fn balance(&self) -> i64 {
@@ -166,6 +174,7 @@ impl PaymentProvider for FakePayments {
         Box::pin(async move {
             let next = {
                 let mut inner = self.inner.lock();
+                inner.scopes.push(("charge", Scope::current()));
                 *inner.charge_calls.entry(charge.payment).or_default() += 1;
                 if let Some(amount) = inner.taken.get(&charge.payment) {
                     return Ok(ChargeOutcome::Captured { amount: *amount });
@@ -200,6 +209,7 @@ impl PaymentProvider for FakePayments {
     fn find<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
         Box::pin(async move {
             let mut inner = self.inner.lock();
+            inner.scopes.push(("find", Scope::current()));
             if let Some(amount) = inner.taken.get(&charge.payment) {
                 return Ok(ChargeOutcome::Captured { amount: *amount });
             }
@@ -216,6 +226,7 @@ impl PaymentProvider for FakePayments {
                 released.await;
             }
             let mut inner = self.inner.lock();
+            inner.scopes.push(("refund", Scope::current()));
             *inner.refund_calls.entry(charge.payment).or_default() += 1;
             if inner.failing_refunds > 0 {
                 inner.failing_refunds -= 1;

@@ -212,7 +212,7 @@ impl Work {
                 outcome
             }
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!("too many charges are under way; this one is not made");
+                tracing::warn!(payment = %effect.charge.payment, "too many charges are under way; this one is not made");
                 ChargeOutcome::Unknown
             }
         };
@@ -289,8 +289,16 @@ impl Work {
 impl Effect {
     /// What an attempt belongs to.
     fn begin(&self) -> (Scope, tracing::Span) {
-        let span = tracing::info_span!("effect", effect = self.kind.name(), payment = %self.charge.payment);
-        (Scope::new(self.origin.clone(), self.sale.event()), span)
+        let (origin, event) = (&self.origin, self.sale.event());
+        let span = tracing::debug_span!(
+            "effect",
+            effect = self.kind.name(),
+            payment = %self.charge.payment,
+            request_id = origin.request.as_ref().map(tracing::field::display),
+            trace_id = origin.trace.map(|trace| tracing::field::display(trace.trace)),
+            event_id = %event,
+        );
+        (Scope::new(origin.clone(), event), span)
     }
 
     fn settle(&self, outcome: ChargeOutcome, slot: OwnedSemaphorePermit) {
@@ -327,11 +335,11 @@ async fn charge(provider: &dyn PaymentProvider, charge: &Charge, timeout: Durati
     match tokio::time::timeout(timeout, provider.charge(charge)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a charge has no outcome yet");
+            tracing::warn!(payment = %charge.payment, %error, "a charge has no outcome yet");
             ChargeOutcome::Unknown
         }
         Err(_) => {
-            tracing::warn!(?timeout, "a charge was not answered in time");
+            tracing::warn!(payment = %charge.payment, ?timeout, "a charge was not answered in time");
             ChargeOutcome::Unknown
         }
     }

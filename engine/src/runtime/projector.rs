@@ -347,7 +347,7 @@ impl Projector {
         let mut failed = false;
         let _scope = scope(batch).enter();
         let facts: usize = batch.iter().map(|piece| piece.entries.len()).sum();
-        let _span = tracing::info_span!("projection", facts).entered();
+        let _span = tracing::debug_span!("projection", facts).entered();
         front.retried("projections", || {
             if std::mem::replace(&mut failed, true) {
                 // A storage that has crashed may have lost what it did not sync: what is there is asked anew.
@@ -368,7 +368,7 @@ impl Projector {
 
     fn catch_up_surely(&mut self, event: EventId, front: &ProjectorFront) {
         let _scope = Scope::new(Origin::NONE, event).enter();
-        let _span = tracing::info_span!("projection", from_journal = true).entered();
+        let _span = tracing::debug_span!("projection", from_journal = true).entered();
         front.retried("projections", || self.catch_up_undamaged(event));
     }
 

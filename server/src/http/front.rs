@@ -142,7 +142,7 @@ impl Front {
         let (number, begun) = scope.run(|| self.begin(request, peer, &mut buyer));
         let outcome = match begun {
             Begun::Work(work, patience) => {
-                let span = self.span(number);
+                let span = self.span(number, &scope);
                 let handled = Handling { work, scope, span, deadline: started + patience, watch }.await;
                 scope = handled.1;
                 handled.0
@@ -184,10 +184,17 @@ impl Front {
     }
 
     /// What a handler's lines are within, where somebody asks for such lines: else it costs a look at the level.
-    fn span(&self, number: Option<usize>) -> tracing::Span {
+    fn span(&self, number: Option<usize>, scope: &Scope) -> tracing::Span {
         let route = number.map(|number| self.router.route(number));
         let (method, path) = route.map_or(("", ""), |route| (route.method.as_str(), route.path));
-        tracing::debug_span!("request", method, path)
+        let origin = &scope.origin;
+        tracing::debug_span!(
+            "request",
+            method,
+            path,
+            request_id = origin.request.as_ref().map(tracing::field::display),
+            trace_id = origin.trace.map(|trace| tracing::field::display(trace.trace)),
+        )
     }
 
     /// Everything that comes before a handler; what is not refused or answered by then is work.

@@ -207,7 +207,8 @@ mod tests {
 
     fn parsed(line: &str) -> Map<String, Value> {
         let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
-        assert!(line.remove("timestamp").unwrap().as_str().unwrap().ends_with('Z'));
+        let at = line.remove("timestamp").unwrap();
+        assert!(at.as_str().unwrap().ends_with('Z'));
         assert_eq!(line.remove("target").unwrap(), "here");
         line
     }
@@ -220,8 +221,9 @@ mod tests {
             let _inner = tracing::debug_span!(target: "here", "command", command = "hold", attempt = 2).entered();
             tracing::warn!(target: "here", error = %"no \"answer\"\n", n = 3_u64, is_late = true, "a {}", "charge");
         });
+        let mut lines = log.lines();
         assert_eq!(
-            Value::from(parsed(&log)),
+            Value::from(parsed(lines.next().unwrap())),
             json!({
                 "level": "WARN", "message": "a charge", "error": "no \"answer\"\n", "n": 3, "is_late": true,
                 // The innermost says it.
@@ -230,6 +232,13 @@ mod tests {
                 "event_id": "00000000-0000-0000-0000-000000000007",
             })
         );
+        // Each span has a line of its own when it ends, the inner one first.
+        let ends: Vec<_> = lines.map(parsed).collect();
+        let told = ends.iter().map(|line| (&line["message"], &line["span"], &line["request_id"], &line["payment"]));
+        let end = |span| (json!("close"), json!(span), json!("mine-1"), json!("p-1"));
+        let expected = [end("effect:command"), end("effect")];
+        assert!(told.eq(expected.iter().map(|(a, b, c, d)| (a, b, c, d))), "{log}");
+        assert!(ends.iter().all(|line| line["time.busy"].is_string()), "{log}");
     }
 
     #[test]
@@ -262,12 +271,13 @@ mod tests {
             let _span = tracing::info_span!(target: "here", "effect", payment = 5).entered();
             tracing::warn!(target: "here", error = "two\nlines", empty = "", "it's a \"charge\"\nof money");
         });
-        let (_, told) = log.split_once(' ').unwrap();
+        let (line, _end_of_span) = log.split_once('\n').unwrap();
+        let (_, told) = line.split_once(' ').unwrap();
         assert_eq!(
             told,
             " WARN here: it's a \"charge\"\\nof money error=\"two\\nlines\" empty=\"\" payment=5 span=effect \
              request_id=mine-1 trace_id=0af7651916cd43dd8448eb211c80319c \
-             event_id=00000000-0000-0000-0000-000000000007\n"
+             event_id=00000000-0000-0000-0000-000000000007"
         );
     }
 }

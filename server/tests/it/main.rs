@@ -43,6 +43,7 @@ mod storage_trouble;
 mod streams;
 mod telling;
 mod times;
+mod traces;
 mod unavailable;
 mod unloading;
 mod waiting_room;

@@ -98,7 +98,7 @@ async fn a_slow_answer_is_logged_whoever_was_answered() {
         .await
         .refused(401, "INVALID_CREDENTIALS");
     let log = server.log_when(|log| log.contains("slow-one")).await;
-    let line = lines(&log).into_iter().find(|line| line["trace_id"] == "slow-one").unwrap();
+    let line = lines(&log).into_iter().find(|line| line["request_id"] == "slow-one").unwrap();
     assert_eq!(
         (&line["reason"], &line["path"], &line["status"]),
         (&json!("slow"), &json!("/api/v1/auth/login"), &json!(401))

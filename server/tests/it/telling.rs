@@ -161,9 +161,9 @@ async fn there_are_two_logs_and_neither_says_who_somebody_is() {
     };
     let hold = of("/api/v1/reservations/hold");
     assert_eq!((&hold["event_id"], &hold["status"]), (&json!(event), &json!(201)));
-    assert!(hold["trace_id"].is_string() && hold["buyer_id"].is_string());
+    assert!(hold["request_id"].is_string() && hold["trace_id"].is_string() && hold["buyer_id"].is_string());
     assert_eq!(of("/api/v1/payments/confirm")["event_id"], event);
-    assert_eq!(of("/api/v1/events/{id}")["trace_id"], "a-read");
+    assert_eq!(of("/api/v1/events/{id}")["request_id"], "a-read");
     assert!(all.contains("\"_aws\""));
     // What administrators did, the start and the end; no buyer's requests.
     assert!(important.contains("/api/v1/venues") && important.contains("\"ready\"") && important.contains("stopped"));

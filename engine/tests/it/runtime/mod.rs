@@ -8,6 +8,7 @@ mod house;
 mod load;
 mod long_walks;
 mod money;
+mod origins;
 mod places;
 mod recovery;
 mod sharing;
