@@ -14,13 +14,12 @@ use crate::runtime::effects::Effect;
 use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::health::JournalHealth;
-use crate::runtime::origins::Origins;
+use crate::runtime::origins::{Origins, commit_scope};
 use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
 use crate::runtime::wake::Inbox;
 use crate::sale::{Entry, PaymentView};
 use crate::time::Timestamp;
-use crate::trace::{Origin, Scope};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -275,16 +274,6 @@ impl Batch {
         Self { turns, rows, ends }
     }
 
-    /// What lines about its commit belong to: the event if it has facts of one alone, the request if it is of one alone.
-    fn scope(&self) -> Scope {
-        let Some((first, others)) = self.turns.split_first() else { return Scope::NONE };
-        let is_of_one_event = others.iter().all(|turn| Arc::ptr_eq(&turn.sale, &first.sale));
-        Scope {
-            origin: if others.is_empty() { first.origins.only() } else { Origin::NONE },
-            event: is_of_one_event.then(|| first.sale.event()),
-        }
-    }
-
     /// Whether there is something to append.
     pub(crate) fn has_rows(&self) -> bool {
         !self.rows.is_empty()
@@ -396,7 +385,7 @@ impl JournalThread {
             return Attempt::Done(Appended::default());
         }
         let (core, facts) = (&self.core, batch.rows.len());
-        let _scope = batch.scope().enter();
+        let _scope = commit_scope(&batch.turns).enter();
         let _span = tracing::debug_span!("commit", facts, turns = batch.turns.len()).entered();
         let front = &core.journal;
         match self.storage.append(&batch.rows) {

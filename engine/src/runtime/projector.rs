@@ -347,7 +347,7 @@ impl Projector {
         let mut failed = false;
         let _scope = scope(batch).enter();
         let facts: usize = batch.iter().map(|piece| piece.entries.len()).sum();
-        let _span = tracing::debug_span!("projection", facts).entered();
+        let span = tracing::debug_span!("projection", facts).entered();
         front.retried("projections", || {
             if std::mem::replace(&mut failed, true) {
                 // A storage that has crashed may have lost what it did not sync: what is there is asked anew.
@@ -363,6 +363,7 @@ impl Projector {
             self.progress.moves();
             Ok(())
         });
+        drop(span);
         self.rest(began.elapsed());
     }
 
