@@ -112,7 +112,6 @@ impl AccessLog {
         let origin = &line.scope.origin;
         let request_id = origin.request.as_ref().map(tracing::field::display);
         let trace_id = origin.trace.map(|trace| tracing::field::display(trace.trace));
-        let span_id = origin.trace.map(|trace| tracing::field::display(trace.span));
         let (code, cause) =
             line.refusal.as_ref().map_or((None, None), |refusal| (Some(refusal.code), refusal.cause.as_deref()));
         let status = line.status.as_u16();
@@ -123,7 +122,7 @@ impl AccessLog {
             ($level:expr, $target:expr, $reason:literal, $words:literal $(, $more:ident)*) => {
                 tracing::event!(
                     target: $target, $level,
-                    method, path, status, micros, request_id, trace_id, span_id, event_id, buyer_id, code, cause, reason = $reason,
+                    method, path, status, micros, request_id, trace_id, event_id, buyer_id, code, cause, reason = $reason,
                     $($more,)* $words
                 )
             };
