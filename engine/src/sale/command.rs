@@ -3,10 +3,10 @@
 use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, SectionIndex, Slot};
 use crate::money::Amount;
 use crate::plan::{Plan, SeatKind};
-use crate::sale::blocking::SeatBlocking;
 use crate::sale::config::{SaleConfig, SteeringChange};
 use crate::sale::draw::DrawSeed;
-use crate::sale::schedule::{MoveCancellation, Postpone};
+use crate::sale::operators::postpone::{MoveCancellation, Postpone};
+use crate::sale::seats::blocking::SeatBlocking;
 use smallvec::SmallVec;
 use std::sync::Arc;
 

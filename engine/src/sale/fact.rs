@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::sale::command::{RequestKey, Seats};
 use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
-use crate::sale::schedule::RescheduleCause;
+use crate::sale::operators::postpone::RescheduleCause;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
 use smallvec::SmallVec;

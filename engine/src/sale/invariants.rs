@@ -4,8 +4,8 @@
 use crate::id::{BuyerId, SeatIndex};
 use crate::sale::Sale;
 use crate::sale::fact::PaymentFailure;
-use crate::sale::ledger::SeatState;
 use crate::sale::reply::{PaymentStatus, ReservationStatus};
+use crate::sale::seats::ledger::SeatState;
 use crate::sale::snapshot::{PaymentRow, PlaceState};
 use hashbrown::HashMap;
 use std::time::Duration;

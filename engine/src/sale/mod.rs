@@ -2,56 +2,38 @@
 //! and cannot fail; replay calls `apply` alone. Must never read a clock, a generator or the order of a hash map.
 
 mod apply;
-mod bits;
-mod blocking;
+mod collections;
 mod command;
 mod config;
 mod decide;
 pub mod draw;
-mod ending;
+mod due;
 mod fact;
-mod fifo;
-mod index;
+mod holds;
+mod idempotency;
 pub mod invariants;
-mod keys;
-pub(crate) mod layout;
-mod ledger;
-pub(crate) mod line;
-pub mod merkle;
-mod on_demand;
-mod operator;
-mod pairs;
-mod payment;
+mod operators;
+mod payments;
+mod queue;
 mod rejection;
 mod reply;
-mod reservation;
-mod reservations;
-mod room;
-mod runs;
-mod schedule;
-mod slab;
+mod seats;
 mod snapshot;
-mod sorted;
 mod summary;
-mod table;
-mod time_step;
-mod unavailable;
-mod unmatched;
-mod window;
 
-pub use blocking::SeatBlocking;
 pub use command::{
     Among, ChangeHold, ChargeOutcome, Command, ConfirmPayment, Hold, OpenPayment, OperatorCancel, RequestKey, Seats,
     Selection,
 };
 pub use config::{AdmissionConfig, SaleConfig, Steering, SteeringChange};
 pub use fact::{Entry, Fact, Facts, MoneyMoved, PaymentFailure, RefundReason, RememberedAnswer};
+pub use operators::postpone::{MoveCancellation, Postpone, RescheduleCause, Schedule};
 pub use rejection::{Closed, Rejection, ReservationState, Unavailable};
 pub use reply::{
     PaymentStatus, PaymentView, PlaceStatus, PlaceView, Reply, ReservationStatus, ReservationView, SalePhase,
     SeatCounts, SteeringView, Version,
 };
-pub use schedule::{MoveCancellation, Postpone, RescheduleCause, Schedule};
+pub use seats::blocking::SeatBlocking;
 pub use snapshot::{
     CohortRow, DrawRow, KeyRow, LostRow, PaymentRow, PlaceRow, PlaceState, ReservationRow, RoomSnapshot, SaleSnapshot,
     UnmatchedRow,
@@ -61,16 +43,16 @@ pub use summary::SaleSummary;
 use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq};
 use crate::plan::Plan;
 use crate::time::Timestamp;
+use collections::lazy::Lazy;
 use draw::Draw;
-use keys::Keys;
-use ledger::Ledger;
-use line::Line;
-use on_demand::OnDemand;
-use reservation::Reservation;
-use reservations::Reservations;
-use room::Room;
+use holds::reservation::Reservation;
+use holds::reservations::Reservations;
+use idempotency::Keys;
+use payments::unmatched::Unmatched;
+use queue::line::Line;
+use queue::waiting_room::Room;
+use seats::ledger::{Ledger, SeatState};
 use std::sync::Arc;
-use unmatched::Unmatched;
 
 pub use decide::{Decision, Outcome};
 
@@ -84,8 +66,8 @@ pub struct Sale {
     config: Option<Arc<SaleConfig>>,
     steering: Option<Box<Steering>>,
     ledger: Option<Box<Ledger>>,
-    reservations: OnDemand<Reservations>,
-    keys: OnDemand<Keys>,
+    reservations: Lazy<Reservations>,
+    keys: Lazy<Keys>,
     tickets: u64,
     room: Room,
     /// When the sale was made.
@@ -115,8 +97,8 @@ impl Sale {
             config: None,
             steering: None,
             ledger: None,
-            reservations: OnDemand::default(),
-            keys: OnDemand::default(),
+            reservations: Lazy::default(),
+            keys: Lazy::default(),
             tickets: 0,
             room: Room::default(),
             made_at: Timestamp(0),
@@ -409,13 +391,13 @@ impl Sale {
     #[must_use]
     pub fn from_snapshot(snapshot: SaleSnapshot) -> Self {
         let reservations = match snapshot.reservations.is_empty() && snapshot.payments.is_empty() {
-            true => OnDemand::default(),
-            false => OnDemand::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
+            true => Lazy::default(),
+            false => Lazy::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
         };
         let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
         for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
             let confirmed = reservation.status == ReservationStatus::Confirmed;
-            let state = if confirmed { ledger::SeatState::Sold } else { ledger::SeatState::Held };
+            let state = if confirmed { SeatState::Sold } else { SeatState::Held };
             if let Some(ledger) = &mut ledger {
                 ledger.set(&reservation.seats, state);
             }
@@ -434,7 +416,7 @@ impl Sale {
             steering: snapshot.steering.map(Box::new),
             ledger,
             reservations,
-            keys: if snapshot.keys.is_empty() { OnDemand::default() } else { Keys::from_rows(snapshot.keys).into() },
+            keys: if snapshot.keys.is_empty() { Lazy::default() } else { Keys::from_rows(snapshot.keys).into() },
             tickets: snapshot.tickets,
             room,
             made_at: snapshot.made_at,
@@ -446,5 +428,9 @@ impl Sale {
     }
 }
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod stage;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use crate::sale::command::RequestKey;
 use crate::sale::config::{SaleConfig, Steering};
 use crate::sale::draw::{DrawHash, DrawSeed};
 use crate::sale::fact::{MoneyMoved, RememberedAnswer};
+use crate::sale::operators::postpone::Schedule;
 use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
-use crate::sale::schedule::Schedule;
 use crate::time::Timestamp;
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use crate::sales;
 use http::StatusCode;
 use onsale_engine::id::EventId;
 use onsale_engine::runtime::Found;
+use onsale_engine::sale::draw::merkle::Side;
 use onsale_engine::sale::draw::{Draw, DrawHash, DrawProof, DrawView};
-use onsale_engine::sale::merkle::Side;
 use onsale_engine::trace::Scope;
 use serde::{Deserialize, Serialize};
 

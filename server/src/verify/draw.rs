@@ -5,8 +5,8 @@
 use crate::queue::{DrawJson, ProofJson, StepJson};
 use crate::text::read_composed_file;
 use onsale_engine::id::BuyerId;
+use onsale_engine::sale::draw::merkle::{Side, is_path_of, leaf, root_by_path};
 use onsale_engine::sale::draw::{DrawHash, DrawSeed, DrawView, cohort_root, drawn_order};
-use onsale_engine::sale::merkle::{Side, is_path_of, leaf, root_by_path};
 use onsale_engine::sale::{Entry, Fact, Sale};
 use std::path::Path;
 use uuid::Uuid;

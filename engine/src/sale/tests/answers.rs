@@ -1,8 +1,8 @@
 //! What each way to an end makes of each call: a table, so that no reason gets lost between two calls. The same as
 //! `docs/answers.md`, which a test of the server holds against HTTP.
 
-use super::stage::{Stage, admin, buyer};
 use crate::id::{Epoch, PaymentId, ReservationId, Slot};
+use crate::sale::stage::{Stage, admin, buyer};
 use crate::sale::{ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PlaceStatus, Selection};
 use std::time::Duration;
 
