@@ -46,8 +46,8 @@ pub const MAX_CAPACITY: u64 = 10_000_000;
 pub const MAX_RATE_PER_SECOND: u32 = 100_000;
 /// How far behind its due time an admission may be and still count from it; what is later than this is lost rate.
 pub const MAX_ADMISSION_LAG: Duration = Duration::from_secs(1);
-/// How long an `EXPIRED` place is told of before it is forgotten.
-pub const EXPIRED_TOLD_FOR: Duration = Duration::from_secs(600);
+/// How long an `EXPIRED` place is shown before it is forgotten.
+pub const EXPIRED_SHOWN_FOR: Duration = Duration::from_secs(600);
 /// Ended reservations that stay in memory for each event; older ones are read from the projection.
 pub const ENDED_RESERVATIONS_KEPT: usize = 20_000;
 /// How long an idempotency key is remembered.

@@ -387,6 +387,13 @@ fn numbered(what: &str, number: &str) -> String {
     if number.is_empty() { String::new() } else { format!("{what} {number}") }
 }
 
+/// Two plans are the same when the hash of their content is.
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plan({}, {} seats)", self.hash, self.capacity())

@@ -12,7 +12,7 @@ use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
     CohortRow, DrawRow, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus, PaymentView, PlaceRow,
     RefundReason, RememberedAnswer, RequestKey, RescheduleCause, ReservationRow, ReservationStatus, ReservationView,
-    RoomSnapshot, SalePhase, Schedule, Seats, Steering, UnmatchedRow,
+    SalePhase, Schedule, Seats, Steering, UnmatchedRow, WaitingRoomSnapshot,
 };
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
@@ -231,10 +231,10 @@ structs! {
         id, buyer, status, seats, amount, hold_expires_at, created_at, confirmed_at, ticket, refund,
     }
     PaymentView { id, reservation, buyer, amount, status, created_at, paid_at }
-    ReservationRow { born, view }
-    PaymentRow { born, view, transaction, charging_until, unknown, captured }
+    ReservationRow { created_seq, view }
+    PaymentRow { created_seq, view, transaction, charging_until, unknown, captured }
     KeyRow { key, at, answer }
-    RoomSnapshot {
+    WaitingRoomSnapshot {
         next, reserved, block_epoch, admitted_total, window, possible_since, places, used, lost_from, lost,
     }
     LostRow { top, heard, waits_until }
@@ -295,13 +295,13 @@ enums! {
 }
 
 /// A room as the first version of snapshots has it: whatever was issued counts as used.
-pub(super) fn take_first_room(input: &mut Input<'_>) -> Result<RoomSnapshot, DecodeError> {
+pub(super) fn take_first_room(input: &mut Input<'_>) -> Result<WaitingRoomSnapshot, DecodeError> {
     let (next, reserved, block_epoch) = (u64::take(input)?, Stored::take(input)?, Stored::take(input)?);
     let (admitted_total, window) = (Stored::take(input)?, Stored::take(input)?);
     let (possible_since, places): (_, Vec<PlaceRow>) = (Stored::take(input)?, Stored::take(input)?);
     let used = if next > 1 { vec![(Ordinal(1), Ordinal(next - 1))] } else { Vec::new() };
     let (lost_from, lost) = (0, None);
-    Ok(RoomSnapshot {
+    Ok(WaitingRoomSnapshot {
         next,
         reserved,
         block_epoch,

@@ -11,7 +11,8 @@ use onsale_engine::sale::draw::{DrawHash, DrawSeed};
 use onsale_engine::sale::{
     CohortRow, DrawRow, Entry, Fact, KeyRow, LostRow, MoneyMoved, PaymentFailure, PaymentRow, PaymentStatus,
     PaymentView, PlaceRow, PlaceState, RefundReason, RememberedAnswer, RequestKey, RescheduleCause, ReservationRow,
-    ReservationStatus, ReservationView, RoomSnapshot, SalePhase, SaleSnapshot, Schedule, Seats, Steering, UnmatchedRow,
+    ReservationStatus, ReservationView, SalePhase, SaleSnapshot, Schedule, Seats, Steering, UnmatchedRow,
+    WaitingRoomSnapshot,
 };
 use onsale_engine::time::Timestamp;
 use rand::rngs::StdRng;
@@ -255,7 +256,7 @@ impl Draw {
             ticket: self.maybe(|draw| TicketSerial(draw.number())),
             refund: self.maybe(Self::amount),
         };
-        ReservationRow { born: Seq(self.number()), view }
+        ReservationRow { created_seq: Seq(self.number()), view }
     }
 
     fn payment_row(&mut self) -> PaymentRow {
@@ -276,7 +277,7 @@ impl Draw {
             paid_at: self.maybe(Self::at),
         };
         PaymentRow {
-            born: Seq(self.number()),
+            created_seq: Seq(self.number()),
             view,
             transaction: self.maybe(Self::text),
             charging_until: self.maybe(Self::at),
@@ -308,7 +309,7 @@ impl Draw {
             reservations: (0..many).map(|_| self.reservation_row()).collect(),
             payments: (0..many).map(|_| self.payment_row()).collect(),
             keys: (0..many).map(|_| KeyRow { key: self.key(), at: self.at(), answer: self.answer() }).collect(),
-            room: RoomSnapshot {
+            room: WaitingRoomSnapshot {
                 next: self.number(),
                 reserved: self.number(),
                 block_epoch: Epoch(self.number()),

@@ -332,7 +332,7 @@ impl SaleActor {
             turn.rows.push(JournalEntry { event: self.handle.event(), entry });
         }
         turn.decision_ends();
-        if let Some(spent) = self.sale.take_spent() {
+        if let Some(spent) = self.sale.take_replaced_line() {
             self.handle.core.discard(spent);
         }
         for at in first..turn.rows.len() {

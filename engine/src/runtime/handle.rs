@@ -13,7 +13,7 @@ use crate::runtime::probe::{Begun, Work};
 use crate::runtime::service::{Ownership, Service};
 use crate::runtime::standing::{Posted, Standing};
 use crate::runtime::wake::{WakeState, Waked};
-use crate::sale::draw::order::{Preparation, Prepared};
+use crate::sale::draw::prepare::{Preparation, Prepared};
 use crate::sale::{Command, Sale, SalePhase};
 use crate::shared_map::SharedMap;
 use crate::time::Timestamp;

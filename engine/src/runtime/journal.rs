@@ -478,7 +478,7 @@ impl JournalThread {
                 for entry in piece {
                     follow_place(core, sale, view, &entry.fact);
                 }
-                (view.seq(), view.take_spent())
+                (view.seq(), view.take_replaced_line())
             });
             if let Some(spent) = spent {
                 core.discard(spent);

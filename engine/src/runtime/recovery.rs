@@ -33,7 +33,7 @@ pub(crate) fn recover(reader: &dyn JournalReader, event: EventId) -> Result<Reco
             gap.get_or_insert(entry.seq);
         }
     })?;
-    drop(sale.take_spent());
+    drop(sale.take_replaced_line());
     match gap {
         Some(seq) => Err(ReadError::Damaged { event, seq, reason: "a fact before it is missing".into() }),
         None => Ok(Recovery { sale, snapshot: from, traces }),

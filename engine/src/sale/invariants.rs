@@ -109,15 +109,15 @@ impl Sale {
     fn check_limits(&self, broken: &mut Vec<String>) {
         let limit = self.config.as_ref().map_or(u16::MAX, |config| config.admission.max_holds_per_slot);
         let mut ending = 0;
-        for place in self.room.places() {
+        for place in self.waiting_room.places() {
             let PlaceState::Active { holds_made, .. } = place.state else { continue };
             if holds_made > limit {
                 broken.push(format!("{} has made {holds_made} holds with one slot, limit {limit}", place.buyer));
             }
             ending += u64::from(self.reservations.buyer(place.buyer).holds == 0);
         }
-        if ending != self.room.ending() {
-            broken.push(format!("{ending} slots may end by time, counted {}", self.room.ending()));
+        if ending != self.waiting_room.ending() {
+            broken.push(format!("{ending} slots may end by time, counted {}", self.waiting_room.ending()));
         }
         let declined =
             |row: &&PaymentRow| matches!(row.view.status, PaymentStatus::Failed(PaymentFailure::Declined(_)));
@@ -147,17 +147,17 @@ impl Sale {
     /// Active ≤ limit is checked where somebody is admitted (an operator may lower the limit below who is in);
     /// here: the line, the slots and the admission window agree with the places.
     fn check_room(&self, broken: &mut Vec<String>) {
-        let snapshot = self.room.snapshot();
+        let snapshot = self.waiting_room.snapshot();
         let count =
             |wanted: fn(&PlaceState) -> bool| snapshot.places.iter().filter(|p| wanted(&p.state)).count() as u64;
         let waiting = count(|state| *state == PlaceState::Waiting);
         let active = count(|state| matches!(state, PlaceState::Active { .. }));
-        if (waiting, active) != (self.room.line().len(), self.room.active()) {
-            let counted = (self.room.line().len(), self.room.active());
+        if (waiting, active) != (self.waiting_room.line().len(), self.waiting_room.active()) {
+            let counted = (self.waiting_room.line().len(), self.waiting_room.active());
             broken.push(format!("(waiting, active) is {:?}, counted {counted:?}", (waiting, active)));
         }
         let mut last = None;
-        for (ordinal, buyer) in self.room.line().iter() {
+        for (ordinal, buyer) in self.waiting_room.line().iter() {
             if last.is_some_and(|last| last >= ordinal) {
                 broken.push(format!("{ordinal:?} is out of order"));
             }

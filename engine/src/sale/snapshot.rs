@@ -4,17 +4,24 @@
 use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, Seq, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
+use crate::sale::Sale;
+use crate::sale::collections::lazy::Lazy;
 use crate::sale::command::RequestKey;
 use crate::sale::config::{SaleConfig, Steering};
-use crate::sale::draw::{DrawHash, DrawSeed};
+use crate::sale::draw::{Draw, DrawHash, DrawSeed};
 use crate::sale::fact::{MoneyMoved, RememberedAnswer};
+use crate::sale::holds::reservations::Reservations;
+use crate::sale::idempotency::Keys;
 use crate::sale::operators::postpone::Schedule;
-use crate::sale::reply::{PaymentView, ReservationView, SalePhase};
+use crate::sale::payments::unmatched::Unmatched;
+use crate::sale::queue::waiting_room::WaitingRoom;
+use crate::sale::reply::{PaymentView, ReservationStatus, ReservationView, SalePhase};
+use crate::sale::seats::ledger::{Ledger, SeatState};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
-/// The state after the fact `seq`.
-#[derive(Clone, Debug)]
+/// The state after the fact `seq`. Plans are compared by their hash.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SaleSnapshot {
     /// The last fact in it.
     pub seq: Seq,
@@ -37,7 +44,7 @@ pub struct SaleSnapshot {
     /// Remembered idempotency keys, oldest first.
     pub keys: Vec<KeyRow>,
     /// The waiting room.
-    pub room: RoomSnapshot,
+    pub room: WaitingRoomSnapshot,
     /// When the sale was made: what tells its lines from those of another journal.
     pub made_at: Timestamp,
     /// The draw, once its seed is committed to.
@@ -83,7 +90,7 @@ pub struct CohortRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationRow {
     /// The fact that made it.
-    pub born: Seq,
+    pub created_seq: Seq,
     /// What its buyer sees.
     pub view: ReservationView,
 }
@@ -92,7 +99,7 @@ pub struct ReservationRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRow {
     /// The fact that opened it.
-    pub born: Seq,
+    pub created_seq: Seq,
     /// What its buyer sees.
     pub view: PaymentView,
     /// The provider's name for the transaction, once started.
@@ -118,7 +125,7 @@ pub struct KeyRow {
 
 /// The waiting room in a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoomSnapshot {
+pub struct WaitingRoomSnapshot {
     /// The next ordinal of the current block.
     pub next: u64,
     /// The last ordinal ever reserved.
@@ -185,19 +192,67 @@ pub enum PlaceState {
     },
 }
 
-impl PartialEq for SaleSnapshot {
-    fn eq(&self, other: &Self) -> bool {
-        let plan = |snapshot: &Self| snapshot.plan.as_ref().map(|plan| plan.hash());
-        (self.seq, self.at, self.phase, self.tickets) == (other.seq, other.at, other.phase, other.tickets)
-            && plan(self) == plan(other)
-            && self.config == other.config
-            && self.steering == other.steering
-            && self.reservations == other.reservations
-            && self.payments == other.payments
-            && self.keys == other.keys
-            && self.room == other.room
-            && self.made_at == other.made_at
-            && self.draw == other.draw
-            && self.unmatched == other.unmatched
+impl Sale {
+    /// The whole state as plain data.
+    #[must_use]
+    pub fn snapshot(&self) -> SaleSnapshot {
+        SaleSnapshot {
+            seq: self.seq,
+            at: self.at,
+            phase: self.phase,
+            config: self.config.as_deref().cloned(),
+            plan: self.plan().cloned(),
+            steering: self.steering.as_deref().cloned(),
+            tickets: self.tickets,
+            reservations: self.reservations.rows(),
+            payments: self.reservations.payment_rows(),
+            keys: self.keys.rows(),
+            room: self.waiting_room.snapshot(),
+            made_at: self.made_at,
+            draw: self.draw.as_ref().map(|draw| draw.row()),
+            unmatched: self.unmatched.rows(),
+            schedule: self.schedule.as_deref().cloned(),
+        }
+    }
+
+    /// The sale that a snapshot describes.
+    #[must_use]
+    pub fn from_snapshot(snapshot: SaleSnapshot) -> Self {
+        let reservations = match snapshot.reservations.is_empty() && snapshot.payments.is_empty() {
+            true => Lazy::default(),
+            false => Lazy::from(Reservations::from_rows(snapshot.reservations, snapshot.payments)),
+        };
+        let mut ledger = snapshot.plan.map(|plan| Box::new(Ledger::new(plan)));
+        for reservation in reservations.iter().filter(|reservation| reservation.is_live()) {
+            let confirmed = reservation.status == ReservationStatus::Confirmed;
+            let state = if confirmed { SeatState::Sold } else { SeatState::Held };
+            if let Some(ledger) = &mut ledger {
+                ledger.set(&reservation.seats, state);
+            }
+        }
+        if let (Some(ledger), Some(config)) = (&mut ledger, &snapshot.config) {
+            ledger.follow_rules(config);
+        }
+        let draw = snapshot.draw.map(|row| Box::new(Draw::from_row(row)));
+        let order = draw.as_ref().and_then(|draw| draw.order());
+        let waiting_room =
+            WaitingRoom::from_snapshot(snapshot.room, order, |buyer| reservations.buyer(buyer).holds > 0);
+        Self {
+            seq: snapshot.seq,
+            at: snapshot.at,
+            phase: snapshot.phase,
+            config: snapshot.config.map(Arc::new),
+            steering: snapshot.steering.map(Box::new),
+            ledger,
+            reservations,
+            keys: if snapshot.keys.is_empty() { Lazy::default() } else { Keys::from_rows(snapshot.keys).into() },
+            tickets: snapshot.tickets,
+            waiting_room,
+            made_at: snapshot.made_at,
+            draw,
+            unmatched: Unmatched::from_rows(snapshot.unmatched),
+            replaced_line: None,
+            schedule: snapshot.schedule.map(Box::new),
+        }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use onsale_engine::id::EventId;
     use onsale_engine::sale::draw::DrawProof;
-    use onsale_engine::sale::merkle;
+    use onsale_engine::sale::draw::merkle;
 
     fn buyer(n: u128) -> BuyerId {
         BuyerId(Uuid::from_u128(n))

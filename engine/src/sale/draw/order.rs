@@ -1,9 +1,9 @@
-//! The drawn order of a cohort and the line laid out in it, and how both are worked out beside the sale: of a million buyers
-//! that takes seconds, in which the events that share a thread would stand still. What comes of it is shared by every copy of
-//! the sale. Must never decide when to draw, and never differ from what a replay works out by itself.
+//! The drawn order of a cohort, and the line laid out in it. Shared by every copy of the sale. Must never differ from what a
+//! replay computes from the seed and the cohort.
 
 use crate::id::{BuyerId, Ordinal};
-use crate::sale::draw::{Cohort, DrawHash, DrawSeed, drawn_order};
+use crate::sale::draw::cohort::Cohort;
+use crate::sale::draw::{DrawHash, DrawSeed, drawn_order};
 use crate::sale::queue::line::Line;
 use std::fmt;
 use std::sync::Arc;
@@ -88,45 +88,4 @@ impl Layout {
     pub(crate) fn line(&self) -> &Line {
         &self.line
     }
-}
-
-/// Everyone who is in the line, and the root over them.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    pub(crate) cohort: Arc<Cohort>,
-    /// The line that they were read from: as long as it is the same, so are they.
-    pub(crate) line: Line,
-}
-
-/// What can be worked out beside the sale for the next fact of its draw.
-pub(crate) enum Preparation {
-    /// The root over everyone in the line. Nobody may enter or leave meanwhile, or it does not fit.
-    Cohort(Line),
-    /// The order of the cohort. Who leaves meanwhile is taken out of it when it is applied.
-    Layout(DrawSeed, Arc<Cohort>, Line),
-}
-
-impl Preparation {
-    /// Takes long.
-    pub(crate) fn work_out(self) -> Prepared {
-        match self {
-            Self::Cohort(line) => {
-                let cohort = Arc::new(Cohort::of(line.iter(), None));
-                Prepared::Cohort(Arc::new(Frozen { cohort, line }))
-            }
-            Self::Layout(seed, cohort, line) => Prepared::Layout(Arc::new(Layout::of(&seed, &cohort, &line))),
-        }
-    }
-
-    /// Whether buyers have to wait for it.
-    pub(crate) fn freezes(&self) -> bool {
-        matches!(self, Self::Cohort(_))
-    }
-}
-
-/// What was worked out.
-#[derive(Clone, Debug)]
-pub(crate) enum Prepared {
-    Cohort(Arc<Frozen>),
-    Layout(Arc<Layout>),
 }

@@ -15,13 +15,13 @@ pub(crate) struct Reservation {
     pub(crate) id: ReservationId,
     pub(crate) buyer: BuyerId,
     /// The fact that made it.
-    pub(crate) born: Seq,
+    pub(crate) created_seq: Seq,
     pub(crate) seats: Seats,
     pub(crate) amount: Amount,
     pub(crate) hold_expires_at: Timestamp,
     pub(crate) created_at: Timestamp,
     pub(crate) status: ReservationStatus,
-    later: Option<Box<Later>>,
+    purchase: Option<Box<Purchase>>,
 }
 
 /// Millions of them are written, each once, to memory that was never touched before.
@@ -29,7 +29,7 @@ const _: () = assert!(size_of::<Option<Reservation>>() <= 104);
 
 /// What a hold comes to when it is paid.
 #[derive(Clone, Default)]
-pub(crate) struct Later {
+pub(crate) struct Purchase {
     /// Every payment opened for it, the newest last.
     pub(crate) payments: Vec<PaymentId>,
     /// How many of them were declined.
@@ -43,17 +43,17 @@ pub(crate) struct Later {
 
 impl Reservation {
     pub(crate) fn new(row: ReservationRow) -> Self {
-        let ReservationRow { born, view } = row;
+        let ReservationRow { created_seq, view } = row;
         let ReservationView { id, buyer, status, seats, amount, hold_expires_at, created_at, .. } = view;
         let (confirmed_at, ticket, refund) = (view.confirmed_at, view.ticket, view.refund);
-        let came_later = confirmed_at.is_some() || ticket.is_some() || refund.is_some();
-        let later = came_later.then(|| Box::new(Later { confirmed_at, ticket, refund, ..Later::default() }));
-        Self { id, buyer, born, seats, amount, hold_expires_at, created_at, status, later }
+        let is_purchase = confirmed_at.is_some() || ticket.is_some() || refund.is_some();
+        let purchase = is_purchase.then(|| Box::new(Purchase { confirmed_at, ticket, refund, ..Purchase::default() }));
+        Self { id, buyer, created_seq, seats, amount, hold_expires_at, created_at, status, purchase }
     }
 
     /// What its buyer sees.
     pub(crate) fn view(&self) -> ReservationView {
-        let later = self.later.as_deref();
+        let purchase = self.purchase.as_deref();
         ReservationView {
             id: self.id,
             buyer: self.buyer,
@@ -62,44 +62,43 @@ impl Reservation {
             amount: self.amount,
             hold_expires_at: self.hold_expires_at,
             created_at: self.created_at,
-            confirmed_at: later.and_then(|later| later.confirmed_at),
-            ticket: later.and_then(|later| later.ticket),
-            refund: later.and_then(|later| later.refund),
+            confirmed_at: purchase.and_then(|purchase| purchase.confirmed_at),
+            ticket: purchase.and_then(|purchase| purchase.ticket),
+            refund: purchase.and_then(|purchase| purchase.refund),
         }
     }
 
     /// As a snapshot has it.
     pub(crate) fn row(&self) -> ReservationRow {
-        ReservationRow { born: self.born, view: self.view() }
+        ReservationRow { created_seq: self.created_seq, view: self.view() }
     }
 
     /// Every payment opened for it, the newest last.
     pub(crate) fn payments(&self) -> &[PaymentId] {
-        self.later.as_ref().map(|later| later.payments.as_slice()).unwrap_or_default()
+        self.purchase.as_ref().map(|purchase| purchase.payments.as_slice()).unwrap_or_default()
     }
 
     /// How many charges of it were declined, whatever seats it had then.
     pub(crate) fn declined(&self) -> u16 {
-        self.later.as_ref().map_or(0, |later| later.declined)
+        self.purchase.as_ref().map_or(0, |purchase| purchase.declined)
     }
 
     pub(crate) fn ticket(&self) -> Option<TicketSerial> {
-        self.later.as_ref()?.ticket
+        self.purchase.as_ref()?.ticket
     }
 
-    pub(crate) fn later(&mut self) -> &mut Later {
-        self.later.get_or_insert_default()
+    pub(crate) fn purchase_mut(&mut self) -> &mut Purchase {
+        self.purchase.get_or_insert_default()
     }
 
     /// How it stands, its sale aside.
     pub(crate) fn state(&self) -> ReservationState {
-        ReservationState::new(self.status, self.later.as_ref().is_some_and(|later| later.refund.is_some()))
+        ReservationState::new(self.status, self.purchase.as_ref().is_some_and(|purchase| purchase.refund.is_some()))
     }
 
-    /// When the hold ends, a running charge considered.
-    pub(crate) fn deadline(&self) -> Timestamp {
-        let charging_until = self.later.as_ref().and_then(|later| later.charging_until);
-        charging_until.map_or(self.hold_expires_at, |until| until.max(self.hold_expires_at))
+    /// Until when a running charge keeps the hold.
+    pub(crate) fn charging_until(&self) -> Option<Timestamp> {
+        self.purchase.as_ref()?.charging_until
     }
 
     pub(crate) fn is_live(&self) -> bool {

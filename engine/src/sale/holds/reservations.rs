@@ -98,22 +98,22 @@ impl Reservations {
     /// Adds one that is not there yet; answers whether it is its buyer's first pending hold.
     pub(crate) fn insert(&mut self, row: ReservationRow) -> bool {
         let reservation = Reservation::new(row);
-        let (id, buyer, deadline, born) =
-            (reservation.id, reservation.buyer, reservation.hold_expires_at, reservation.born);
+        let (id, buyer, deadline, created_seq) =
+            (reservation.id, reservation.buyer, reservation.hold_expires_at, reservation.created_seq);
         let (live, pending) = (reservation.is_live(), reservation.status == ReservationStatus::Pending);
         let weight = weight(&reservation);
         let key = self.slab.insert(reservation);
         self.by_id.insert(&id, key);
         let mut is_first = false;
         if live {
-            self.live.insert((born, key));
+            self.live.insert((created_seq, key));
             let (had, _) = self.count(buyer, BuyerSeats::default(), weight);
             is_first = pending && had.holds == 0;
         } else {
             self.ended.push_back(id);
         }
         if pending {
-            self.deadlines.insert((deadline, born, key));
+            self.deadlines.insert((deadline, created_seq, key));
         }
         is_first
     }
@@ -132,7 +132,7 @@ impl Reservations {
         let was_pending = reservation.status == ReservationStatus::Pending;
         change(reservation);
         let after = weight(reservation);
-        let (is_live, deadline, born) = (reservation.is_live(), reservation.deadline(), reservation.born);
+        let (is_live, deadline, created_seq) = (reservation.is_live(), reservation.deadline(), reservation.created_seq);
         let pending = reservation.status == ReservationStatus::Pending;
         let buyer = reservation.buyer;
         if before != after {
@@ -140,21 +140,21 @@ impl Reservations {
         }
         match (was_live, is_live) {
             (true, false) => {
-                self.live.remove(&(born, key));
+                self.live.remove(&(created_seq, key));
                 self.ended.push_back(id);
             }
             (false, true) => {
-                self.live.insert((born, key));
+                self.live.insert((created_seq, key));
                 self.ended.remove(|ended| *ended == id);
             }
             (true, true) | (false, false) => {}
         }
         if (was_pending, old_deadline) != (pending, deadline) {
             if was_pending {
-                self.deadlines.remove(&(old_deadline, born, key));
+                self.deadlines.remove(&(old_deadline, created_seq, key));
             }
             if pending {
-                self.deadlines.insert((deadline, born, key));
+                self.deadlines.insert((deadline, created_seq, key));
             }
         }
     }
@@ -217,10 +217,10 @@ impl Reservations {
     fn attach(&mut self, row: PaymentRow) {
         let (payment, charging, declined) = (row.view.id, row.charging_until, is_declined(&row));
         self.alter(row.view.reservation, |reservation| {
-            let later = reservation.later();
-            later.payments.push(payment);
-            later.charging_until = charging;
-            later.declined += u16::from(declined);
+            let purchase = reservation.purchase_mut();
+            purchase.payments.push(payment);
+            purchase.charging_until = charging;
+            purchase.declined += u16::from(declined);
         });
         self.payments.insert(row);
     }
@@ -234,11 +234,11 @@ impl Reservations {
         let declined = is_declined(row);
         self.update(reservation, |reservation| {
             if was_declined != declined {
-                let later = reservation.later();
-                later.declined = later.declined + u16::from(declined) - u16::from(was_declined);
+                let purchase = reservation.purchase_mut();
+                purchase.declined = purchase.declined + u16::from(declined) - u16::from(was_declined);
             }
             if reservation.payments().last() == Some(&id) {
-                reservation.later().charging_until = until;
+                reservation.purchase_mut().charging_until = until;
             }
         });
     }
@@ -246,7 +246,7 @@ impl Reservations {
     /// All payments, in the order of their opening.
     pub(crate) fn payment_rows(&self) -> Vec<PaymentRow> {
         let mut rows: Vec<_> = self.payments.iter().cloned().collect();
-        rows.sort_by_key(|row| row.born);
+        rows.sort_by_key(|row| row.created_seq);
         rows
     }
 
@@ -268,7 +268,7 @@ impl Reservations {
         let rows = self.live.after(&behind).filter_map(|(_, row)| self.slab[*row].as_ref());
         let mut confirmed = rows.filter(|row| row.status == ReservationStatus::Confirmed);
         let found = confirmed.find(|row| row.ticket().is_some_and(|ticket| ticket <= last))?;
-        Some((found.born, found.id))
+        Some((found.created_seq, found.id))
     }
 
     /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.
@@ -276,7 +276,7 @@ impl Reservations {
         let mut all = Self::default();
         let (mut pending, rest): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.view.status == ReservationStatus::Pending);
-        pending.sort_by_key(|row| (row.view.hold_expires_at, row.born));
+        pending.sort_by_key(|row| (row.view.hold_expires_at, row.created_seq));
         for row in pending.into_iter().chain(rest) {
             all.insert(row);
         }

@@ -5,7 +5,7 @@
 mod check;
 
 use crate::id::{BuyerId, PaymentId, ReservationId, SeatIndex, Slot};
-use crate::limits::{CHARGE_KEEPS_HOLD_FOR, EXPIRED_TOLD_FOR, KEY_REMEMBERED_FOR, MAX_ADMISSION_LAG};
+use crate::limits::{CHARGE_KEEPS_HOLD_FOR, EXPIRED_SHOWN_FOR, KEY_REMEMBERED_FOR, MAX_ADMISSION_LAG};
 use crate::money::Amount;
 use crate::sale::{
     ChangeHold, ChargeOutcome, ConfirmPayment, Fact, Hold, MoneyMoved, OpenPayment, PaymentFailure, PaymentStatus,
@@ -695,7 +695,7 @@ impl Model {
                 let expires_at = self.slot_ends(expires_at);
                 Some(PlaceStatus::Active { slot: Some(slot), expires_at, may_hold: expires_at > now })
             }
-            Place::Expired { at } => (at + EXPIRED_TOLD_FOR > now).then_some(PlaceStatus::Expired),
+            Place::Expired { at } => (at + EXPIRED_SHOWN_FOR > now).then_some(PlaceStatus::Expired),
         }
     }
 

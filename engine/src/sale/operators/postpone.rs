@@ -83,7 +83,7 @@ impl Sale {
         self.schedule.as_deref()
     }
 
-    pub(crate) fn decide_postpone(&self, postpone: &Postpone, now: Timestamp) -> Result<Decision, Rejection> {
+    pub(crate) fn decide_postponement(&self, postpone: &Postpone, now: Timestamp) -> Result<Decision, Rejection> {
         let (config, _) = self.on_sale()?;
         self.check_not_cancelled()?;
         let Postpone { starts_at, ends_at, sale_ends_at, midnight, .. } = *postpone;
@@ -102,7 +102,7 @@ impl Sale {
         Ok(Decision::done(smallvec![fact]))
     }
 
-    pub(crate) fn decide_move_cancellation(&self, to: &MoveCancellation) -> Result<Decision, Rejection> {
+    pub(crate) fn decide_cancellation_move(&self, to: &MoveCancellation) -> Result<Decision, Rejection> {
         let (config, _) = self.on_sale()?;
         self.check_not_cancelled()?;
         let closes_at = self.cancellation_by(to.midnight);
@@ -128,7 +128,7 @@ impl Sale {
         self.schedule.as_ref().map_or(midnight, |has| midnight.max(has.cancellable_until).min(has.starts_at))
     }
 
-    pub(crate) fn reschedule(&mut self, fact: &Fact) {
+    pub(crate) fn apply_reschedule(&mut self, fact: &Fact) {
         let Fact::Rescheduled { sale_ends_at, cancellation_closes_at, cause, .. } = fact else { return };
         if let Some(config) = &mut self.config {
             let config = Arc::make_mut(config);
@@ -143,8 +143,13 @@ impl Sale {
 
     /// Whoever has a ticket and was not notified of the postponement yet, one for each fact: whatever their number, each turn and
     /// each transaction behind it is small.
-    pub(crate) fn next_to_notify(&self) -> Option<&Schedule> {
+    fn next_to_notify(&self) -> Option<&Schedule> {
         self.schedule.as_deref().filter(|has| has.next.is_some() && self.phase == SalePhase::Scheduled)
+    }
+
+    /// At once, while a ticket holder was not notified yet.
+    pub(crate) fn next_notification(&self) -> Option<Timestamp> {
+        self.next_to_notify().map(|_| self.at)
     }
 
     pub(crate) fn notify_one(&self) -> Option<Facts> {
@@ -155,7 +160,7 @@ impl Sale {
         Some(smallvec![Fact::HolderNotified { reservation, starts_at, ends_at, cancellation_closes_at }])
     }
 
-    pub(crate) fn notified(&mut self, reservation: ReservationId) {
+    pub(crate) fn apply_notification(&mut self, reservation: ReservationId) {
         let Some(has) = &mut self.schedule else { return };
         if let Some((made_by, _)) = has.next.filter(|(_, next)| *next == reservation) {
             has.next = self.reservations.next_confirmed(Some(made_by), has.last_ticket);

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 pub(crate) struct Unmatched(VecDeque<UnmatchedRow>);
 
 impl Unmatched {
-    pub(crate) fn push(&mut self, row: UnmatchedRow) {
+    fn push(&mut self, row: UnmatchedRow) {
         self.0.push_back(row);
         while self.0.len() > UNMATCHED_KEPT {
             self.0.pop_front();
@@ -37,6 +37,10 @@ impl Sale {
             return Facts::new();
         }
         smallvec![Fact::OutcomeUnmatched { payment, moved }]
+    }
+
+    pub(crate) fn apply_unmatched(&mut self, payment: PaymentId, moved: MoneyMoved) {
+        self.unmatched.push(UnmatchedRow { payment, moved });
     }
 
     /// Outcomes that no payment accounts for, the oldest first and no more than [`UNMATCHED_KEPT`].

@@ -2,47 +2,47 @@
 //! what was decided.
 
 use crate::id::{BuyerId, Epoch, Ordinal, Slot};
-use crate::limits::{EXPIRED_TOLD_FOR, FORGOTTEN_AT_ONCE, LOST_ORDINALS, ORDINAL_BLOCK};
+use crate::limits::{EXPIRED_SHOWN_FOR, FORGOTTEN_AT_ONCE};
 use crate::sale::collections::lazy::{Empty, Lazy};
 use crate::sale::collections::sorted::Sorted;
 use crate::sale::collections::table::{Keyed, Table};
 use crate::sale::draw::order::{Layout, Order};
 use crate::sale::queue::line::Line;
 use crate::sale::queue::window::Window;
-use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, RoomSnapshot};
+use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, WaitingRoomSnapshot};
 use crate::time::Timestamp;
 use std::sync::{Arc, LazyLock};
 
 /// Everyone's place at one sale.
 #[derive(Default, Clone)]
-pub(crate) struct Room {
-    crowd: Lazy<Crowd>,
-    active: u64,
-    next: u64,
-    reserved: u64,
-    block_epoch: Epoch,
+pub(crate) struct WaitingRoom {
+    pub(super) crowd: Lazy<Crowd>,
+    pub(super) active: u64,
+    pub(super) next: u64,
+    pub(super) reserved: u64,
+    pub(super) block_epoch: Epoch,
     /// The first ordinal that an older journal may have lost: where the block before the last start was left.
-    lost_from: u64,
-    admitted_total: u64,
+    pub(super) lost_from: u64,
+    pub(super) admitted_total: u64,
     pub(crate) possible_since: Option<Timestamp>,
 }
 
-/// Who is, or was, in the room: nobody in that of an idle event.
+/// Who is, or was, in the waiting room: nobody in that of an idle event, which so costs a pointer.
 #[derive(Default, Clone)]
-struct Crowd {
-    places: Table<PlaceRow>,
-    line: Line,
+pub(super) struct Crowd {
+    pub(super) places: Table<PlaceRow>,
+    pub(super) line: Line,
     /// Slots by when they end, those of buyers with a pending hold left out.
-    ends: Sorted<(Timestamp, Slot, BuyerId)>,
+    pub(super) ends: Sorted<(Timestamp, Slot, BuyerId)>,
     /// Places that are over, by when they ended.
-    expired: Sorted<(Timestamp, BuyerId)>,
+    pub(super) expired: Sorted<(Timestamp, BuyerId)>,
     /// Places that were over by then are forgotten, though their rows may lie here for some facts more.
-    forgotten: Option<Timestamp>,
+    pub(super) forgotten: Option<Timestamp>,
     /// What tickets have shown to be lost since the last start.
-    lost: Option<LostRow>,
-    window: Window,
+    pub(super) lost: Option<LostRow>,
+    pub(super) window: Window,
     /// Once it is drawn: where those of the cohort stand, whose places keep the ordinals of their arrival while they wait.
-    order: Option<Arc<Order>>,
+    pub(super) order: Option<Arc<Order>>,
 }
 
 impl Empty for Crowd {
@@ -55,7 +55,7 @@ impl Empty for Crowd {
 impl Crowd {
     fn has_forgotten(&self, place: &PlaceRow) -> bool {
         match (place.state, self.forgotten) {
-            (PlaceState::Expired { at }, Some(now)) => at + EXPIRED_TOLD_FOR <= now,
+            (PlaceState::Expired { at }, Some(now)) => at + EXPIRED_SHOWN_FOR <= now,
             (PlaceState::Waiting | PlaceState::Active { .. }, _) | (_, None) => false,
         }
     }
@@ -68,7 +68,7 @@ impl Keyed for PlaceRow {
     }
 }
 
-impl Room {
+impl WaitingRoom {
     pub(crate) fn place(&self, buyer: BuyerId) -> Option<&PlaceRow> {
         self.crowd.places.get(buyer).filter(|place| !self.crowd.has_forgotten(place))
     }
@@ -76,11 +76,6 @@ impl Room {
     /// Who waits.
     pub(crate) fn line(&self) -> &Line {
         &self.crowd.line
-    }
-
-    /// When the next admission is due; see [`Window::next_due`].
-    pub(crate) fn next_due(&self, rate: u32) -> Option<Timestamp> {
-        self.possible_since.map(|since| self.crowd.window.next_due(rate, since))
     }
 
     pub(crate) fn active(&self) -> u64 {
@@ -91,67 +86,9 @@ impl Room {
         self.admitted_total
     }
 
-    /// The slot that ends next, of a buyer without a pending hold.
-    pub(crate) fn next_end(&self) -> Option<(Timestamp, BuyerId)> {
-        self.crowd.ends.first().map(|(at, _, buyer)| (*at, *buyer))
-    }
-
-    /// Slots that time may end: those of buyers without a pending hold.
-    pub(crate) fn ending(&self) -> u64 {
-        self.crowd.ends.len()
-    }
-
     /// Every place, in no order.
     pub(crate) fn places(&self) -> impl Iterator<Item = &PlaceRow> {
         self.crowd.places.iter()
-    }
-
-    pub(crate) fn block_epoch(&self) -> Epoch {
-        self.block_epoch
-    }
-
-    /// The block that must be reserved before an ordinal can be used in this epoch, if one must.
-    ///
-    /// The first block of an epoch leaves room before it: should the journal have been restored from an older copy, the
-    /// ordinals that are lost with the rest of it fit there, and none is issued again.
-    pub(crate) fn missing_block(&self, epoch: Epoch) -> Option<(Ordinal, Ordinal)> {
-        let usable = self.block_epoch == epoch && self.next != 0 && self.next <= self.reserved;
-        (!usable).then(|| self.block_after(Ordinal(self.reserved), epoch))
-    }
-
-    /// The block that must be reserved before this ordinal, which a ticket shows to have been issued, can be used.
-    pub(crate) fn missing_block_past(&self, ordinal: Ordinal, epoch: Epoch) -> Option<(Ordinal, Ordinal)> {
-        let past = Ordinal(ordinal.0.max(self.reserved));
-        match self.missing_block(epoch) {
-            Some((first, _)) if ordinal < first => self.missing_block(epoch),
-            None if ordinal < self.next_ordinal() => None,
-            Some(_) | None => Some(self.block_after(past, epoch)),
-        }
-    }
-
-    fn block_after(&self, past: Ordinal, epoch: Epoch) -> (Ordinal, Ordinal) {
-        let room = if self.block_epoch == epoch { 0 } else { LOST_ORDINALS };
-        (Ordinal(past.0 + room + 1), Ordinal(past.0 + room + ORDINAL_BLOCK))
-    }
-
-    /// The sale was made in this epoch: its first block needs no room for what may be lost.
-    pub(crate) fn made_in(&mut self, epoch: Epoch) {
-        self.block_epoch = epoch;
-    }
-
-    /// The ordinal that the next to enter gets, a reserved block provided.
-    pub(crate) fn next_ordinal(&self) -> Ordinal {
-        Ordinal(self.next)
-    }
-
-    pub(crate) fn reserve(&mut self, first: Ordinal, last: Ordinal, epoch: Epoch) {
-        if self.block_epoch != epoch {
-            self.lost_from = self.next.max(1);
-            if let Some(crowd) = self.crowd.get_mut() {
-                crowd.lost = None;
-            }
-        }
-        (self.next, self.reserved, self.block_epoch) = (first.0, last.0, epoch);
     }
 
     pub(crate) fn enter(&mut self, buyer: BuyerId, ordinal: Ordinal, at: Timestamp) {
@@ -160,37 +97,6 @@ impl Room {
         self.crowd.places.insert(PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
         self.next = self.next.max(ordinal.0 + 1);
         self.forget_expired(at);
-    }
-
-    /// A ticket has put a buyer back; until `waits_until` nobody behind what is lost is let in, unless all of it was
-    /// heard of.
-    pub(crate) fn restore(&mut self, buyer: BuyerId, ordinal: Ordinal, waits_until: Timestamp, at: Timestamp) {
-        self.enter(buyer, ordinal, at);
-        if ordinal.0 >= self.lost_from {
-            let lost = self.crowd.lost.get_or_insert(LostRow { top: ordinal, heard: 0, waits_until });
-            (lost.top, lost.heard) = (lost.top.max(ordinal), lost.heard + 1);
-        }
-    }
-
-    /// Until when admission waits for what tickets have shown to be lost, if they have.
-    pub(crate) fn lost_waits_until(&self) -> Option<Timestamp> {
-        self.crowd.lost.map(|lost| lost.waits_until)
-    }
-
-    /// How many ordinals before this one may be lost; `starts_anew` if it is the first that is heard of since a start.
-    pub(crate) fn lost_up_to(&self, ordinal: Ordinal, starts_anew: bool) -> u64 {
-        ordinal.0.saturating_sub(if starts_anew { self.next } else { self.lost_from })
-    }
-
-    /// How many ordinals up to the last one that a ticket has shown are still unheard of.
-    pub(crate) fn unheard(&self) -> u64 {
-        self.crowd.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.heard))
-    }
-
-    /// Until when the head of the line has to wait because somebody who is lost may stand before it.
-    pub(crate) fn head_waits_until(&self) -> Option<Timestamp> {
-        let lost = self.crowd.lost.filter(|_| self.unheard() > 0)?;
-        self.crowd.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
     }
 
     /// The line is drawn. Places stay as they are: a million of them would take a second to be written.
@@ -205,43 +111,6 @@ impl Room {
         match (place.state, &self.crowd.order) {
             (PlaceState::Waiting, Some(order)) => PlaceRow { ordinal: order.place(place.ordinal), ..*place },
             (_, None) | (PlaceState::Active { .. } | PlaceState::Expired { .. }, _) => *place,
-        }
-    }
-
-    pub(crate) fn admit(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp, holds: bool) {
-        let Some(stood) = self.place(buyer).map(|place| self.as_it_stands(place).ordinal) else { return };
-        let crowd = &mut *self.crowd;
-        let Some(place) = crowd.places.get_mut(buyer) else { return };
-        crowd.line.remove(stood);
-        place.ordinal = stood;
-        place.state = PlaceState::Active { slot, expires_at, holds_made: 0 };
-        self.active += 1;
-        self.admitted_total = slot.0;
-        crowd.window.push(due);
-        if !holds {
-            crowd.ends.insert((expires_at, slot, buyer));
-        }
-    }
-
-    /// A buyer with a slot has, or no longer has, a pending hold: only the latter's slot can end by time.
-    pub(crate) fn holds(&mut self, buyer: BuyerId, holds: bool) {
-        let Some(PlaceState::Active { slot, expires_at, .. }) = self.place(buyer).map(|place| place.state) else {
-            return;
-        };
-        if holds {
-            self.crowd.ends.remove(&(expires_at, slot, buyer));
-        } else {
-            self.crowd.ends.insert((expires_at, slot, buyer));
-        }
-    }
-
-    /// A hold was made with this slot.
-    pub(crate) fn count_hold(&mut self, buyer: BuyerId, made_with: Slot) {
-        let place = self.crowd.get_mut().and_then(|crowd| crowd.places.get_mut(buyer));
-        if let Some(PlaceState::Active { slot, holds_made, .. }) = place.map(|place| &mut place.state)
-            && *slot == made_with
-        {
-            *holds_made = holds_made.saturating_add(1);
         }
     }
 
@@ -277,19 +146,14 @@ impl Room {
         *forgotten = Some(now);
         // Not all at once: a whole line may have ended in one moment.
         for _ in 0..FORGOTTEN_AT_ONCE {
-            let over = |(at, _): &&(Timestamp, BuyerId)| *at + EXPIRED_TOLD_FOR <= now;
+            let over = |(at, _): &&(Timestamp, BuyerId)| *at + EXPIRED_SHOWN_FOR <= now;
             let Some(&(at, buyer)) = expired.first().filter(over) else { break };
             expired.remove(&(at, buyer));
             places.remove(buyer);
         }
     }
 
-    /// The first buyer with a slot, for the sweep after a cancellation.
-    pub(crate) fn some_active(&self) -> Option<BuyerId> {
-        self.crowd.ends.first().map(|(_, _, buyer)| *buyer)
-    }
-
-    pub(crate) fn snapshot(&self) -> RoomSnapshot {
+    pub(crate) fn snapshot(&self) -> WaitingRoomSnapshot {
         let mut places: Vec<PlaceRow> = self
             .line()
             .iter()
@@ -308,7 +172,7 @@ impl Room {
         });
         places.extend(active);
         places.extend(self.crowd.expired.iter().filter_map(|(_, buyer)| self.place(*buyer)));
-        RoomSnapshot {
+        WaitingRoomSnapshot {
             next: self.next,
             reserved: self.reserved,
             block_epoch: self.block_epoch,
@@ -324,7 +188,7 @@ impl Room {
 
     /// From a snapshot; `order` is the drawn one, `holds` says who has a pending hold.
     pub(crate) fn from_snapshot(
-        snapshot: RoomSnapshot,
+        snapshot: WaitingRoomSnapshot,
         order: Option<&Arc<Order>>,
         holds: impl Fn(BuyerId) -> bool,
     ) -> Self {
@@ -375,14 +239,14 @@ mod tests {
 
     #[test]
     fn a_line_that_ended_in_one_moment_is_forgotten_at_once_and_dropped_little_by_little() {
-        let (mut room, over) = (Room::default(), Timestamp::from_secs(1_780_000_000));
+        let (mut room, over) = (WaitingRoom::default(), Timestamp::from_secs(1_780_000_000));
         let buyer = |number: u64| BuyerId(Uuid::from_u128(u128::from(number)));
         for number in 1..=50 {
             room.enter(buyer(number), Ordinal(number), over);
         }
         (1..=50).for_each(|number| room.expire(buyer(number), over));
         assert_eq!((room.snapshot().places.len(), room.crowd.expired.len()), (50, 50));
-        let later = over + EXPIRED_TOLD_FOR;
+        let later = over + EXPIRED_SHOWN_FOR;
         room.enter(buyer(51), Ordinal(51), later - Duration::from_micros(1));
         assert_eq!((room.snapshot().places.len(), room.crowd.expired.len()), (51, 50), "not yet");
         room.enter(buyer(52), Ordinal(52), later);

@@ -7,13 +7,13 @@ use crate::money::Amount;
 use crate::plan::Plan;
 use crate::sale::command::Seats;
 use crate::sale::config::SaleConfig;
-use crate::sale::decide::{Decision, check_known};
+use crate::sale::decide::Decision;
 use crate::sale::fact::{Fact, Facts};
 use crate::sale::rejection::{Closed, Rejection, Unavailable};
 use crate::sale::reply::SalePhase;
+use crate::sale::seats::check_known;
 use crate::sale::seats::ledger::{Ledger, SeatState};
 use crate::sale::{Sale, SeatCounts};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What an operator takes out of the sale and brings back. What is already as it shall be is no mistake.
@@ -114,28 +114,7 @@ impl Sale {
         Ok(Decision::done(facts))
     }
 
-    /// New rules for the same hall with what was blocked and freed since the old ones were read, when these were `seen`.
-    pub(crate) fn with_later_blocking<'a>(
-        &self,
-        config: &'a SaleConfig,
-        plan: &Plan,
-        seen: &[SeatIndex],
-    ) -> Cow<'a, SaleConfig> {
-        let is_same_hall = self.plan().is_some_and(|before| before.hash() == plan.hash());
-        let live = match &self.config {
-            Some(live) if is_same_hall && *live.blocked != *seen => &live.blocked,
-            Some(_) | None => return Cow::Borrowed(config),
-        };
-        let is_new = |seat: &SeatIndex| live.binary_search(seat).is_ok() && seen.binary_search(seat).is_err();
-        let is_freed = |seat: &SeatIndex| seen.binary_search(seat).is_ok() && live.binary_search(seat).is_err();
-        let mut blocked: Vec<SeatIndex> = config.blocked.iter().copied().filter(|seat| !is_freed(seat)).collect();
-        blocked.extend(live.iter().filter(|seat| is_new(seat)));
-        blocked.sort_unstable();
-        blocked.dedup();
-        Cow::Owned(SaleConfig { blocked: blocked.into(), ..config.clone() })
-    }
-
-    pub(crate) fn block_seats(&mut self, seats: &[SeatIndex]) {
+    pub(crate) fn apply_blocking(&mut self, seats: &[SeatIndex]) {
         self.set_seats(seats, SeatState::Blocked);
         self.change_blocked(|blocked| {
             blocked.extend_from_slice(seats);
@@ -144,7 +123,7 @@ impl Sale {
         });
     }
 
-    pub(crate) fn unblock_seats(&mut self, seats: &[SeatIndex]) {
+    pub(crate) fn apply_unblocking(&mut self, seats: &[SeatIndex]) {
         self.set_seats(seats, SeatState::Free);
         self.change_blocked(|blocked| blocked.retain(|seat| seats.binary_search(seat).is_err()));
     }

@@ -186,28 +186,6 @@ impl Ledger {
         same.then(|| self.alternative(seats, false)).flatten()
     }
 
-    /// Seats that would stand alone between taken ones (a blocked seat counts as taken) if `taken` were taken and `given` given back, and did not before.
-    pub(crate) fn orphans(&self, taken: &[SeatIndex], given: &[SeatIndex]) -> Seats {
-        let before = |seat: SeatIndex| self.is_free(seat);
-        let after = |seat: SeatIndex| (before(seat) || given.contains(&seat)) && !taken.contains(&seat);
-        let mut orphans = Seats::new();
-        for &seat in taken.iter().chain(given) {
-            let segment = &self.plan.segments()[self.plan.seat_segment(seat) as usize].seats;
-            let near = |seat: u32, free: &dyn Fn(SeatIndex) -> bool| {
-                let left = seat > segment.start && free(SeatIndex(seat - 1));
-                left || seat + 1 < segment.end && free(SeatIndex(seat + 1))
-            };
-            for other in [seat.0.checked_sub(1), Some(seat.0), Some(seat.0 + 1)].into_iter().flatten() {
-                let single = segment.contains(&other) && after(SeatIndex(other)) && !near(other, &after);
-                let stood_alone = single && before(SeatIndex(other)) && !near(other, &before);
-                if single && !stood_alone && !orphans.contains(&SeatIndex(other)) {
-                    orphans.push(SeatIndex(other));
-                }
-            }
-        }
-        orphans
-    }
-
     /// Whether these seats stand side by side in one segment.
     pub(crate) fn is_block(&self, seats: &[SeatIndex]) -> bool {
         let mut sorted: Seats = seats.into();

@@ -1,14 +1,14 @@
-//! Seats that are only sold in pairs: who asks for one of them asks for both. Must never decide whether seats are free.
+//! Seats that are only sold in pairs: one of them is not sold without the other. Must never decide whether seats are free.
 
 use crate::id::{BuyerId, SeatIndex};
 use crate::plan::Plan;
 use crate::sale::Sale;
 use crate::sale::command::Seats;
-use crate::sale::decide::instead;
 use crate::sale::rejection::Rejection;
+use crate::sale::seats::unavailable::instead;
 
 impl Sale {
-    /// Whether a buyer who gives `own` back asks for whole pairs.
+    /// Refuses half a pair, for a buyer who gives `own` back.
     pub(crate) fn check_pairs(&self, buyer: BuyerId, seats: &[SeatIndex], own: &[SeatIndex]) -> Result<(), Rejection> {
         let (config, ledger) = self.on_sale()?;
         let missing = other_halves(&ledger.plan, seats);
@@ -17,7 +17,7 @@ impl Sale {
         }
         let mut whole: Seats = seats.iter().chain(&missing).copied().collect();
         whole.sort_unstable();
-        let has = usize::from(self.reservations.buyer(buyer).seats) - own.len();
+        let has = usize::from(self.seats_beside(buyer, own.len()));
         let can_be_had = has + whole.len() <= usize::from(config.max_seats_per_buyer)
             && whole.iter().all(|seat| ledger.is_free(*seat) || own.contains(seat))
             && (!config.no_orphans || ledger.orphans(&whole, own).is_empty());

@@ -5,10 +5,10 @@ use crate::id::SeatIndex;
 use crate::limits::INDEXED_RUN;
 use crate::sale::command::Seats;
 use crate::sale::config::SaleConfig;
-use crate::sale::decide::instead;
 use crate::sale::rejection::{Rejection, Unavailable};
 use crate::sale::seats::best_block::{Apart, Asked};
 use crate::sale::seats::ledger::Ledger;
+use crate::sale::seats::orphans::{block_without_orphans, may_leave_one};
 
 /// No block of that many of the seats asked for is left.
 pub(crate) fn no_block(config: &SaleConfig, ledger: &Ledger, asked: Asked, quantity: u16) -> Rejection {
@@ -49,4 +49,13 @@ fn seats_apart(ledger: &Ledger, wanted: &Apart, own: &[SeatIndex]) -> Option<Sea
     }
     let seats = ledger.apart(wanted)?;
     (!wanted.no_orphans || ledger.orphans(&seats, own).is_empty()).then_some(seats)
+}
+
+/// The nearest block that would succeed instead of these seats for a buyer who gives `own` back.
+pub(crate) fn instead(config: &SaleConfig, ledger: &Ledger, seats: &[SeatIndex], own: &[SeatIndex]) -> Option<Seats> {
+    if !config.no_orphans {
+        return ledger.alternative(seats, false);
+    }
+    let last = || ledger.alternative(seats, false).filter(|block| may_leave_one(ledger, block, own));
+    block_without_orphans(ledger, seats, own).or_else(last)
 }

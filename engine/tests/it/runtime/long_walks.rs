@@ -12,7 +12,7 @@ use onsale_engine::runtime::{Engine, Longest, Ports, Refusal, SaleHandle, Settin
 use onsale_engine::sale::draw::{DrawSeed, cohort_root, drawn_order};
 use onsale_engine::sale::{
     Command, DrawRow, Hold, PaymentRow, PaymentStatus, PaymentView, PlaceRow, PlaceState, ReservationRow,
-    ReservationStatus, ReservationView, RoomSnapshot, SaleConfig, SalePhase, SaleSnapshot, Selection, Steering,
+    ReservationStatus, ReservationView, SaleConfig, SalePhase, SaleSnapshot, Selection, Steering, WaitingRoomSnapshot,
 };
 use onsale_engine::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -94,7 +94,7 @@ fn payment(number: u64, at: Timestamp) -> PaymentRow {
         paid_at: Some(at),
     };
     PaymentRow {
-        born: Seq(number + 1),
+        created_seq: Seq(number + 1),
         view,
         transaction: None,
         charging_until: None,
@@ -126,13 +126,13 @@ fn large(at: Timestamp) -> SaleSnapshot {
         plan: Some(small_plan(RESERVATIONS as usize / 100 + 10, 100)),
         tickets: PAID,
         reservations: (0..RESERVATIONS)
-            .map(|number| ReservationRow { born: Seq(number + 1), view: reservation(number, at) })
+            .map(|number| ReservationRow { created_seq: Seq(number + 1), view: reservation(number, at) })
             .collect(),
         payments: (0..PAID).map(|number| payment(number, at)).collect(),
         schedule: None,
         unmatched: Vec::new(),
         keys: Vec::new(),
-        room: RoomSnapshot {
+        room: WaitingRoomSnapshot {
             next: used + 1,
             reserved: used,
             block_epoch: Epoch(1),
@@ -140,7 +140,7 @@ fn large(at: Timestamp) -> SaleSnapshot {
             lost_from: 1,
             admitted_total: ACTIVE,
             places: (1..=WAITING).map(waits).chain((1..=ACTIVE).map(shops)).collect(),
-            ..RoomSnapshot::default()
+            ..WaitingRoomSnapshot::default()
         },
         made_at: at,
         draw: Some(DrawRow { seed, commitment: seed.commitment(), cohort: None, drawn: false }),
