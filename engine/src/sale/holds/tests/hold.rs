@@ -1,4 +1,4 @@
-//! Holding, changing, releasing, running out of time; and how many seats one buyer may have.
+//! Making a hold: all seats or none, in the times of the sale, and what a refusal offers.
 
 use crate::money::Amount;
 use crate::sale::stage::{Stage, time};
@@ -73,76 +73,6 @@ fn a_hold_made_before_the_end_may_be_paid_after_it() {
 }
 
 #[test]
-fn changing_gives_the_old_seats_back_and_keeps_the_expiry() {
-    let mut stage = on_sale();
-    let hold = stage.buyer(1).holds(["A-3", "A-4"]);
-    stage.at("10:02:00").buyer(1).changes(hold, ["A-4", "B-7", "B-8"]);
-    stage.shows("A", "...h......").shows("B", "......hh..");
-    assert_eq!(stage.reservation(hold).amount, Amount(500));
-    assert_eq!(stage.reservation(hold).hold_expires_at, time("10:05:00"));
-    stage.buyer(2).holds(["A-3"]);
-    stage.at("10:05:00").shows("A", "..h.......").shows("B", "..........");
-}
-
-#[test]
-fn a_change_that_fails_keeps_the_old_seats() {
-    let mut stage = on_sale();
-    let hold = stage.buyer(1).holds(["A-3", "A-4"]);
-    stage.buyer(2).holds(["A-6"]);
-    stage.buyer(1).cannot_change(hold, ["A-5", "A-6"]).taken(["A-6"]).try_instead(["A-7", "A-8"]);
-    stage.shows("A", "..hh.h....");
-    stage.buyer(1).changes(hold, ["A-7", "A-8"]);
-    stage.shows("A", ".....hhh..");
-}
-
-#[test]
-fn changing_to_the_same_seats_changes_nothing() {
-    let mut stage = on_sale();
-    let hold = stage.buyer(1).holds(["A-3", "A-4"]);
-    let seq = stage.sale.seq();
-    let mut again = stage.buyer(1);
-    let seats = again.stage.seats(&["A-4", "A-3"]);
-    let change = crate::sale::ChangeHold { buyer: again.id, reservation: hold, seats };
-    again.does(|_| crate::sale::Command::ChangeHold(change)).unwrap();
-    assert_eq!(stage.sale.seq(), seq);
-}
-
-#[test]
-fn a_hold_is_changed_only_in_time_and_while_pending() {
-    let mut stage = on_sale();
-    let (late, released, paid) =
-        (stage.buyer(1).holds(["A-1"]), stage.buyer(2).holds(["A-2"]), stage.buyer(3).holds(["A-3"]));
-    stage.buyer(2).releases(released);
-    stage.buyer(2).cannot_change(released, ["A-5"]).because(Rejection::NotPending(ReservationState::Released));
-    stage.buyer(3).pays(paid);
-    stage.buyer(3).cannot_change(paid, ["A-5"]).because(Rejection::NotPending(ReservationState::Confirmed));
-    stage
-        .unattended_at("10:05:00")
-        .buyer(1)
-        .cannot_change(late, ["A-5"])
-        .because(Rejection::HoldExpired(ReservationState::Expired));
-    stage
-        .timers_ring()
-        .buyer(1)
-        .cannot_change(late, ["A-5"])
-        .because(Rejection::HoldExpired(ReservationState::Expired));
-}
-
-#[test]
-fn releasing_again_is_no_mistake() {
-    let mut stage = on_sale();
-    let (hold, late) = (stage.buyer(1).holds(["A-1"]), stage.buyer(1).holds(["A-2"]));
-    stage.buyer(1).releases(hold);
-    stage.shows("A", ".h........");
-    stage.buyer(1).releases(hold);
-    stage.at("10:05:00").buyer(1).releases(late);
-    assert_eq!((stage.status(hold), stage.status(late)), (ReservationStatus::Cancelled, ReservationStatus::Expired));
-    let paid = stage.buyer(1).holds(["A-3"]);
-    stage.buyer(1).pays(paid);
-    stage.buyer(1).cannot_release(paid).because(Rejection::NotPending(ReservationState::Confirmed));
-}
-
-#[test]
 fn nobody_touches_anothers_reservation() {
     let mut stage = on_sale();
     let hold = stage.buyer(1).holds(["A-1"]);
@@ -153,61 +83,6 @@ fn nobody_touches_anothers_reservation() {
     stage.buyer(2).cannot_confirm(payment).because(Rejection::ReservationNotFound);
     stage.buyer(1).pays(hold);
     stage.buyer(2).cannot_cancel(hold).because(Rejection::ReservationNotFound);
-}
-
-#[test]
-fn the_limit_counts_all_pending_and_confirmed_seats_of_a_buyer() {
-    let mut stage = on_sale();
-    stage
-        .buyer(1)
-        .cannot_hold(["A-1", "A-2", "A-3", "A-4", "A-5"])
-        .because(Rejection::SeatLimitExceeded { limit: 4, has: 0 });
-    let paid = stage.buyer(1).holds(["A-1", "A-2"]);
-    stage.buyer(1).pays(paid);
-    let pending = stage.buyer(1).holds(["B-1"]);
-    stage.buyer(1).cannot_hold(["B-2", "B-3"]).because(Rejection::SeatLimitExceeded { limit: 4, has: 3 });
-    stage.buyer(1).cannot_hold_best("R", 2).because(Rejection::SeatLimitExceeded { limit: 4, has: 3 });
-    stage
-        .buyer(1)
-        .cannot_change(pending, ["B-1", "B-2", "B-3"])
-        .because(Rejection::SeatLimitExceeded { limit: 4, has: 2 });
-    stage.buyer(1).changes(pending, ["B-2", "B-3"]);
-    stage.buyer(2).holds(["A-5", "A-6", "A-7", "A-8"]);
-    stage.buyer(1).releases(pending);
-    stage.buyer(1).cancels(paid);
-    stage.buyer(1).holds(["A-1", "A-2", "B-1", "B-2"]);
-}
-
-#[test]
-fn an_expired_hold_counts_no_more() {
-    let mut stage = on_sale();
-    stage.buyer(1).holds(["A-1", "A-2", "A-3", "A-4"]);
-    stage.at("10:05:00").buyer(1).holds(["A-5", "A-6", "A-7", "A-8"]);
-}
-
-#[test]
-fn an_expiry_is_taken_late_but_seats_are_not_given_away_before_it() {
-    let mut stage = on_sale();
-    let hold = stage.buyer(1).holds(["A-1"]);
-    stage.unattended_at("10:20:00").buyer(2).cannot_hold(["A-1"]).taken(["A-1"]);
-    stage.buyer(1).cannot_open_payment(hold, 100).because(Rejection::NotPending(ReservationState::Expired));
-    stage.timers_ring().buyer(2).holds(["A-1"]);
-    assert_eq!(stage.status(hold), ReservationStatus::Expired);
-}
-
-#[test]
-fn holds_end_in_the_order_of_their_making_whatever_happened_between() {
-    let mut stage = on_sale();
-    let first = stage.buyer(1).holds(["A-1"]);
-    let second = stage.at("10:01:00").buyer(2).holds(["A-2"]);
-    let third = stage.at("10:02:00").buyer(3).holds(["A-3"]);
-    stage.buyer(2).releases(second);
-    assert_eq!(stage.sale.next_deadline(), Some(time("10:05:00")));
-    stage.at("10:06:00").shows("A", "..h.......");
-    assert_eq!(stage.status(first), ReservationStatus::Expired);
-    stage.at("10:07:00").shows("A", "..........");
-    assert_eq!(stage.status(third), ReservationStatus::Expired);
-    assert_eq!(stage.sale.next_deadline(), None);
 }
 
 #[test]

@@ -3,4 +3,7 @@
 
 mod cancel_reservation;
 mod cancel_sale;
+mod configure;
 mod postpone;
+mod retire;
+mod steer;

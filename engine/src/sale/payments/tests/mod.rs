@@ -5,4 +5,8 @@ mod attempts;
 mod charge;
 mod free;
 mod late;
+mod open;
+mod refund;
+mod settle;
+mod unknown;
 mod unmatched;

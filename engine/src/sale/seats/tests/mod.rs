@@ -5,4 +5,5 @@ mod best_block;
 mod blocking;
 mod kinds;
 mod orphans;
+mod pairs;
 mod unavailable;

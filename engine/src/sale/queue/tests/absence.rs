@@ -1,0 +1,25 @@
+//! Absence: a waiting buyer without a heartbeat loses the place.
+
+use crate::sale::PlaceStatus;
+use crate::sale::stage::Stage;
+
+/// Three buyers wait for ten o'clock.
+fn crowd() -> Stage {
+    let mut stage = Stage::with_room();
+    for buyer in 1..=3 {
+        stage.at("09:30:00").buyer(buyer).enters();
+    }
+    stage
+}
+
+#[test]
+fn who_is_not_heard_of_is_expired_and_joins_at_the_end() {
+    let mut stage = crowd();
+    stage.buyer(1).goes_silent();
+    assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::Expired));
+    assert_eq!(stage.buyer(2).rank(), Some(1));
+    stage.buyer(1).enters();
+    assert_eq!(stage.buyer(1).rank(), Some(3));
+    stage.at("10:00:00.5").buyer(2).goes_silent();
+    assert!(stage.buyer(2).is_active(), "who shops is not absent");
+}
