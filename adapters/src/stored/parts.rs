@@ -237,7 +237,7 @@ structs! {
     WaitingRoomSnapshot {
         next, reserved, block_epoch, admitted_total, window, possible_since, places, used, lost_from, lost,
     }
-    LostRow { top, heard, waits_until }
+    LostRow { top, returned, waits_until }
     UnmatchedRow { payment, moved }
     Schedule { starts_at, ends_at, cancellable_until, last_ticket, next }
     CohortRow { root, members }

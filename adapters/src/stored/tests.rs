@@ -321,7 +321,7 @@ impl Draw {
                 lost_from: self.number(),
                 lost: self.maybe(|draw| LostRow {
                     top: Ordinal(draw.number()),
-                    heard: draw.number(),
+                    returned: draw.number(),
                     waits_until: draw.at(),
                 }),
             },

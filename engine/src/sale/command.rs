@@ -1,4 +1,4 @@
-//! Wishes: what may be asked of a sale. Ids and random bits come with them; the sale makes none.
+//! Commands: requests to a sale. Ids and random bits come with them; the sale makes none.
 
 use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, SectionIndex, Slot};
 use crate::money::Amount;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 /// A few seats, in the order in which they were asked for; four fit without an allocation.
 pub type Seats = SmallVec<[SeatIndex; 4]>;
 
-/// Everything that can be asked of a sale.
+/// Every request to a sale.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Take seats for a buyer until the hold's time is over.
     Hold(Hold),
     /// Exchange the seats of a pending hold; the expiry does not move.
     ChangeHold(ChangeHold),
-    /// Give a pending hold back; again is no mistake once it is released or expired.
+    /// Give a pending hold back; a repeat changes nothing once it is released or expired.
     ReleaseHold {
         /// Who asks.
         buyer: BuyerId,
@@ -45,7 +45,7 @@ pub enum Command {
         /// Who asks.
         buyer: BuyerId,
     },
-    /// Stand again where a ticket says, its signature, event, buyer and incarnation already checked.
+    /// Take the place that a ticket names; its signature, event, buyer and incarnation are checked already.
     Restore {
         /// Whose ticket.
         buyer: BuyerId,
@@ -62,18 +62,18 @@ pub enum Command {
         /// Who asks.
         buyer: BuyerId,
     },
-    /// A waiting buyer has not been heard of for too long.
+    /// A waiting buyer has sent no heartbeat for too long.
     ExpireAbsent {
-        /// Who was not heard of.
+        /// The buyer.
         buyer: BuyerId,
     },
     /// Time has passed: take the next step that is due, if one is.
     Tick,
-    /// The provider's answer to a charge, or what asking it later found.
+    /// The provider's answer to a charge, or to the reconciler's question later.
     SettleCharge {
         /// The payment.
         payment: PaymentId,
-        /// What became of it.
+        /// The outcome.
         outcome: ChargeOutcome,
     },
     /// The provider has refunded a payment.
@@ -90,8 +90,8 @@ pub enum Command {
         /// The administrator.
         by: BuyerId,
     },
-    /// Change its rules before it opens, as [`Command::Configure`] does, by a caller who has read them first: what an operator
-    /// has blocked or freed since then stays so.
+    /// Change its rules before it opens, as [`Command::Configure`] does, for a caller who has read them first: seats that an
+    /// operator has blocked or freed since then stay so.
     Reconfigure {
         /// The rules.
         config: Box<SaleConfig>,
@@ -111,14 +111,14 @@ pub enum Command {
     },
     /// Take seats out of the sale and bring seats back into it, all of them or none.
     BlockSeats {
-        /// Which, and why.
+        /// Which seats, and why.
         change: Box<SeatBlocking>,
         /// The administrator.
         by: BuyerId,
     },
-    /// Give the event other times; said again it changes nothing.
+    /// Give the event other times; a repeat changes nothing.
     Postpone(Box<Postpone>),
-    /// The venue's clocks are other ones: tickets can be cancelled until its midnight, and no longer until the old one's.
+    /// The venue has another time zone: tickets can be cancelled until midnight there, not until the old midnight.
     MoveCancellation(MoveCancellation),
     /// End the sale and refund everyone.
     CancelSale {
@@ -226,7 +226,7 @@ pub struct ChangeHold {
 /// See [`Command::CancelByOperator`].
 #[derive(Clone, Debug)]
 pub struct OperatorCancel {
-    /// The reservation, whoever's it is.
+    /// The reservation, of any buyer.
     pub reservation: ReservationId,
     /// The administrator.
     pub by: BuyerId,
@@ -239,7 +239,7 @@ pub struct OperatorCancel {
 /// See [`Command::OpenPayment`].
 #[derive(Clone, Debug)]
 pub struct OpenPayment {
-    /// The id that the payment shall have, unless a pending one of the same amount is answered again.
+    /// The id that the payment shall have, unless one of the same amount is pending: that one is answered.
     pub payment: PaymentId,
     /// Who asks.
     pub buyer: BuyerId,
@@ -262,8 +262,8 @@ pub struct ConfirmPayment {
     pub reservation: ReservationId,
     /// What the buyer believes it costs.
     pub amount: Amount,
-    /// The provider's name for the transaction, at most [`crate::limits::MAX_TRANSACTION_BYTES`]; of no account, and empty
-    /// mostly, for a payment of nothing.
+    /// The provider's name for the transaction, at most [`crate::limits::MAX_TRANSACTION_BYTES`]; ignored, and mostly empty, for a
+    /// payment of nothing.
     pub transaction: Box<str>,
     /// The caller's idempotency key.
     pub key: Option<RequestKey>,
@@ -278,7 +278,7 @@ pub struct RequestKey {
     pub body: u128,
 }
 
-/// What became of a charge.
+/// The outcome of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeOutcome {
     /// The provider took this amount.
@@ -291,8 +291,8 @@ pub enum ChargeOutcome {
         /// Its reason, a short stable code.
         reason: Box<str>,
     },
-    /// The provider knows of no charge, and none will come; nothing was taken.
+    /// The provider knows of no charge, and there will be none; nothing was taken.
     NotCharged,
-    /// Nobody knows yet; whoever reconciles asks again.
+    /// Not known yet: the reconciler asks again.
     Unknown,
 }

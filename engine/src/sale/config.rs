@@ -1,4 +1,5 @@
-//! What a sale is told when it is made, and what an operator may steer while it runs.
+//! The rules of a sale, set when it is made, and what an operator may steer while it runs. Must never hold defaults: they are
+//! the server's.
 
 use crate::id::SeatIndex;
 use crate::limits::{POLL_MAX, POLL_MIN, POLLS_BEFORE_ABSENT, POLLS_PER_SECOND};
@@ -39,37 +40,37 @@ pub struct SaleConfig {
 pub struct AdmissionConfig {
     /// Whether holding seats needs a slot.
     pub required: bool,
-    /// Buyers let in per second at the most.
+    /// Buyers admitted per second at most.
     pub rate_per_second: u32,
-    /// Buyers in the line (`PRE_QUEUE` and `WAITING`) at the most.
+    /// Buyers in the line (`PRE_QUEUE` and `WAITING`) at most.
     pub capacity: u64,
-    /// Buyers shopping at the same time at the most; `None` is no limit.
+    /// Buyers shopping at the same time at most; `None` is no limit.
     pub active_limit: Option<u64>,
     /// How long a slot lasts.
     pub token: Duration,
     /// Holds that may be made with one slot, 1 to [`crate::limits::MAX_HOLDS_PER_SLOT`]: released and expired ones count, too,
     /// so that nobody keeps seats away from others by holding and releasing.
     pub max_holds_per_slot: u16,
-    /// How long a waiting buyer may not be heard of.
+    /// How long a waiting buyer may send no heartbeat.
     pub absent: Duration,
-    /// Whether those who came before the opening are put in a drawn order.
+    /// Whether the buyers who come before the opening are put in a drawn order.
     pub draw: bool,
     /// When entering begins; `None` is at once.
     pub room_opens_at: Option<Timestamp>,
 }
 
 impl AdmissionConfig {
-    /// How long a buyer should wait before asking again, so that a line of that length stays within the budget of
-    /// reads. Whole seconds, at least one.
+    /// How long a buyer should wait between status reads, so that a line of that length stays within the budget of reads. Whole
+    /// seconds, at least one.
     #[must_use]
     pub fn poll_after(&self, total_in_queue: u64) -> Duration {
         let fair = Duration::from_secs(total_in_queue.div_ceil(POLLS_PER_SECOND)).clamp(POLL_MIN, POLL_MAX);
-        let heard = Duration::from_secs(self.absent.as_secs() / POLLS_BEFORE_ABSENT);
-        fair.min(heard).max(Duration::from_secs(1))
+        let heartbeat = Duration::from_secs(self.absent.as_secs() / POLLS_BEFORE_ABSENT);
+        fair.min(heartbeat).max(Duration::from_secs(1))
     }
 }
 
-/// What an operator steers: the whole of it after a change, so that a fact says what holds from then on.
+/// What an operator steers: the whole of it after a change, so that a fact contains all that holds from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steering {
     /// See [`AdmissionConfig::rate_per_second`].
@@ -80,13 +81,13 @@ pub struct Steering {
     pub required: bool,
     /// Nobody is admitted while it is set; the line stays.
     pub paused: bool,
-    /// Nobody may enter and nobody is admitted; who shops goes on.
+    /// Nobody may enter and nobody is admitted; buyers with slots go on.
     pub closed: bool,
     /// Shown to everyone in the line.
     pub message: Option<Box<str>>,
 }
 
-/// A wish to steer: what is `None` stays as it is.
+/// A request to steer: what is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SteeringChange {
     /// 1 to [`crate::limits::MAX_RATE_PER_SECOND`].
@@ -95,7 +96,7 @@ pub struct SteeringChange {
     pub active_limit: Option<Option<u64>>,
     /// Whether a slot is needed.
     pub required: Option<bool>,
-    /// Whether admission rests.
+    /// Whether admission is paused.
     pub paused: Option<bool>,
     /// Whether the line is closed.
     pub closed: Option<bool>,

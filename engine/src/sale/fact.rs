@@ -93,7 +93,7 @@ pub enum Fact {
         /// The provider's name for the transaction.
         transaction: Box<str>,
     },
-    /// The provider has not said what became of a charge.
+    /// The provider has not reported the outcome of a charge.
     PaymentUnknown {
         /// The payment.
         payment: PaymentId,
@@ -144,11 +144,11 @@ pub enum Fact {
         /// The payment.
         payment: PaymentId,
     },
-    /// A provider says that money has moved, and no payment accounts for it: somebody has to look into it.
+    /// A provider reports that money has moved, and no payment accounts for it: an operator has to look into it.
     OutcomeUnmatched {
         /// The payment that the provider names.
         payment: PaymentId,
-        /// What it says.
+        /// What it reports.
         moved: MoneyMoved,
     },
     /// Ordinals were set aside for use; none below `first` is issued any more.
@@ -176,14 +176,14 @@ pub enum Fact {
         /// Until when admission waits for others who may have stood before them.
         waits_until: Timestamp,
     },
-    /// The seed of the draw is bound to its hash, which is published. The seed itself is told with [`Fact::Drawn`].
+    /// The seed of the draw is bound to its hash, which is published. The seed itself is published with [`Fact::Drawn`].
     DrawCommitted {
         /// The seed.
         seed: DrawSeed,
         /// Its hash.
         commitment: DrawHash,
     },
-    /// The sale has opened: whoever waits is the cohort of the draw, in the order of arrival.
+    /// The sale has opened: the buyers in the line are the cohort of the draw, in the order of arrival.
     CohortFrozen {
         /// The root over it.
         root: DrawHash,
@@ -216,7 +216,7 @@ pub enum Fact {
         /// Whose.
         buyer: BuyerId,
     },
-    /// A waiting buyer was not heard of for too long.
+    /// A place in the line ended: its buyer sent no heartbeat for too long, or the sale ended.
     PlaceExpired {
         /// Whose.
         buyer: BuyerId,
@@ -271,7 +271,7 @@ pub enum Fact {
         /// Why, in the administrator's words.
         reason: Option<Box<str>>,
     },
-    /// Who holds a ticket is notified of a postponement: orders the message.
+    /// A ticket holder is notified of a postponement: orders the message.
     HolderNotified {
         /// The reservation.
         reservation: ReservationId,
@@ -311,7 +311,7 @@ pub enum Fact {
     },
 }
 
-/// Enough of an answer to give it again, as it was.
+/// Enough of an answer to repeat it as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RememberedAnswer {
     /// A hold: the reservation as it was when made.
@@ -339,7 +339,7 @@ pub enum RememberedAnswer {
     },
 }
 
-/// What a provider says of money.
+/// What a provider reports of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoneyMoved {
     /// It took this amount.

@@ -1,5 +1,6 @@
-//! Remembered idempotency keys: for a day, and no more than a bound, the oldest forgotten first; and what is told to
-//! a request that comes again. A key outlives what it names, so answers are put together without looking it up.
+//! Idempotency keys, and the stored answers to repeated requests. A key is remembered for [`KEY_REMEMBERED_FOR`] and at most
+//! [`KEYS_KEPT`] are, the oldest forgotten first. A key outlives the reservation or payment that it names, so a stored answer
+//! must never depend on looking that up.
 
 use crate::limits::{FORGOTTEN_AT_ONCE, KEY_REMEMBERED_FOR, KEYS_KEPT};
 use crate::sale::Sale;
@@ -19,7 +20,7 @@ use std::sync::LazyLock;
 #[derive(Default, Clone)]
 pub(crate) struct Keys {
     rows: Table<KeyRow>,
-    /// When each was answered, the oldest first; older ones of a key that was answered again since.
+    /// When each was answered, the oldest first; with the earlier times of a key that was answered again since.
     order: Fifo<(Timestamp, u128)>,
 }
 
@@ -35,7 +36,7 @@ impl Keys {
         self.rows.get(scope).filter(|row| !self.is_forgotten(row.at))
     }
 
-    /// Forgotten when a newer key is a day younger, though its row may lie here for some keys more.
+    /// Forgotten when the newest key is a day younger, though its row may stay for some keys more.
     fn is_forgotten(&self, at: Timestamp) -> bool {
         self.order.back().is_some_and(|(newest, _)| at + KEY_REMEMBERED_FOR <= *newest)
     }
@@ -48,7 +49,7 @@ impl Keys {
     pub(crate) fn insert(&mut self, key: RequestKey, at: Timestamp, answer: RememberedAnswer) {
         self.rows.insert(KeyRow { key, at, answer });
         self.order.push_back((at, key.scope));
-        // Not all at once: the first key after a quiet day would find a million to drop.
+        // A bounded number at once: the first key after a quiet day would have a million to drop.
         for _ in 0..FORGOTTEN_AT_ONCE {
             let is_old = self.order.front().is_some_and(|(old, _)| self.is_forgotten(*old));
             let Some((old, scope)) = (is_old || self.order.len() > KEYS_KEPT).then(|| self.order.pop_front()).flatten()
@@ -84,18 +85,18 @@ impl Keyed for KeyRow {
 }
 
 impl Sale {
-    /// What was answered to the same request before, if it was and still counts.
+    /// The stored answer to the same request, if there is one that still holds.
     fn recall(&self, key: Option<RequestKey>, now: Timestamp) -> Result<Option<&KeyRow>, Rejection> {
-        let row = key.and_then(|key| self.keys.fresh(key.scope, now)).filter(|row| self.said_yes(&row.answer));
+        let row = key.and_then(|key| self.keys.fresh(key.scope, now)).filter(|row| self.was_accepted(&row.answer));
         match row.zip(key) {
             Some((row, key)) if row.key.body != key.body => Err(Rejection::KeyReused),
             Some(_) | None => Ok(row),
         }
     }
 
-    /// Only answers that said yes are remembered: after a no the key is free again.
-    fn said_yes(&self, answer: &RememberedAnswer) -> bool {
-        let no = |row: &PaymentRow| match row.view.status {
+    /// Only accepted requests are remembered: after a refusal or a failed charge the key is free again.
+    fn was_accepted(&self, answer: &RememberedAnswer) -> bool {
+        let has_failed = |row: &PaymentRow| match row.view.status {
             PaymentStatus::Failed(_) => true,
             PaymentStatus::Refunded { reason, .. } => match reason {
                 RefundReason::AmountMismatch | RefundReason::TooLate => true,
@@ -105,7 +106,9 @@ impl Sale {
         };
         match answer {
             RememberedAnswer::Held { .. } | RememberedAnswer::PaymentOpened { .. } => true,
-            RememberedAnswer::PaymentConfirmed { payment } => !self.reservations.payment(*payment).is_none_or(no),
+            RememberedAnswer::PaymentConfirmed { payment } => {
+                !self.reservations.payment(*payment).is_none_or(has_failed)
+            }
         }
     }
 
@@ -146,7 +149,7 @@ impl Sale {
         Ok(Some(Decision::nothing(Outcome::RememberedPayment(Box::new(view)))))
     }
 
-    /// The payment as it stands: it may have settled since.
+    /// The payment in its present state: it may have settled since.
     pub(crate) fn recall_confirmation(
         &self,
         confirm: &ConfirmPayment,

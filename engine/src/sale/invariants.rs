@@ -1,5 +1,5 @@
 //! What must always be true of a sale, in one place: used by tests, by the simulation, and by the metric that must
-//! read 0. Walks the whole state, so it is never on the way of a request.
+//! read 0. Reads the whole state, so it must never run within a request.
 
 use crate::id::{BuyerId, SeatIndex};
 use crate::sale::Sale;
@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use std::time::Duration;
 
 impl Sale {
-    /// Everything that is not as it must be; empty when all is well.
+    /// Every violation; empty when all is well.
     #[must_use]
     pub fn check_invariants(&self) -> Vec<String> {
         let mut broken = Vec::new();
@@ -128,7 +128,7 @@ impl Sale {
         }
     }
 
-    /// The seed is the one that was committed to, and who was drawn and still waits stands in the drawn order.
+    /// The seed is the one that was committed to, and members of the cohort who still wait stand in the drawn order.
     fn check_draw(&self, broken: &mut Vec<String>) {
         let Some(draw) = &self.draw else { return };
         if draw.seed().commitment() != draw.view().commitment {
@@ -144,7 +144,7 @@ impl Sale {
         }
     }
 
-    /// Active ≤ limit is checked where somebody is admitted (an operator may lower the limit below who is in);
+    /// Active ≤ limit is checked on admission (an operator may lower the limit below that);
     /// here: the line, the slots and the admission window agree with the places.
     fn check_room(&self, broken: &mut Vec<String>) {
         let snapshot = self.waiting_room.snapshot();

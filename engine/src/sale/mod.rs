@@ -144,7 +144,7 @@ impl Sale {
         self.ledger.as_ref().map(|ledger| &ledger.plan)
     }
 
-    /// When the sale was made, in microseconds: it tells its lines apart from those of another journal of the event.
+    /// When the sale was made, in microseconds: it identifies its line among those of other journals of the event.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.made_at.0.cast_unsigned()

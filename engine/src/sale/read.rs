@@ -32,7 +32,7 @@ impl Sale {
         self.ledger.as_ref().map(|ledger| ledger.category_counts().to_vec()).unwrap_or_default()
     }
 
-    /// Held seats, in plan order; walks the hall.
+    /// Held seats, in plan order; scans the hall.
     #[must_use]
     pub fn seats_held(&self) -> Vec<SeatIndex> {
         self.ledger.as_ref().map(|ledger| ledger.held().collect()).unwrap_or_default()
@@ -75,13 +75,13 @@ impl Sale {
         matches!(row.view.status, PaymentStatus::Opened | PaymentStatus::Charging).then(|| row.view.clone())
     }
 
-    /// A payment with what the provider has to be told of it.
+    /// A payment with what the provider needs to know of it.
     #[must_use]
     pub fn payment_row(&self, id: PaymentId) -> Option<&PaymentRow> {
         self.reservations.payment(id)
     }
 
-    /// Every payment of a reservation in memory with what the provider has to be told of it, the newest last.
+    /// Every payment of a reservation in memory, with what the provider needs to know, the newest last.
     #[must_use]
     pub fn payments_of(&self, reservation: ReservationId) -> Vec<PaymentRow> {
         let payments = self.reservations.get(reservation).map(Reservation::payments).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Sale {
         self.reservations.live() > 0
     }
 
-    /// Every pending reservation, in no order; walks them, for copies.
+    /// Every pending reservation, in no order; O(reservations), for copies.
     #[must_use]
     pub fn pending(&self) -> Vec<ReservationView> {
         let pending = self.reservations.iter().filter(|r| r.status == ReservationStatus::Pending);

@@ -1,4 +1,5 @@
-//! Why a sale says no: one closed list, its variants in the order in which they are checked.
+//! Why a sale refuses a command: one closed list, its variants in the order in which they are checked. Must never grow without
+//! an answer in HTTP: the server's table has no wildcard.
 
 use crate::sale::command::Seats;
 use crate::sale::reply::{ReservationStatus, ReservationView};
@@ -44,7 +45,7 @@ pub enum Rejection {
     PaymentInProgress,
     /// The amount is not what the seats cost.
     AmountMismatch,
-    /// As many charges of this hold were declined as may be.
+    /// The hold has reached the limit of declined charges.
     PaymentAttemptsExceeded,
     /// The reservation is not confirmed.
     NotCancellable(ReservationState),
@@ -57,7 +58,7 @@ pub enum Rejection {
         /// How many the buyer has, pending and confirmed.
         has: u16,
     },
-    /// As many holds were made with the buyer's slot as may be.
+    /// The buyer's slot has reached its limit of holds.
     HoldLimitExceeded {
         /// The limit.
         limit: u16,
@@ -74,7 +75,7 @@ pub enum Rejection {
         /// The limit.
         limit: u32,
     },
-    /// Seats that are only sold in pairs are asked for without the other half.
+    /// Seats that are only sold in pairs were requested without the other half.
     PairSplit {
         /// The other halves.
         missing: Seats,
@@ -87,8 +88,8 @@ pub enum Rejection {
         reason: Unavailable,
         /// Those that are taken, of named seats.
         taken: Seats,
-        /// The longest run of free seats side by side in the category: the one asked for, or that of the first named seat, for
-        /// which it is counted up to [`crate::limits::INDEXED_RUN`].
+        /// The longest run of free seats in the category: the one requested, or that of the first named seat, for which it is
+        /// counted up to [`crate::limits::INDEXED_RUN`].
         longest_block: u16,
         /// What would succeed instead: the nearest block, else seats apart.
         alternative: Option<Seats>,
@@ -102,7 +103,7 @@ pub enum Rejection {
     },
 }
 
-/// Why seats cannot be had.
+/// Why seats are unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// Some of the named seats are not free, and others of the hall are.
@@ -118,13 +119,13 @@ pub enum Unavailable {
 pub enum Closed {
     /// Its time: `saleEndsAt`.
     Ended,
-    /// An operator; who shops goes on.
+    /// An operator; buyers with slots go on.
     ByOperator,
     /// The event was cancelled.
     Cancelled,
 }
 
-/// How a reservation stands, where something else was needed.
+/// The state of a reservation, where another was needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationState {
     /// Held, not yet paid.
@@ -142,7 +143,7 @@ pub enum ReservationState {
 }
 
 impl ReservationState {
-    /// How a reservation stands whose event was not cancelled.
+    /// The state of a reservation whose event was not cancelled.
     #[must_use]
     pub fn of(view: &ReservationView) -> Self {
         Self::new(view.status, view.refund.is_some())

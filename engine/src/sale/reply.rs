@@ -1,4 +1,4 @@
-//! What a sale answers: reservations, payments and places as their readers see them. Copies, never borrowed state.
+//! What a sale answers: reservations, payments and places as their readers see them. Must never borrow state: answers outlive it.
 
 use crate::id::{BuyerId, Ordinal, PaymentId, ReservationId, Seq, Slot, TicketSerial};
 use crate::money::Amount;
@@ -7,14 +7,14 @@ use crate::sale::config::Steering;
 use crate::sale::fact::{PaymentFailure, RefundReason};
 use crate::time::Timestamp;
 
-/// The answer to a command that was taken.
+/// The answer to a command that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Done; there is nothing to say.
     Done,
     /// A reservation was made or changed.
     Reservation(Box<ReservationView>),
-    /// A payment was opened, has settled, or (still charging) is being asked about.
+    /// A payment was opened, has settled, or is still charging.
     Payment(Box<PaymentView>),
     /// The buyer's place.
     Place(PlaceView),
@@ -22,14 +22,14 @@ pub enum Reply {
     Steering(Box<SteeringView>),
 }
 
-/// Whether a reservation lives, in API words.
+/// The state of a reservation, in API words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReservationStatus {
     /// Held, not yet paid.
     Pending,
     /// Paid.
     Confirmed,
-    /// Given back by the buyer, or cancelled with its sale.
+    /// Released by the buyer or an operator, or cancelled.
     Cancelled,
     /// Its time was over.
     Expired,
@@ -42,7 +42,7 @@ pub struct ReservationView {
     pub id: ReservationId,
     /// Whose.
     pub buyer: BuyerId,
-    /// Whether it lives.
+    /// Its state.
     pub status: ReservationStatus,
     /// Its seats; they stay listed when it is over.
     pub seats: Seats,
@@ -60,12 +60,12 @@ pub struct ReservationView {
     pub refund: Option<Amount>,
 }
 
-/// How far a payment is.
+/// The state of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentStatus {
     /// Opened; the provider has not been asked.
     Opened,
-    /// The provider is being asked, or has not said; `PENDING` to buyers.
+    /// The provider is being asked, or its outcome is unknown; `PENDING` to buyers.
     Charging,
     /// Paid.
     Captured,
@@ -91,7 +91,7 @@ pub struct PaymentView {
     pub buyer: BuyerId,
     /// How much.
     pub amount: Amount,
-    /// How far it is.
+    /// Its state.
     pub status: PaymentStatus,
     /// When it was opened.
     pub created_at: Timestamp,
@@ -99,7 +99,7 @@ pub struct PaymentView {
     pub paid_at: Option<Timestamp>,
 }
 
-/// Where a buyer stands.
+/// The state of a buyer's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceStatus {
     /// In the line before the sale opens.
@@ -118,11 +118,10 @@ pub enum PlaceStatus {
         slot: Option<Slot>,
         /// When the slot ends: from then on no new hold is made with it.
         expires_at: Timestamp,
-        /// Whether a new hold may be made: not any more when the slot's time is over and only a pending hold keeps the
-        /// place.
+        /// Whether a new hold may be made: not when the slot's time is over and only a pending hold keeps it.
         may_hold: bool,
     },
-    /// The slot's time was over, or the buyer was not heard of.
+    /// The slot's time was over, or the buyer sent no heartbeat for too long.
     Expired,
 }
 
@@ -131,11 +130,11 @@ pub enum PlaceStatus {
 pub struct PlaceView {
     /// Whose.
     pub buyer: BuyerId,
-    /// Where they arrived, also after a draw: what their ticket names; `None` where admission is not required.
+    /// The ordinal of arrival, also after a draw: the one that the buyer's ticket names; `None` where admission is not required.
     pub ordinal: Option<Ordinal>,
-    /// Where the buyer stands.
+    /// Its state.
     pub status: PlaceStatus,
-    /// Everyone in the line (`PRE_QUEUE` and `WAITING`).
+    /// How many wait (`PRE_QUEUE` and `WAITING`).
     pub total_in_queue: u64,
 }
 
@@ -159,11 +158,11 @@ pub struct SeatCounts {
 pub struct SteeringView {
     /// What is steered.
     pub steering: Steering,
-    /// Everyone in the line.
+    /// How many wait.
     pub waiting: u64,
-    /// Everyone shopping.
+    /// How many shop.
     pub active: u64,
-    /// Everyone ever let in.
+    /// How many were ever admitted.
     pub admitted_total: u64,
 }
 

@@ -35,7 +35,7 @@ pub struct SaleSnapshot {
     pub plan: Option<Arc<Plan>>,
     /// What operators have steered; none before the first fact.
     pub steering: Option<Steering>,
-    /// Tickets handed out.
+    /// Tickets issued.
     pub tickets: u64,
     /// Pending and confirmed reservations, in the order of their making; then ended ones in the order of their ending.
     pub reservations: Vec<ReservationRow>,
@@ -45,7 +45,7 @@ pub struct SaleSnapshot {
     pub keys: Vec<KeyRow>,
     /// The waiting room.
     pub room: WaitingRoomSnapshot,
-    /// When the sale was made: what tells its lines from those of another journal.
+    /// When the sale was made: it identifies the line among those of other journals of the event.
     pub made_at: Timestamp,
     /// The draw, once its seed is committed to.
     pub draw: Option<DrawRow>,
@@ -60,7 +60,7 @@ pub struct SaleSnapshot {
 pub struct UnmatchedRow {
     /// The payment that the provider names.
     pub payment: PaymentId,
-    /// What it says.
+    /// What it reports.
     pub moved: MoneyMoved,
 }
 
@@ -71,7 +71,7 @@ pub struct DrawRow {
     pub seed: DrawSeed,
     /// Its hash, as it was published.
     pub commitment: DrawHash,
-    /// Who came before the opening, from then on.
+    /// The buyers who came before the opening, from then on.
     pub cohort: Option<CohortRow>,
     /// Whether the order was drawn.
     pub drawn: bool,
@@ -136,9 +136,9 @@ pub struct WaitingRoomSnapshot {
     pub used: Vec<(Ordinal, Ordinal)>,
     /// The first ordinal that an older journal may have lost.
     pub lost_from: u64,
-    /// What tickets have shown to be lost since the last start.
+    /// The lost ordinals that tickets have shown since the last start.
     pub lost: Option<LostRow>,
-    /// Everyone ever let in.
+    /// How many were ever admitted.
     pub admitted_total: u64,
     /// When the admissions of the last second before the newest were due, oldest first.
     pub window: Vec<Timestamp>,
@@ -149,13 +149,13 @@ pub struct WaitingRoomSnapshot {
     pub places: Vec<PlaceRow>,
 }
 
-/// Ordinals that tickets have shown to be issued and not known, in a snapshot.
+/// Ordinals that tickets show to have been issued, and that the journal does not know, in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostRow {
     /// The last of them that a ticket has shown.
     pub top: Ordinal,
-    /// How many were heard of.
-    pub heard: u64,
+    /// How many of them have returned.
+    pub returned: u64,
     /// Until when admission waits for the others.
     pub waits_until: Timestamp,
 }
@@ -167,11 +167,11 @@ pub struct PlaceRow {
     pub buyer: BuyerId,
     /// Where the buyer joined.
     pub ordinal: Ordinal,
-    /// How it stands.
+    /// Its state.
     pub state: PlaceState,
 }
 
-/// How a place stands.
+/// The state of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceState {
     /// In the line.

@@ -1,5 +1,5 @@
-//! What is worth knowing of a sale at which nothing happens any more: what lists, an event's page and operators' figures
-//! say of it. A few hundred bytes, kept in memory in place of the sale. Must never hold the hall, a reservation or a place.
+//! The summary of a sale at which nothing happens any more: what lists, an event's page and operators' figures need of it. A few
+//! hundred bytes, kept in memory in place of the sale. Must never hold the hall, a reservation or a place.
 
 use crate::id::{PlanHash, Seq};
 use crate::sale::Sale;
@@ -22,7 +22,7 @@ pub struct SaleSummary {
     pub plan: PlanHash,
     /// What operators have steered.
     pub steering: Steering,
-    /// Everyone ever let in; nobody waits and nobody shops.
+    /// How many were ever admitted; nobody waits and nobody shops.
     pub admitted_total: u64,
     /// Each category's name and its seats, in the plan's order.
     pub categories: Box<[(Box<str>, SeatCounts)]>,
@@ -62,7 +62,7 @@ impl SaleSummary {
 
 impl Sale {
     /// Whether nothing will happen at the sale by itself, and nobody has anything pending at it: it has ended by its
-    /// times, or was cancelled and swept, or retired. Walks the payments, so not under a lock that readers wait for.
+    /// times, or was cancelled and swept, or retired. O(payments), so not under a lock that readers wait for.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         let has_ended = match self.phase() {
@@ -86,7 +86,7 @@ impl Sale {
         let (plan, room) = (self.plan()?, self.steering()?);
         let mut config = self.config()?.clone();
         config.prices.shrink_to_fit();
-        // Nobody asks any more which seats they were; how many is counted.
+        // Which seats they were is not needed any more; how many is counted.
         config.blocked = Arc::default();
         let names = plan.categories().iter().map(|category| Box::from(category.name.as_str()));
         Some(SaleSummary {

@@ -1,5 +1,6 @@
-//! A first-in first-out queue in pieces that stay where they are: to add to it costs the same however long it is. One ring for
-//! all would now and then be copied whole, in which time nobody is answered. Clones share the pieces until one of them writes.
+//! A first-in first-out queue in pieces that are never moved: adding to it costs the same however long it is. One ring would be
+//! copied whole when it grows, and no request is answered meanwhile. Clones share the pieces until one of them writes. Must
+//! never keep an empty piece.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ impl<T: Clone> Fifo<T> {
     pub(crate) fn push_back(&mut self, entry: T) {
         // Only the first piece grows, so that a sale with few entries is small.
         if self.pieces.back().is_none_or(|piece| piece.len() >= PIECE) {
-            let room = if self.pieces.is_empty() { 0 } else { PIECE };
-            self.pieces.push_back(Arc::new(VecDeque::with_capacity(room)));
+            let capacity = if self.pieces.is_empty() { 0 } else { PIECE };
+            self.pieces.push_back(Arc::new(VecDeque::with_capacity(capacity)));
         }
         if let Some(piece) = self.pieces.back_mut() {
             Arc::make_mut(piece).push_back(entry);
@@ -44,7 +45,7 @@ impl<T: Clone> Fifo<T> {
         entry
     }
 
-    /// Takes the first entry out that is so; looks through all before it.
+    /// Removes the first entry for which `is` holds; scans all before it.
     pub(crate) fn remove(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
         for (number, piece) in self.pieces.iter_mut().enumerate() {
             let Some(at) = piece.iter().position(&is) else { continue };

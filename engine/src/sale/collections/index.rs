@@ -1,8 +1,7 @@
-//! Numbers of rows under their ids. Eight bytes a row: the id itself lies in its row, which whoever looks for it wants anyway,
-//! and half of its hash lies here, so that growing reads no rows. A map of whole ids is two and a half times as large, and in a
-//! sale of millions each look at it a cache miss. A large one is many tables, each of which grows when it must: one for all would
-//! stand still for tens of milliseconds when it doubles. Clones share the tables until one of them writes. Must never hold an id
-//! twice.
+//! Row numbers by id, eight bytes a row: the id itself lies in its row, which a look-up reads anyway, and half of its hash lies
+//! here, so that growing reads no rows. A map of whole ids is two and a half times as large, and in a sale of millions each
+//! look-up in it is a cache miss. A large index is many tables that grow one by one: a single one would block for tens of
+//! milliseconds when it doubles. Clones share the tables until one of them writes. Must never hold an id twice.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::{BuildHasher, Hash};
@@ -47,7 +46,7 @@ impl Index {
         self.len += 1;
     }
 
-    /// Takes an id out and answers its row.
+    /// Removes an id and returns its row.
     pub(crate) fn remove(&mut self, id: &impl Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.half(id);
         let at = self.table(hash);
@@ -81,7 +80,7 @@ impl Index {
     }
 }
 
-/// The table looks at the lowest bits of a hash and at the highest ones: both come from the half that is kept.
+/// A hash table uses the lowest and the highest bits of a hash: both come from the half that is kept.
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,12 +1,11 @@
-//! Parts of a sale that an idle one does not need: a pointer until they are first written, and empty to whoever reads them
-//! before.
-//! Must never be written to in order to read.
+//! Parts of a sale that an idle one does not need: a null pointer until the first write, and empty to readers before that. Must
+//! never allocate in order to read.
 
 use std::ops::{Deref, DerefMut};
 
-/// What has an empty one to lend.
+/// A type with a shared empty value.
 pub(crate) trait Empty: Default + 'static {
-    /// Nothing, for readers.
+    /// The empty value, for readers.
     fn empty() -> &'static Self;
 }
 
@@ -27,7 +26,7 @@ impl<T> From<T> for Lazy<T> {
 }
 
 impl<T> Lazy<T> {
-    /// To be written to if it was before, and so not empty.
+    /// The part, if it was ever written to; does not allocate it.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()
     }

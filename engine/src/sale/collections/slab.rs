@@ -1,9 +1,9 @@
-//! Rows under numbers that are used again, in pieces that stay where they are: a row costs the same to add however many
-//! there are. One long vector would now and then be copied whole, and a hundred thousand rows take tens of milliseconds in
-//! which nobody is answered.
+//! Rows under numbers that are used again, in pieces that are never moved: adding a row costs the same however many there are.
+//! One long vector would be copied whole when it grows, and a hundred thousand rows take tens of milliseconds, in which no
+//! request is answered.
 //!
-//! Clones share the pieces. Whoever writes to a piece that is shared copies that piece first, so a clone of a million rows
-//! costs a count for each piece, and a write after it a few microseconds once for each piece.
+//! Clones share the pieces, and a write copies a shared piece first: a clone of a million rows costs a reference count for each
+//! piece, and the first write to each piece after it a few microseconds. Must never give a number to two rows at once.
 
 use crate::sale::collections::fifo::Fifo;
 use std::ops::{Index, IndexMut};
@@ -17,7 +17,7 @@ const MASK: usize = (1 << BITS) - 1;
 #[derive(Clone)]
 pub(crate) struct Slab<T> {
     pieces: Vec<Arc<Vec<Option<T>>>>,
-    /// Numbers without a row; the last one is used again first, while its piece is still near.
+    /// Numbers without a row; the last one is used again first, while its piece is still cached.
     vacant: Fifo<u32>,
 }
 
@@ -28,7 +28,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T: Clone> Slab<T> {
-    /// Puts a row in and answers its number.
+    /// Adds a row and returns its number.
     pub(crate) fn insert(&mut self, row: T) -> u32 {
         if let Some(number) = self.vacant.pop_back() {
             self[number] = Some(row);
@@ -36,8 +36,8 @@ impl<T: Clone> Slab<T> {
         }
         // Only the first piece grows, so that a sale with few rows is small.
         if self.pieces.last().is_none_or(|piece| piece.len() > MASK) {
-            let room = if self.pieces.is_empty() { 0 } else { MASK + 1 };
-            self.pieces.push(Arc::new(Vec::with_capacity(room)));
+            let capacity = if self.pieces.is_empty() { 0 } else { MASK + 1 };
+            self.pieces.push(Arc::new(Vec::with_capacity(capacity)));
         }
         let before = (self.pieces.len() - 1) << BITS;
         match self.pieces.last_mut() {
@@ -49,7 +49,7 @@ impl<T: Clone> Slab<T> {
         }
     }
 
-    /// Takes a row out; its number may be given to another.
+    /// Removes a row; its number may be given to another.
     pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let row = self[number].take();
         if row.is_some() {

@@ -1,16 +1,16 @@
-//! A sorted set in pieces, for what is ended in the order of time: its first entry is at hand, and to add or take out one
-//! costs a search and the move of half a piece. Clones share the pieces until one of them writes, which a B-tree of the
+//! A sorted set in pieces, for deadlines: its first entry is read at once, and adding or removing one costs a search and the
+//! move of half a piece. Clones share the pieces until one of them writes, which a B-tree of the
 //! standard library cannot. Must never hold an entry twice.
 
 use std::sync::Arc;
 
-/// Entries of a piece at the most; a fuller one is divided.
+/// The most entries of a piece; a fuller one is divided.
 const PIECE: usize = 256;
 
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Sorted<T> {
-    /// Every entry of one comes before those of the next.
+    /// The entries of each come before those of the next.
     pieces: Vec<Piece<T>>,
     len: u64,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Sorted<T> {
 /// Never empty.
 #[derive(Clone)]
 struct Piece<T> {
-    /// The first entry, once more: a search looks at these alone.
+    /// A copy of the first entry: a search reads these alone.
     first: T,
     entries: Arc<Vec<T>>,
 }
@@ -49,7 +49,7 @@ impl<T: Ord + Copy> Sorted<T> {
         self.pieces.iter().flat_map(|piece| piece.entries.iter())
     }
 
-    /// Those that come after an entry, which need not be there, in order.
+    /// The entries after this one, which need not be present, in order.
     pub(crate) fn after(&self, entry: &T) -> impl Iterator<Item = &T> {
         let (at, entry) = (self.piece_of(entry), *entry);
         let behind = self.pieces.get(at..).unwrap_or_default().iter().flat_map(|piece| piece.entries.iter());
@@ -65,7 +65,7 @@ impl<T: Ord + Copy> Sorted<T> {
         };
         let Err(place) = piece.entries.binary_search(&entry) else { return };
         self.len += 1;
-        // Behind all others, as nearly everything comes: the full piece stays as it is.
+        // Behind all others, as nearly every entry comes: the full piece stays as it is.
         if place == PIECE && at == last {
             self.pieces.extend(Piece::of(vec![entry]));
             return;

@@ -1,6 +1,6 @@
-//! Rows under the ids that they carry, in parts: neither the rows nor their index ever move as a whole, so that adding one
-//! costs about the same however many there are. A map that doubles copies all of them at once: a million rows take tens of
-//! milliseconds in which nobody is answered. Must never hold an id twice.
+//! Rows under the ids that they carry: neither the rows nor their index ever move as a whole, so that adding one costs about the
+//! same however many there are. A map that doubles copies all of them at once: a million rows take tens of milliseconds, in
+//! which no request is answered. Must never hold an id twice.
 
 use crate::sale::collections::index::Index;
 use crate::sale::collections::slab::Slab;
@@ -10,7 +10,7 @@ use std::hash::Hash;
 pub(crate) trait Keyed {
     /// What it is found by.
     type Id: Hash + Eq + Copy;
-    /// It.
+    /// Its id.
     fn id(&self) -> Self::Id;
 }
 
@@ -37,7 +37,7 @@ impl<T: Keyed + Clone> Table<T> {
         self.rows[number].as_mut()
     }
 
-    /// Puts a row in and answers the one that it replaces.
+    /// Adds a row and returns the one that it replaces.
     pub(crate) fn insert(&mut self, row: T) -> Option<T> {
         let id = row.id();
         if let Some(number) = self.find(id) {

@@ -18,7 +18,7 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Everyone with their ordinals, in the order of arrival; `root` where it is known already.
+    /// From the members in the order of arrival; `root` where it is known already.
     pub(crate) fn of(members: impl Iterator<Item = (Ordinal, BuyerId)>, root: Option<DrawHash>) -> Self {
         let (ordinals, buyers): (Vec<_>, Vec<_>) = members.unzip();
         let root = root.unwrap_or_else(|| cohort_root(buyers.iter().copied()));
@@ -38,7 +38,7 @@ impl Cohort {
         self.ordinals.binary_search(&ordinal).ok()
     }
 
-    /// Everyone, in the order of arrival.
+    /// The members, in the order of arrival.
     #[must_use]
     pub fn buyers(&self) -> &[BuyerId] {
         &self.buyers

@@ -1,9 +1,9 @@
-//! The draw: those who came before the opening are put into an order that nobody chose and anyone can check. A seed is
-//! committed to by its hash, then the cohort is frozen by its Merkle root, then the order follows from both. Pure
-//! functions and the draw's state; must never make a seed, and never decide when to draw.
+//! The draw: the buyers who came before the opening are put into an order that nobody chose and anybody can check. A seed is
+//! committed to by its hash, then the cohort is frozen by its Merkle root, then the order follows from both. Here are the pure
+//! functions; `steps.rs` decides and applies. Must never make a seed: its bits come with a command.
 //!
 //! All hashes are SHA-256. Commitment: `H("onsale draw commitment 1" ‖ seed)`. Tree: RFC 6962, section 2.1, over the
-//! buyers' ids (16 bytes each) in the order of their arrival; leaves and nodes are told apart by their first byte.
+//! buyers' ids (16 bytes each) in the order of their arrival; leaves and nodes differ in their first byte.
 //! Order: ascending by `HMAC(seed, root ‖ buyer)`.
 
 pub(crate) mod cohort;
@@ -32,13 +32,13 @@ pub struct DrawSeed(pub [u8; 32]);
 
 impl fmt::Debug for DrawSeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A hash tells two seeds apart and gives neither away.
+        // The hash identifies the seed without revealing it.
         write!(f, "DrawSeed(of {})", self.commitment())
     }
 }
 
 impl DrawSeed {
-    /// What is published before anybody comes: binds whoever holds the seed to it, and tells nothing of it.
+    /// What is published before anybody comes: it binds the holder of the seed, and reveals nothing of it.
     #[must_use]
     pub fn commitment(&self) -> DrawHash {
         DrawHash(Sha256::new().chain_update(COMMITMENT).chain_update(self.0).finalize().into())
@@ -90,7 +90,7 @@ pub fn cohort_root(buyers: impl IntoIterator<Item = BuyerId>) -> DrawHash {
     Tree::over(buyers.into_iter().map(leaf).collect()).root()
 }
 
-/// The order that a seed gives to a cohort: `order[n]` is who stands n-th, by the place of arrival, from 0.
+/// The order that a seed gives to a cohort: `order[n]` is the index of arrival, from 0, of the buyer with rank n.
 #[must_use]
 pub fn drawn_order(seed: &DrawSeed, root: DrawHash, buyers: &[BuyerId]) -> Vec<u32> {
     let lot = seed.lots(root);
@@ -104,7 +104,7 @@ pub fn drawn_order(seed: &DrawSeed, root: DrawHash, buyers: &[BuyerId]) -> Vec<u
 pub struct DrawView {
     /// The hash of the seed.
     pub commitment: DrawHash,
-    /// The root over the cohort, and how many it is: from the opening on.
+    /// The root over the cohort, and its size: from the opening on.
     pub cohort: Option<(DrawHash, u64)>,
     /// The seed: after the root.
     pub seed: Option<DrawSeed>,

@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// The order that was drawn, both ways.
 pub(crate) struct Order {
     cohort: Arc<Cohort>,
-    /// Who stands n-th, by place of arrival.
+    /// For each rank, the index of arrival.
     arrivals: Vec<u32>,
-    /// Where who arrived n-th stands.
+    /// For each index of arrival, the rank.
     ranks: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Order {
         Self { cohort: Arc::clone(cohort), arrivals, ranks }
     }
 
-    /// Where whoever arrived at `ordinal` stands. Others stand where they arrived.
+    /// The drawn place of a member who arrived at `ordinal`. A buyer outside of the cohort keeps the place of arrival.
     pub(crate) fn place(&self, ordinal: Ordinal) -> Ordinal {
         match self.cohort.arrival_of(ordinal) {
             Some(at) => self.cohort.ordinals()[self.ranks[at] as usize],
@@ -35,7 +35,7 @@ impl Order {
         }
     }
 
-    /// Where whoever stands at `ordinal` arrived.
+    /// The place of arrival of the member who stands at `ordinal`.
     pub(crate) fn arrival(&self, ordinal: Ordinal) -> Ordinal {
         match self.cohort.arrival_of(ordinal) {
             Some(rank) => self.cohort.ordinals()[self.arrivals[rank] as usize],
@@ -43,12 +43,12 @@ impl Order {
         }
     }
 
-    /// Where who arrived n-th stands, from 0.
+    /// The rank of the n-th arrival, from 0.
     pub(crate) fn rank(&self, arrival: usize) -> u64 {
         u64::from(self.ranks[arrival])
     }
 
-    /// Everyone in this order.
+    /// All members in the drawn order.
     pub(crate) fn buyers(&self) -> impl Iterator<Item = BuyerId> + '_ {
         self.arrivals.iter().map(|at| self.cohort.buyers()[*at as usize])
     }
@@ -60,7 +60,7 @@ impl fmt::Debug for Order {
     }
 }
 
-/// The line as a draw leaves it if everyone of the cohort still waits.
+/// The line after the draw, if all of the cohort still wait.
 #[derive(Debug)]
 pub(crate) struct Layout {
     seed: DrawSeed,
@@ -70,7 +70,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// `O(n log n)`; `line` is the one that will be laid out, as it is by now.
+    /// `O(n log n)`; `line` is the current line, which will be laid out.
     pub(crate) fn of(seed: &DrawSeed, cohort: &Arc<Cohort>, line: &Line) -> Self {
         let order = Order::of(seed, cohort);
         let line = line.with_only(cohort.ordinals().iter().copied().zip(order.buyers()));

@@ -12,24 +12,24 @@ use crate::sale::queue::line::Line;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
-/// Everyone who is in the line, and the root over them.
+/// The buyers in the line, and the root over them.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) cohort: Arc<Cohort>,
-    /// The line that they were read from: as long as it is the same, so are they.
+    /// The line that they were read from: the cohort is valid while the line is unchanged.
     pub(crate) line: Line,
 }
 
-/// What can be worked out beside the sale for the next fact of its draw.
+/// What can be computed beside the sale for the next fact of its draw.
 pub(crate) enum Preparation {
-    /// The root over everyone in the line. Nobody may enter or leave meanwhile, or it does not fit.
+    /// The root over the line. It does not fit if a buyer enters or leaves meanwhile.
     Cohort(Line),
-    /// The order of the cohort. Who leaves meanwhile is taken out of it when it is applied.
+    /// The order of the cohort. Buyers who leave meanwhile are taken out when it is applied.
     Layout(DrawSeed, Arc<Cohort>, Line),
 }
 
 impl Preparation {
-    /// Takes long.
+    /// Takes up to seconds; to be run on a thread that no sale waits for.
     pub(crate) fn work_out(self) -> Prepared {
         match self {
             Self::Cohort(line) => {
@@ -40,13 +40,13 @@ impl Preparation {
         }
     }
 
-    /// Whether buyers have to wait for it.
+    /// Whether commands of buyers have to wait for it.
     pub(crate) fn freezes(&self) -> bool {
         matches!(self, Self::Cohort(_))
     }
 }
 
-/// What was worked out.
+/// The result of a [`Preparation`].
 #[derive(Clone, Debug)]
 pub(crate) enum Prepared {
     Cohort(Arc<Frozen>),
@@ -81,12 +81,12 @@ impl Sale {
 }
 
 impl Draw {
-    /// Takes what somebody has worked out beforehand. It need not fit: it is used only where it does.
+    /// Keeps a result, which is used only where it fits.
     fn prepare(&mut self, prepared: Prepared) {
         match prepared {
             Prepared::Cohort(frozen) if !self.is_frozen() => self.frozen = Some(frozen),
             Prepared::Layout(layout) if !self.is_drawn() => self.layout = Some(layout),
-            // It comes too late, from before a rebuild.
+            // Too late: it was begun before a rebuild.
             Prepared::Cohort(_) | Prepared::Layout(_) => {}
         }
     }

@@ -19,7 +19,7 @@ pub struct DrawProof {
     pub root: DrawHash,
     /// The hash that the path begins with.
     pub leaf: DrawHash,
-    /// What stands beside it on the way to the root.
+    /// The siblings on the way from the leaf to the root.
     pub path: Vec<(Side, DrawHash)>,
     /// The lot and the place in the drawn order, from 1; once it is drawn.
     pub drawn: Option<(DrawHash, u64)>,

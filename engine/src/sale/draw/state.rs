@@ -17,7 +17,7 @@ pub struct Draw {
     commitment: DrawHash,
     pub(super) cohort: Option<Arc<Cohort>>,
     pub(super) order: Option<Arc<Order>>,
-    /// Worked out beforehand, so that the facts that need it are applied at once.
+    /// Computed in advance, so that the facts that need it are applied at once.
     pub(super) frozen: Option<Arc<Frozen>>,
     pub(super) layout: Option<Arc<Layout>>,
 }
@@ -31,18 +31,18 @@ impl Draw {
         self.seed
     }
 
-    /// The root over everyone in the line as it is, if it was worked out beforehand.
+    /// The root over the current line, if it was computed in advance.
     pub(crate) fn prepared_root(&self, line: &Line) -> Option<DrawHash> {
         self.frozen.as_ref().filter(|frozen| frozen.line.is_same(line)).map(|frozen| frozen.cohort.root())
     }
 
-    /// Whether the drawn line was laid out beforehand.
+    /// Whether the drawn line was laid out in advance.
     pub(crate) fn is_laid_out(&self) -> bool {
         let fits = |layout: &Arc<Layout>| self.cohort.as_ref().is_some_and(|cohort| layout.fits(&self.seed, cohort));
         self.layout.as_ref().is_some_and(fits)
     }
 
-    /// Whoever is in the line is the cohort.
+    /// The buyers in the line become the cohort.
     pub(crate) fn freeze(&mut self, line: &Line, root: DrawHash) {
         let fits = |frozen: &Arc<Frozen>| frozen.cohort.root() == root && frozen.line.len() == line.len();
         let cohort = match self.frozen.take().filter(fits) {
@@ -52,7 +52,7 @@ impl Draw {
         self.cohort = Some(cohort);
     }
 
-    /// Draws with the seed that is said to be the committed one, and answers the line of the whole cohort in its order.
+    /// Draws with the committed seed, and returns the line of the whole cohort in its order.
     pub(crate) fn draw(&mut self, seed: DrawSeed, line: &Line) -> Option<Arc<Layout>> {
         let cohort = self.cohort.as_ref()?;
         let layout = match self.layout.take().filter(|layout| layout.fits(&seed, cohort)) {
@@ -76,7 +76,7 @@ impl Draw {
         self.cohort.as_ref().is_some_and(|cohort| cohort.arrival_of(ordinal).is_some())
     }
 
-    /// Where whoever stands at `ordinal` arrived: tickets name that, for it holds before the draw and after it.
+    /// The ordinal at which the buyer who stands at `ordinal` arrived: tickets name that one, because a draw does not change it.
     pub(crate) fn arrival(&self, ordinal: Ordinal) -> Ordinal {
         self.order.as_ref().map_or(ordinal, |order| order.arrival(ordinal))
     }
@@ -105,13 +105,13 @@ impl Draw {
         self.cohort.as_deref()
     }
 
-    /// The last place of the cohort: whoever entered after it was frozen stands behind.
+    /// The last ordinal of the cohort: buyers who entered after it was frozen stand behind it.
     #[must_use]
     pub fn last_ordinal(&self) -> Option<Ordinal> {
         self.cohort.as_ref()?.ordinals().last().copied()
     }
 
-    /// Everyone of the cohort in the drawn order; once it is drawn.
+    /// The cohort in the drawn order, once it is drawn.
     pub(crate) fn drawn(&self) -> impl Iterator<Item = BuyerId> + '_ {
         self.order.as_deref().into_iter().flat_map(Order::buyers)
     }

@@ -24,8 +24,7 @@ impl Sale {
         self.draw.as_deref()
     }
 
-    /// Whether a draw is configured whose seed nobody has brought yet. There is one seed for good, whatever the rules are
-    /// changed to.
+    /// Whether a draw is configured that has no seed yet. A seed is final, whatever the rules are changed to.
     #[must_use]
     pub fn wants_seed(&self) -> bool {
         let wanted = self.config.as_ref().is_some_and(|config| config.admission.draw);

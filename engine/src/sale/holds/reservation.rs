@@ -1,5 +1,5 @@
-//! One reservation as the sale keeps it: what every hold has lies together, what comes later, if ever, lies elsewhere. A hall of
-//! millions of seats has millions of them, so they are small. Must never be what readers are given: that is the view.
+//! One reservation as the sale keeps it: what every hold has lies together, what only a paid one has lies behind a pointer. A
+//! hall of millions of seats has millions of them, so they are small. Must never be given to readers: they get the view.
 
 use crate::id::{BuyerId, PaymentId, ReservationId, Seq, TicketSerial};
 use crate::money::Amount;
@@ -27,7 +27,7 @@ pub(crate) struct Reservation {
 /// Millions of them are written, each once, to memory that was never touched before.
 const _: () = assert!(size_of::<Option<Reservation>>() <= 104);
 
-/// What a hold comes to when it is paid.
+/// What a hold gets once its buyer begins to pay.
 #[derive(Clone, Default)]
 pub(crate) struct Purchase {
     /// Every payment opened for it, the newest last.
@@ -91,7 +91,7 @@ impl Reservation {
         self.purchase.get_or_insert_default()
     }
 
-    /// How it stands, its sale aside.
+    /// Its state, the phase of its sale aside.
     pub(crate) fn state(&self) -> ReservationState {
         ReservationState::new(self.status, self.purchase.as_ref().is_some_and(|purchase| purchase.refund.is_some()))
     }

@@ -30,14 +30,14 @@ pub(crate) struct BuyerSeats {
 pub(crate) struct Reservations {
     slab: Slab<Reservation>,
     by_id: Index,
-    /// Buyers who have seats.
+    /// Buyers with seats.
     buyers: Slab<(BuyerId, BuyerSeats)>,
     by_buyer: Index,
     payments: Table<PaymentRow>,
     ended: Fifo<ReservationId>,
-    /// When each pending hold ends, with its row: nearly in the order of their making, because every hold lasts equally long.
+    /// When each pending hold ends, with its row: nearly in the order of creation, because every hold lasts equally long.
     deadlines: Sorted<(Timestamp, Seq, u32)>,
-    /// Pending and confirmed ones in the order of their making, with their rows.
+    /// Pending and confirmed ones in the order of creation, with their rows.
     live: Sorted<(Seq, u32)>,
 }
 
@@ -66,7 +66,7 @@ impl Reservations {
         self.by_buyer.find(&buyer, |row| self.buyers[row].as_ref().is_some_and(|(other, _)| *other == buyer))
     }
 
-    /// Counts seats and holds of a buyer that begin or end, and answers what they had before and have now.
+    /// Counts seats and holds of a buyer that begin or end, and returns what they had before and have now.
     fn count(&mut self, buyer: BuyerId, before: BuyerSeats, after: BuyerSeats) -> (BuyerSeats, BuyerSeats) {
         let row = self.find_buyer(buyer);
         let had = row.and_then(|row| self.buyers[row].as_ref()).map(|(_, has)| *has).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Reservations {
         self.slab.iter()
     }
 
-    /// Adds one that is not there yet; answers whether it is its buyer's first pending hold.
+    /// Adds a new one; returns whether it is its buyer's first pending hold.
     pub(crate) fn insert(&mut self, row: ReservationRow) -> bool {
         let reservation = Reservation::new(row);
         let (id, buyer, deadline, created_seq) =
@@ -183,7 +183,7 @@ impl Reservations {
         }
     }
 
-    /// Whether a charge or a refund of it has not come to its end.
+    /// Whether a charge or a refund of it is not settled.
     fn has_open_money(&self, id: ReservationId) -> bool {
         let payments = self.get(id).map(Reservation::payments).unwrap_or_default();
         payments.iter().filter_map(|payment| self.payments.get(*payment)).any(|row| match row.view.status {
@@ -250,7 +250,7 @@ impl Reservations {
         rows
     }
 
-    /// Live ones in the order of their making, then ended ones in the order of their ending.
+    /// Live ones in the order of creation, then ended ones in the order of ending.
     pub(crate) fn rows(&self) -> Vec<ReservationRow> {
         let mut live: Vec<_> = self.live_ones().map(Reservation::row).collect();
         live.extend(self.ended.iter().filter_map(|id| self.get(*id)).map(Reservation::row));
@@ -271,7 +271,7 @@ impl Reservations {
         Some((found.created_seq, found.id))
     }
 
-    /// From a snapshot's rows. Forgets nothing: what is to be forgotten next depends on facts alone.
+    /// From a snapshot's rows. Forgets nothing: what is forgotten next depends on facts alone.
     pub(crate) fn from_rows(rows: Vec<ReservationRow>, payments: Vec<PaymentRow>) -> Self {
         let mut all = Self::default();
         let (mut pending, rest): (Vec<_>, Vec<_>) =

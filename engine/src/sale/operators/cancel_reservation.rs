@@ -1,5 +1,5 @@
-//! Deciding what an administrator does to one reservation: cancelling it in its buyer's stead, at any time, with a
-//! reason that is kept. Only reads. Must never touch a hold whose charge is under way: what became of it is not known.
+//! Cancelling one reservation for its buyer, by an administrator, at any time, with a reason that is kept. The facts are applied
+//! like a buyer's release or cancellation. Must never touch a hold whose charge is under way: its outcome is not known.
 
 use crate::sale::Sale;
 use crate::sale::command::OperatorCancel;
@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 use smallvec::smallvec;
 
 impl Sale {
-    /// A confirmed reservation is cancelled and refunded, a pending one released. What has ended already changes nothing, so
-    /// repeating the command is harmless.
+    /// A confirmed reservation is cancelled and refunded, a pending one released. One that has ended stays as it is, so a repeat
+    /// is harmless.
     pub(crate) fn decide_operator_cancel(
         &self,
         cancel: &OperatorCancel,
@@ -42,7 +42,7 @@ impl Sale {
         Ok(Decision { facts, outcome: Outcome::Reservation(*id) })
     }
 
-    /// The same facts as when its buyer cancels, but for who did it and why.
+    /// The same facts as when its buyer cancels, with who did it and why.
     fn cancelled_by_operator(&self, cancel: &OperatorCancel) -> Facts {
         let facts = self.cancelled_and_refunded(cancel.reservation, RefundReason::OperatorCancelled);
         let theirs = |fact| {

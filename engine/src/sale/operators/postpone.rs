@@ -1,6 +1,6 @@
-//! When an event is, as far as its sale has to know: a postponement, and what follows from it for those who hold tickets; a
-//! corrected end of the time in which tickets can be cancelled. What decides it and what applies it. Must never know a time
-//! zone: midnights come in with the command.
+//! Postponing an event, and moving the end of cancelling with the venue's time zone. A postponement lets ticket holders cancel
+//! for a while, and notifies each of them with a fact of its own. Must never know a time zone: midnights come in with the
+//! command.
 
 use crate::id::{BuyerId, ReservationId, Seq, TicketSerial};
 use crate::sale::Sale;
@@ -28,7 +28,7 @@ pub struct Postpone {
     pub cancellable_for: Duration,
     /// The administrator.
     pub by: BuyerId,
-    /// Why, for the record and for those who hold tickets; at most [`crate::limits::MAX_MESSAGE_BYTES`].
+    /// Why, for the record and for ticket holders; at most [`crate::limits::MAX_MESSAGE_BYTES`].
     pub reason: Box<str>,
 }
 
@@ -37,7 +37,7 @@ pub struct Postpone {
 pub struct MoveCancellation {
     /// Midnight, by the clocks that the venue has now, of the day of the event.
     pub midnight: Timestamp,
-    /// Whether it is moved also where seats are pending or confirmed.
+    /// Whether it is moved although seats are pending or confirmed.
     pub even_if_bought: bool,
     /// The administrator.
     pub by: BuyerId,
@@ -45,7 +45,7 @@ pub struct MoveCancellation {
     pub reason: Option<Box<str>>,
 }
 
-/// Why times of a sale were changed while its rules stay.
+/// Why times of a sale were changed while its other rules stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RescheduleCause {
     /// The venue has another time zone than before.
@@ -61,7 +61,7 @@ pub enum RescheduleCause {
     },
 }
 
-/// The last postponement of an event, until its rules are set again, which they are only while nobody has bought.
+/// The last postponement of an event, until its rules are set again, which is possible only while nobody has bought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// When it begins.
@@ -70,14 +70,14 @@ pub struct Schedule {
     pub ends_at: Timestamp,
     /// Until when its tickets can be cancelled for this reason alone.
     pub cancellable_until: Timestamp,
-    /// The last ticket that was handed out by then: who has it, or one before it, is notified.
+    /// The last ticket that was issued by then: holders of it and of earlier ones are notified.
     pub last_ticket: TicketSerial,
     /// The reservation that is notified next, behind the fact that made it; none when all are.
     pub next: Option<(Seq, ReservationId)>,
 }
 
 impl Sale {
-    /// The last postponement; none for an event that begins when it was meant to.
+    /// The last postponement; none for an event that begins as planned.
     #[must_use]
     pub fn schedule(&self) -> Option<&Schedule> {
         self.schedule.as_deref()
@@ -141,8 +141,8 @@ impl Sale {
         }
     }
 
-    /// Whoever has a ticket and was not notified of the postponement yet, one for each fact: whatever their number, each turn and
-    /// each transaction behind it is small.
+    /// The postponement, while a ticket holder was not notified of it. One holder for each fact, so that each turn and each
+    /// transaction behind it is small, however many there are.
     fn next_to_notify(&self) -> Option<&Schedule> {
         self.schedule.as_deref().filter(|has| has.next.is_some() && self.phase == SalePhase::Scheduled)
     }

@@ -8,7 +8,7 @@ use crate::sale::holds::reservation::Reservation;
 use crate::sale::reply::ReservationStatus;
 
 impl Sale {
-    /// The seats that a payment buys: the ones held; if it comes too late the same ones, else an equal block.
+    /// The seats that a payment buys: the held ones; after the hold has ended the same ones, else an equal block.
     pub(super) fn seats_for_payment(&self, reservation: &Reservation, amount: Amount) -> Option<Seats> {
         let (ledger, config) = (self.ledger.as_ref()?, self.config.as_ref()?);
         match reservation.status {

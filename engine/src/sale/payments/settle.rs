@@ -17,8 +17,8 @@ use crate::time::Timestamp;
 use smallvec::smallvec;
 
 impl Sale {
-    /// What follows from a provider's answer. Repeats and answers to what is settled change nothing, except that
-    /// money taken where none is owed is given back, and money that no payment accounts for is written down.
+    /// Repeats, and outcomes of what is settled already, change nothing, except that money taken where none is owed is given back,
+    /// and money that no payment accounts for is recorded.
     pub(crate) fn decide_settlement(&self, payment: PaymentId, outcome: &ChargeOutcome) -> Result<Decision, Rejection> {
         let Some(row) = self.reservations.payment(payment) else {
             return match outcome {
@@ -51,7 +51,7 @@ impl Sale {
             ChargeOutcome::Unknown if row.view.status == PaymentStatus::Charging && !row.unknown => {
                 smallvec![Fact::PaymentUnknown { payment }]
             }
-            // Captured before, and by another amount: a second charge.
+            // Captured before with another amount: a second charge.
             ChargeOutcome::Captured { amount } if *amount != row.captured => {
                 self.note_unmatched(payment, MoneyMoved::Captured { amount: *amount })
             }

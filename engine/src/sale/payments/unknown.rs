@@ -10,7 +10,7 @@ use crate::sale::snapshot::PaymentRow;
 
 impl Sale {
     /// Payments whose charge (first) or refund (second) has not come to its end, the oldest first: what the reconciler asks
-    /// about. Walks all payments.
+    /// about. O(payments).
     #[must_use]
     pub fn open_money(&self) -> (Vec<PaymentRow>, Vec<PaymentRow>) {
         let rows = |wanted: fn(&PaymentStatus) -> bool| {

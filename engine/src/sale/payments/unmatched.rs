@@ -1,5 +1,5 @@
-//! Money that a provider says has moved and that no payment accounts for: written down once, as a fact, for somebody to look
-//! into. Must never decide what becomes of the money.
+//! Money that a provider reports as moved and that no payment accounts for: recorded once, as a fact, for an operator to look
+//! into. Must never decide what happens to the money.
 
 use crate::id::PaymentId;
 use crate::limits::UNMATCHED_KEPT;
@@ -9,7 +9,7 @@ use crate::sale::snapshot::UnmatchedRow;
 use smallvec::smallvec;
 use std::collections::VecDeque;
 
-/// The outcomes that were written down, oldest first: a repeat of one of them is none of its own.
+/// The outcomes that were recorded, oldest first: a repeat of one of them is no new one.
 #[derive(Clone, Default)]
 pub(crate) struct Unmatched(VecDeque<UnmatchedRow>);
 
@@ -31,7 +31,7 @@ impl Unmatched {
 }
 
 impl Sale {
-    /// The fact that says so, unless it was written down before.
+    /// The fact that records it, unless it was recorded before.
     pub(crate) fn note_unmatched(&self, payment: PaymentId, moved: MoneyMoved) -> Facts {
         if self.unmatched.0.contains(&UnmatchedRow { payment, moved }) {
             return Facts::new();

@@ -47,7 +47,7 @@ impl Sale {
         }
     }
 
-    /// Whether somebody could be admitted, the rate and the times of the sale aside.
+    /// Whether a buyer could be admitted, the rate and the times of the sale aside.
     fn admission_is_possible(&self) -> bool {
         let Some(steering) = &self.steering else { return false };
         self.phase == SalePhase::Scheduled

@@ -1,5 +1,5 @@
-//! Entering the line and leaving the waiting room. Entering again gives the place that stands; leaving gives it up, and who
-//! enters after that stands at the end. Must never issue an ordinal outside of a reserved block.
+//! Entering the line and leaving the waiting room. Entering again returns the place that stands; leaving gives it up, and
+//! entering after that leads to the end of the line. Must never issue an ordinal outside of a reserved block.
 
 use crate::id::{BuyerId, Epoch};
 use crate::sale::Sale;

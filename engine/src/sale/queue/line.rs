@@ -10,7 +10,7 @@ const WORDS: usize = 8;
 /// Ordinals in one block.
 const BLOCK: u64 = (WORDS * 64) as u64;
 
-/// Who waits, by ordinal, and which ordinals were ever used. Blocks of which none was used take a pointer.
+/// The waiting buyers by ordinal, and the ordinals that were ever used. A block without a used one takes a pointer.
 #[derive(Default, Clone, Debug)]
 pub(crate) struct Line {
     blocks: Vec<Option<Arc<Block>>>,
@@ -64,7 +64,7 @@ impl Line {
         self.add(block, u32::MAX);
     }
 
-    /// How many wait ahead of `ordinal`, and one more: 1 is nobody ahead.
+    /// The rank of `ordinal`, from 1: one more than wait ahead of it.
     pub(crate) fn rank(&self, ordinal: Ordinal) -> u64 {
         let (block, word, bit, _) = locate(ordinal);
         let slot = match self.blocks.get(block) {
@@ -77,7 +77,7 @@ impl Line {
         self.sum_before(block) + u64::from(before + here) + 1
     }
 
-    /// Who has waited longest.
+    /// The first of the line.
     pub(crate) fn head(&self) -> Option<(Ordinal, BuyerId)> {
         if self.len == 0 {
             return None;
@@ -89,7 +89,7 @@ impl Line {
         Some((Ordinal(block as u64 * BLOCK + at as u64), slot.buyers.as_ref()?[at]))
     }
 
-    /// Everyone waiting, in order; walks the whole line, for snapshots and checks only.
+    /// The waiting buyers in order; scans the line, for snapshots and checks only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ordinal, BuyerId)> + '_ {
         let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block, slot.as_ref()?)));
         blocks.filter(|(_, slot)| slot.count > 0).flat_map(|(block, slot)| {
@@ -99,7 +99,7 @@ impl Line {
         })
     }
 
-    /// Whether it is a clone of the other, or the other of it, that neither has written to since.
+    /// Whether one is a clone of the other, and neither was written to since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let same = |pair: (&Option<Arc<Block>>, &Option<Arc<Block>>)| match pair {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -109,7 +109,7 @@ impl Line {
         self.blocks.len() == other.blocks.len() && self.blocks.iter().zip(&other.blocks).all(same)
     }
 
-    /// A line of these alone, of whose ordinals as many were used as of this one's.
+    /// A line of these members alone, with the used ordinals of this one.
     pub(crate) fn with_only(&self, members: impl Iterator<Item = (Ordinal, BuyerId)>) -> Self {
         let mut line = Self::default();
         members.for_each(|(ordinal, buyer)| line.insert(ordinal, buyer));
@@ -121,8 +121,8 @@ impl Line {
         line
     }
 
-    /// Puts those who stand on the places of `drawn` in its order: who is not here any more is taken out of it, and `place`
-    /// says where. Whoever stands on other places stays. Costs a look at each block, and a search for each who has left.
+    /// Puts the members of `drawn` in its order. A member who has left since is taken out, `place` being their drawn place; buyers
+    /// at other ordinals stay. O(blocks), and a search for each who has left.
     pub(crate) fn lay_out(&mut self, drawn: &Self, place: impl Fn(Ordinal) -> Ordinal) {
         let mut gone = Vec::new();
         for (number, (block, laid)) in self.blocks.iter_mut().zip(&drawn.blocks).enumerate() {
@@ -150,7 +150,7 @@ impl Line {
         }
     }
 
-    /// Makes the counts anew from the blocks.
+    /// Rebuilds the counts from the blocks.
     fn count_again(&mut self) {
         self.counts = vec![0; self.blocks.len() + 1];
         self.len = 0;
@@ -165,7 +165,7 @@ impl Line {
         }
     }
 
-    /// Notes that an ordinal was used, by somebody who does not wait any more.
+    /// Marks an ordinal as used by a buyer who waits no more.
     pub(crate) fn spend(&mut self, ordinal: Ordinal) {
         let (block, word, bit, _) = locate(ordinal);
         self.block(block).used[word] |= bit;
@@ -177,7 +177,7 @@ impl Line {
         self.blocks.get(block).and_then(Option::as_ref).is_some_and(|slot| slot.used[word] & bit != 0)
     }
 
-    /// Every ordinal that was ever used, as runs from first to last; walks the whole line, for snapshots only.
+    /// Every ordinal that was ever used, as runs from first to last; scans the line, for snapshots only.
     pub(crate) fn used(&self) -> Vec<(Ordinal, Ordinal)> {
         let mut runs: Vec<(Ordinal, Ordinal)> = Vec::new();
         let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block as u64, slot.as_ref()?)));

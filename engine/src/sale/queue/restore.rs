@@ -15,8 +15,8 @@ use crate::sale::snapshot::LostRow;
 use crate::time::Timestamp;
 
 impl Sale {
-    /// A ticket whose ordinal is known is either beside the place that stands, or spent. One that is not known was
-    /// issued by a journal that this one is an older copy of: it stood where it says.
+    /// A known ordinal belongs to a place that stands, or is spent. An unknown one was issued by a journal of which this is an
+    /// older copy.
     pub(crate) fn decide_restore(
         &self,
         buyer: BuyerId,
@@ -58,13 +58,13 @@ impl Sale {
 }
 
 impl WaitingRoom {
-    /// A ticket has put a buyer back; until `waits_until` nobody behind what is lost is let in, unless all of it was
-    /// heard of.
+    /// A ticket has put a buyer back. Until `waits_until` nobody behind the lost places is admitted, unless all of them have
+    /// returned before.
     pub(crate) fn restore(&mut self, buyer: BuyerId, ordinal: Ordinal, waits_until: Timestamp, at: Timestamp) {
         self.enter(buyer, ordinal, at);
         if ordinal.0 >= self.lost_from {
-            let lost = self.crowd.lost.get_or_insert(LostRow { top: ordinal, heard: 0, waits_until });
-            (lost.top, lost.heard) = (lost.top.max(ordinal), lost.heard + 1);
+            let lost = self.crowd.lost.get_or_insert(LostRow { top: ordinal, returned: 0, waits_until });
+            (lost.top, lost.returned) = (lost.top.max(ordinal), lost.returned + 1);
         }
     }
 
@@ -73,19 +73,19 @@ impl WaitingRoom {
         self.crowd.lost.map(|lost| lost.waits_until)
     }
 
-    /// How many ordinals before this one may be lost; `is_new_epoch` if it is the first that is heard of since a start.
+    /// How many ordinals before this one may be lost; `is_new_epoch` if it is the first one shown since a start.
     pub(crate) fn lost_up_to(&self, ordinal: Ordinal, is_new_epoch: bool) -> u64 {
         ordinal.0.saturating_sub(if is_new_epoch { self.next } else { self.lost_from })
     }
 
-    /// How many ordinals up to the last one that a ticket has shown are still unheard of.
-    pub(crate) fn unheard(&self) -> u64 {
-        self.crowd.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.heard))
+    /// How many ordinals up to the last one that a ticket has shown have not returned.
+    pub(crate) fn missing(&self) -> u64 {
+        self.crowd.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.returned))
     }
 
-    /// Until when the head of the line has to wait because somebody who is lost may stand before it.
+    /// Until when the head of the line has to wait because a lost buyer may stand before it.
     pub(crate) fn head_waits_until(&self) -> Option<Timestamp> {
-        let lost = self.crowd.lost.filter(|_| self.unheard() > 0)?;
+        let lost = self.crowd.lost.filter(|_| self.missing() > 0)?;
         self.crowd.line.head().filter(|(head, _)| head.0 >= self.lost_from).map(|_| lost.waits_until)
     }
 }

@@ -43,7 +43,7 @@ impl Sale {
         self.config.as_ref().map_or(expires_at, |config| expires_at.min(config.sale_ends_at))
     }
 
-    /// Whether a slot has ended by time. While its buyer has a pending hold they may look on, but make no new hold.
+    /// Whether a slot has ended by time. While its buyer has a pending hold it has not, though they can make no new one.
     pub(crate) fn slot_is_over(&self, buyer: BuyerId, expires_at: Timestamp, now: Timestamp) -> bool {
         self.slot_ends_at(expires_at) <= now && self.reservations.buyer(buyer).holds == 0
     }
@@ -66,7 +66,7 @@ impl WaitingRoom {
         self.crowd.ends.first().map(|(at, _, buyer)| (*at, *buyer))
     }
 
-    /// Slots that time may end: those of buyers without a pending hold.
+    /// How many slots may end by time: those of buyers without a pending hold.
     pub(crate) fn ending(&self) -> u64 {
         self.crowd.ends.len()
     }

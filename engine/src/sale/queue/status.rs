@@ -9,8 +9,8 @@ use crate::sale::snapshot::{PlaceRow, PlaceState};
 use crate::time::Timestamp;
 
 impl Sale {
-    /// Where the buyer stands at `now`; an expired place is shown for ten minutes. When the sale is over so is every place,
-    /// but that of a buyer whose hold is pending, though the facts that end them may come a moment later.
+    /// The buyer's place at `now`; an expired one is shown for [`EXPIRED_SHOWN_FOR`]. With the end of the sale every place is
+    /// over, except that of a buyer with a pending hold.
     #[must_use]
     pub fn place(&self, buyer: BuyerId, now: Timestamp) -> Option<PlaceView> {
         let config = self.config.as_deref()?;
@@ -50,13 +50,13 @@ impl Sale {
         Some(PlaceView { buyer, ordinal, status, total_in_queue })
     }
 
-    /// The buyer's place and where it stands in the line, whatever the time.
+    /// The buyer's place with its ordinal in the line, whatever the time.
     #[must_use]
     pub fn place_row(&self, buyer: BuyerId) -> Option<PlaceRow> {
         self.waiting_room.place(buyer).map(|place| self.waiting_room.as_it_stands(place))
     }
 
-    /// Every place as it is kept; walks the room, for copies.
+    /// Every place as it is kept; O(places), for copies.
     #[must_use]
     pub fn places(&self) -> Vec<PlaceRow> {
         self.waiting_room.snapshot().places
@@ -68,12 +68,12 @@ impl Sale {
         self.waiting_room.place(buyer).is_some_and(|place| !matches!(place.state, PlaceState::Expired { .. }))
     }
 
-    /// Everyone waiting, in order; walks the line, for starts and checks.
+    /// The waiting buyers in order; O(line), for starts and checks.
     pub fn waiting(&self) -> impl Iterator<Item = BuyerId> + '_ {
         self.waiting_room.line().iter().map(|(_, buyer)| buyer)
     }
 
-    /// Everyone who waits or shops, in no order; for starts.
+    /// The buyers who wait or shop, in no order; O(places), for starts.
     #[must_use]
     pub fn everyone_in_room(&self) -> Vec<BuyerId> {
         let places = self.waiting_room.snapshot().places;

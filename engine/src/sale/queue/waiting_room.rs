@@ -13,7 +13,7 @@ use crate::sale::snapshot::{LostRow, PlaceRow, PlaceState, WaitingRoomSnapshot};
 use crate::time::Timestamp;
 use std::sync::{Arc, LazyLock};
 
-/// Everyone's place at one sale.
+/// Every buyer's place at one sale.
 #[derive(Default, Clone)]
 pub(crate) struct WaitingRoom {
     pub(super) crowd: Lazy<Crowd>,
@@ -36,12 +36,12 @@ pub(super) struct Crowd {
     pub(super) ends: Sorted<(Timestamp, Slot, BuyerId)>,
     /// Places that are over, by when they ended.
     pub(super) expired: Sorted<(Timestamp, BuyerId)>,
-    /// Places that were over by then are forgotten, though their rows may lie here for some facts more.
+    /// Places that were over by then count as forgotten, though their rows may stay for some facts more.
     pub(super) forgotten: Option<Timestamp>,
-    /// What tickets have shown to be lost since the last start.
+    /// The lost ordinals that tickets have shown since the last start.
     pub(super) lost: Option<LostRow>,
     pub(super) window: Window,
-    /// Once it is drawn: where those of the cohort stand, whose places keep the ordinals of their arrival while they wait.
+    /// After a draw: the drawn places of the cohort. Their rows keep the ordinals of arrival while they wait.
     pub(super) order: Option<Arc<Order>>,
 }
 
@@ -73,7 +73,7 @@ impl WaitingRoom {
         self.crowd.places.get(buyer).filter(|place| !self.crowd.has_forgotten(place))
     }
 
-    /// Who waits.
+    /// The buyers who wait.
     pub(crate) fn line(&self) -> &Line {
         &self.crowd.line
     }
@@ -99,14 +99,14 @@ impl WaitingRoom {
         self.forget_expired(at);
     }
 
-    /// The line is drawn. Places stay as they are: a million of them would take a second to be written.
+    /// The line is drawn. Rows of places stay as they are: writing a million of them would take a second.
     pub(crate) fn lay_out(&mut self, layout: &Layout) {
         let order = layout.order();
         self.crowd.line.lay_out(layout.line(), |ordinal| order.place(ordinal));
         self.crowd.order = Some(Arc::clone(order));
     }
 
-    /// The place with the ordinal at which it stands in the line, or stood when it left it.
+    /// The place with its ordinal in the line, or the one at which it left the line.
     pub(crate) fn as_it_stands(&self, place: &PlaceRow) -> PlaceRow {
         match (place.state, &self.crowd.order) {
             (PlaceState::Waiting, Some(order)) => PlaceRow { ordinal: order.place(place.ordinal), ..*place },
@@ -121,7 +121,7 @@ impl WaitingRoom {
         self.end(&place);
     }
 
-    /// The place is over, and told of for a while.
+    /// The place is over, and shown as such for [`EXPIRED_SHOWN_FOR`].
     pub(crate) fn expire(&mut self, buyer: BuyerId, at: Timestamp) {
         let Some(place) = self.place(buyer).map(|place| self.as_it_stands(place)) else { return };
         self.end(&place);
@@ -144,7 +144,7 @@ impl WaitingRoom {
     fn forget_expired(&mut self, now: Timestamp) {
         let Crowd { expired, forgotten, places, .. } = &mut *self.crowd;
         *forgotten = Some(now);
-        // Not all at once: a whole line may have ended in one moment.
+        // A bounded number at once: a whole line may have ended in one moment.
         for _ in 0..FORGOTTEN_AT_ONCE {
             let over = |(at, _): &&(Timestamp, BuyerId)| *at + EXPIRED_SHOWN_FOR <= now;
             let Some(&(at, buyer)) = expired.first().filter(over) else { break };
@@ -186,7 +186,7 @@ impl WaitingRoom {
         }
     }
 
-    /// From a snapshot; `order` is the drawn one, `holds` says who has a pending hold.
+    /// From a snapshot; `order` is the drawn order, `holds` whether a buyer has a pending hold.
     pub(crate) fn from_snapshot(
         snapshot: WaitingRoomSnapshot,
         order: Option<&Arc<Order>>,
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(room.snapshot().places.len(), 2);
         assert!((1..=50).all(|number| room.place(buyer(number)).is_none()));
         assert_eq!(room.crowd.expired.len(), 50 - FORGOTTEN_AT_ONCE as u64);
-        // One of those who are forgotten comes again, and the others go with whoever comes.
+        // A forgotten buyer enters again; the others are dropped with the next entries.
         room.enter(buyer(50), Ordinal(53), later);
         assert!(room.place(buyer(50)).is_some_and(|place| place.ordinal == Ordinal(53)));
         (54..60).for_each(|number| room.enter(buyer(number), Ordinal(number), later));

@@ -1,5 +1,5 @@
-//! The admission window: how many were let in within any second, counted from when each was due, so that a late
-//! timer neither breaks the window nor loses rate. Must never read a clock.
+//! The admission window: how many were admitted within any second, counted from when each was due, so that a late timer neither
+//! breaks the window nor loses rate. Must never read a clock.
 
 use crate::limits::MAX_ADMISSION_LAG;
 use crate::time::Timestamp;
@@ -29,7 +29,7 @@ impl Window {
         due
     }
 
-    /// `due` as it counts at `now`: what is later than the largest lag is lost rate.
+    /// `due` as it counts at `now`: an admission later than [`MAX_ADMISSION_LAG`] loses the rate of that time.
     pub(crate) fn counted(due: Timestamp, now: Timestamp) -> Timestamp {
         due.max(now - MAX_ADMISSION_LAG)
     }

@@ -16,12 +16,12 @@ use crate::sale::seats::ledger::{Ledger, SeatState};
 use crate::sale::{Sale, SeatCounts};
 use std::sync::Arc;
 
-/// What an operator takes out of the sale and brings back. What is already as it shall be is no mistake.
+/// Seats that an operator takes out of the sale and brings back. Seats that are so already are no mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatBlocking {
-    /// Seats that shall not be sold, none of them twice.
+    /// Seats not to be sold, none of them twice.
     pub block: Box<[SeatIndex]>,
-    /// Seats that shall be sold again, none of them twice nor among the others.
+    /// Seats to be sold again, none of them twice nor among the others.
     pub unblock: Box<[SeatIndex]>,
     /// Why, for the record; at most [`crate::limits::MAX_MESSAGE_BYTES`].
     pub reason: Box<str>,
@@ -67,7 +67,7 @@ impl SaleConfig {
 }
 
 impl SeatCounts {
-    /// Whether every seat that is for sale is sold; never where none is for sale.
+    /// Whether every seat that is for sale is sold; false if none is for sale.
     #[must_use]
     pub fn is_sold_out(&self) -> bool {
         self.sold > 0 && self.sold + self.blocked == self.total
@@ -128,7 +128,7 @@ impl Sale {
         self.change_blocked(|blocked| blocked.retain(|seat| seats.binary_search(seat).is_err()));
     }
 
-    /// The rules always say what is blocked, so that a change of others before the opening keeps it.
+    /// The rules list what is blocked, so that a change of other rules before the opening keeps it.
     fn change_blocked(&mut self, change: impl FnOnce(&mut Vec<SeatIndex>)) {
         let Some(config) = &self.config else { return };
         let mut blocked = config.blocked.to_vec();
@@ -138,7 +138,7 @@ impl Sale {
     }
 }
 
-/// Those of the seats that stand so, in plan order.
+/// Those of the seats that are in this state, in plan order.
 fn of_state(ledger: &Ledger, seats: &[SeatIndex], state: SeatState) -> Box<[SeatIndex]> {
     let mut found: Vec<SeatIndex> = seats.iter().copied().filter(|seat| ledger.state(*seat) == state).collect();
     found.sort_unstable();

@@ -1,5 +1,5 @@
 //! The seat ledger: which seats are free, held, sold or not for sale, with counts and the index of free runs. Dense; every
-//! operation costs the seats asked for. Must never know who holds a seat: that is the reservation's.
+//! operation costs O(seats of the request). Must never know who holds a seat: that is the reservation's.
 
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::plan::Plan;
@@ -10,7 +10,7 @@ use crate::sale::reply::SeatCounts;
 use crate::sale::seats::best_block::{Apart, Asked, Request, Runs};
 use std::sync::Arc;
 
-/// How a seat stands.
+/// The state of a seat.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SeatState {
     Free,
@@ -26,7 +26,7 @@ pub(crate) struct Ledger {
     pub(crate) plan: Arc<Plan>,
     free: Bits,
     sold: Bits,
-    /// Seats that are not for sale. A hall that sells every seat has no such bitmap, and pays nothing for it.
+    /// Seats that are not for sale. A hall that sells every seat has no such bitmap.
     blocked: Option<Box<Bits>>,
     counts: Vec<SeatCounts>,
     all: SeatCounts,
@@ -85,7 +85,7 @@ impl Ledger {
         self.sold.iter().map(|seat| SeatIndex(seat as u32))
     }
 
-    /// Held seats in order: walks the hall, for the seat map only.
+    /// Held seats in order: scans the hall, for the seat map only.
     pub(crate) fn held(&self) -> impl Iterator<Item = SeatIndex> + '_ {
         let neither = self.free.in_neither(&self.sold).map(|seat| SeatIndex(seat as u32));
         neither.filter(|seat| !self.is_blocked(*seat))
@@ -96,8 +96,8 @@ impl Ledger {
         self.blocked.iter().flat_map(|blocked| blocked.iter()).map(|seat| SeatIndex(seat as u32))
     }
 
-    /// Blocks what these rules do not sell and frees what they do. Held and sold seats stay: rules change only before
-    /// there are any.
+    /// Blocks the seats that these rules do not sell, and frees those that they do. Held and sold seats stay: rules change only
+    /// before there are any.
     pub(crate) fn follow_rules(&mut self, config: &SaleConfig) {
         let wanted = config.seats_not_for_sale(&self.plan);
         let freed: Vec<SeatIndex> = self.blocked().filter(|seat| wanted.binary_search(seat).is_err()).collect();
@@ -123,7 +123,7 @@ impl Ledger {
             } else {
                 self.free.remove(seat.at())
             }
-            // Most seats go from free to held and back: their line of the other bitmap is not touched for it.
+            // Most seats go from free to held and back: that touches no cache line of the other bitmap.
             if state == SeatState::Sold {
                 self.sold.insert(seat.at());
             } else if before == SeatState::Sold {
@@ -174,7 +174,7 @@ impl Ledger {
         self.runs.has_free(&self.plan, asked)
     }
 
-    /// Free seats that serve and need not stand together.
+    /// Free seats that serve, apart from each other.
     pub(crate) fn apart(&self, wanted: &Apart) -> Option<Seats> {
         self.runs.apart(&self.plan, &self.free, wanted)
     }

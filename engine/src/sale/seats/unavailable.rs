@@ -1,5 +1,5 @@
-//! What a refusal of seats says: why they cannot be had, how many stand together, and which could be had instead. Must never be
-//! on the way of a hold that succeeds.
+//! What a refusal of seats contains: the reason, the longest block that is left, and an alternative that would succeed. Must
+//! never run for a hold that succeeds.
 
 use crate::id::SeatIndex;
 use crate::limits::INDEXED_RUN;
@@ -10,7 +10,7 @@ use crate::sale::seats::best_block::{Apart, Asked};
 use crate::sale::seats::ledger::Ledger;
 use crate::sale::seats::orphans::{block_without_orphans, may_leave_one};
 
-/// No block of that many of the seats asked for is left.
+/// The refusal when no block of that size is left.
 pub(crate) fn no_block(config: &SaleConfig, ledger: &Ledger, asked: Asked, quantity: u16) -> Rejection {
     let has_free = ledger.has_free(&asked);
     let quantity = usize::from(quantity);
@@ -21,8 +21,8 @@ pub(crate) fn no_block(config: &SaleConfig, ledger: &Ledger, asked: Asked, quant
     Rejection::SeatUnavailable { reason, taken: Seats::new(), longest_block, alternative }
 }
 
-/// Some of the named seats are `taken`, and not by the hold that gives `own` back. The block and the alternative are of the first
-/// seat's category, and of kinds that serve instead of its own.
+/// The refusal when some of the named seats are `taken`, not counting `own` of the hold that is changed. The block and the
+/// alternative are of the first seat's category, and of kinds that may replace its own.
 pub(crate) fn not_free(
     config: &SaleConfig,
     ledger: &Ledger,
@@ -41,7 +41,7 @@ pub(crate) fn not_free(
     Rejection::SeatUnavailable { reason: Unavailable::Taken, taken, longest_block, alternative }
 }
 
-/// Seats that need not stand together, where there is no block.
+/// Single seats or short runs, where there is no block.
 fn seats_apart(ledger: &Ledger, wanted: &Apart, own: &[SeatIndex]) -> Option<Seats> {
     let counts = ledger.category_counts().get(wanted.asked.category.at());
     if wanted.quantity == 0 || counts.map_or(0, |counts| counts.available as usize) < wanted.quantity {

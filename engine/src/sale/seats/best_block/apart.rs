@@ -1,5 +1,5 @@
-//! What a category has left where no block of the size asked for is: its longest run, and seats that need not stand together.
-//! For refusals alone. Must never walk the hall: lengths are read from bitmaps, and no more than [`VISITED`] segments are visited.
+//! What a category has left when no block of the requested size is: its longest run, and seats apart from each other. For
+//! refusals alone. Must never scan the hall: lengths are read from bitmaps, and at most [`VISITED`] segments are visited.
 
 use super::{Asked, INDEXED_RUN, Runs, last_at, next_at, range};
 use crate::id::{PoolIndex, SeatIndex};
@@ -11,7 +11,7 @@ use crate::sale::command::Seats;
 /// single seats must not be left behind.
 const VISITED: usize = 256;
 
-/// Seats apart.
+/// A request for seats that need not stand together.
 pub(crate) struct Apart {
     pub(crate) asked: Asked,
     pub(crate) quantity: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Apart {
 }
 
 impl Runs {
-    /// Whether any of the seats asked for is free.
+    /// Whether any of the requested seats is free.
     pub(crate) fn has_free(&self, plan: &Plan, asked: &Asked) -> bool {
         match asked.section {
             None => asked.pools(plan).any(|pool| self.has(pool, 1)),
@@ -53,7 +53,7 @@ impl Runs {
     }
 
     fn longest_of(&self, plan: &Plan, free: &Bits, pool: PoolIndex, below: usize) -> usize {
-        // Who has a run of some length has one of every shorter length.
+        // A pool with a run of some length has runs of every shorter length, so a binary search finds the longest.
         let (mut longest, mut most) = (0, below.saturating_sub(1).min(INDEXED_RUN));
         while longest < most {
             let middle = (longest + most).div_ceil(2);
@@ -69,8 +69,8 @@ impl Runs {
         lengths.map(|run| run.len()).max().unwrap_or(longest).min(below - 1)
     }
 
-    /// Free seats that serve, whole runs where that fits, from one segment outwards in the order best first. Not of pairs, which
-    /// stand together or not at all.
+    /// Free seats that serve, whole runs where that fits, from one segment outwards in the order best first. None of pairs, which
+    /// are never split.
     pub(crate) fn apart(&self, plan: &Plan, free: &Bits, wanted: &Apart) -> Option<Seats> {
         let mut seats = Seats::new();
         for pool in wanted.asked.pools(plan).filter(|pool| !plan.pool(*pool).paired) {
@@ -95,7 +95,7 @@ impl Runs {
         None
     }
 
-    /// The rank to begin at: where the seat to stay near is, else the longest run. None if no seat is free.
+    /// The rank to begin at: that of the seat to stay near, else that of the longest run. None if no seat is free.
     fn begin(&self, plan: &Plan, free: &Bits, pool: PoolIndex, around: Option<SeatIndex>) -> Option<usize> {
         let near = around.map(|seat| &plan.segments()[plan.seat_segment(seat) as usize]);
         if let Some(segment) = near.filter(|segment| segment.pool == pool) {

@@ -1,6 +1,6 @@
-//! Free runs: for each pool and each length up to [`INDEXED_RUN`], which segments have so many free seats side by side, as
-//! bitmaps in the order best first. Finding a block reads a few words; taking a seat rewrites a few bits. A block lies in one
-//! segment, and never splits a pair.
+//! The best block: the index of free runs, and the choice of a block from it. For each pool and each length up to
+//! [`INDEXED_RUN`] a bitmap says which segments have a free run of that length, in the order best first. Finding a block reads a
+//! few words; taking a seat rewrites a few bits. A block lies in one segment. Must never split a pair, and never scan the hall.
 
 mod apart;
 
@@ -102,7 +102,7 @@ impl Runs {
         quantity > 0 && !(plan.pool(pool).paired && quantity % 2 == 1)
     }
 
-    /// The best block within the sections of one name: walks their segments, which are few.
+    /// The best block within the sections of one name: visits their segments, which are few.
     fn in_section(&self, plan: &Plan, free: &Bits, section: SectionIndex, wanted: &Wanted) -> Option<(u32, Seats)> {
         let length = wanted.quantity.min(INDEXED_RUN);
         plan.section_segments(section).iter().find_map(|&number| {
@@ -150,7 +150,7 @@ impl Runs {
         self.search(plan, free, wanted, certain, TRIES)
     }
 
-    /// Walks the segments that have a run of `length`, outwards from `wanted.from`, and takes the first that serves.
+    /// Visits the segments that have a run of `length`, outwards from `wanted.from`, and takes the first that serves.
     fn search(&self, plan: &Plan, free: &Bits, wanted: &Wanted, length: usize, tries: usize) -> Option<(u32, Seats)> {
         let words = self.words.get(self.bitmap(wanted.pool, length))?;
         let pool = plan.pool(wanted.pool);
@@ -177,7 +177,7 @@ impl Runs {
     }
 }
 
-/// The kinds that serve those who had seats of one kind, the same first.
+/// The kinds that may replace a kind, the same first.
 fn like(kind: SeatKind) -> &'static [SeatKind] {
     match kind {
         SeatKind::Standard => &[SeatKind::Standard, SeatKind::RestrictedView],
@@ -187,7 +187,7 @@ fn like(kind: SeatKind) -> &'static [SeatKind] {
     }
 }
 
-/// Which seats serve somebody.
+/// Which seats serve a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
     pub(crate) category: CategoryIndex,
@@ -197,7 +197,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Those that are asked for by category.
+    /// Those of a request by category.
     pub(crate) fn of(category: CategoryIndex, among: Among) -> Self {
         let kinds: &[SeatKind] = match among.kind {
             None => like(SeatKind::Standard),
@@ -208,7 +208,7 @@ impl Asked {
         Self { category, kinds, section: among.section }
     }
 
-    /// Those that serve instead of one of this kind.
+    /// Those that may replace this seat.
     pub(crate) fn instead_of(plan: &Plan, seat: SeatIndex) -> Self {
         let pool = plan.pool(plan.segments()[plan.seat_segment(seat) as usize].pool);
         Self { category: pool.category, kinds: like(pool.kind), section: None }
