@@ -136,6 +136,12 @@ impl PoolIndex {
 }
 
 impl SeatIndex {
+    /// The seat at this index of a table; plans have at most [`crate::limits::MAX_SEATS`] seats, which 32 bits exceed.
+    #[must_use]
+    pub fn from_at(at: usize) -> Self {
+        Self(at as u32)
+    }
+
     /// As an index into a table.
     #[must_use]
     pub fn at(self) -> usize {

@@ -270,8 +270,8 @@ impl Plan {
         self.index.find(hash, |&seat| self.seat_ids.at(seat as usize) == id).map(|&seat| SeatIndex(seat))
     }
 
-    /// The same for a seat that is likely the one after `neighbour`, as for people who sit together: that one is looked at
-    /// first, because it lies nearby.
+    /// The same for a seat that is likely the one after `neighbour`, as for people who sit together: that one is compared first,
+    /// because it is likely in the cache.
     #[must_use]
     pub fn seat_beside(&self, neighbour: SeatIndex, id: &str) -> Option<SeatIndex> {
         let next = SeatIndex(neighbour.0 + 1);

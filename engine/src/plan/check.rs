@@ -1,4 +1,4 @@
-//! What can be wrong with a draft, all of it at once: each cause with every place where it is. Must never change a draft.
+//! The mistakes of a draft, all at once: each cause with every place of it. Must never change a draft.
 
 use super::draft::{MistakePlace, PlanDraft, PlanMistake, PlanPath, SeatDraft};
 use crate::limits::{MAX_CATEGORIES, MAX_SEATS};
@@ -36,7 +36,7 @@ impl Mistakes<'_> {
     }
 }
 
-/// Everything that is wrong with a draft by itself; how its seats lie is not looked at.
+/// Every mistake of a draft by itself, apart from how its seats lie.
 pub(super) fn check(draft: &PlanDraft) -> Result<(), Vec<PlanMistake>> {
     let mut mistakes = Mistakes::default();
     categories(draft, &mut mistakes);

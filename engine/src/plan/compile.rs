@@ -1,5 +1,5 @@
-//! Makes a [`Plan`] of a draft and its layout: the tables that sales look things up in. Must never decide where a seat lies or
-//! how good it is: that is the layout's.
+//! Compiles a [`Plan`] from a draft and its layout: the tables that sales read. Must never decide where a seat lies or how good it
+//! is: that is the layout's.
 
 use super::arrange::arrange;
 use super::draft::{PlanDraft, PlanMistake, RowDraft, SeatDraft, SeatKind, SectionDraft};

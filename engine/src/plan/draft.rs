@@ -1,5 +1,5 @@
 //! A plan as its author gives it, before it is checked: positions are absolute, everything else is as it was written. The
-//! order of its lists means nothing. Must never be read while seats are sold: [`Plan`](super::Plan) is what is compiled of it.
+//! order of its lists means nothing. Must never be read while seats are sold: a [`Plan`](super::Plan) is compiled from it.
 
 /// A plan as its author gives it. No order of its lists has a meaning.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +78,7 @@ pub enum SeatKind {
     Standard,
     /// Everybody, but the view is restricted: given as one of the best only when nothing better is left.
     RestrictedView,
-    /// Those who accompany somebody in a wheelchair.
+    /// Companions of a person in a wheelchair.
     Companion,
     /// A place for a wheelchair.
     Wheelchair,
@@ -99,7 +99,7 @@ impl SeatKind {
         }
     }
 
-    /// The kind of that word.
+    /// The kind with that word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)

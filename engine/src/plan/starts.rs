@@ -1,5 +1,5 @@
-//! Where segments start, one bit for each seat: which segment a seat is in is how many have started up to it. A number for each
-//! seat would be thirty times as large, and in a large hall a cache line of its own for every seat that somebody wants.
+//! Where segments start, one bit for each seat: a seat's segment is the number of starts up to it. A number for each seat would be
+//! thirty times as large, and in a large hall a cache miss for each seat of a hold. Must never have a gap between segments.
 
 use std::ops::Range;
 

@@ -129,7 +129,7 @@ impl SaleHandle {
     pub(crate) fn work_out(self: &Arc<Self>, work: Preparation) {
         let handle = Arc::clone(self);
         self.core.in_background(move || {
-            let prepared = catch_unwind(AssertUnwindSafe(|| work.work_out())).ok();
+            let prepared = catch_unwind(AssertUnwindSafe(|| work.compute())).ok();
             if let Some(prepared) = &prepared {
                 handle.show(|view| view.prepare(prepared.clone()));
             }

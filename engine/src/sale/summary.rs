@@ -33,6 +33,7 @@ pub struct SaleSummary {
 impl SaleSummary {
     /// All seats by their state.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "sums of the seats of one hall")]
     pub fn counts(&self) -> SeatCounts {
         self.categories.iter().fold(SeatCounts::default(), |all, (_, counts)| SeatCounts {
             total: all.total + counts.total,
@@ -52,6 +53,7 @@ impl SaleSummary {
 
     /// Bytes that it takes in memory, with what it points to.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "sums of bytes that are in memory")]
     pub fn bytes(&self) -> usize {
         let message = self.steering.message.as_deref().map_or(0, str::len);
         let names: usize = self.categories.iter().map(|(name, _)| name.len()).sum();

@@ -1,5 +1,5 @@
-//! How good runs of seats are: how far from the stage, and which of their seats lies nearest to it. Owns the order that best
-//! seats are given in; must never look at names.
+//! How good runs of seats are: how far from the stage, and which of their seats lies nearest to it. Owns the order of the
+//! best seats. Must never read names.
 
 use super::super::geometry::{Point, mean};
 use super::super::stage::View;

@@ -5,7 +5,7 @@ use super::super::draft::{PlanDraft, PlanPath, RowDraft, SeatDraft};
 use super::super::geometry::{Point, Scatter, along, mean};
 use super::super::natural::natural;
 
-/// A part is put together with one of so many others at the most.
+/// A part is joined with one of at most so many others.
 const PARTS_LOOKED_AT: usize = 16;
 
 /// A seat and where it stands in the draft.

@@ -1,5 +1,5 @@
 //! Where the rows of a hall face: each section's by its labels in their natural order (row 1 is in front of row 2), else by
-//! the centre that its rows bend around; then the hall's. Must never look at the order of a list.
+//! the centre that its rows bend around; then the hall's. Must never depend on the order of a list.
 
 use super::super::draft::{Stage, StageSource};
 use super::super::geometry::{Point, Scatter, mean, rightwards};
@@ -94,7 +94,7 @@ impl Facing {
         self.votes.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).map(|vote| vote.towards)
     }
 
-    /// The point nearest to the lines along which the sections look, unless those are parallel.
+    /// The point nearest to the lines along which the sections face, unless those are parallel.
     fn meeting(&self) -> Option<Point> {
         let total = self.weight();
         // The sum of the projections across each line, and of what they make of the lines' own points.
@@ -136,7 +136,7 @@ impl Facing {
     }
 }
 
-/// Where rows face that nothing is known of: upwards, or to the left where they are upright.
+/// Where rows face by default: upwards, or to the left where they are upright.
 fn upwards(sections: &[Vec<RowShape<'_>>]) -> Point {
     let rows: Vec<&RowShape<'_>> = sections.iter().flatten().collect();
     let across = pooled(&rows).axis().turned();

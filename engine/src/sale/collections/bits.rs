@@ -1,4 +1,5 @@
 //! A dense set of small numbers: one bit each.
+#![expect(clippy::arithmetic_side_effects, reason = "positions of bits, all below the length")]
 
 use std::ops::Range;
 

@@ -2,6 +2,7 @@
 //! here, so that growing reads no rows. A map of whole ids is two and a half times as large, and in a sale of millions each
 //! look-up in it is a cache miss. A large index is many tables that grow one by one: a single one would block for tens of
 //! milliseconds when it doubles. Clones share the tables until one of them writes. Must never hold an id twice.
+#![expect(clippy::arithmetic_side_effects, reason = "counts entries that are in memory")]
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::{BuildHasher, Hash};
@@ -76,7 +77,9 @@ impl Index {
     }
 
     fn half(&self, id: &impl Hash) -> u32 {
-        self.hasher.hash_one(id) as u32
+        #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what is kept")]
+        let half = self.hasher.hash_one(id) as u32;
+        half
     }
 }
 

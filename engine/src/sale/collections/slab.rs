@@ -4,6 +4,7 @@
 //!
 //! Clones share the pieces, and a write copies a shared piece first: a clone of a million rows costs a reference count for each
 //! piece, and the first write to each piece after it a few microseconds. Must never give a number to two rows at once.
+#![expect(clippy::arithmetic_side_effects, reason = "positions of rows that are in memory")]
 
 use crate::sale::collections::fifo::Fifo;
 use std::ops::{Index, IndexMut};
@@ -43,7 +44,7 @@ impl<T: Clone> Slab<T> {
         match self.pieces.last_mut() {
             Some(piece) => {
                 Arc::make_mut(piece).push(Some(row));
-                (before + piece.len() - 1) as u32
+                row_number(before + piece.len() - 1)
             }
             None => 0,
         }
@@ -62,6 +63,14 @@ impl<T: Clone> Slab<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces.iter().flat_map(|piece| piece.iter()).flatten()
     }
+}
+
+/// A sale has at most [`crate::limits::MAX_SEATS`] reservations that live, and bounds everything else; a number beyond 32 bits
+/// would be given to two rows.
+fn row_number(at: usize) -> u32 {
+    let number = u32::try_from(at);
+    assert!(number.is_ok(), "rows are numbered with 32 bits");
+    number.unwrap_or_default()
 }
 
 impl<T> Index<u32> for Slab<T> {

@@ -1,6 +1,7 @@
 //! A sorted set in pieces, for deadlines: its first entry is read at once, and adding or removing one costs a search and the
 //! move of half a piece. Clones share the pieces until one of them writes, which a B-tree of the
 //! standard library cannot. Must never hold an entry twice.
+#![expect(clippy::arithmetic_side_effects, reason = "positions and counts of entries that are in memory")]
 
 use std::sync::Arc;
 

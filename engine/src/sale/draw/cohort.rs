@@ -46,7 +46,7 @@ impl Cohort {
 
     pub(super) fn index_of(&self, buyer: BuyerId) -> Option<usize> {
         let by_buyer = self.by_buyer.get_or_init(|| {
-            let mut order: Vec<u32> = (0..self.buyers.len() as u32).collect();
+            let mut order: Vec<u32> = (0..).take(self.buyers.len()).collect();
             order.sort_unstable_by_key(|at| self.buyers[*at as usize]);
             order
         });

@@ -30,7 +30,7 @@ pub(crate) enum Preparation {
 
 impl Preparation {
     /// Takes up to seconds; to be run on a thread that no sale waits for.
-    pub(crate) fn work_out(self) -> Prepared {
+    pub(crate) fn compute(self) -> Prepared {
         match self {
             Self::Cohort(line) => {
                 let cohort = Arc::new(Cohort::of(line.iter(), None));

@@ -39,7 +39,10 @@ impl Draw {
             root: cohort.root(),
             leaf: leaf(buyer),
             path: cohort.tree().path(index),
-            drawn: self.order.as_ref().map(|order| (self.seed.lot(cohort.root(), buyer), order.rank(index) + 1)),
+            drawn: self
+                .order
+                .as_ref()
+                .map(|order| (self.seed.lot(cohort.root(), buyer), order.rank(index).saturating_add(1))),
         })
     }
 }

@@ -38,7 +38,7 @@ fn the_seed_is_bound_before_anybody_comes_and_shown_after_the_cohort() {
         stage.at("09:30:00").buyer(who).enters();
     }
     stage.at("09:59:59.999999");
-    assert_eq!(stage.sale.draw().unwrap().view(), before, "nothing more is told before the opening");
+    assert_eq!(stage.sale.draw().unwrap().view(), before, "nothing more is published before the opening");
     assert_eq!(stage.buyer(7).place(), Some(PlaceStatus::PreQueue { rank: None }));
     let line: Vec<BuyerId> = (1..=20).map(buyer).collect();
     stage.unattended_at("10:00:00").step();
@@ -50,9 +50,12 @@ fn the_seed_is_bound_before_anybody_comes_and_shown_after_the_cohort() {
     assert_eq!(after.seed.unwrap().commitment(), before.commitment);
     assert_eq!(stage.sale.waiting().collect::<Vec<_>>(), by_hand(&stage, &line));
     assert_ne!(by_hand(&stage, &line), line, "and it is no longer the order of arrival");
-    let told: Vec<_> = draws(&stage).into_iter().map(|fact| format!("{fact:?}")).collect();
-    assert!(told[0].starts_with("DrawCommitted") && told[1].starts_with("CohortFrozen"), "{told:?}");
-    assert!(told[2].starts_with("Drawn") && told.len() == 3, "{told:?}");
+    let drawn_facts: Vec<_> = draws(&stage).into_iter().map(|fact| format!("{fact:?}")).collect();
+    assert!(
+        drawn_facts[0].starts_with("DrawCommitted") && drawn_facts[1].starts_with("CohortFrozen"),
+        "{drawn_facts:?}"
+    );
+    assert!(drawn_facts[2].starts_with("Drawn") && drawn_facts.len() == 3, "{drawn_facts:?}");
 }
 
 #[test]
@@ -113,12 +116,12 @@ fn the_same_seed_whatever_the_rules_are_changed_to_and_however_often_it_starts()
     stage.restarts().reconfigures(|config| config.sale_starts_at = time("10:30:00")).unwrap();
     assert_eq!(stage.sale.draw().unwrap().view().commitment, commitment);
     let other = Command::CommitDraw { seed: DrawSeed([9; 32]) };
-    stage.tell(&other).unwrap();
+    stage.submit(&other).unwrap();
     assert_eq!(stage.sale.draw().unwrap().view().commitment, commitment, "a second seed is not taken");
     stage.at("10:30:00");
     let seq = stage.sale.seq();
     stage.reconfigures(|config| config.admission.draw = false).unwrap_err();
-    stage.tell(&other).unwrap();
+    stage.submit(&other).unwrap();
     stage.timers_ring().restarts().timers_ring();
     assert_eq!((stage.sale.seq(), draws(&stage).len()), (seq, 3), "and there is no second draw");
 }
@@ -142,12 +145,12 @@ fn a_draw_that_is_cut_in_the_middle_is_finished_the_same() {
 fn prepares(stage: &mut Stage, freezes: bool) {
     let work = stage.sale.preparation(stage.now, 0).expect("something to work out");
     assert_eq!(work.freezes(), freezes);
-    stage.sale.prepare(work.work_out());
+    stage.sale.prepare(work.compute());
     assert!(stage.sale.preparation(stage.now, 0).is_none(), "it fits");
 }
 
 #[test]
-fn what_is_worked_out_beside_the_sale_is_what_a_replay_works_out() {
+fn what_is_computed_beside_the_sale_is_what_a_replay_computes() {
     let mut stage = cohort(600);
     stage.buyer(20).leaves();
     stage.unattended_at("10:00:00");
@@ -177,7 +180,7 @@ fn what_is_worked_out_beside_the_sale_is_what_a_replay_works_out() {
 }
 
 #[test]
-fn what_was_worked_out_for_another_line_is_not_used() {
+fn what_was_computed_for_another_line_is_not_used() {
     let mut stage = cohort(30);
     stage.unattended_at("10:00:00");
     prepares(&mut stage, true);
@@ -188,7 +191,7 @@ fn what_was_worked_out_for_another_line_is_not_used() {
     assert_eq!(stage.sale.draw().unwrap().view().cohort, Some((cohort_root(line.iter().copied()), 29)));
     let mut other = cohort(40);
     other.unattended_at("10:00:00").step();
-    stage.sale.prepare(other.sale.preparation(other.now, 0).unwrap().work_out());
+    stage.sale.prepare(other.sale.preparation(other.now, 0).unwrap().compute());
     stage.step();
     assert!(stage.sale.waiting().eq(by_hand(&stage, &line).into_iter().chain([buyer(31)])));
 }
@@ -291,7 +294,7 @@ fn over_many_draws_every_order_and_every_place_is_equally_likely() {
     // 23 degrees of freedom: a fair draw is beyond 49.7 once in a thousand times.
     assert!(chi_square(&counts) < 49.7, "{counts:?}");
 
-    // Whoever comes first, last or in between: every place of fifty is as likely as any other.
+    // For the first to come, the last, and one in between, every place of fifty is as likely as any other.
     let fifty: Vec<BuyerId> = (1..=50).map(|n| BuyerId(uuid::Uuid::from_u128(n << 64))).collect();
     let root = cohort_root(fifty.iter().copied());
     for arrival in [0, 1, 24, 49] {

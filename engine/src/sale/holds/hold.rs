@@ -1,5 +1,5 @@
-//! Making a hold: choosing seats and taking them is one step, so that what was chosen is what is held. Must never check what
-//! a stored answer of the same idempotency key has answered already: that comes first.
+//! Making a hold. Choosing seats and taking them is one step, so that what was chosen is what is held; a stored answer for the
+//! same idempotency key comes before every check. Must never take a seat that the same decision has not found free.
 
 use crate::sale::Sale;
 use crate::sale::command::{Hold, Seats, Selection};

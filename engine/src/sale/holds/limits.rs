@@ -18,7 +18,7 @@ impl Sale {
         own: usize,
     ) -> Result<(), Rejection> {
         let (limit, has) = (config.max_seats_per_buyer, self.seats_beside(buyer, own));
-        if usize::from(has) + quantity > usize::from(limit) {
+        if usize::from(has).saturating_add(quantity) > usize::from(limit) {
             return Err(Rejection::SeatLimitExceeded { limit, has });
         }
         Ok(())
@@ -27,8 +27,9 @@ impl Sale {
     /// Seats of a buyer, pending and confirmed, without `own` of them that one hold has.
     pub(crate) fn seats_beside(&self, buyer: BuyerId, own: usize) -> u16 {
         let all = self.reservations.buyer(buyer).seats;
-        assert!(own <= usize::from(all), "a buyer's seats include those of each hold");
-        all - own as u16
+        let rest = u16::try_from(own).ok().and_then(|own| all.checked_sub(own));
+        assert!(rest.is_some(), "a buyer's seats include those of each hold");
+        rest.unwrap_or_default()
     }
 
     /// Refuses one more hold than [`crate::sale::AdmissionConfig::max_holds_per_slot`] with the slot; there is no limit

@@ -25,6 +25,18 @@ pub(crate) struct BuyerSeats {
     pub(crate) holds: u16,
 }
 
+impl BuyerSeats {
+    /// After a reservation that counted as `before` counts as `after`.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "asserted not to fall below zero, and bounded by the limit of a buyer"
+    )]
+    fn with(self, before: Self, after: Self) -> Self {
+        assert!(self.seats >= before.seats && self.holds >= before.holds, "a buyer has what each reservation counts");
+        Self { seats: self.seats - before.seats + after.seats, holds: self.holds - before.holds + after.holds }
+    }
+}
+
 /// All reservations in memory.
 #[derive(Default, Clone)]
 pub(crate) struct Reservations {
@@ -70,8 +82,7 @@ impl Reservations {
     fn count(&mut self, buyer: BuyerId, before: BuyerSeats, after: BuyerSeats) -> (BuyerSeats, BuyerSeats) {
         let row = self.find_buyer(buyer);
         let had = row.and_then(|row| self.buyers[row].as_ref()).map(|(_, has)| *has).unwrap_or_default();
-        let has =
-            BuyerSeats { seats: had.seats + after.seats - before.seats, holds: had.holds + after.holds - before.holds };
+        let has = had.with(before, after);
         match row {
             Some(row) if has == BuyerSeats::default() => {
                 self.by_buyer.remove(&buyer, |other| other == row);
@@ -220,7 +231,7 @@ impl Reservations {
             let purchase = reservation.purchase_mut();
             purchase.payments.push(payment);
             purchase.charging_until = charging;
-            purchase.declined += u16::from(declined);
+            purchase.declined = purchase.declined.saturating_add(u16::from(declined));
         });
         self.payments.insert(row);
     }
@@ -235,7 +246,11 @@ impl Reservations {
         self.update(reservation, |reservation| {
             if was_declined != declined {
                 let purchase = reservation.purchase_mut();
-                purchase.declined = purchase.declined + u16::from(declined) - u16::from(was_declined);
+                assert!(declined || purchase.declined > 0, "every declined charge was counted");
+                purchase.declined = match declined {
+                    true => purchase.declined.saturating_add(1),
+                    false => purchase.declined.saturating_sub(1),
+                };
             }
             if reservation.payments().last() == Some(&id) {
                 reservation.purchase_mut().charging_until = until;
@@ -306,5 +321,5 @@ fn weight(reservation: &Reservation) -> BuyerSeats {
         return BuyerSeats::default();
     }
     let pending = reservation.status == ReservationStatus::Pending;
-    BuyerSeats { seats: reservation.seats.len() as u16, holds: u16::from(pending) }
+    BuyerSeats { seats: u16::try_from(reservation.seats.len()).unwrap_or(u16::MAX), holds: u16::from(pending) }
 }

@@ -101,7 +101,7 @@ impl Model {
         expires_at.min(self.rules.sale_ends_at)
     }
 
-    /// To be called after everything that happens: since when could somebody be let in?
+    /// Notes since when a buyer could be admitted; to be called after every change.
     pub(super) fn note(&mut self, now: Timestamp) {
         let below = self.steering.active_limit.is_none_or(|limit| self.active() < limit);
         let open = self.steering.required && !self.steering.paused && !self.steering.closed && !self.cancelled;

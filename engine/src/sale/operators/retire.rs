@@ -1,5 +1,5 @@
 //! Taking an event without reservations off the catalogue. Its waiting room is emptied by the sweep of `cancel_sale.rs`. Must
-//! never retire an event of which somebody has seats.
+//! never retire an event with pending or confirmed seats.
 
 use crate::id::BuyerId;
 use crate::sale::Sale;

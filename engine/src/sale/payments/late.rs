@@ -15,7 +15,7 @@ impl Sale {
             ReservationStatus::Pending if reservation.amount == amount => Some(reservation.seats.clone()),
             ReservationStatus::Expired if reservation.amount == amount => {
                 let has = usize::from(self.reservations.buyer(reservation.buyer).seats);
-                if has + reservation.seats.len() > usize::from(config.max_seats_per_buyer) {
+                if has.saturating_add(reservation.seats.len()) > usize::from(config.max_seats_per_buyer) {
                     return None;
                 }
                 if reservation.seats.iter().all(|seat| ledger.is_free(*seat)) {

@@ -79,6 +79,7 @@ impl Sale {
         }
         match self.seats_for_payment(reservation, amount) {
             Some(seats) => {
+                #[expect(clippy::arithmetic_side_effects, reason = "64 bits: one for each ticket of a hall, ever")]
                 let ticket = TicketSerial(self.tickets + 1);
                 let mut facts: Facts =
                     smallvec![taken, Fact::ReservationConfirmed { reservation: id, payment, seats, ticket }];

@@ -1,6 +1,6 @@
 //! A charge whose outcome is not known: the provider did not answer in time, or nobody could be asked. It is a state of its own:
 //! the payment stays charging, its hold stays for the time in `holds/expire.rs`, and the runtime's reconciler asks the provider
-//! about the same transaction again until it answers; it never charges anew. The same after each start and rebuild, from what
+//! about the same transaction again until it answers; it never charges again. The same after each start and rebuild, from what
 //! is listed here; a refund without an outcome likewise. Must never guess an outcome.
 
 use crate::id::PaymentId;

@@ -28,6 +28,7 @@ impl Sale {
     pub(crate) fn admit(&self, due: Timestamp, now: Timestamp) -> Option<Facts> {
         let (config, (_, buyer)) = (self.config.as_deref()?, self.waiting_room.line().head()?);
         let due = Window::counted(due, now);
+        #[expect(clippy::arithmetic_side_effects, reason = "64 bits: one for each admission, ever")]
         let slot = Slot(self.waiting_room.admitted_total() + 1);
         Some(smallvec![Fact::Admitted { buyer, slot, due, expires_at: due + config.admission.token }])
     }
@@ -73,11 +74,11 @@ impl WaitingRoom {
         crowd.line.remove(stood);
         place.ordinal = stood;
         place.state = PlaceState::Active { slot, expires_at, holds_made: 0 };
-        self.active += 1;
-        self.admitted_total = slot.0;
         crowd.window.push(due);
         if !has_hold {
             crowd.ends.insert((expires_at, slot, buyer));
         }
+        self.count_active();
+        self.admitted_total = slot.0;
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use smallvec::smallvec;
 
 impl Sale {
-    /// When waiting has no purpose any more: the end of the sale, while somebody waits.
+    /// When waiting has no purpose any more: the end of the sale, while a buyer waits.
     pub(crate) fn line_ends_at(&self) -> Option<Timestamp> {
         let waits = self.phase == SalePhase::Scheduled && self.waiting_room.line().len() > 0;
         self.config.as_ref().filter(|_| waits).map(|config| config.sale_ends_at)

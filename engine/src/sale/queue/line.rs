@@ -1,6 +1,10 @@
 //! The line: which ordinals are waiting, as a bitmap in blocks with a Fenwick tree of counts over the blocks.
 //! Rank and the head of the line are exact and cost the logarithm of the crowd. Clones share the blocks until one of them
 //! writes. Must never scan the line.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions and counts of ordinals, which are bounded by MAX_CAPACITY and the reserved blocks"
+)]
 
 use crate::id::{BuyerId, Ordinal};
 use std::sync::Arc;
@@ -43,7 +47,7 @@ impl Line {
         slot.live[word] |= bit;
         slot.used[word] |= bit;
         slot.count += 1;
-        slot.buyers.get_or_insert_with(|| vec![BuyerId(Uuid::nil()); BLOCK as usize].into_boxed_slice())[at] = buyer;
+        slot.buyers.get_or_insert_with(|| vec![BuyerId(Uuid::nil()); WORDS * 64].into_boxed_slice())[at] = buyer;
         self.len += 1;
         self.add(block, 1);
     }
@@ -95,7 +99,7 @@ impl Line {
         blocks.filter(|(_, slot)| slot.count > 0).flat_map(|(block, slot)| {
             let first = block as u64 * BLOCK;
             ordinals(first, |word| slot.live[word])
-                .filter_map(move |ordinal| Some((ordinal, slot.buyers.as_ref()?[(ordinal.0 - first) as usize])))
+                .filter_map(move |ordinal| Some((ordinal, slot.buyers.as_ref()?[locate(ordinal).3])))
         })
     }
 
@@ -206,6 +210,7 @@ impl Line {
         }
         let new = self.counts.len();
         let covered = self.prefix(new - 1) - self.prefix(new & (new - 1));
+        #[expect(clippy::cast_possible_truncation, reason = "no more wait than MAX_CAPACITY")]
         self.counts.push(covered as u32);
     }
 

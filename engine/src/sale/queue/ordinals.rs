@@ -30,6 +30,7 @@ impl WaitingRoom {
         }
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "64 bits: a start takes a million ordinals at most")]
     fn block_after(&self, past: Ordinal, epoch: Epoch) -> (Ordinal, Ordinal) {
         let gap = if self.block_epoch == epoch { 0 } else { LOST_ORDINALS };
         (Ordinal(past.0 + gap + 1), Ordinal(past.0 + gap + ORDINAL_BLOCK))

@@ -42,7 +42,8 @@ impl Sale {
         let is_new_epoch = block.is_some() && self.waiting_room.block_epoch() != epoch;
         let waits_until = self.waiting_room.lost_waits_until().filter(|_| !is_new_epoch).unwrap_or_else(|| {
             let lost = self.waiting_room.lost_up_to(ordinal, is_new_epoch);
-            now + config.admission.poll_after(self.waiting_room.line().len() + lost) * POLLS_WAITED_FOR_LOST
+            let in_line = self.waiting_room.line().len().saturating_add(lost);
+            now + config.admission.poll_after(in_line).saturating_mul(POLLS_WAITED_FOR_LOST)
         });
         facts.extend(block.map(|(first, last)| Fact::OrdinalsReserved { first, last, epoch }));
         facts.push(Fact::Restored { buyer, ordinal, waits_until });
@@ -64,7 +65,7 @@ impl WaitingRoom {
         self.enter(buyer, ordinal, at);
         if ordinal.0 >= self.lost_from {
             let lost = self.crowd.lost.get_or_insert(LostRow { top: ordinal, returned: 0, waits_until });
-            (lost.top, lost.returned) = (lost.top.max(ordinal), lost.returned + 1);
+            (lost.top, lost.returned) = (lost.top.max(ordinal), lost.returned.saturating_add(1));
         }
     }
 
@@ -80,7 +81,9 @@ impl WaitingRoom {
 
     /// How many ordinals up to the last one that a ticket has shown have not returned.
     pub(crate) fn missing(&self) -> u64 {
-        self.crowd.lost.map_or(0, |lost| (lost.top.0 + 1 - self.lost_from).saturating_sub(lost.returned))
+        self.crowd
+            .lost
+            .map_or(0, |lost| lost.top.0.saturating_add(1).saturating_sub(self.lost_from).saturating_sub(lost.returned))
     }
 
     /// Until when the head of the line has to wait because a lost buyer may stand before it.

@@ -95,7 +95,7 @@ impl WaitingRoom {
         self.remove(buyer);
         self.crowd.line.insert(ordinal, buyer);
         self.crowd.places.insert(PlaceRow { buyer, ordinal, state: PlaceState::Waiting });
-        self.next = self.next.max(ordinal.0 + 1);
+        self.next = self.next.max(ordinal.0.saturating_add(1));
         self.forget_expired(at);
     }
 
@@ -130,11 +130,16 @@ impl WaitingRoom {
         self.forget_expired(at);
     }
 
+    pub(super) fn count_active(&mut self) {
+        self.active = self.active.saturating_add(1);
+    }
+
     fn end(&mut self, place: &PlaceRow) {
         match place.state {
             PlaceState::Waiting => self.crowd.line.remove(place.ordinal),
             PlaceState::Active { slot, expires_at, .. } => {
-                self.active -= 1;
+                assert!(self.active > 0, "every place with a slot was counted");
+                self.active = self.active.saturating_sub(1);
                 self.crowd.ends.remove(&(expires_at, slot, place.buyer));
             }
             PlaceState::Expired { at } => self.crowd.expired.remove(&(at, place.buyer)),
@@ -218,7 +223,7 @@ impl WaitingRoom {
                     place.ordinal = order.map_or(place.ordinal, |order| order.arrival(place.ordinal));
                 }
                 PlaceState::Active { slot, expires_at, .. } => {
-                    room.active += 1;
+                    room.count_active();
                     if !holds(place.buyer) {
                         room.crowd.ends.insert((expires_at, slot, place.buyer));
                     }

@@ -18,12 +18,12 @@ impl Window {
     /// When the next admission is due, if it has been possible since `possible_since`. The n-th falls at least one
     /// second after the (n − rate)-th, and they are spread evenly over the second.
     pub(crate) fn next_due(&self, rate: u32, possible_since: Timestamp) -> Timestamp {
-        let rate = rate.max(1) as usize;
+        let rate = rate.max(1);
         let mut due = possible_since;
         if let Some(last) = self.dues.back() {
-            due = due.max(*last + Duration::from_micros(1_000_000 / rate as u64));
+            due = due.max(*last + Duration::from_micros(u64::from(1_000_000 / rate)));
         }
-        if let Some(bound) = self.dues.len().checked_sub(rate).and_then(|at| self.dues.get(at)) {
+        if let Some(bound) = self.dues.len().checked_sub(rate as usize).and_then(|at| self.dues.get(at)) {
             due = due.max(*bound + SECOND);
         }
         due

@@ -70,7 +70,7 @@ impl SeatCounts {
     /// Whether every seat that is for sale is sold; false if none is for sale.
     #[must_use]
     pub fn is_sold_out(&self) -> bool {
-        self.sold > 0 && self.sold + self.blocked == self.total
+        self.sold > 0 && self.sold.saturating_add(self.blocked) == self.total
     }
 }
 
@@ -91,8 +91,9 @@ impl Sale {
         }
         let blocked = of_state(ledger, &change.block, SeatState::Free);
         let freed = of_state(ledger, &change.unblock, SeatState::Blocked);
-        if config.blocked.len() + blocked.len() > MAX_BLOCKED_SEATS + freed.len() {
-            return Err(Rejection::BlockLimitExceeded { limit: MAX_BLOCKED_SEATS as u32 });
+        if config.blocked.len().saturating_add(blocked.len()) > MAX_BLOCKED_SEATS.saturating_add(freed.len()) {
+            let limit = u32::try_from(MAX_BLOCKED_SEATS).unwrap_or(u32::MAX);
+            return Err(Rejection::BlockLimitExceeded { limit });
         }
         let is_taken = |seat: &&SeatIndex| matches!(ledger.state(**seat), SeatState::Held | SeatState::Sold);
         let taken: Seats = change.block.iter().filter(is_taken).copied().collect();

@@ -20,6 +20,17 @@ pub(crate) enum SeatState {
     Blocked,
 }
 
+impl SeatState {
+    /// Held seats are free before, and sold ones free (bought by late money) or held; what is held or sold is not blocked.
+    fn may_become(self, next: Self) -> bool {
+        match next {
+            Self::Free => self != Self::Free,
+            Self::Held | Self::Blocked => self == Self::Free,
+            Self::Sold => matches!(self, Self::Free | Self::Held),
+        }
+    }
+}
+
 /// The seats of one sale.
 #[derive(Clone)]
 pub(crate) struct Ledger {
@@ -38,10 +49,11 @@ impl Ledger {
         let mut counts = vec![SeatCounts::default(); plan.categories().len()];
         for segment in plan.segments() {
             let count = &mut counts[segment.category.at()];
-            count.total += segment.seats.len() as u32;
-            count.available += segment.seats.len() as u32;
+            let seats = count_of(segment.seats.len());
+            count.total = count.total.saturating_add(seats);
+            count.available = count.available.saturating_add(seats);
         }
-        let total = plan.capacity() as u32;
+        let total = count_of(plan.capacity());
         Self {
             free: Bits::new(plan.capacity(), true),
             sold: Bits::new(plan.capacity(), false),
@@ -82,18 +94,18 @@ impl Ledger {
     }
 
     pub(crate) fn sold(&self) -> impl Iterator<Item = SeatIndex> + '_ {
-        self.sold.iter().map(|seat| SeatIndex(seat as u32))
+        self.sold.iter().map(SeatIndex::from_at)
     }
 
     /// Held seats in order: scans the hall, for the seat map only.
     pub(crate) fn held(&self) -> impl Iterator<Item = SeatIndex> + '_ {
-        let neither = self.free.in_neither(&self.sold).map(|seat| SeatIndex(seat as u32));
+        let neither = self.free.in_neither(&self.sold).map(SeatIndex::from_at);
         neither.filter(|seat| !self.is_blocked(*seat))
     }
 
     /// Seats that are not for sale, in order.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = SeatIndex> + '_ {
-        self.blocked.iter().flat_map(|blocked| blocked.iter()).map(|seat| SeatIndex(seat as u32))
+        self.blocked.iter().flat_map(|blocked| blocked.iter()).map(SeatIndex::from_at)
     }
 
     /// Blocks the seats that these rules do not sell, and frees those that they do. Held and sold seats stay: rules change only
@@ -110,12 +122,22 @@ impl Ledger {
     }
 
     /// Moves seats to another state.
+    ///
+    /// # Panics
+    /// When a seat would be in two hands, or two states: see [`SeatState::may_become`].
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "no count falls below zero, as is asserted, and all together are the seats"
+    )]
     pub(crate) fn set(&mut self, seats: &[SeatIndex], state: SeatState) {
         for &seat in seats {
             let before = self.state(seat);
+            assert!(before.may_become(state), "a seat in two hands: {before:?} to {state:?}");
             let count = &mut self.counts[self.plan.seat_category(seat).at()];
             for counts in [count, &mut self.all] {
-                *counter(counts, before) -= 1;
+                let left = counter(counts, before);
+                assert!(*left > 0, "every seat is counted in its state");
+                *left -= 1;
                 *counter(counts, state) += 1;
             }
             if state == SeatState::Free {
@@ -166,7 +188,7 @@ impl Ledger {
 
     /// The longest run of free seats that serve, shorter than `below`.
     pub(crate) fn longest_below(&self, asked: &Asked, below: usize) -> u16 {
-        self.runs.longest_below(&self.plan, &self.free, asked, below) as u16
+        u16::try_from(self.runs.longest_below(&self.plan, &self.free, asked, below)).unwrap_or(u16::MAX)
     }
 
     /// Whether any seat that serves is free.
@@ -191,7 +213,8 @@ impl Ledger {
         let mut sorted: Seats = seats.into();
         sorted.sort_unstable();
         sorted.windows(2).all(|pair| {
-            pair[1].0 == pair[0].0 + 1 && self.plan.seat_segment(pair[0]) == self.plan.seat_segment(pair[1])
+            pair[1].0.checked_sub(pair[0].0) == Some(1)
+                && self.plan.seat_segment(pair[0]) == self.plan.seat_segment(pair[1])
         })
     }
 }
@@ -203,4 +226,9 @@ fn counter(counts: &mut SeatCounts, state: SeatState) -> &mut u32 {
         SeatState::Sold => &mut counts.sold,
         SeatState::Blocked => &mut counts.blocked,
     }
+}
+
+/// Seats of one hall, at most [`crate::limits::MAX_SEATS`].
+fn count_of(seats: usize) -> u32 {
+    u32::try_from(seats).unwrap_or(u32::MAX)
 }

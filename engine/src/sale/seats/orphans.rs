@@ -39,6 +39,10 @@ pub(crate) fn block_without_orphans(ledger: &Ledger, seats: &[SeatIndex], own: &
 impl Ledger {
     /// Seats that would stand alone between taken ones (a blocked seat counts as taken) if `taken` were taken and `given` given
     /// back, and did not before.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "seats are numbered below MAX_SEATS, so each has a number after it"
+    )]
     pub(crate) fn orphans(&self, taken: &[SeatIndex], given: &[SeatIndex]) -> Seats {
         let before = |seat: SeatIndex| self.is_free(seat);
         let after = |seat: SeatIndex| (before(seat) || given.contains(&seat)) && !taken.contains(&seat);

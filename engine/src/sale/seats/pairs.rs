@@ -18,7 +18,7 @@ impl Sale {
         let mut whole: Seats = seats.iter().chain(&missing).copied().collect();
         whole.sort_unstable();
         let has = usize::from(self.seats_beside(buyer, own.len()));
-        let can_be_had = has + whole.len() <= usize::from(config.max_seats_per_buyer)
+        let can_be_had = has.saturating_add(whole.len()) <= usize::from(config.max_seats_per_buyer)
             && whole.iter().all(|seat| ledger.is_free(*seat) || own.contains(seat))
             && (!config.no_orphans || ledger.orphans(&whole, own).is_empty());
         let alternative = can_be_had.then_some(whole).or_else(|| instead(config, ledger, seats, own));

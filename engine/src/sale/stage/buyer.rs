@@ -15,7 +15,7 @@ enum Token {
     Other(Slot),
 }
 
-/// Somebody about to do something.
+/// A buyer about to act.
 pub(in crate::sale) struct Buyer<'a> {
     pub(in crate::sale) stage: &'a mut Stage,
     pub(in crate::sale) id: BuyerId,
@@ -61,7 +61,7 @@ impl Buyer<'_> {
         };
         let reservation = ReservationId(self.stage.next());
         let hold = Hold { reservation, buyer: self.id, selection, slot, key: self.key };
-        match self.stage.tell(&Command::Hold(hold))? {
+        match self.stage.submit(&Command::Hold(hold))? {
             Reply::Reservation(view) => Ok(*view),
             other => panic!("{other:?}"),
         }
@@ -107,7 +107,7 @@ impl Buyer<'_> {
 
     fn change(&mut self, reservation: ReservationId, seats: &[&str]) -> Result<Reply, Rejection> {
         let seats = self.stage.seats(seats);
-        self.stage.tell(&Command::ChangeHold(ChangeHold { buyer: self.id, reservation, seats }))
+        self.stage.submit(&Command::ChangeHold(ChangeHold { buyer: self.id, reservation, seats }))
     }
 
     #[track_caller]
@@ -127,7 +127,7 @@ impl Buyer<'_> {
     }
 
     pub(in crate::sale) fn does(&mut self, command: impl FnOnce(BuyerId) -> Command) -> Result<Reply, Rejection> {
-        self.stage.tell(&command(self.id))
+        self.stage.submit(&command(self.id))
     }
 
     #[track_caller]
@@ -167,7 +167,7 @@ impl Buyer<'_> {
     fn open(&mut self, reservation: ReservationId, amount: Amount) -> Result<PaymentView, Rejection> {
         let payment = PaymentId(self.stage.next());
         let open = OpenPayment { payment, buyer: self.id, reservation, amount, key: self.key };
-        match self.stage.tell(&Command::OpenPayment(open))? {
+        match self.stage.submit(&Command::OpenPayment(open))? {
             Reply::Payment(view) => Ok(*view),
             other => panic!("{other:?}"),
         }
@@ -193,7 +193,7 @@ impl Buyer<'_> {
     ) -> Result<PaymentStatus, Rejection> {
         let (buyer, transaction, key) = (self.id, "sim_ok".into(), self.key);
         let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key };
-        match self.stage.tell(&Command::ConfirmPayment(confirm))? {
+        match self.stage.submit(&Command::ConfirmPayment(confirm))? {
             Reply::Payment(view) => Ok(view.status),
             other => panic!("{other:?}"),
         }

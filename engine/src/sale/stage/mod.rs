@@ -1,4 +1,4 @@
-//! The stage on which stories about a sale are told: a drawn hall, a clock that is moved by hand, buyers and a payment
+//! The stage for stories about a sale: a drawn hall, a clock that is moved by hand, buyers and a payment
 //! provider who do what the story says. After every command it checks the invariants and that a snapshot is whole;
 //! at the end, that replaying the journal gives the same sale. Must never decide anything itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
@@ -105,7 +105,7 @@ impl Stage {
         let config = Box::new(rules(plan.categories().len()));
         let sale = Sale::new();
         let mut stage = Self { sale, now: time("09:00:00"), journal: Vec::new(), epoch: Epoch(1), serial: 0 };
-        stage.tell(&Command::Configure { config, plan, by: admin() }).expect("a sale can be made");
+        stage.submit(&Command::Configure { config, plan, by: admin() }).expect("a sale can be made");
         stage
     }
 
@@ -129,7 +129,7 @@ impl Stage {
         let mut config = Box::new(self.sale.config().unwrap().clone());
         change(&mut config);
         let plan = Arc::clone(self.sale.plan().unwrap());
-        self.tell(&Command::Configure { config, plan, by: admin() })
+        self.submit(&Command::Configure { config, plan, by: admin() })
     }
 
     /// The clock goes on to this time, and every timer on the way rings when it should.
@@ -160,7 +160,7 @@ impl Stage {
     /// One step of passing time; it must do something when it is due.
     pub(in crate::sale) fn step(&mut self) -> Vec<Fact> {
         let before = self.journal.len();
-        self.tell(&Command::Tick).unwrap();
+        self.submit(&Command::Tick).unwrap();
         assert!(self.journal.len() > before, "a due step at {:?} does nothing", self.sale.next_deadline());
         self.journal[before..].iter().map(|entry| entry.fact.clone()).collect()
     }
@@ -173,14 +173,14 @@ impl Stage {
     }
 
     /// A command, decided, applied, and looked over.
-    pub(in crate::sale) fn tell(&mut self, command: &Command) -> Result<Reply, Rejection> {
+    pub(in crate::sale) fn submit(&mut self, command: &Command) -> Result<Reply, Rejection> {
         let decision = self.sale.decide(command, self.now, self.epoch)?;
         for fact in decision.facts {
             self.happens(fact);
         }
         if self.sale.wants_seed() {
             let seed = DrawSeed([self.next().into_bytes(), self.next().into_bytes()].concat().try_into().unwrap());
-            self.tell(&Command::CommitDraw { seed })?;
+            self.submit(&Command::CommitDraw { seed })?;
         }
         assert_eq!(self.sale.check_invariants(), Vec::<String>::new(), "after {command:?}");
         let snapshot = self.sale.snapshot();
@@ -242,10 +242,13 @@ impl Stage {
         self
     }
 
-    /// A row as the story finds it: the seats marked `h` are held, each by somebody who does not matter, all day.
+    /// A row as the story finds it: the seats marked `h` are held, each by a buyer of no other part in the story, all day.
     pub(in crate::sale) fn begins_with(&mut self, row: &str, picture: &str) -> &mut Self {
         for (at, _) in picture.char_indices().filter(|(_, letter)| *letter == 'h') {
             let (id, seats) = (self.next(), self.seats(&[&format!("{row}-{}", at + 1)]));
+            if !self.sale.ledger.as_ref().unwrap().is_free(seats[0]) {
+                continue;
+            }
             let (reservation, buyer, expires_at) = (ReservationId(id), BuyerId(id), time("23:00:00"));
             self.happens(Fact::SeatsHeld { reservation, buyer, seats, amount: Amount(1), expires_at, slot: None });
         }
@@ -258,7 +261,7 @@ impl Stage {
         self.journal.push(entry);
     }
 
-    /// So many holds of B-1 are made and released at once, by somebody who does not matter.
+    /// So many holds of B-1 are made and released at once, by a buyer of no other part in the story.
     pub(in crate::sale) fn churns(&mut self, times: usize) -> &mut Self {
         let (seats, expires_at) = (self.seats(&["B-1"]), self.now);
         for _ in 0..times {
@@ -276,7 +279,7 @@ impl Stage {
 
     /// The provider answers a charge.
     pub(in crate::sale) fn provider_says(&mut self, payment: PaymentId, outcome: ChargeOutcome) -> &mut Self {
-        self.tell(&Command::SettleCharge { payment, outcome }).expect("a known payment");
+        self.submit(&Command::SettleCharge { payment, outcome }).expect("a known payment");
         self
     }
 
@@ -290,12 +293,12 @@ impl Stage {
     }
 
     pub(in crate::sale) fn refunds(&mut self, payment: PaymentId) -> &mut Self {
-        self.tell(&Command::SettleRefund { payment }).expect("a known payment");
+        self.submit(&Command::SettleRefund { payment }).expect("a known payment");
         self
     }
 
     pub(in crate::sale) fn steer(&mut self, change: SteeringChange) -> Steering {
-        match self.tell(&Command::Steer { change, by: admin() }).expect("steered") {
+        match self.submit(&Command::Steer { change, by: admin() }).expect("steered") {
             Reply::Steering(view) => view.steering,
             other => panic!("{other:?}"),
         }
@@ -317,7 +320,7 @@ impl Stage {
     }
 
     pub(in crate::sale) fn cancels_the_sale(&mut self) -> &mut Self {
-        self.tell(&Command::CancelSale { by: admin() }).expect("cancelled");
+        self.submit(&Command::CancelSale { by: admin() }).expect("cancelled");
         self
     }
 

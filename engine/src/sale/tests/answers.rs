@@ -138,7 +138,7 @@ fn when_the_sale_has_ended_by_its_time() {
 fn when_an_operator_has_closed_the_room() {
     let close = |story: &mut Story| {
         let change = crate::sale::SteeringChange { closed: Some(true), ..Default::default() };
-        story.stage.tell(&Command::Steer { change, by: admin() }).unwrap();
+        story.stage.submit(&Command::Steer { change, by: admin() }).unwrap();
     };
     let mut shops = on_sale();
     close(&mut shops);
@@ -219,7 +219,7 @@ fn when_the_event_was_cancelled() {
 fn when_the_event_was_taken_off_the_catalogue() {
     let mut story = on_sale();
     story.stage.buyer(1).releases(story.hold);
-    story.stage.tell(&Command::Retire { by: admin() }).unwrap();
+    story.stage.submit(&Command::Retire { by: admin() }).unwrap();
     story.stage.timers_ring();
     let expected = [
         "NoSale",

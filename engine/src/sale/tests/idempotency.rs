@@ -1,4 +1,4 @@
-//! Idempotency keys: the same request again is told the same, and another one under its key is refused; for a day.
+//! Idempotency keys: a repeated request gets the same answer, and another one under its key is refused; for a day.
 
 use crate::sale::stage::Stage;
 use crate::sale::{PaymentFailure, PaymentStatus, Rejection, ReservationStatus, Selection};
@@ -25,7 +25,7 @@ fn the_same_hold_again_is_the_same_reservation() {
 }
 
 #[test]
-fn it_is_told_as_it_was_even_when_it_has_ended() {
+fn it_is_answered_as_it_was_even_when_it_has_ended() {
     let mut stage = on_sale();
     let mut one = stage.buyer(1).with_key(7, 1);
     let these = Selection::These(one.stage.seats(&["A-1"]));
@@ -68,7 +68,7 @@ fn a_refusal_is_not_remembered() {
 }
 
 #[test]
-fn an_opened_payment_is_told_again_as_it_was_opened() {
+fn an_opened_payment_is_answered_again_as_it_was_opened() {
     let mut stage = on_sale();
     let hold = stage.buyer(1).holds(["A-1"]);
     let payment = stage.buyer(1).with_key(7, 1).opens_payment(hold);
@@ -83,7 +83,7 @@ fn an_opened_payment_is_told_again_as_it_was_opened() {
 }
 
 #[test]
-fn a_confirmation_is_told_again() {
+fn a_confirmation_is_answered_again() {
     let mut stage = on_sale();
     let hold = stage.buyer(1).holds(["A-1"]);
     let payment = stage.buyer(1).opens_payment(hold);

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
 
 mod answers;
+mod assertions;
 mod idempotency;
 mod refusals;
+mod table;

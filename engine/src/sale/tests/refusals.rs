@@ -1,5 +1,5 @@
 //! The order in which refusals are checked: each reason hides behind the ones before it. Callers rely on it, because
-//! a request that is wrong in two ways is told the same thing everywhere.
+//! a request that is wrong in two ways gets the same answer everywhere.
 
 use crate::sale::stage::Stage;
 use crate::sale::{Closed, Rejection, ReservationState, Seats, Unavailable};
@@ -93,7 +93,7 @@ fn the_variants_stand_in_the_order_in_which_they_are_checked() {
 
 /// A hold that is wrong in every way is set right, one way at a time: the reasons come in their order.
 #[test]
-fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
+fn a_hold_wrong_in_every_way_is_noted_one_reason_after_the_other() {
     let mut stage = Stage::with_room().rules(|config| {
         config.no_orphans = true;
         config.admission.max_holds_per_slot = 1;
@@ -101,23 +101,23 @@ fn a_hold_wrong_in_every_way_is_told_one_reason_after_the_other() {
     });
     stage.buyer(1).enters();
     stage.buyer(2).enters();
-    let mut told = Vec::new();
-    let mut tell = |refusal: crate::sale::stage::buyer::Refusal| told.push(refusal.rejection);
+    let mut noted = Vec::new();
+    let mut note = |refusal: crate::sale::stage::buyer::Refusal| noted.push(refusal.rejection);
     stage.at("10:00:00.2");
     stage.buyer(2).with_key(1, 1).holds(["A-1", "A-2"]);
     let (slot, second) = (stage.buyer(1).slot().unwrap(), stage.buyer(2).slot().unwrap());
-    tell(stage.buyer(2).with_key(1, 2).cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
-    tell(stage.buyer(1).without_token().cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
+    note(stage.buyer(2).with_key(1, 2).cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
+    note(stage.buyer(1).without_token().cannot_hold(["Z-1", "A-1", "A-2", "A-3", "A-4"]));
     stage.unattended_at("12:00:00");
-    tell(stage.buyer(1).without_token().cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
-    tell(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    note(stage.buyer(1).without_token().cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    note(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
     stage.unattended_at("10:00:01");
-    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
-    tell(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-2"]));
-    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
-    tell(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
-    let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [0, 4, 8, 11, 22, 23, 28, 29], "{told:?}");
+    note(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-1", "A-2", "A-3", "A-4"]));
+    note(stage.buyer(2).with_token(second).cannot_hold(["B-9", "A-2"]));
+    note(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "A-2", "A-3"]));
+    note(stage.buyer(1).with_token(slot).cannot_hold(["B-9", "B-8"]));
+    let order: Vec<usize> = noted.iter().map(place).collect();
+    assert_eq!(order, [0, 4, 8, 11, 22, 23, 28, 29], "{noted:?}");
 }
 
 #[test]
@@ -125,19 +125,19 @@ fn so_is_a_change() {
     let mut stage = Stage::theatre().rules(|config| config.no_orphans = true);
     let hold = stage.at("10:00:00").buyer(1).holds(["A-1", "A-2"]);
     stage.buyer(2).holds(["A-3", "A-4"]);
-    let mut told = vec![stage.buyer(2).cannot_change(hold, ["Z-1"]).rejection];
-    told.push(stage.buyer(1).cannot_change(hold, ["Z-1", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    let mut noted = vec![stage.buyer(2).cannot_change(hold, ["Z-1"]).rejection];
+    noted.push(stage.buyer(1).cannot_change(hold, ["Z-1", "A-3", "A-4", "A-5", "A-6"]).rejection);
     stage.unattended_at("10:05:00");
-    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    noted.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
     stage.unattended_at("10:01:00");
     let payment = stage.buyer(1).starts_paying(hold);
-    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    noted.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
     stage.declines(payment);
-    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
-    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
-    told.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
-    let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 4, 16, 17, 22, 28, 29], "{told:?}");
+    noted.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3", "A-4", "A-5", "A-6"]).rejection);
+    noted.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-3"]).rejection);
+    noted.push(stage.buyer(1).cannot_change(hold, ["A-9", "A-8"]).rejection);
+    let order: Vec<usize> = noted.iter().map(place).collect();
+    assert_eq!(order, [2, 4, 16, 17, 22, 28, 29], "{noted:?}");
 }
 
 #[test]
@@ -145,21 +145,21 @@ fn and_a_confirmation() {
     let mut stage = Stage::theatre();
     let hold = stage.at("10:00:00").buyer(1).holds(["A-1"]);
     let payment = stage.buyer(1).opens_payment(hold);
-    let nobodys = crate::id::PaymentId(stage.next());
-    let mut told = vec![stage.buyer(2).cannot_confirm_with(nobodys, hold, 1).rejection];
-    told.push(stage.buyer(1).cannot_confirm_with(nobodys, hold, 1).rejection);
+    let unknown = crate::id::PaymentId(stage.next());
+    let mut noted = vec![stage.buyer(2).cannot_confirm_with(unknown, hold, 1).rejection];
+    noted.push(stage.buyer(1).cannot_confirm_with(unknown, hold, 1).rejection);
     stage.unattended_at("10:05:00");
-    told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
+    noted.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
     stage.unattended_at("10:01:00");
-    told.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
+    noted.push(stage.buyer(1).cannot_confirm_with(payment, hold, 1).rejection);
     for _ in 0..4 {
         let declined = stage.buyer(1).starts_paying(hold);
         stage.declines(declined);
     }
     let last = stage.buyer(1).starts_paying(hold);
     stage.declines(last);
-    told.push(stage.buyer(1).cannot_confirm_with(last, hold, 1).rejection);
-    told.push(stage.buyer(1).cannot_confirm_by("sim_other", last).rejection);
-    let order: Vec<usize> = told.iter().map(place).collect();
-    assert_eq!(order, [2, 3, 16, 18, 18, 19], "{told:?}");
+    noted.push(stage.buyer(1).cannot_confirm_with(last, hold, 1).rejection);
+    noted.push(stage.buyer(1).cannot_confirm_by("sim_other", last).rejection);
+    let order: Vec<usize> = noted.iter().map(place).collect();
+    assert_eq!(order, [2, 3, 16, 18, 18, 19], "{noted:?}");
 }

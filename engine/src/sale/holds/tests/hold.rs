@@ -96,7 +96,7 @@ fn an_id_is_never_used_for_two_reservations() {
         slot: None,
         key: None,
     };
-    assert_eq!(stage.tell(&crate::sale::Command::Hold(again)), Err(Rejection::NotPending(ReservationState::Pending)));
+    assert_eq!(stage.submit(&crate::sale::Command::Hold(again)), Err(Rejection::NotPending(ReservationState::Pending)));
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) enum Action {
         ago: u8,
         stranger: bool,
     },
-    /// An administrator ends somebody's reservation.
+    /// An administrator ends a reservation.
     OperatorCancel {
         ago: u8,
         only_paid: bool,

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Pair {
-    pub(super) fn tell(&mut self, action: &Action) {
+    pub(super) fn act(&mut self, action: &Action) {
         match action {
             Action::Hold { buyer: who, seats, key, token } => {
                 let seats = seats.iter().map(|seat| SeatIndex(u32::from(*seat))).collect();
@@ -113,7 +113,7 @@ impl Pair {
         self.model.note(self.now);
     }
 
-    /// Tells the command; both must say the same. Whether it was taken.
+    /// Submits the command; both must answer the same. Returns whether it was accepted.
     pub(super) fn same(&mut self, command: &Command, expected: Result<(), No>) -> bool {
         let decided = self.decide(command);
         let kind = decided.as_ref().map(|_| ()).map_err(name);

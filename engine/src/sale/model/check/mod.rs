@@ -1,5 +1,5 @@
-//! Random commands at random times, told to the sale and to the naive model: the same answers, the same state to be
-//! seen, and after every step a sale that is whole, replays, and goes on from a snapshot as if nothing had happened.
+//! Random commands at random times, submitted to the sale and to the naive model: the same answers and the same visible state,
+//! and after every step a sale that keeps its invariants, replays, and goes on from a snapshot alike.
 
 mod actions;
 mod commands;
@@ -78,12 +78,12 @@ impl Pair {
 
     /// What the sale decides, which the restored sale decides too.
     fn decide(&self, command: &Command) -> Result<Vec<Fact>, Rejection> {
-        let told = |result: &Result<Decision, Rejection>| match result {
+        let shown = |result: &Result<Decision, Rejection>| match result {
             Ok(decision) => Ok(format!("{decision:?}")),
             Err(rejection) => Err(rejection.clone()),
         };
         let decision = self.sale.decide(command, self.now, self.epoch);
-        assert_eq!(told(&self.restored.decide(command, self.now, self.epoch)), told(&decision), "a restored sale");
+        assert_eq!(shown(&self.restored.decide(command, self.now, self.epoch)), shown(&decision), "a restored sale");
         decision.map(|decision| decision.facts.into_vec())
     }
 
@@ -108,7 +108,7 @@ impl Pair {
                 self.sale = replayed(&self.journal);
                 self.restored = Sale::from_snapshot(self.sale.snapshot());
             }
-            _ => self.tell(action),
+            _ => self.act(action),
         }
         self.compare();
     }

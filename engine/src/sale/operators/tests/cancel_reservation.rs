@@ -10,7 +10,7 @@ use crate::sale::{
 
 fn cancel(stage: &mut Stage, reservation: ReservationId, only_paid: bool) -> Result<Reply, Rejection> {
     let reason = "the buyer is ill".into();
-    stage.tell(&Command::CancelByOperator(OperatorCancel { reservation, by: admin(), reason, only_paid }))
+    stage.submit(&Command::CancelByOperator(OperatorCancel { reservation, by: admin(), reason, only_paid }))
 }
 
 fn last_facts(stage: &Stage, count: usize) -> Vec<Fact> {

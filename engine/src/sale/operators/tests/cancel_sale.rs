@@ -95,6 +95,6 @@ fn nothing_is_begun_in_a_cancelled_sale() {
     stage.cancels_the_sale();
     assert_eq!(stage.sale.seq(), seq, "cancelling again is no fact");
     let change = crate::sale::SteeringChange { paused: Some(true), ..Default::default() };
-    assert_eq!(stage.tell(&Command::Steer { change, by: admin() }), Err(Rejection::SaleClosed(Closed::Cancelled)));
+    assert_eq!(stage.submit(&Command::Steer { change, by: admin() }), Err(Rejection::SaleClosed(Closed::Cancelled)));
     assert_eq!(stage.reconfigures(|_| ()), Err(Rejection::SaleClosed(Closed::Cancelled)));
 }

@@ -25,7 +25,7 @@ fn another_hall_may_be_chosen_before_the_opening() {
     let mut stage = Stage::theatre();
     let plan = crate::plan::Plan::compile(&crate::sale::stage::drawn(&["VV"]), crate::id::PlanHash([9; 32])).unwrap();
     let config = Box::new(crate::sale::stage::rules(1));
-    stage.tell(&Command::Configure { config, plan: plan.into(), by: admin() }).unwrap();
+    stage.submit(&Command::Configure { config, plan: plan.into(), by: admin() }).unwrap();
     stage.at("10:00:00").buyer(1).holds(["A-1", "A-2"]);
     assert_eq!(stage.sale.counts().available, 0);
     stage.buyer(1).cannot_hold(["B-1"]).because(Rejection::SeatNotFound);

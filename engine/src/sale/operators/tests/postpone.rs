@@ -25,12 +25,12 @@ fn postponement() -> Postpone {
 }
 
 fn postpone(stage: &mut Stage, to: Postpone) -> Result<Reply, Rejection> {
-    stage.tell(&Command::Postpone(Box::new(to)))
+    stage.submit(&Command::Postpone(Box::new(to)))
 }
 
 fn midnight_moves(stage: &mut Stage, midnight: Timestamp, even_if_bought: bool) -> Result<Reply, Rejection> {
     let to = MoveCancellation { midnight, even_if_bought, by: admin(), reason: None };
-    stage.tell(&Command::MoveCancellation(to))
+    stage.submit(&Command::MoveCancellation(to))
 }
 
 fn closes_at(stage: &Stage) -> Timestamp {
@@ -61,7 +61,7 @@ fn everyone_with_a_ticket_is_notified_once_and_may_cancel_for_a_while() {
     }
     stage.buyer(4).cancels(held[3]);
     postpone(&mut stage, postponement()).unwrap();
-    // One each turn; a restart in between loses nobody and tells nobody twice.
+    // One each turn; a restart in between skips nobody and notifies nobody twice.
     assert_eq!(stage.step().len(), 1);
     stage.restarts();
     stage.buyer(3).cancels(held[2]);
@@ -172,7 +172,7 @@ fn midnight_moves_unless_somebody_has_bought() {
     let facts = stage.journal.len();
     midnight_moves(&mut stage, time("17:00:00"), false).unwrap();
     assert_eq!(stage.journal.len(), facts, "it is so already");
-    // A hold is enough; what is so already is no change, whoever has bought.
+    // A hold is enough; what is so already is no change, even if seats are sold.
     stage.buyer(1).holds(["A-1"]);
     assert_eq!(midnight_moves(&mut stage, time("16:00:00"), false).unwrap_err(), Rejection::HasReservations);
     midnight_moves(&mut stage, time("17:00:00"), false).unwrap();

@@ -4,7 +4,7 @@ use crate::sale::stage::{Stage, admin};
 use crate::sale::{Command, Rejection, SalePhase};
 
 fn retire(stage: &mut Stage) -> Result<crate::sale::Reply, Rejection> {
-    stage.tell(&Command::Retire { by: admin() })
+    stage.submit(&Command::Retire { by: admin() })
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn an_event_without_reservations_can_be_retired() {
     stage.buyer(1).cannot_enter().because(Rejection::NoSale);
     assert_eq!(stage.reconfigures(|_| ()), Err(Rejection::NoSale));
     assert_eq!(retire(&mut stage), Err(Rejection::NoSale));
-    assert_eq!(stage.tell(&Command::CancelSale { by: admin() }), Err(Rejection::NoSale));
+    assert_eq!(stage.submit(&Command::CancelSale { by: admin() }), Err(Rejection::NoSale));
 }
 
 #[test]

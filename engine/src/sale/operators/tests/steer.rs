@@ -25,7 +25,7 @@ fn a_closed_room_keeps_its_line_and_its_shoppers() {
     assert!(stage.buyer(1).is_active());
     assert_eq!(stage.buyer(2).rank(), Some(1), "nobody is admitted");
     stage.buyer(4).cannot_enter().because(Rejection::SaleClosed(Closed::ByOperator));
-    assert_eq!(stage.buyer(2).enters(), PlaceStatus::Waiting { rank: 1 }, "a place that stands is told");
+    assert_eq!(stage.buyer(2).enters(), PlaceStatus::Waiting { rank: 1 }, "a place that stands is answered");
     stage.buyer(1).holds(["A-1"]);
     close(&mut stage, false);
     stage.at("10:00:11");

@@ -24,7 +24,7 @@ fn the_fifth_declined_charge_is_the_last() {
     stage.declines(last);
     stage.buyer(1).cannot_open_payment(hold, 100).because(Rejection::PaymentAttemptsExceeded);
     stage.buyer(1).cannot_confirm_by("sim_another", last).because(Rejection::PaymentAttemptsExceeded);
-    assert!(matches!(stage.buyer(1).confirms(last), PaymentStatus::Failed(_)), "a repeat is told as before");
+    assert!(matches!(stage.buyer(1).confirms(last), PaymentStatus::Failed(_)), "a repeat is answered as before");
     assert_eq!(stage.status(hold), ReservationStatus::Pending, "the seats stay until the hold ends");
 }
 
@@ -36,7 +36,7 @@ fn four_are_not_too_many() {
 }
 
 #[test]
-fn changing_the_hold_does_not_begin_anew_but_another_hold_does() {
+fn changing_the_hold_does_not_reset_the_count_but_another_hold_does() {
     let (mut stage, hold, _) = declined(5);
     stage.buyer(1).changes(hold, ["A-2"]);
     stage.buyer(1).cannot_open_payment(hold, 100).because(Rejection::PaymentAttemptsExceeded);

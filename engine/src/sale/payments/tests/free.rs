@@ -128,7 +128,7 @@ fn a_cancelled_sale_gives_free_tickets_back_too() {
     let (paid, pending) = (stage.buyer(2).holds(["B-1"]), stage.buyer(3).holds(["A-5"]));
     let (first, second) = (taken(&mut stage, free), stage.buyer(2).pays(paid));
     let third = stage.buyer(3).opens_payment(pending);
-    stage.tell(&Command::CancelSale { by: admin() }).unwrap();
+    stage.submit(&Command::CancelSale { by: admin() }).unwrap();
     stage.timers_ring().shows("A", "..........").shows("B", "..........");
     assert_eq!(stage.payment(first), refunded(RefundReason::SaleCancelled, true));
     assert_eq!(stage.payment(second), refunded(RefundReason::SaleCancelled, false));

@@ -42,7 +42,7 @@ fn a_payment_belongs_to_its_reservation() {
     let nobodys = PaymentId(stage.next());
     stage.buyer(1).cannot_confirm_with(nobodys, hold, 200).because(Rejection::PaymentNotFound);
     let settle = crate::sale::Command::SettleCharge { payment: nobodys, outcome: ChargeOutcome::Unknown };
-    assert_eq!(stage.tell(&settle), Err(Rejection::PaymentNotFound));
+    assert_eq!(stage.submit(&settle), Err(Rejection::PaymentNotFound));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_changed_hold_fails_its_opened_payment() {
     stage.buyer(1).changes(hold, ["A-3", "A-4"]);
     assert_eq!(stage.payment(payment), PaymentStatus::Failed(PaymentFailure::HoldEnded));
     let status = stage.buyer(1).confirms(payment);
-    assert_eq!(status, PaymentStatus::Failed(PaymentFailure::HoldEnded), "asking again tells the same");
+    assert_eq!(status, PaymentStatus::Failed(PaymentFailure::HoldEnded), "a repeat gets the same answer");
     assert_ne!(stage.buyer(1).opens_payment(hold), payment);
     stage.buyer(1).pays(hold);
 }

@@ -54,7 +54,7 @@ fn another_amount_is_given_back_and_the_hold_stays() {
 }
 
 #[test]
-fn outcomes_told_again_are_harmless() {
+fn repeated_outcomes_are_harmless() {
     let (mut stage, hold) = holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.captures(payment);
@@ -71,7 +71,7 @@ fn outcomes_told_again_are_harmless() {
 }
 
 #[test]
-fn a_declined_charge_told_again_is_harmless() {
+fn a_repeated_decline_is_harmless() {
     let (mut stage, hold) = holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.declines(payment);
@@ -82,7 +82,7 @@ fn a_declined_charge_told_again_is_harmless() {
 }
 
 #[test]
-fn a_capture_that_nobody_asked_for_yet_counts_too() {
+fn a_capture_that_was_not_ordered_yet_counts_too() {
     let (mut stage, hold) = holding();
     let payment = stage.buyer(1).opens_payment(hold);
     stage.captures(payment).shows("A", "ss........");

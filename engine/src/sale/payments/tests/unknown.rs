@@ -20,7 +20,7 @@ fn an_unknown_outcome_is_a_state_and_a_capture_settles_it() {
     assert_eq!(stage.payment(payment), PaymentStatus::Charging);
     let seq = stage.sale.seq();
     stage.provider_says(payment, ChargeOutcome::Unknown);
-    assert_eq!(stage.sale.seq(), seq, "it is told once");
+    assert_eq!(stage.sale.seq(), seq, "it is recorded once");
     assert_eq!(stage.sale.open_money().0.len(), 1);
     stage.captures(payment).shows("A", "ss........");
     assert_eq!(stage.sale.open_money().0.len(), 0);

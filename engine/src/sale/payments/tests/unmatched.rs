@@ -1,5 +1,5 @@
 //! What a provider may say of a payment, at every state that the payment may be in: money that moved is accounted for, or
-//! written down for somebody to look into, once.
+//! recorded for an operator to look into, once.
 
 use crate::id::PaymentId;
 use crate::limits::UNMATCHED_KEPT;
@@ -62,7 +62,7 @@ fn payment_in(state: State) -> (Stage, PaymentId) {
 fn follows(stage: &mut Stage, command: &Command) -> Vec<String> {
     let before = stage.journal.len();
     let name = |printed: String| printed.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
-    match stage.tell(command) {
+    match stage.submit(command) {
         Ok(_) => stage.journal[before..].iter().map(|entry| name(format!("{:?}", entry.fact))).collect(),
         Err(no) => vec![name(format!("{no:?}"))],
     }
@@ -119,7 +119,7 @@ fn what_is_unmatched_is_listed_with_its_amount() {
     let (mut stage, payment) = payment_in(State::Captured);
     let second = MoneyMoved::Captured { amount: Amount(250) };
     stage.provider_says(payment, ChargeOutcome::Captured { amount: Amount(250) });
-    stage.tell(&Command::SettleRefund { payment }).unwrap();
+    stage.submit(&Command::SettleRefund { payment }).unwrap();
     let listed: Vec<_> = stage.sale.unmatched().into_iter().map(|row| (row.payment, row.moved)).collect();
     assert_eq!(listed, [(payment, second), (payment, MoneyMoved::Refunded)]);
     assert_eq!(stage.payment(payment), PaymentStatus::Captured, "the payment itself stays as it is");

@@ -13,7 +13,7 @@ fn crowd() -> Stage {
 }
 
 #[test]
-fn who_is_not_heard_of_is_expired_and_joins_at_the_end() {
+fn an_absent_buyer_is_expired_and_joins_at_the_end() {
     let mut stage = crowd();
     stage.buyer(1).goes_silent();
     assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::Expired));

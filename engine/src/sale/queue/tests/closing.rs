@@ -160,7 +160,7 @@ fn where_no_admission_is_required_a_place_ends_with_the_sale_too() {
 fn a_closed_room_is_not_the_end_of_anything() {
     let mut stage = on_sale();
     let closed = crate::sale::SteeringChange { closed: Some(true), ..Default::default() };
-    stage.tell(&Command::Steer { change: closed, by: admin() }).unwrap();
+    stage.submit(&Command::Steer { change: closed, by: admin() }).unwrap();
     stage.at("11:00:00");
     assert_eq!((stage.active(), stage.sale.waiting().count()), (3, 2), "who shops goes on, who waits waits");
     stage.buyer(1).holds(["A-1"]);

@@ -46,7 +46,7 @@ impl Loss {
 }
 
 fn restores(stage: &mut Stage, buyer: BuyerId, ordinal: Ordinal) -> Result<PlaceStatus, Rejection> {
-    match stage.tell(&Command::Restore { buyer, ordinal })? {
+    match stage.submit(&Command::Restore { buyer, ordinal })? {
         Reply::Place(place) => Ok(place.status),
         other => panic!("{other:?}"),
     }
@@ -61,7 +61,7 @@ fn tickets_put_the_line_back_in_whatever_order_they_come() {
         assert!(loss.stage.sale.restores(loss.tickets[who - 1].1));
         loss.shows(who as u128).unwrap();
     }
-    assert_eq!(loss.line(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 50], "whoever came meanwhile stands behind");
+    assert_eq!(loss.line(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 50], "buyers who came meanwhile stand behind");
     loss.stage.buyer(51).enters();
     assert_eq!(loss.stage.buyer(51).rank(), Some(11));
 }
@@ -109,7 +109,7 @@ fn a_spent_ticket_restores_nothing() {
     // It is spent after another start too, and in a snapshot.
     loss.stage.restarts();
     assert_eq!(loss.shows(5), Err(Rejection::TicketSpent));
-    assert!(loss.stage.sale.restores(Ordinal(4)), "who was not heard of may still come");
+    assert!(loss.stage.sale.restores(Ordinal(4)), "a lost buyer who was not seen yet may still come");
     loss.shows(4).unwrap();
 }
 
@@ -121,7 +121,7 @@ fn admission_waits_for_those_who_may_stand_before_the_head() {
     loss.shows(4).unwrap();
     loss.stage.timers_ring().at("10:00:00.5");
     assert!(loss.stage.buyer(1).is_active() && loss.stage.buyer(2).is_active(), "nobody was lost before them");
-    assert_eq!(loss.stage.active(), 2, "3 and 5 are unheard of");
+    assert_eq!(loss.stage.active(), 2, "3 and 5 have not returned");
     loss.stage.at("10:00:01");
     loss.shows(3).unwrap();
     assert_eq!(loss.stage.buyer(4).rank(), Some(2));
@@ -129,7 +129,7 @@ fn admission_waits_for_those_who_may_stand_before_the_head() {
     assert_eq!(loss.stage.active(), 2);
     loss.shows(5).unwrap();
     loss.stage.timers_ring().at("10:00:03");
-    assert_eq!(loss.stage.active(), 6, "all were heard of");
+    assert_eq!(loss.stage.active(), 6, "all have returned");
     let admitted = |entry: &Entry| match entry.fact {
         crate::sale::Fact::Admitted { buyer, .. } => Some(buyer.0.as_u128()),
         _ => None,
@@ -138,7 +138,7 @@ fn admission_waits_for_those_who_may_stand_before_the_head() {
 }
 
 #[test]
-fn whoever_does_not_come_is_waited_for_twice_the_poll_interval_and_no_longer() {
+fn a_buyer_who_does_not_come_is_waited_for_twice_the_poll_interval_and_no_longer() {
     let mut loss = loss(0, 3);
     loss.stage.unattended_at("10:00:00");
     loss.shows(3).unwrap();
@@ -151,7 +151,7 @@ fn whoever_does_not_come_is_waited_for_twice_the_poll_interval_and_no_longer() {
     assert_eq!(loss.stage.active(), 2);
     loss.shows(1).unwrap();
     loss.stage.at("10:00:06");
-    assert_eq!(loss.stage.active(), 3, "late, but ahead of whoever still waits");
+    assert_eq!(loss.stage.active(), 3, "late, but ahead of those who still wait");
 }
 
 #[test]
@@ -175,12 +175,12 @@ fn a_ticket_is_of_no_use_where_nobody_may_wait_any_more() {
     loss.stage.requires(true).at("12:00:00");
     assert_eq!(loss.shows(2), Err(Rejection::SaleClosed(Closed::Ended)));
     let mut lost = self::loss(1, 3);
-    lost.stage.tell(&Command::CancelSale { by: admin() }).unwrap();
+    lost.stage.submit(&Command::CancelSale { by: admin() }).unwrap();
     assert_eq!(lost.shows(2), Err(Rejection::SaleClosed(Closed::Cancelled)));
 }
 
 #[test]
-fn a_line_that_was_begun_anew_is_another_one() {
+fn a_line_that_was_begun_again_is_another_one() {
     let loss = loss(1, 2);
     let made = loss.stage.journal[0].at;
     assert_eq!(loss.stage.sale.incarnation(), made.0.cast_unsigned());

@@ -120,7 +120,7 @@ fn a_slot_is_good_for_so_many_holds() {
     stage.buyer(1).cannot_hold(["A-1"]).because(limit());
     stage.buyer(1).cannot_hold_best("V", 1).because(limit());
     stage.restarts().buyer(1).cannot_hold(["A-1"]).because(limit());
-    // What was held with the slot can still be paid, and another slot begins anew.
+    // What was held with the slot can still be paid, and another slot begins at zero.
     stage.buyer(1).leaves();
     stage.buyer(1).enters();
     stage.at("10:06:01").buyer(1).holds(["A-1"]);

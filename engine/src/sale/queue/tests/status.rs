@@ -13,7 +13,7 @@ fn crowd() -> Stage {
 }
 
 #[test]
-fn an_expired_place_is_told_of_for_ten_minutes() {
+fn an_expired_place_is_shown_for_ten_minutes() {
     let mut stage = crowd();
     stage.buyer(1).goes_silent();
     stage.at("09:39:59.999999");
@@ -35,7 +35,7 @@ fn where_admission_is_not_required_everyone_is_in() {
 }
 
 #[test]
-fn with_a_draw_no_rank_is_told_before_the_opening() {
+fn with_a_draw_no_rank_is_shown_before_the_opening() {
     let mut stage = Stage::with_room().rules(|config| config.admission.draw = true);
     assert_eq!(stage.buyer(1).enters(), PlaceStatus::PreQueue { rank: None });
 }

@@ -1,5 +1,6 @@
 //! What a category has left when no block of the requested size is: its longest run, and seats apart from each other. For
 //! refusals alone. Must never scan the hall: lengths are read from bitmaps, and at most [`VISITED`] segments are visited.
+#![expect(clippy::arithmetic_side_effects, reason = "positions and lengths within one hall, each below its bound")]
 
 use super::{Asked, INDEXED_RUN, Runs, last_at, next_at, range};
 use crate::id::{PoolIndex, SeatIndex};
@@ -84,7 +85,7 @@ impl Runs {
                 runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
                 for run in runs {
                     let take = part(run.len(), wanted.quantity - seats.len(), wanted.no_orphans);
-                    seats.extend((run.start..run.start + take).map(|seat| SeatIndex(seat as u32)));
+                    seats.extend((run.start..run.start + take).map(SeatIndex::from_at));
                 }
                 if seats.len() == wanted.quantity {
                     seats.sort_unstable();

@@ -1,6 +1,10 @@
 //! The best block: the index of free runs, and the choice of a block from it. For each pool and each length up to
 //! [`INDEXED_RUN`] a bitmap says which segments have a free run of that length, in the order best first. Finding a block reads a
 //! few words; taking a seat rewrites a few bits. A block lies in one segment. Must never split a pair, and never scan the hall.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions of seats, segments and words of one hall, each below its bound"
+)]
 
 mod apart;
 
@@ -33,6 +37,10 @@ impl Runs {
         let mut total = 0;
         for pool in plan.pools() {
             let words = pool.segments.len().div_ceil(64);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a bit for each segment and length: far below 32 bits of words"
+            )]
             pools.push((total as u32, words as u32));
             total += words * INDEXED_RUN;
         }
@@ -52,7 +60,7 @@ impl Runs {
 
     fn set(&mut self, number: usize, segment: &Segment, longest: usize) {
         let before = usize::from(self.longest[number]);
-        self.longest[number] = longest as u8;
+        self.longest[number] = u8::try_from(longest).unwrap_or(u8::MAX);
         let bit = 1 << (segment.rank % 64);
         for length in longest.min(before) + 1..=longest.max(before) {
             let word = self.bitmap(segment.pool, length).start + segment.rank as usize / 64;
@@ -260,6 +268,10 @@ fn place(free: &Bits, segment: &Segment, paired: bool, wanted: &Wanted) -> Optio
         if first > last {
             continue;
         }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "not below the first seat, and a seat of the segment at most"
+        )]
         let middle = (centre - (quantity as f32 - 1.0) / 2.0).floor().max(first as f32) as usize;
         let middle = middle - beyond(middle);
         let candidates =
@@ -277,7 +289,7 @@ fn place(free: &Bits, segment: &Segment, paired: bool, wanted: &Wanted) -> Optio
         }
     }
     let (_, _, start) = best?;
-    Some((start..start + quantity).map(|seat| SeatIndex(seat as u32)).collect())
+    Some((start..start + quantity).map(SeatIndex::from_at).collect())
 }
 
 fn range(seats: &Range<u32>) -> Range<usize> {

@@ -23,7 +23,7 @@ impl Stage {
     fn blocks(&mut self, block: &[&str], unblock: &[&str]) -> Result<Reply, Rejection> {
         let seats = |ids: &[&str]| ids.iter().map(|id| self.seat(id)).collect();
         let change = SeatBlocking { block: seats(block), unblock: seats(unblock), reason: "a camera".into() };
-        self.tell(&Command::BlockSeats { change: Box::new(change), by: admin() })
+        self.submit(&Command::BlockSeats { change: Box::new(change), by: admin() })
     }
 
     fn last_fact(&self) -> &Fact {
@@ -122,7 +122,7 @@ fn refusals_come_in_their_order() {
     assert_eq!(stage.blocks(&["A-1", "Z-1"], &["A-4"]).unwrap_err(), Rejection::SeatNotFound);
     assert_eq!(stage.blocks(&["A-1"], &["Z-1"]).unwrap_err(), Rejection::SeatNotFound);
     assert!(matches!(stage.blocks(&["A-1"], &["A-4"]).unwrap_err(), Rejection::SeatsNotForSale { .. }));
-    stage.tell(&Command::CancelSale { by: admin() }).unwrap();
+    stage.submit(&Command::CancelSale { by: admin() }).unwrap();
     assert_eq!(stage.blocks(&["A-1"], &["A-4"]).unwrap_err(), Rejection::SaleClosed(Closed::Cancelled));
     stage.timers_ring();
     let change = SeatBlocking { block: [SeatIndex(0)].into(), unblock: [].into(), reason: "x".into() };
@@ -168,10 +168,10 @@ fn what_an_operator_does_between_reading_and_changing_the_rules_stays() {
         seen: read.blocked.clone(),
         by: admin(),
     };
-    stage.tell(&change(config.clone())).unwrap();
+    stage.submit(&change(config.clone())).unwrap();
     stage.shows("A", ".xx..x..");
     config.blocked = blocked(&[0, 2, 7]);
-    stage.tell(&change(config)).unwrap();
+    stage.submit(&change(config)).unwrap();
     stage.shows("A", "..x..x.x");
 }
 

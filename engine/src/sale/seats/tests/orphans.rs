@@ -129,7 +129,7 @@ fn where_only_blocks_that_leave_one_are_left_the_alternative_is_one_of_them() {
 }
 
 #[test]
-fn whoever_holds_a_single_seat_may_still_change_away_from_it() {
+fn a_holder_of_a_single_seat_may_still_change_away_from_it() {
     let mut stage = on_sale(&["VVVVVVVVVV"]);
     stage.begins_with("A", "h.h.......");
     let hold = stage.buyer(1).holds(["A-2"]);
