@@ -10,7 +10,7 @@ use crate::sale::reply::{PaymentView, Reply, ReservationView};
 use crate::time::Timestamp;
 
 /// What a command leads to.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Decision {
     /// What happens; nothing for a command that changes nothing.
     pub facts: Facts,
@@ -19,7 +19,7 @@ pub struct Decision {
 }
 
 /// What to answer, looked up after the facts were applied.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Outcome {
     /// There is nothing to say.
     Done,

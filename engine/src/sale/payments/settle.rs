@@ -35,7 +35,7 @@ impl Sale {
             ChargeOutcome::Captured { amount } if open || matches!(row.view.status, PaymentStatus::Failed(_)) => {
                 self.captured(row, *amount)
             }
-            // No provider has a say in what costs nothing. Only journals written before free tickets had their own way have such charges.
+            // No provider decides about what costs nothing. Only old journals have such charges: today none is ordered.
             ChargeOutcome::Declined { .. } | ChargeOutcome::NotCharged if open && is_free(row) => {
                 match row.view.status == PaymentStatus::Charging {
                     true => self.captured(row, Amount(0)),

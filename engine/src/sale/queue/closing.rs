@@ -1,4 +1,4 @@
-//! The end of the line: when the sale ends, places that still wait are expired, one at a time from the head. Must never end the line
+//! The end of the line: when the sale ends, places that still wait expire, one at a time from the head. Must never end the line
 //! while the sale can still admit.
 
 use crate::sale::Sale;

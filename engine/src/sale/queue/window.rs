@@ -21,7 +21,9 @@ impl Window {
         let rate = rate.max(1);
         let mut due = possible_since;
         if let Some(last) = self.dues.back() {
-            due = due.max(*last + Duration::from_micros(u64::from(1_000_000 / rate)));
+            #[expect(clippy::arithmetic_side_effects, reason = "a rate is at least 1")]
+            let apart = Duration::from_micros(u64::from(1_000_000 / rate));
+            due = due.max(*last + apart);
         }
         if let Some(bound) = self.dues.len().checked_sub(rate as usize).and_then(|at| self.dues.get(at)) {
             due = due.max(*bound + SECOND);
