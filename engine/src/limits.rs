@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The largest `maxHoldsPerSlot`: a bound for what an operator may allow, far beyond what a shopper needs.
 pub const MAX_HOLDS_PER_SLOT: u16 = 10_000;
-/// `maxHoldsPerSlot` unless an event says otherwise: somebody who changes their mind every twenty seconds of a slot of ten
-/// minutes needs no more. Also the limit of every sale whose rules are older than it.
+/// `maxHoldsPerSlot` unless an event says otherwise: enough for a buyer who changes their mind every twenty seconds of a slot of
+/// ten minutes. Also the limit of every sale whose rules are older than it.
 pub const HOLDS_PER_SLOT: u16 = 30;
 /// Declined charges of one hold; after them it is not charged again. Enough for typing errors and a second card, too few to
 /// try stolen cards one after the other.
@@ -32,13 +32,13 @@ pub const ORDINAL_BLOCK: u64 = 4096;
 pub const LOST_ORDINALS: u64 = 1 << 20;
 /// Reads of the waiting room that polling may cost in a second, all buyers of an event together.
 pub const POLLS_PER_SECOND: u64 = 10_000;
-/// The shortest pause between two polls, unless buyers have to be heard more often.
+/// The shortest pause between two polls, unless absence has to be noticed earlier.
 pub const POLL_MIN: Duration = Duration::from_secs(2);
 /// The longest: beyond it people think that the page has died.
 pub const POLL_MAX: Duration = Duration::from_secs(15);
-/// A waiting buyer is asked to speak up this many times before silence counts as absence.
+/// A waiting buyer's polls within the time after which silence counts as absence.
 pub const POLLS_BEFORE_ABSENT: u64 = 3;
-/// How many polls admission waits for the tickets of those whom an older journal has lost.
+/// How many poll intervals admission waits for the tickets of buyers whom an older journal has lost.
 pub const POLLS_WAITED_FOR_LOST: u32 = 2;
 /// The largest `capacity` of a waiting room.
 pub const MAX_CAPACITY: u64 = 10_000_000;

@@ -156,9 +156,19 @@ impl Stored for Seats {
     }
 }
 
+/// What a member is called in the readable form: its name, or the one that it had when the first samples were written.
+macro_rules! key {
+    ($member:ident) => {
+        stringify!($member)
+    };
+    ($member:ident $key:literal) => {
+        $key
+    };
+}
+
 /// Members in their stored order; the struct patterns name every member, so that none can be forgotten.
 macro_rules! structs {
-    ($($type:ident { $($member:ident),* $(,)? })*) => {$(
+    ($($type:ident { $($member:ident $(= $key:literal)?),* $(,)? })*) => {$(
         impl Stored for $type {
             fn put(&self, out: &mut Vec<u8>) {
                 let Self { $($member),* } = self;
@@ -171,7 +181,7 @@ macro_rules! structs {
             fn tell(&self) -> Value {
                 let Self { $($member),* } = self;
                 let mut members = Map::new();
-                $(members.insert(stringify!($member).to_owned(), $member.tell());)*
+                $(members.insert(key!($member $($key)?).to_owned(), $member.tell());)*
                 Value::Object(members)
             }
         }
@@ -231,13 +241,13 @@ structs! {
         id, buyer, status, seats, amount, hold_expires_at, created_at, confirmed_at, ticket, refund,
     }
     PaymentView { id, reservation, buyer, amount, status, created_at, paid_at }
-    ReservationRow { created_seq, view }
-    PaymentRow { created_seq, view, transaction, charging_until, unknown, captured }
+    ReservationRow { created_seq = "born", view }
+    PaymentRow { created_seq = "born", view, transaction, charging_until, unknown, captured }
     KeyRow { key, at, answer }
     WaitingRoomSnapshot {
         next, reserved, block_epoch, admitted_total, window, possible_since, places, used, lost_from, lost,
     }
-    LostRow { top, returned, waits_until }
+    LostRow { top, returned = "heard", waits_until }
     UnmatchedRow { payment, moved }
     Schedule { starts_at, ends_at, cancellable_until, last_ticket, next }
     CohortRow { root, members }

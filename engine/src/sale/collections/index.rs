@@ -17,13 +17,13 @@ const TABLE_BITS: u32 = 9;
 #[derive(Clone, Default)]
 pub(crate) struct Index {
     /// None, one, or many by the highest bits of the hash.
-    tables: Vec<Arc<HashTable<Slot>>>,
+    tables: Vec<Arc<HashTable<Cell>>>,
     len: usize,
     hasher: DefaultHashBuilder,
 }
 
 #[derive(Clone, Copy)]
-struct Slot {
+struct Cell {
     hash: u32,
     row: u32,
 }
@@ -33,7 +33,7 @@ impl Index {
     pub(crate) fn find(&self, id: &impl Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.half(id);
         let table = self.tables.get(self.table(hash))?;
-        table.find(spread(hash), |slot| slot.hash == hash && is(slot.row)).map(|slot| slot.row)
+        table.find(spread(hash), |cell| cell.hash == hash && is(cell.row)).map(|cell| cell.row)
     }
 
     /// Adds an id that is not there yet.
@@ -43,7 +43,7 @@ impl Index {
         } else if self.tables.len() == 1 && self.len >= DIVIDED_AT {
             self.divide();
         }
-        self.put(Slot { hash: self.half(id), row });
+        self.put(Cell { hash: self.half(id), row });
         self.len += 1;
     }
 
@@ -52,7 +52,7 @@ impl Index {
         let hash = self.half(id);
         let at = self.table(hash);
         let table = Arc::make_mut(self.tables.get_mut(at)?);
-        let entry = table.find_entry(spread(hash), |slot| slot.hash == hash && is(slot.row)).ok()?;
+        let entry = table.find_entry(spread(hash), |cell| cell.hash == hash && is(cell.row)).ok()?;
         self.len -= 1;
         Some(entry.remove().0.row)
     }
@@ -64,12 +64,12 @@ impl Index {
     fn divide(&mut self) {
         let whole = std::mem::take(&mut self.tables);
         self.tables.resize_with(1 << TABLE_BITS, Arc::default);
-        whole.iter().flat_map(|table| table.iter()).for_each(|slot| self.put(*slot));
+        whole.iter().flat_map(|table| table.iter()).for_each(|cell| self.put(*cell));
     }
 
-    fn put(&mut self, slot: Slot) {
-        let at = self.table(slot.hash);
-        Arc::make_mut(&mut self.tables[at]).insert_unique(spread(slot.hash), slot, |slot| spread(slot.hash));
+    fn put(&mut self, cell: Cell) {
+        let at = self.table(cell.hash);
+        Arc::make_mut(&mut self.tables[at]).insert_unique(spread(cell.hash), cell, |cell| spread(cell.hash));
     }
 
     fn table(&self, hash: u32) -> usize {

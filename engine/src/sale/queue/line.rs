@@ -40,29 +40,29 @@ impl Line {
 
     pub(crate) fn insert(&mut self, ordinal: Ordinal, buyer: BuyerId) {
         let (block, word, bit, at) = locate(ordinal);
-        let slot = self.block(block);
-        if slot.live[word] & bit != 0 {
+        let chunk = self.block(block);
+        if chunk.live[word] & bit != 0 {
             return;
         }
-        slot.live[word] |= bit;
-        slot.used[word] |= bit;
-        slot.count += 1;
-        slot.buyers.get_or_insert_with(|| vec![BuyerId(Uuid::nil()); WORDS * 64].into_boxed_slice())[at] = buyer;
+        chunk.live[word] |= bit;
+        chunk.used[word] |= bit;
+        chunk.count += 1;
+        chunk.buyers.get_or_insert_with(|| vec![BuyerId(Uuid::nil()); WORDS * 64].into_boxed_slice())[at] = buyer;
         self.len += 1;
         self.add(block, 1);
     }
 
     pub(crate) fn remove(&mut self, ordinal: Ordinal) {
         let (block, word, bit, _) = locate(ordinal);
-        let Some(Some(slot)) = self.blocks.get_mut(block) else { return };
-        if slot.live[word] & bit == 0 {
+        let Some(Some(chunk)) = self.blocks.get_mut(block) else { return };
+        if chunk.live[word] & bit == 0 {
             return;
         }
-        let slot = Arc::make_mut(slot);
-        slot.live[word] &= !bit;
-        slot.count -= 1;
-        if slot.count == 0 {
-            slot.buyers = None;
+        let chunk = Arc::make_mut(chunk);
+        chunk.live[word] &= !bit;
+        chunk.count -= 1;
+        if chunk.count == 0 {
+            chunk.buyers = None;
         }
         self.len -= 1;
         self.add(block, u32::MAX);
@@ -71,13 +71,13 @@ impl Line {
     /// The rank of `ordinal`, from 1: one more than wait ahead of it.
     pub(crate) fn rank(&self, ordinal: Ordinal) -> u64 {
         let (block, word, bit, _) = locate(ordinal);
-        let slot = match self.blocks.get(block) {
-            Some(Some(slot)) => slot,
+        let chunk = match self.blocks.get(block) {
+            Some(Some(chunk)) => chunk,
             Some(None) => return self.sum_before(block) + 1,
             None => return self.len + 1,
         };
-        let before: u32 = slot.live[..word].iter().map(|live| live.count_ones()).sum();
-        let here = (slot.live[word] & (bit - 1)).count_ones();
+        let before: u32 = chunk.live[..word].iter().map(|live| live.count_ones()).sum();
+        let here = (chunk.live[word] & (bit - 1)).count_ones();
         self.sum_before(block) + u64::from(before + here) + 1
     }
 
@@ -87,19 +87,19 @@ impl Line {
             return None;
         }
         let block = self.first_block();
-        let slot = self.blocks.get(block)?.as_ref()?;
-        let (word, live) = slot.live.iter().enumerate().find(|(_, live)| **live != 0)?;
+        let chunk = self.blocks.get(block)?.as_ref()?;
+        let (word, live) = chunk.live.iter().enumerate().find(|(_, live)| **live != 0)?;
         let at = word * 64 + live.trailing_zeros() as usize;
-        Some((Ordinal(block as u64 * BLOCK + at as u64), slot.buyers.as_ref()?[at]))
+        Some((Ordinal(block as u64 * BLOCK + at as u64), chunk.buyers.as_ref()?[at]))
     }
 
     /// The waiting buyers in order; scans the line, for snapshots and checks only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ordinal, BuyerId)> + '_ {
-        let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block, slot.as_ref()?)));
-        blocks.filter(|(_, slot)| slot.count > 0).flat_map(|(block, slot)| {
+        let blocks = self.blocks.iter().enumerate().filter_map(|(block, chunk)| Some((block, chunk.as_ref()?)));
+        blocks.filter(|(_, chunk)| chunk.count > 0).flat_map(|(block, chunk)| {
             let first = block as u64 * BLOCK;
-            ordinals(first, |word| slot.live[word])
-                .filter_map(move |ordinal| Some((ordinal, slot.buyers.as_ref()?[locate(ordinal).3])))
+            ordinals(first, |word| chunk.live[word])
+                .filter_map(move |ordinal| Some((ordinal, chunk.buyers.as_ref()?[locate(ordinal).3])))
         })
     }
 
@@ -158,8 +158,8 @@ impl Line {
     fn count_again(&mut self) {
         self.counts = vec![0; self.blocks.len() + 1];
         self.len = 0;
-        for (block, slot) in self.blocks.iter().enumerate() {
-            let count = slot.as_ref().map_or(0, |slot| slot.count);
+        for (block, chunk) in self.blocks.iter().enumerate() {
+            let count = chunk.as_ref().map_or(0, |chunk| chunk.count);
             self.len += u64::from(count);
             self.counts[block + 1] += count;
             let above = block + 1 + ((block + 1) & (block + 1).wrapping_neg());
@@ -178,15 +178,15 @@ impl Line {
     /// Whether an ordinal was ever used.
     pub(crate) fn was_used(&self, ordinal: Ordinal) -> bool {
         let (block, word, bit, _) = locate(ordinal);
-        self.blocks.get(block).and_then(Option::as_ref).is_some_and(|slot| slot.used[word] & bit != 0)
+        self.blocks.get(block).and_then(Option::as_ref).is_some_and(|chunk| chunk.used[word] & bit != 0)
     }
 
     /// Every ordinal that was ever used, as runs from first to last; scans the line, for snapshots only.
     pub(crate) fn used(&self) -> Vec<(Ordinal, Ordinal)> {
         let mut runs: Vec<(Ordinal, Ordinal)> = Vec::new();
-        let blocks = self.blocks.iter().enumerate().filter_map(|(block, slot)| Some((block as u64, slot.as_ref()?)));
-        for (block, slot) in blocks {
-            for ordinal in ordinals(block * BLOCK, |word| slot.used[word]) {
+        let blocks = self.blocks.iter().enumerate().filter_map(|(block, chunk)| Some((block as u64, chunk.as_ref()?)));
+        for (block, chunk) in blocks {
+            for ordinal in ordinals(block * BLOCK, |word| chunk.used[word]) {
                 match runs.last_mut() {
                     Some((_, last)) if last.0 + 1 == ordinal.0 => *last = ordinal,
                     Some(_) | None => runs.push((ordinal, ordinal)),
