@@ -200,7 +200,7 @@ pub enum Fact {
         /// Who.
         buyer: BuyerId,
     },
-    /// A buyer was let in.
+    /// A buyer was admitted.
     Admitted {
         /// Who.
         buyer: BuyerId,

@@ -1,6 +1,6 @@
 //! Idempotency keys, and the stored answers to repeated requests. A key is remembered for [`KEY_REMEMBERED_FOR`] and at most
-//! [`KEYS_KEPT`] are, the oldest forgotten first. A key outlives the reservation or payment that it names, so a stored answer
-//! must never depend on looking that up.
+//! [`KEYS_KEPT`] are, the oldest forgotten first. A key outlives the reservation or payment that it names, so the answer to a
+//! hold or an opening is stored whole. Must never remember a refusal: its key is free again.
 
 use crate::limits::{FORGOTTEN_AT_ONCE, KEY_REMEMBERED_FOR, KEYS_KEPT};
 use crate::sale::Sale;

@@ -112,7 +112,7 @@ pub enum PlaceStatus {
         /// From 1: nobody ahead.
         rank: u64,
     },
-    /// Let in.
+    /// Admitted.
     Active {
         /// The number of the admission; `None` where admission is not required.
         slot: Option<Slot>,

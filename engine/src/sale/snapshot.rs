@@ -176,7 +176,7 @@ pub struct PlaceRow {
 pub enum PlaceState {
     /// In the line.
     Waiting,
-    /// Let in.
+    /// Admitted.
     Active {
         /// The number of the admission.
         slot: Slot,

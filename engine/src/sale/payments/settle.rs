@@ -103,6 +103,7 @@ impl Sale {
 
     /// The seats are sold, and the buyer's slot ends.
     pub(crate) fn apply_confirmation(&mut self, id: ReservationId, seats: &Seats, ticket: TicketSerial, at: Timestamp) {
+        assert!(ticket.0 > self.tickets, "no ticket is given twice");
         self.tickets = ticket.0;
         let Some(buyer) = self.reservations.get(id).map(|r| r.buyer) else { return };
         self.set_seats(seats, SeatState::Sold);

@@ -1,4 +1,4 @@
-//! Admission: when the first of the line is let in, and what stops it. Its rate is the admission window's (`window.rs`); it
+//! Admission: when the head of the line is admitted, and what stops it. Its rate is the admission window's (`window.rs`); it
 //! counts from when admission has been possible without a break. Must never admit while an operator's pause or limit, a draw
 //! to come, or lost places before the head stand against it.
 
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use smallvec::smallvec;
 
 impl Sale {
-    /// When the next buyer may be let in, if one may.
+    /// When the next buyer may be admitted, if one may.
     pub(crate) fn next_admission(&self) -> Option<Timestamp> {
         if self.draw_is_pending() {
             return None;
@@ -34,6 +34,7 @@ impl Sale {
     }
 
     pub(crate) fn apply_admission(&mut self, buyer: BuyerId, slot: Slot, due: Timestamp, expires_at: Timestamp) {
+        assert!(slot.0 > self.waiting_room.admitted_total(), "no slot is given twice");
         let has_hold = self.reservations.buyer(buyer).holds > 0;
         self.waiting_room.admit(buyer, slot, due, expires_at, has_hold);
     }

@@ -46,6 +46,23 @@ fn a_seat_is_never_in_two_hands() {
 }
 
 #[test]
+fn a_slot_and_a_ticket_are_given_once() {
+    let mut stage = Stage::with_room();
+    stage.at("09:30:00").buyer(1).enters();
+    stage.at("10:00:00");
+    let hold = stage.buyer(1).holds(["A-1"]);
+    stage.buyer(1).pays(hold);
+    let repeated = |stage: &Stage, is: fn(&Fact) -> bool| {
+        let fact = stage.journal.iter().map(|entry| &entry.fact).find(|fact| is(fact)).unwrap().clone();
+        panic_of(stage, stage.sale.seq().0 + 1, vec![fact]).unwrap()
+    };
+    assert!(repeated(&stage, |fact| matches!(fact, Fact::Admitted { .. })).contains("no slot is given twice"));
+    assert!(
+        repeated(&stage, |fact| matches!(fact, Fact::ReservationConfirmed { .. })).contains("no ticket is given twice")
+    );
+}
+
+#[test]
 fn a_hold_that_has_ended_does_not_end_again() {
     let mut stage = on_sale();
     let reservation = stage.buyer(1).holds(["A-1"]);
