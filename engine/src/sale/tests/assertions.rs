@@ -1,7 +1,7 @@
 //! What must hold is asserted in release builds, too: a journal that is not sound ends in a panic, from which the runtime rebuilds,
 //! and never in a wrong count.
 
-use crate::id::{Epoch, Seq};
+use crate::id::Seq;
 use crate::sale::stage::{Stage, buyer};
 use crate::sale::{Entry, Fact, Sale};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,8 @@ fn panic_of(stage: &Stage, first: u64, facts: Vec<Fact>) -> Option<String> {
     let mut sale: Sale = stage.sale.clone();
     let applied = catch_unwind(AssertUnwindSafe(|| {
         for (seq, fact) in (first..).zip(facts) {
-            sale.apply(&Entry { seq: Seq(seq), epoch: Epoch(1), at: stage.now, fact });
+            let last = stage.journal.last().unwrap().clone();
+            sale.apply(&Entry { seq: Seq(seq), fact, ..last });
         }
     }));
     let panic = applied.err()?;
