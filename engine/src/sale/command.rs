@@ -1,4 +1,5 @@
-//! Commands: requests to a sale. Ids and random bits come with them; the sale makes none.
+//! Commands: requests to a sale. Ids and random bits come with them; the sale makes none. Must never carry a time: `now` is an
+//! argument of its own.
 
 use crate::id::{BuyerId, CategoryIndex, Ordinal, PaymentId, ReservationId, SeatIndex, SectionIndex, Slot};
 use crate::money::Amount;

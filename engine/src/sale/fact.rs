@@ -1,5 +1,5 @@
-//! Facts: what has happened to a sale, complete enough to be applied without deciding anything again.
-//! No personal data but the buyer's id. Their stored form belongs to the adapters.
+//! Facts: what has happened to a sale, complete enough to be applied without deciding anything again. Must never carry personal
+//! data but the buyer's id. Their stored form belongs to the adapters.
 
 use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot, TicketSerial};
 use crate::money::Amount;

@@ -1,4 +1,4 @@
-//! A dense set of small numbers: one bit each.
+//! A dense set of small numbers: one bit each. Must never hold a number beyond the length that it was made with.
 #![expect(clippy::arithmetic_side_effects, reason = "positions of bits, all below the length")]
 
 use std::ops::Range;
