@@ -1,6 +1,5 @@
-//! The whole state of a sale as plain data, in an order that does not depend on memory: what snapshots store, and
-//! what two sales are compared by. Derived tables are left out; they are
-//! rebuilt. Must never leave out what a decision depends on.
+//! The whole state of a sale as plain data, in an order that does not depend on memory: what snapshots store, and what two sales
+//! are compared by. Derived tables are left out; they are rebuilt. Must never leave out what a decision depends on.
 
 use crate::id::{BuyerId, Epoch, Ordinal, PaymentId, Seq, Slot};
 use crate::money::Amount;

@@ -205,3 +205,15 @@ fn rules_that_are_set_again_say_all_times() {
     stage.reconfigures(|config| config.cancellation_closes_at = time("15:00:00")).unwrap();
     assert_eq!((stage.sale.schedule(), closes_at(&stage)), (None, time("15:00:00")));
 }
+
+#[test]
+fn a_snapshot_without_the_postponement_is_another_one() {
+    let mut stage = Stage::theatre();
+    stage.at("10:00:00");
+    postpone(&mut stage, postponement()).unwrap();
+    let whole = stage.sale.snapshot();
+    let mut without = whole.clone();
+    assert_eq!(whole, without);
+    without.schedule = None;
+    assert_ne!(whole, without);
+}
