@@ -217,8 +217,4 @@ impl Sale {
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
-mod stage;
-#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use crate::id::{BuyerId, Epoch, Ordinal};
 use crate::sale::draw::merkle::{is_path_of, leaf, root_by_path};
 use crate::sale::draw::{DrawHash, DrawSeed, cohort_root, drawn_order};
-use crate::sale::stage::{Stage, buyer, time};
+use crate::sale::tests::stage::{Stage, buyer, time};
 use crate::sale::{Command, Fact, PlaceStatus, Sale};
 
 /// So many wait for the opening of a sale with a draw.

@@ -2,7 +2,7 @@
 //! `docs/answers.md`, which a test of the server holds against HTTP.
 
 use crate::id::{Epoch, PaymentId, ReservationId, Slot};
-use crate::sale::stage::{Stage, admin, buyer};
+use crate::sale::tests::stage::{Stage, admin, buyer};
 use crate::sale::{ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PlaceStatus, Selection};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! and never in a wrong count.
 
 use crate::id::Seq;
-use crate::sale::stage::{Stage, buyer};
+use crate::sale::tests::stage::{Stage, buyer};
 use crate::sale::{Entry, Fact, Sale};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,6 +1,6 @@
 //! Idempotency keys: a repeated request gets the same answer, and another one under its key is refused; for a day.
 
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{PaymentFailure, PaymentStatus, Rejection, ReservationStatus, Selection};
 
 fn on_sale() -> Stage {
@@ -117,7 +117,7 @@ fn after_a_day_the_key_is_free() {
     assert_eq!(stage.buyer(1).with_key(7, 1).holds(["A-1"]), hold);
     stage.buyer(1).with_key(7, 2).cannot_hold(["A-1"]).because(Rejection::KeyReused);
     stage.at("34:00:00");
-    let scope = crate::sale::stage::buyer(1).0.as_u128() << 64 | 7;
+    let scope = crate::sale::tests::stage::buyer(1).0.as_u128() << 64 | 7;
     assert_ne!(stage.buyer(1).with_key(7, 2).holds(["A-1"]), hold);
     assert_eq!(stage.sale.remembered(scope).unwrap().0, 2);
     assert_eq!(stage.sale.snapshot().keys.len(), 1, "and the old answer is forgotten");

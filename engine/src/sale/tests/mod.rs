@@ -5,5 +5,7 @@
 mod answers;
 mod assertions;
 mod idempotency;
+mod model;
 mod refusals;
+pub(in crate::sale) mod stage;
 mod table;

@@ -1,7 +1,7 @@
 //! The order in which refusals are checked: each reason hides behind the ones before it. Callers rely on it, because
 //! a request that is wrong in two ways gets the same answer everywhere.
 
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Closed, Rejection, ReservationState, Seats, Unavailable};
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn a_hold_wrong_in_every_way_is_noted_one_reason_after_the_other() {
     stage.buyer(1).enters();
     stage.buyer(2).enters();
     let mut noted = Vec::new();
-    let mut note = |refusal: crate::sale::stage::buyer::Refusal| noted.push(refusal.rejection);
+    let mut note = |refusal: crate::sale::tests::stage::buyer::Refusal| noted.push(refusal.rejection);
     stage.at("10:00:00.2");
     stage.buyer(2).with_key(1, 1).holds(["A-1", "A-2"]);
     let (slot, second) = (stage.buyer(1).slot().unwrap(), stage.buyer(2).slot().unwrap());

@@ -1,7 +1,7 @@
 //! Changing a hold: its seats are exchanged, its end stays.
 
 use crate::money::Amount;
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{Rejection, ReservationState};
 
 fn on_sale() -> Stage {

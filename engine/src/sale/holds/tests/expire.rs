@@ -1,7 +1,7 @@
 //! The end of a hold by time, and the charge that extends it.
 
 use crate::id::ReservationId;
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{PaymentStatus, Rejection, ReservationState, ReservationStatus};
 
 fn on_sale() -> Stage {

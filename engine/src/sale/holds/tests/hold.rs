@@ -1,7 +1,7 @@
 //! Making a hold: all seats or none, in the times of the sale, and what a refusal offers.
 
 use crate::money::Amount;
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{Closed, Rejection, ReservationState, ReservationStatus, SeatCounts};
 
 fn on_sale() -> Stage {
@@ -91,7 +91,7 @@ fn an_id_is_never_used_for_two_reservations() {
     let hold = stage.buyer(1).holds(["A-1"]);
     let again = crate::sale::Hold {
         reservation: hold,
-        buyer: crate::sale::stage::buyer(2),
+        buyer: crate::sale::tests::stage::buyer(2),
         selection: crate::sale::Selection::These(stage.seats(&["A-2"])),
         slot: None,
         key: None,

@@ -1,7 +1,7 @@
 //! How many seats one buyer may have.
 
 use crate::sale::Rejection;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 
 fn on_sale() -> Stage {
     let mut stage = Stage::theatre();

@@ -1,6 +1,6 @@
 //! Releasing a hold.
 
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Rejection, ReservationState, ReservationStatus};
 
 fn on_sale() -> Stage {

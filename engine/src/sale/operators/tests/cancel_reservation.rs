@@ -2,7 +2,7 @@
 
 use crate::id::ReservationId;
 use crate::money::Amount;
-use crate::sale::stage::{Stage, admin};
+use crate::sale::tests::stage::{Stage, admin};
 use crate::sale::{
     Command, Fact, OperatorCancel, PaymentFailure, PaymentStatus, RefundReason, Rejection, Reply, ReservationState,
     ReservationStatus,

@@ -1,6 +1,6 @@
 //! Cancelling a sale: everybody is refunded in bounded steps, and nothing is begun any more.
 
-use crate::sale::stage::{Stage, admin};
+use crate::sale::tests::stage::{Stage, admin};
 use crate::sale::{
     Closed, Command, Fact, PaymentFailure, PaymentStatus, PlaceStatus, RefundReason, Rejection, ReservationStatus,
     SalePhase,

@@ -1,6 +1,6 @@
 //! Changing the rules or the hall before the sale opens.
 
-use crate::sale::stage::{Stage, admin, time};
+use crate::sale::tests::stage::{Stage, admin, time};
 use crate::sale::{Command, Rejection};
 
 #[test]
@@ -23,8 +23,9 @@ fn changed_rules_keep_what_an_operator_has_switched() {
 #[test]
 fn another_hall_may_be_chosen_before_the_opening() {
     let mut stage = Stage::theatre();
-    let plan = crate::plan::Plan::compile(&crate::sale::stage::drawn(&["VV"]), crate::id::PlanHash([9; 32])).unwrap();
-    let config = Box::new(crate::sale::stage::rules(1));
+    let plan =
+        crate::plan::Plan::compile(&crate::sale::tests::stage::drawn(&["VV"]), crate::id::PlanHash([9; 32])).unwrap();
+    let config = Box::new(crate::sale::tests::stage::rules(1));
     stage.submit(&Command::Configure { config, plan: plan.into(), by: admin() }).unwrap();
     stage.at("10:00:00").buyer(1).holds(["A-1", "A-2"]);
     assert_eq!(stage.sale.counts().available, 0);

@@ -2,7 +2,7 @@
 
 use crate::id::ReservationId;
 use crate::money::Amount;
-use crate::sale::stage::{Stage, admin, time};
+use crate::sale::tests::stage::{Stage, admin, time};
 use crate::sale::{
     Closed, Command, Fact, MoveCancellation, Postpone, Rejection, Reply, RescheduleCause, ReservationStatus, SalePhase,
 };

@@ -1,6 +1,6 @@
 //! Retiring an event without reservations.
 
-use crate::sale::stage::{Stage, admin};
+use crate::sale::tests::stage::{Stage, admin};
 use crate::sale::{Command, Rejection, SalePhase};
 
 fn retire(stage: &mut Stage) -> Result<crate::sale::Reply, Rejection> {

@@ -1,6 +1,6 @@
 //! Steering: switches of the waiting room, and when they hold.
 
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Closed, PlaceStatus, Rejection, SteeringChange};
 
 /// Three buyers wait for ten o'clock.

@@ -1,7 +1,7 @@
 //! Card testing: a hold may be charged again after a decline, but not for ever.
 
 use crate::id::{PaymentId, ReservationId};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, Rejection, ReservationStatus, Sale};
 
 /// Buyer 1 holds a seat, and so many charges of it were declined; the last of them.

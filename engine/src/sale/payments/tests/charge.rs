@@ -1,7 +1,7 @@
 //! Charging a payment, and what the hold may not do meanwhile.
 
 use crate::id::{ReservationId, TicketSerial};
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{PaymentStatus, Rejection, ReservationState, ReservationStatus};
 
 /// Buyer 1 holds two seats for 200.

@@ -3,7 +3,7 @@
 
 use crate::id::{PaymentId, ReservationId, TicketSerial};
 use crate::money::Amount;
-use crate::sale::stage::{Stage, admin};
+use crate::sale::tests::stage::{Stage, admin};
 use crate::sale::{
     ChargeOutcome, Command, Entry, Fact, MoneyMoved, PaymentFailure, PaymentStatus, RefundReason, Rejection,
     ReservationStatus,

@@ -1,7 +1,7 @@
 //! Money that comes after its hold has ended: the same seats, else an equal block, else it is given back; once.
 
 use crate::id::{PaymentId, ReservationId};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{
     ChargeOutcome, PaymentFailure, PaymentStatus, RefundReason, Rejection, ReservationState, ReservationStatus,
 };

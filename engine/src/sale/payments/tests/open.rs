@@ -1,7 +1,7 @@
 //! Opening a payment: of a pending hold, for what its seats cost, once.
 
 use crate::id::{PaymentId, ReservationId};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, Rejection, ReservationState};
 
 /// Buyer 1 holds two seats for 200.

@@ -1,7 +1,7 @@
 //! A buyer's cancellation of a confirmed reservation, within its window.
 
 use crate::money::Amount;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{PaymentStatus, RefundReason, Rejection, ReservationState, ReservationStatus};
 
 fn refunded(reason: RefundReason) -> PaymentStatus {

@@ -2,7 +2,7 @@
 
 use crate::id::{PaymentId, ReservationId};
 use crate::money::Amount;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, Fact, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus};
 
 /// Buyer 1 holds two seats for 200.

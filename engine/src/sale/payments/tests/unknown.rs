@@ -1,7 +1,7 @@
 //! A charge whose outcome is not known.
 
 use crate::id::ReservationId;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus};
 
 /// Buyer 1 holds two seats for 200.

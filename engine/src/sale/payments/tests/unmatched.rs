@@ -4,7 +4,7 @@
 use crate::id::PaymentId;
 use crate::limits::UNMATCHED_KEPT;
 use crate::money::Amount;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, Command, Fact, MoneyMoved, PaymentStatus, Sale};
 
 /// States of a payment of 100.

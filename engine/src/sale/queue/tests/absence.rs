@@ -1,7 +1,7 @@
 //! Absence: a waiting buyer without a heartbeat loses the place.
 
 use crate::sale::PlaceStatus;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 
 /// Three buyers wait for ten o'clock.
 fn crowd() -> Stage {

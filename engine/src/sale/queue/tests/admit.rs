@@ -1,7 +1,7 @@
 //! The admission window: how fast and how many are let in, what stops it and what sets it going again.
 
 use crate::sale::SteeringChange;
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::time::Timestamp;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! goes on until that ends.
 
 use crate::id::Slot;
-use crate::sale::stage::{Stage, admin, replayed, time};
+use crate::sale::tests::stage::{Stage, admin, replayed, time};
 use crate::sale::{Closed, Command, Fact, PlaceStatus, Rejection, ReservationStatus, Sale};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Entering the line and leaving it: order, capacity, times.
 
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Closed, PlaceStatus, Rejection};
 
 /// Three buyers wait for ten o'clock.
@@ -18,7 +18,7 @@ fn first_come_first_in_line() {
     assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::PreQueue { rank: Some(1) }));
     assert_eq!(stage.buyer(3).place(), Some(PlaceStatus::PreQueue { rank: Some(3) }));
     assert_eq!(stage.buyer(4).place(), None);
-    assert_eq!(stage.sale.place(crate::sale::stage::buyer(1), stage.now).unwrap().total_in_queue, 3);
+    assert_eq!(stage.sale.place(crate::sale::tests::stage::buyer(1), stage.now).unwrap().total_in_queue, 3);
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn the_room_is_full_at_its_capacity() {
 
 #[test]
 fn the_room_may_open_later_than_the_event_is_made() {
-    let mut stage =
-        Stage::with_room().rules(|config| config.admission.room_opens_at = Some(crate::sale::stage::time("09:45:00")));
+    let mut stage = Stage::with_room()
+        .rules(|config| config.admission.room_opens_at = Some(crate::sale::tests::stage::time("09:45:00")));
     stage.at("09:44:59.999999").buyer(1).cannot_enter().because(Rejection::SaleNotOpen);
     stage.at("09:45:00").buyer(1).enters();
 }

@@ -2,7 +2,7 @@
 
 use crate::id::Ordinal;
 use crate::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Fact, PlaceStatus};
 
 /// Three buyers wait for ten o'clock.
@@ -29,7 +29,7 @@ fn ordinals_are_reserved_in_blocks_and_never_issued_twice() {
     // Room for what may be lost, should the journal be an older copy.
     let first = ORDINAL_BLOCK + LOST_ORDINALS + 1;
     assert_eq!(reserved(&stage), [(1, ORDINAL_BLOCK), (first, first - 1 + ORDINAL_BLOCK)]);
-    let ordinal = stage.sale.place(crate::sale::stage::buyer(4), stage.now).unwrap().ordinal;
+    let ordinal = stage.sale.place(crate::sale::tests::stage::buyer(4), stage.now).unwrap().ordinal;
     assert_eq!(ordinal, Some(Ordinal(first)));
     assert_eq!(stage.buyer(4).rank(), Some(4), "ranks know no gaps");
     stage.buyer(5).enters();
@@ -49,7 +49,7 @@ fn a_block_that_is_used_up_is_followed_by_the_next() {
         );
         decision.unwrap().facts.into_iter().for_each(|fact| entering.stage.happens(fact));
     }
-    let last = stage.sale.place(crate::sale::stage::buyer(u128::from(ORDINAL_BLOCK) + 1), stage.now).unwrap();
+    let last = stage.sale.place(crate::sale::tests::stage::buyer(u128::from(ORDINAL_BLOCK) + 1), stage.now).unwrap();
     assert_eq!(last.ordinal, Some(Ordinal(ORDINAL_BLOCK + 1)));
     assert_eq!(last.status, PlaceStatus::PreQueue { rank: Some(ORDINAL_BLOCK + 1) });
 }

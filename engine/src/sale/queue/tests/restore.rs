@@ -3,7 +3,7 @@
 
 use crate::id::{BuyerId, Ordinal};
 use crate::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
-use crate::sale::stage::{Stage, admin, buyer, replayed, time};
+use crate::sale::tests::stage::{Stage, admin, buyer, replayed, time};
 use crate::sale::{Closed, Command, Entry, PlaceStatus, Rejection, Reply};
 
 /// A crowd, of whom `known` had come when the copy was made; and everybody's tickets.

@@ -2,7 +2,7 @@
 //! hold is made when the slot's time is over.
 
 use crate::id::Slot;
-use crate::sale::stage::{Stage, time};
+use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{Entry, Fact, PlaceStatus, Rejection, ReservationStatus, Selection};
 use std::time::Duration;
 

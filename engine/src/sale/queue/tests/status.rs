@@ -1,7 +1,7 @@
 //! What status reads show: expired places, sales without admission, ranks before a draw.
 
 use crate::sale::PlaceStatus;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 
 /// Three buyers wait for ten o'clock.
 fn crowd() -> Stage {

@@ -3,7 +3,7 @@
 
 use crate::id::{CategoryIndex, SeatIndex};
 use crate::limits::MAX_BLOCKED_SEATS;
-use crate::sale::stage::{Stage, admin};
+use crate::sale::tests::stage::{Stage, admin};
 use crate::sale::{
     Closed, Command, Fact, Rejection, Reply, Sale, SaleConfig, SeatBlocking, SeatCounts, Selection, Unavailable,
 };
@@ -204,7 +204,7 @@ fn nobody_is_admitted_while_all_that_is_free_is_blocked() {
     stage.at("10:10:00");
     assert_eq!(
         (stage.active(), stage.sale.next_deadline()),
-        (0, Some(crate::sale::stage::time("12:00:00"))),
+        (0, Some(crate::sale::tests::stage::time("12:00:00"))),
         "the end alone"
     );
     stage.blocks(&[], &["A-2"]).unwrap();

@@ -2,11 +2,11 @@
 
 use crate::plan::{PlanDraft, SeatKind};
 use crate::sale::Unavailable::{NoBlock, SoldOut};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Among, Rejection, Selection, Unavailable};
 
 fn on_sale(rows: &[&str], change: impl FnOnce(&mut PlanDraft)) -> Stage {
-    let mut draft = crate::sale::stage::drawn(rows);
+    let mut draft = crate::sale::tests::stage::drawn(rows);
     change(&mut draft);
     let mut stage = Stage::of(&draft).rules(|config| config.max_seats_per_buyer = 100);
     stage.at("10:00:00");

@@ -1,7 +1,7 @@
 //! The no-orphan rule: no hold may leave a single free seat between taken ones, unless nothing else could be sold.
 
 use crate::sale::Rejection;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 
 fn on_sale(rows: &[&str]) -> Stage {
     let mut stage = Stage::hall(rows).rules(|config| config.no_orphans = true);

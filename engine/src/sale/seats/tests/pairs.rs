@@ -2,11 +2,11 @@
 
 use crate::plan::{PlanDraft, SeatKind};
 use crate::sale::Unavailable::{NoBlock, SoldOut};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{Among, Rejection, Selection, Unavailable};
 
 fn on_sale(rows: &[&str], change: impl FnOnce(&mut PlanDraft)) -> Stage {
-    let mut draft = crate::sale::stage::drawn(rows);
+    let mut draft = crate::sale::tests::stage::drawn(rows);
     change(&mut draft);
     let mut stage = Stage::of(&draft).rules(|config| config.max_seats_per_buyer = 100);
     stage.at("10:00:00");
@@ -84,7 +84,7 @@ fn a_wheelchair_and_the_seat_beside_it_may_be_a_pair() {
 
 #[test]
 fn a_pair_that_is_left_is_no_orphan() {
-    let mut draft = crate::sale::stage::drawn(&["VVVVVV"]);
+    let mut draft = crate::sale::tests::stage::drawn(&["VVVVVV"]);
     mark(&mut draft, 0, 1, "pppp");
     let mut stage = Stage::of(&draft).rules(|config| config.no_orphans = true);
     stage.at("10:00:00").buyer(1).holds(["A-3", "A-4"]);

@@ -3,7 +3,7 @@
 use crate::money::Amount;
 use crate::sale::Rejection;
 use crate::sale::Unavailable::{NoBlock, SoldOut, Taken};
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 
 fn on_sale(rows: &[&str]) -> Stage {
     let mut stage = Stage::hall(rows).rules(|config| config.max_seats_per_buyer = 40);

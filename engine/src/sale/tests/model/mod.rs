@@ -1,6 +1,5 @@
 //! A naive sale: plain maps, scans everywhere, written from the contract and not from the code. It says what a command
 //! must lead to; where the contract leaves a choice (which block is best) it checks the one that was made.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
 
 mod check;
 mod holds;

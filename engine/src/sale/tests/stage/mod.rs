@@ -1,7 +1,6 @@
 //! The stage for stories about a sale: a drawn hall, a clock that is moved by hand, buyers and a payment
 //! provider who do what the story says. After every command it checks the invariants and that a snapshot is whole;
 //! at the end, that replaying the journal gives the same sale. Must never decide anything itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
 
 pub(in crate::sale) mod buyer;
 

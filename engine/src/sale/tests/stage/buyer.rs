@@ -2,7 +2,7 @@
 
 use crate::id::{BuyerId, CategoryIndex, PaymentId, ReservationId, Slot};
 use crate::money::Amount;
-use crate::sale::stage::Stage;
+use crate::sale::tests::stage::Stage;
 use crate::sale::{
     ChangeHold, Command, ConfirmPayment, Hold, OpenPayment, PaymentStatus, PaymentView, PlaceStatus, Rejection, Reply,
     RequestKey, ReservationStatus, ReservationView, Selection, Unavailable,

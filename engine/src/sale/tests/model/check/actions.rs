@@ -3,7 +3,7 @@
 use super::BUYERS;
 use crate::id::SeatIndex;
 use crate::money::Amount;
-use crate::sale::stage::rules;
+use crate::sale::tests::stage::rules;
 use crate::sale::{SaleConfig, SteeringChange};
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -180,7 +180,7 @@ prop_compose! {
         blocked in prop_oneof![2 => Just(Vec::new()), 1 => seats()],
         is_free in prop::bool::weighted(0.3),
     ) -> SaleConfig {
-        let start = crate::sale::stage::time("10:00:00");
+        let start = crate::sale::tests::stage::time("10:00:00");
         let after = |seconds: i64| Timestamp(start.0 + seconds * 1_000_000);
         let mut config = rules(2);
         (config.no_orphans, config.max_seats_per_buyer) = (no_orphans, max);

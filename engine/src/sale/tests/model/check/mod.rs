@@ -8,8 +8,8 @@ mod payments;
 use crate::id::{BuyerId, CategoryIndex, Epoch, PaymentId, PlanHash, ReservationId, SeatIndex, Slot};
 use crate::money::Amount;
 use crate::plan::Plan;
-use crate::sale::model::{Due, Model, No, Place};
-use crate::sale::stage::{admin, buyer, drawn, replayed};
+use crate::sale::tests::model::{Due, Model, No, Place};
+use crate::sale::tests::stage::{admin, buyer, drawn, replayed};
 use crate::sale::{
     ChangeHold, ChargeOutcome, Command, ConfirmPayment, Entry, Fact, Hold, MoneyMoved, OpenPayment, OperatorCancel,
     PaymentFailure, RefundReason, Rejection, RequestKey, ReservationStatus, Sale, SaleConfig, SeatBlocking, SeatCounts,
@@ -53,7 +53,7 @@ struct Pair {
 impl Pair {
     fn new(config: SaleConfig) -> Self {
         let plan = Arc::new(Plan::compile(&drawn(&HALL), PlanHash([1; 32])).unwrap());
-        let now = crate::sale::stage::time("10:00:00");
+        let now = crate::sale::tests::stage::time("10:00:00");
         let mut pair = Self {
             sale: Sale::new(),
             restored: Sale::new(),
