@@ -1,6 +1,8 @@
 //! The form in which events, venues and halls lie in a cache: versioned JSON. What this version cannot read counts as
 //! not there, so nodes of two versions can share a cache. Must never hold what is live of an event.
 
+mod event_page;
+
 use crate::hall_form::{StageForm, WarningForm};
 use crate::sale_form;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};

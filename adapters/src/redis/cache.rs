@@ -1,17 +1,16 @@
 //! The catalogue's cache: `onsale:cache:{what}:{id}` holds a value for as long as whoever read it says (empty: there is
 //! no such thing), `onsale:cache:{what}:{id}:turn` who is reading it now. A change deletes both, so that what was read
-//! before it is not kept after it, and tells every node over `onsale:news`.
+//! before it is not kept after it, and tells every node over `onsale:news`. Pages of events lie elsewhere: [`event_pages`].
 
-use crate::redis::Redis;
-use crate::redis::news;
-use onsale_engine::ports::shared::{Described, Found, Heard, SharedCache};
+use crate::redis::{Redis, event_pages, news};
+use onsale_engine::ports::shared::{CacheKey, Described, Found, Heard, SharedCache};
 use onsale_engine::ports::{Later, StoreError};
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, Script, ScriptInvocation, Value};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 /// How long one reader is waited for before another one reads.
-const TURN_LIVES: Duration = Duration::from_secs(2);
+pub(super) const TURN_LIVES: Duration = Duration::from_secs(2);
 
 /// KEYS: the value, the turn. ARGV: a new turn, its milliseconds. Answers the value, or 1 (read it), or 0 (wait).
 static FIND: LazyLock<Script> = LazyLock::new(|| {
@@ -49,12 +48,28 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
+fn find_thing(what: Described, own_turn: u128) -> ScriptInvocation<'static> {
+    let [value, turn] = keys(what);
+    let mut find = FIND.key(value);
+    find.key(turn).arg(own_turn.to_string()).arg(millis(TURN_LIVES));
+    find
+}
+
+fn keep_thing(what: Described, own_turn: u128, bytes: &[u8], lives: Duration) -> ScriptInvocation<'static> {
+    let [value, turn] = keys(what);
+    let mut keep = KEEP.key(value);
+    keep.key(turn).arg(own_turn.to_string()).arg(bytes).arg(millis(lives));
+    keep
+}
+
 impl SharedCache for Redis {
-    fn find(&self, what: Described) -> Later<'_, Result<Found, StoreError>> {
+    fn find(&self, key: CacheKey) -> Later<'_, Result<Found, StoreError>> {
         Box::pin(async move {
-            let ([value, turn], own) = (keys(what), uuid::Uuid::new_v4().as_u128());
-            let mut find = FIND.key(value);
-            find.key(turn).arg(own.to_string()).arg(millis(TURN_LIVES));
+            let own = uuid::Uuid::new_v4().as_u128();
+            let find = match key {
+                CacheKey::Thing(what) => find_thing(what, own),
+                CacheKey::EventPage(page) => event_pages::find(page, own),
+            };
             let found = self.link.ask(|mut redis| async move { find.invoke_async::<Value>(&mut redis).await }).await?;
             if let Value::Int(turns) = found {
                 return Ok(if turns == 1 { Found::Read { turn: own } } else { Found::Wait });
@@ -66,25 +81,29 @@ impl SharedCache for Redis {
 
     fn keep<'a>(
         &'a self,
-        what: Described,
+        key: CacheKey,
         turn: u128,
         value: &'a [u8],
         lives: Duration,
     ) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let [value_key, turn_key] = keys(what);
-            let mut keep = KEEP.key(value_key);
-            keep.key(turn_key).arg(turn.to_string()).arg(value).arg(millis(lives));
+            let keep = match key {
+                CacheKey::Thing(what) => keep_thing(what, turn, value, lives),
+                CacheKey::EventPage(page) => event_pages::keep(page, turn, value, lives),
+            };
             self.link.ask(|mut redis| async move { keep.invoke_async(&mut redis).await }).await
         })
     }
 
     fn forget(&self, what: Described) -> Later<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut both = redis::pipe();
-            both.atomic().del(&keys(what)[..]).ignore();
-            both.publish(news::CHANNEL, news::written(Heard::Changed(what))).ignore();
-            self.link.ask(|mut redis| async move { both.query_async::<()>(&mut redis).await }).await
+            let mut all = redis::pipe();
+            all.atomic().del(&keys(what)[..]).ignore();
+            if what.is_in_event_lists() {
+                all.del(event_pages::KEY).ignore();
+            }
+            all.publish(news::CHANNEL, news::written(Heard::Changed(what))).ignore();
+            self.link.ask(|mut redis| async move { all.query_async::<()>(&mut redis).await }).await
         })
     }
 }

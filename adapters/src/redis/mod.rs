@@ -5,6 +5,7 @@
 mod cache;
 mod claims;
 mod copies;
+mod event_pages;
 mod limits;
 mod link;
 mod news;

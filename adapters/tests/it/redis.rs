@@ -5,7 +5,7 @@ use crate::shared::{PATIENCE, buyer, connect, copy, event, settings};
 use onsale_adapters::private_redis::RedisServer;
 use onsale_adapters::redis::{Redis, RedisSettings, check_url};
 use onsale_engine::ports::shared::{
-    Copies, Described, Found, Heard, Quota, SharedCache, SharedClaims, SharedLimits, SharedNews, Standing,
+    CacheKey, Copies, Described, Found, Heard, Quota, SharedCache, SharedClaims, SharedLimits, SharedNews, Standing,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -66,10 +66,13 @@ async fn every_key_is_ours_and_ends_by_itself() {
     redis.write(&[copy(1, true)]).await.unwrap();
     redis.claim(buyer(9), event(1), None).await.unwrap();
     redis.spend("hold:x", quota(2, Duration::from_secs(60))).await.unwrap();
-    let what = Described::Event(event(1));
-    redis.find(Described::Hall(Uuid::nil())).await.unwrap();
+    let what = CacheKey::from(Described::Event(event(1)));
+    redis.find(Described::Hall(Uuid::nil()).into()).await.unwrap();
     let Found::Read { turn } = redis.find(what).await.unwrap() else { panic!("nothing is there") };
     redis.keep(what, turn, b"{}", Duration::from_secs(300)).await.unwrap();
+    redis.find(CacheKey::EventPage(1)).await.unwrap();
+    let Found::Read { turn } = redis.find(CacheKey::EventPage(2)).await.unwrap() else { panic!("nothing is there") };
+    redis.keep(CacheKey::EventPage(2), turn, b"{}", Duration::from_secs(300)).await.unwrap();
     let keys = server.keys();
     let kinds: std::collections::BTreeSet<&str> = keys.iter().filter_map(|key| key.split(':').nth(1)).collect();
     let expected = ["active", "cache", "claim", "counts", "holds", "limit", "node", "queue"];
@@ -247,8 +250,8 @@ async fn a_user_of_an_acl_needs_no_more_than_is_documented() {
     redis.claim(buyer(1), event(2), Some(event(1))).await.unwrap();
     redis.release(buyer(1), event(2)).await.unwrap();
     redis.spend("hold:x", quota(1, PATIENCE)).await.unwrap();
-    let Found::Read { turn } = redis.find(Described::Event(event(1))).await.unwrap() else { panic!("empty") };
-    redis.keep(Described::Event(event(1)), turn, b"x", PATIENCE).await.unwrap();
+    let Found::Read { turn } = redis.find(Described::Event(event(1)).into()).await.unwrap() else { panic!("empty") };
+    redis.keep(Described::Event(event(1)).into(), turn, b"x", PATIENCE).await.unwrap();
     redis.forget(Described::Event(event(1))).await.unwrap();
     let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
     redis.listen(std::sync::Arc::new(move |heard| {

@@ -6,8 +6,8 @@ use onsale_engine::fakes::FakeShared;
 use onsale_engine::id::{BuyerId, EventId, Ordinal, ReservationId, Seq, Slot};
 use onsale_engine::ports::accounts::Revocation;
 use onsale_engine::ports::shared::{
-    Copies, Described, Found, Heard, HeldSeats, Quota, SaleCopy, SharedCache, SharedClaims, SharedLimits, SharedNews,
-    Standing, Verdict,
+    CacheKey, Copies, Described, Found, Heard, HeldSeats, Quota, SHARED_EVENT_PAGES, SaleCopy, SharedCache,
+    SharedClaims, SharedLimits, SharedNews, Standing, Verdict,
 };
 use onsale_engine::sale::SeatCounts;
 use onsale_engine::time::Timestamp;
@@ -89,6 +89,8 @@ conformance!(
     one_reads_for_all,
     what_was_read_before_a_change_is_not_kept_after_it,
     what_is_cached_ends,
+    pages_of_events_are_forgotten_with_every_event_and_venue,
+    pages_of_events_are_bounded,
     news_reach_every_node,
     copies_are_written_whole_once_and_then_what_changes,
     a_lost_copy_is_asked_for_whole,
@@ -151,22 +153,26 @@ async fn a_buyer_has_one_claim(system: &impl System) {
 
 async fn one_reads_for_all(system: &impl System) {
     let (one, other) = (system.node().await, system.node().await);
-    let what = Described::Event(event(1));
+    let what = CacheKey::from(Described::Event(event(1)));
     let Found::Read { turn } = one.find(what).await.unwrap() else { panic!("nothing is there") };
     assert_eq!(other.find(what).await.unwrap(), Found::Wait);
-    assert!(matches!(other.find(Described::Venue(Uuid::nil())).await.unwrap(), Found::Read { .. }), "another thing");
+    assert!(
+        matches!(other.find(Described::Venue(Uuid::nil()).into()).await.unwrap(), Found::Read { .. }),
+        "another thing"
+    );
     assert!(!other.keep(what, turn.wrapping_add(1), b"x", PATIENCE).await.unwrap(), "not its turn");
     assert!(one.keep(what, turn, b"\x00value\xff", PATIENCE).await.unwrap());
     assert_eq!(other.find(what).await.unwrap(), Found::Value(b"\x00value\xff".to_vec()));
-    other.forget(what).await.unwrap();
+    other.forget(Described::Event(event(1))).await.unwrap();
     assert!(matches!(one.find(what).await.unwrap(), Found::Read { .. }));
 }
 
 async fn what_was_read_before_a_change_is_not_kept_after_it(system: &impl System) {
     let (one, other) = (system.node().await, system.node().await);
-    let what = Described::Hall(Uuid::from_u128(7));
+    let hall = Described::Hall(Uuid::from_u128(7));
+    let what = CacheKey::from(hall);
     let Found::Read { turn: old } = one.find(what).await.unwrap() else { panic!("nothing is there") };
-    other.forget(what).await.unwrap();
+    other.forget(hall).await.unwrap();
     let Found::Read { turn: new } = other.find(what).await.unwrap() else { panic!("the old turn is over") };
     assert!(!one.keep(what, old, b"old", PATIENCE).await.unwrap());
     assert!(other.keep(what, new, b"new", PATIENCE).await.unwrap());
@@ -175,7 +181,12 @@ async fn what_was_read_before_a_change_is_not_kept_after_it(system: &impl System
 
 async fn what_is_cached_ends(system: &impl System) {
     let node = system.node().await;
-    let what = Described::Venue(Uuid::from_u128(7));
+    for key in [Described::Venue(Uuid::from_u128(7)).into(), CacheKey::EventPage(7)] {
+        ends(&node, key).await;
+    }
+}
+
+async fn ends(node: &impl SharedCache, what: CacheKey) {
     let Found::Read { turn } = node.find(what).await.unwrap() else { panic!("nothing is there") };
     assert!(node.keep(what, turn, b"", Duration::from_millis(30)).await.unwrap());
     let since = Instant::now();
@@ -190,6 +201,48 @@ async fn what_is_cached_ends(system: &impl System) {
         assert!(since.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+async fn pages_of_events_are_forgotten_with_every_event_and_venue(system: &impl System) {
+    let (one, other) = (system.node().await, system.node().await);
+    let [first, second] = [CacheKey::EventPage(1), CacheKey::EventPage(u128::MAX)];
+    let id = Uuid::from_u128(7);
+    for change in [Described::Event(EventId(id)), Described::Venue(id)] {
+        let Found::Read { turn } = one.find(first).await.unwrap() else { panic!("nothing is there") };
+        assert_eq!(other.find(first).await.unwrap(), Found::Wait);
+        let Found::Read { turn: late } = one.find(second).await.unwrap() else { panic!("another page") };
+        assert!(!other.keep(first, late, b"x", PATIENCE).await.unwrap(), "not its turn");
+        assert!(one.keep(first, turn, b"\x00page\xff", PATIENCE).await.unwrap());
+        // Halls are in no list of events.
+        other.forget(Described::Hall(id)).await.unwrap();
+        assert_eq!(other.find(first).await.unwrap(), Found::Value(b"\x00page\xff".to_vec()));
+        other.forget(change).await.unwrap();
+        assert!(!one.keep(second, late, b"old", PATIENCE).await.unwrap(), "it was read before the change");
+        let Found::Read { turn } = other.find(first).await.unwrap() else { panic!("{change:?} is in lists") };
+        assert!(other.keep(first, turn, b"new", PATIENCE).await.unwrap());
+        assert_eq!(one.find(first).await.unwrap(), Found::Value(b"new".to_vec()));
+        system.wipe();
+    }
+}
+
+async fn pages_of_events_are_bounded(system: &impl System) {
+    let node = system.node().await;
+    let key = |number: usize| CacheKey::EventPage(number as u128);
+    let thing = CacheKey::from(Described::Event(event(1)));
+    let read = async |key| {
+        let Found::Read { turn } = node.find(key).await.unwrap() else { panic!("{key:?} is there") };
+        assert!(node.keep(key, turn, b"x", PATIENCE).await.unwrap());
+    };
+    read(thing).await;
+    for number in 0..SHARED_EVENT_PAGES {
+        read(key(number)).await;
+    }
+    assert_eq!(node.find(key(0)).await.unwrap(), Found::Value(b"x".to_vec()));
+    // One more, and they begin again; what is no page stays.
+    read(key(SHARED_EVENT_PAGES)).await;
+    assert_eq!(node.find(key(SHARED_EVENT_PAGES)).await.unwrap(), Found::Value(b"x".to_vec()));
+    assert!(matches!(node.find(key(0)).await.unwrap(), Found::Read { .. }));
+    assert_eq!(node.find(thing).await.unwrap(), Found::Value(b"x".to_vec()));
 }
 
 /// Hears what a node hears.

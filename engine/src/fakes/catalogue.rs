@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU64};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use uuid::Uuid;
 
 /// A catalogue in memory; clones share it.
@@ -22,8 +24,17 @@ use uuid::Uuid;
 pub struct FakeCatalogue {
     tables: Arc<Mutex<Tables>>,
     plans: FakePlans,
+    lists: Arc<Lists>,
     /// Kept with what is written next.
     change: Option<CatalogueChange>,
+}
+
+/// Reading of lists of events.
+#[derive(Default)]
+struct Lists {
+    queries: AtomicU64,
+    /// Shared by queries, taken alone by a test that makes them wait.
+    gate: Arc<RwLock<()>>,
 }
 
 #[derive(Default)]
@@ -47,6 +58,17 @@ impl FakeCatalogue {
     /// From now on every seat of the event counts as sold.
     pub fn sell_out(&self, event: EventId) {
         self.tables.lock().sold_out.insert(event);
+    }
+
+    /// How many lists of events were read.
+    #[must_use]
+    pub fn list_queries(&self) -> u64 {
+        self.lists.queries.load(atomic::Ordering::SeqCst)
+    }
+
+    /// Lists of events are answered only once this is dropped.
+    pub async fn hold_lists(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.lists.gate).write_owned().await
     }
 
     pub(super) fn remember(&self, answer: Option<&StoredAnswer>) -> Result<(), StoreError> {
@@ -242,6 +264,8 @@ impl Catalogue for FakeCatalogue {
 
     fn events<'a>(&'a self, query: &'a EventQuery) -> Later<'a, Result<Listed<Event>, StoreError>> {
         Box::pin(async move {
+            self.lists.queries.fetch_add(1, atomic::Ordering::SeqCst);
+            let _open = self.lists.gate.read().await;
             let tables = self.tables.lock();
             let fitting = tables.events.values().filter(|event| tables.fits(event, query));
             let mut events: Vec<_> = fitting.map(|event| tables.read(event)).collect();

@@ -4,8 +4,8 @@
 use crate::id::{BuyerId, EventId, ReservationId};
 use crate::ports::accounts::Revocation;
 use crate::ports::shared::{
-    Copies, Described, Ear, Found, Heard, HeldSeats, Quota, SaleCopy, SharedCache, SharedClaims, SharedLimits,
-    SharedNews, Standing, Verdict,
+    CacheKey, Copies, Described, Ear, Found, Heard, HeldSeats, Quota, SHARED_EVENT_PAGES, SaleCopy, SharedCache,
+    SharedClaims, SharedLimits, SharedNews, Standing, Verdict,
 };
 use crate::ports::{Later, StoreError};
 use crate::sale::SeatCounts;
@@ -32,8 +32,8 @@ struct Kept {
     /// When the next request would be due if all came evenly.
     limits: HashMap<String, Instant>,
     claims: HashMap<BuyerId, EventId>,
-    cached: HashMap<Described, (Vec<u8>, Instant)>,
-    turns: HashMap<Described, (u128, Instant)>,
+    cached: HashMap<CacheKey, (Vec<u8>, Instant)>,
+    turns: HashMap<CacheKey, (u128, Instant)>,
     next_turn: u128,
     copies: HashMap<EventId, Copied>,
     whole_since: bool,
@@ -138,39 +138,53 @@ impl SharedClaims for FakeShared {
     }
 }
 
+impl Kept {
+    fn forget_pages(&mut self) {
+        self.cached.retain(|key, _| !is_page(key));
+        self.turns.retain(|key, _| !is_page(key));
+    }
+}
+
+fn is_page(key: &CacheKey) -> bool {
+    matches!(key, CacheKey::EventPage(_))
+}
+
 impl SharedCache for FakeShared {
-    fn find(&self, what: Described) -> Later<'_, Result<Found, StoreError>> {
+    fn find(&self, key: CacheKey) -> Later<'_, Result<Found, StoreError>> {
         Box::pin(async move {
             let (mut kept, now) = (self.reach()?, Instant::now());
-            if let Some((value, until)) = kept.cached.get(&what)
+            if let Some((value, until)) = kept.cached.get(&key)
                 && *until > now
             {
                 return Ok(Found::Value(value.clone()));
             }
-            if kept.turns.get(&what).is_some_and(|(_, until)| *until > now) {
+            if kept.turns.get(&key).is_some_and(|(_, until)| *until > now) {
                 return Ok(Found::Wait);
+            }
+            if is_page(&key) && kept.cached.keys().filter(|key| is_page(key)).count() >= SHARED_EVENT_PAGES {
+                kept.forget_pages();
             }
             kept.next_turn += 1;
             let turn = kept.next_turn;
-            kept.turns.insert(what, (turn, now + TURN));
+            kept.turns.insert(key, (turn, now + TURN));
             Ok(Found::Read { turn })
         })
     }
 
     fn keep<'a>(
         &'a self,
-        what: Described,
+        key: CacheKey,
         turn: u128,
         value: &'a [u8],
         lives: Duration,
     ) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let mut kept = self.reach()?;
-            if kept.turns.get(&what).is_none_or(|(current, _)| *current != turn) {
+            if kept.turns.get(&key).is_none_or(|(current, _)| *current != turn) {
                 return Ok(false);
             }
-            kept.turns.remove(&what);
-            kept.cached.insert(what, (value.to_vec(), Instant::now() + lives));
+            kept.turns.remove(&key);
+            kept.cached.insert(key, (value.to_vec(), Instant::now() + lives));
             Ok(true)
         })
     }
@@ -179,8 +193,11 @@ impl SharedCache for FakeShared {
         Box::pin(async move {
             {
                 let mut kept = self.reach()?;
-                kept.cached.remove(&what);
-                kept.turns.remove(&what);
+                kept.cached.remove(&CacheKey::from(what));
+                kept.turns.remove(&CacheKey::from(what));
+                if what.is_in_event_lists() {
+                    kept.forget_pages();
+                }
             }
             self.tell(Heard::Changed(what));
             Ok(())

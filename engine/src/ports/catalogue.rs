@@ -2,7 +2,7 @@
 //! event (seats, admission, its times once on sale) is the sale's; the catalogue keeps a copy for lists.
 
 use crate::id::{BuyerId, EventId, PlanHash};
-use crate::money::Amount;
+use crate::money::{Amount, Currency};
 use crate::plan::{Plan, Stage};
 use crate::ports::shared::Described;
 use crate::ports::{Later, StoreError, StoredAnswer};
@@ -95,6 +95,49 @@ pub struct Event {
     pub cancelled: bool,
     /// The smallest and the largest price.
     pub price_range: (Amount, Amount),
+}
+
+/// What a list says of an event, but for what is live. Without the description and the seats that are blocked, of which an
+/// event may have a lot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its title.
+    pub title: String,
+    /// Who performs.
+    pub artist: String,
+    /// The venue's name when read.
+    pub venue_name: String,
+    /// When it begins.
+    pub starts_at: Timestamp,
+    /// When its sale opens.
+    pub sale_starts_at: Timestamp,
+    /// When its sale ends.
+    pub sale_ends_at: Timestamp,
+    /// Whether its sale was cancelled.
+    pub cancelled: bool,
+    /// What its prices are in.
+    pub currency: Currency,
+    /// The smallest and the largest price.
+    pub price_range: (Amount, Amount),
+}
+
+impl From<Event> for ListedEvent {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id,
+            title: event.title,
+            artist: event.artist,
+            venue_name: event.venue_name,
+            starts_at: event.starts_at,
+            sale_starts_at: event.sale.sale_starts_at,
+            sale_ends_at: event.sale.sale_ends_at,
+            cancelled: event.cancelled,
+            currency: event.sale.currency,
+            price_range: event.price_range,
+        }
+    }
 }
 
 /// An event's state as lists filter it; computed when read.

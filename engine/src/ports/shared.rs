@@ -71,6 +71,32 @@ pub enum Described {
     Hall(Uuid),
 }
 
+impl Described {
+    /// Whether lists of events say something of it: they name events and their venues, and halls nowhere.
+    #[must_use]
+    pub fn is_in_event_lists(self) -> bool {
+        match self {
+            Self::Event(_) | Self::Venue(_) => true,
+            Self::Hall(_) => false,
+        }
+    }
+}
+
+/// What the cache keeps a value under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CacheKey {
+    /// One thing of the catalogue.
+    Thing(Described),
+    /// One page of the list of events, by a digest of what was asked for.
+    EventPage(u128),
+}
+
+impl From<Described> for CacheKey {
+    fn from(thing: Described) -> Self {
+        Self::Thing(thing)
+    }
+}
+
 /// What was found in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -85,19 +111,23 @@ pub enum Found {
     Wait,
 }
 
+/// Pages of the list of events that all nodes keep together. Beyond them all pages are forgotten and read again: whoever asks
+/// for ever other pages cannot fill the cache. A page has at most a hundred events of about 1 KB.
+pub const SHARED_EVENT_PAGES: usize = 200;
+
 /// What nodes have read of the catalogue, so that one of them reads for all.
 pub trait SharedCache: Send + Sync + 'static {
     /// Looks for it, and appoints the one who reads it when it is not there.
-    fn find(&self, what: Described) -> Later<'_, Result<Found, StoreError>>;
+    fn find(&self, key: CacheKey) -> Later<'_, Result<Found, StoreError>>;
     /// Keeps what was read, unless it was forgotten since `turn` began; whether it was kept.
     fn keep<'a>(
         &'a self,
-        what: Described,
+        key: CacheKey,
         turn: u128,
         value: &'a [u8],
         lives: Duration,
     ) -> Later<'a, Result<bool, StoreError>>;
-    /// It has changed: forgets it, and tells every node.
+    /// It has changed, or is new: forgets it, and every page of events if lists say something of it, and tells every node.
     fn forget(&self, what: Described) -> Later<'_, Result<(), StoreError>>;
 }
 

@@ -141,7 +141,10 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
             let live = Live::of_new(&place.plan, &event.sale, ctx.app.seals.draw_seed(event.id));
             let location = format!("/api/v1/events/{}", event.id);
             let answer = Created::new(Some(location), &EventJson::new(&event, &live, ctx.now()))?;
-            match ctx.app.catalogue.create_event(&event, answer.stored(key, ctx.now()).as_ref()).await {
+            let made = ctx.app.catalogue.create_event(&event, answer.stored(key, ctx.now()).as_ref()).await;
+            // Also when there was no answer: lists show it if it was made.
+            ctx.app.readers.shelf.changed(Described::Event(event.id)).await;
+            match made {
                 Ok(()) => {
                     open_or_keep_trying(&ctx.app, event, &place.plan).await?;
                     return Ok(answer);

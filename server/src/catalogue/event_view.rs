@@ -4,7 +4,7 @@
 use crate::reservations::CountsJson;
 use crate::time::rfc3339;
 use onsale_engine::plan::Plan;
-use onsale_engine::ports::catalogue::{Event, EventStatus};
+use onsale_engine::ports::catalogue::{Event, EventStatus, ListedEvent};
 use onsale_engine::runtime::Found;
 use onsale_engine::sale::draw::{Draw, DrawSeed, DrawView};
 use onsale_engine::sale::{Sale, SaleConfig, SalePhase, SaleSummary, SeatCounts, Steering, SteeringView};
@@ -174,8 +174,8 @@ pub struct EventItemJson<'a> {
 impl<'a> EventItemJson<'a> {
     /// Writes an event down for a list; without a sale its status is what its times say.
     #[must_use]
-    pub fn new(event: &'a Event, live: Option<EventStatus>, now: Timestamp) -> Self {
-        let times = (event.sale.sale_starts_at, event.sale.sale_ends_at);
+    pub fn new(event: &'a ListedEvent, live: Option<EventStatus>, now: Timestamp) -> Self {
+        let times = (event.sale_starts_at, event.sale_ends_at);
         let status = live.unwrap_or_else(|| status(event.cancelled, times, SeatCounts::default(), now));
         let (min, max) = event.price_range;
         Self {
@@ -184,9 +184,9 @@ impl<'a> EventItemJson<'a> {
             artist: &event.artist,
             venue_name: &event.venue_name,
             starts_at: rfc3339(event.starts_at),
-            sale_starts_at: rfc3339(event.sale.sale_starts_at),
+            sale_starts_at: rfc3339(event.sale_starts_at),
             status: status_word(status),
-            currency: event.sale.currency.code(),
+            currency: event.currency.code(),
             min_price: min.0,
             max_price: max.0,
         }
@@ -286,11 +286,16 @@ impl<'a> EventJson<'a> {
         let (min, max) = config.price_range().unwrap_or(event.price_range);
         let (starts_at, ends_at) = live.times.unwrap_or((event.starts_at, event.ends_at));
         let item = EventItemJson {
+            id: event.id.to_string(),
+            title: &event.title,
+            artist: &event.artist,
+            venue_name: &event.venue_name,
             starts_at: rfc3339(starts_at),
             sale_starts_at: rfc3339(config.sale_starts_at),
+            status: status_word(live.status(now)),
+            currency: event.sale.currency.code(),
             min_price: min.0,
             max_price: max.0,
-            ..EventItemJson::new(event, Some(live.status(now)), now)
         };
         Self {
             item,

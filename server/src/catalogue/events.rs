@@ -7,7 +7,7 @@ use crate::reservations::PageJson;
 use crate::sales;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use onsale_engine::id::EventId;
-use onsale_engine::ports::catalogue::{Event, EventOrder, EventQuery};
+use onsale_engine::ports::catalogue::{Event, EventOrder, EventQuery, ListedEvent};
 use onsale_engine::time::Timestamp;
 use std::sync::Arc;
 
@@ -50,10 +50,11 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (now, mut mistakes) = (ctx.now(), Mistakes::default());
     let query = asked_for(&request.query(), now, &mut mistakes);
     mistakes.check()?;
-    let listed = ctx.app.catalogue.events(&query).await?;
-    let live = |event: &Event| Live::status_of(&sales::believed(&ctx.app, event.id)?, now);
+    let page = query.page;
+    let listed = ctx.app.readers.shelf.event_page(query).await?;
+    let live = |event: &ListedEvent| Live::status_of(&sales::believed(&ctx.app, event.id)?, now);
     let items = listed.items.iter().map(|event| EventItemJson::new(event, live(event), now)).collect();
-    response::ok(&PageJson::of(items, query.page, listed.total))
+    response::ok(&PageJson::of(items, page, listed.total))
 }
 
 /// The descriptive and the live part of an event.

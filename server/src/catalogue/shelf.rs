@@ -1,14 +1,19 @@
-//! The descriptive part of events, venues and halls in memory, because a popular event is read thousands of times a
+//! The descriptive part of events, venues and halls in memory, and pages of the list of events, because a popular event is read thousands of times a
 //! second and changes once a day: a short layer of this process, and where nodes share something a longer one of all of
 //! them, in which one reads for all. Whoever changes something says so, and every node forgets it. Must never hold
 //! what is live: seats, admission and status come from the sale; and never be what a change is based on.
 
+mod pages;
+
+pub use pages::EventPage;
+
+use crate::catalogue::shelf::pages::{PageRequest, Pages};
 use crate::config::CacheConfig;
 use crate::idempotency::InFlight;
 use onsale_adapters::described::Cached;
 use onsale_engine::id::EventId;
-use onsale_engine::ports::catalogue::{Catalogue, Event, Hall, Venue};
-use onsale_engine::ports::shared::{Described, Found, SharedCache};
+use onsale_engine::ports::catalogue::{Catalogue, Event, EventQuery, Hall, Listed, ListedEvent, Venue};
+use onsale_engine::ports::shared::{CacheKey, Described, Found, SharedCache};
 use onsale_engine::ports::{Clock, StoreError};
 use onsale_engine::time::Timestamp;
 use onsale_engine::trace::Scope;
@@ -50,17 +55,51 @@ struct Inner {
 #[derive(Default)]
 struct Kept {
     things: HashMap<Described, (Thing, Option<Instant>)>,
+    pages: Pages,
     /// Grows with every change, so that what was read before one is not kept after it.
     changes: u64,
 }
 
-/// Something described, or that there is no such thing.
+/// What is asked for.
+#[derive(Clone)]
+enum Wanted {
+    Thing(Described),
+    Page(Arc<PageRequest>),
+}
+
+impl Wanted {
+    fn key(&self) -> CacheKey {
+        match self {
+            Self::Thing(what) => CacheKey::Thing(*what),
+            Self::Page(request) => CacheKey::EventPage(request.key),
+        }
+    }
+
+    /// Those who ask for the same wait for one of them.
+    fn scope(&self) -> u128 {
+        match self.key() {
+            CacheKey::Thing(Described::Event(EventId(id)) | Described::Venue(id) | Described::Hall(id)) => id.as_u128(),
+            CacheKey::EventPage(key) => key,
+        }
+    }
+
+    /// Whether nodes keep it together; not what is of its moment.
+    fn is_shared(&self) -> bool {
+        match self {
+            Self::Thing(_) => true,
+            Self::Page(request) => request.not_before.is_none(),
+        }
+    }
+}
+
+/// Something described, or that there is no such thing; or a page of events.
 #[derive(Clone)]
 enum Thing {
     Event(Arc<Event>),
     Venue(Arc<Venue>),
     Hall(Arc<Hall>),
     Nothing,
+    Page(Arc<EventPage>),
 }
 
 impl Thing {
@@ -70,13 +109,16 @@ impl Thing {
             Self::Venue(venue) => venue.written(),
             Self::Hall(hall) => hall.written(),
             Self::Nothing => Some(Vec::new()),
+            Self::Page(page) => page.written(),
         }
     }
 
-    fn read(what: Described, bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() {
-            return Some(Self::Nothing);
-        }
+    fn read(key: CacheKey, bytes: &[u8]) -> Option<Self> {
+        let what = match key {
+            CacheKey::EventPage(_) => return EventPage::read(bytes).map(|page| Self::Page(Arc::new(page))),
+            CacheKey::Thing(_) if bytes.is_empty() => return Some(Self::Nothing),
+            CacheKey::Thing(what) => what,
+        };
         match what {
             Described::Event(_) => Event::read(bytes).map(|event| Self::Event(Arc::new(event))),
             Described::Venue(_) => Venue::read(bytes).map(|venue| Self::Venue(Arc::new(venue))),
@@ -113,7 +155,7 @@ impl Shelf {
     /// # Errors
     /// If it is not in memory and the catalogue does not answer.
     pub async fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
-        let Thing::Event(event) = self.thing(Described::Event(id)).await? else { return Ok(None) };
+        let Thing::Event(event) = self.thing(Wanted::Thing(Described::Event(id))).await? else { return Ok(None) };
         let venue = self.venue(event.venue).await.ok().flatten();
         Ok(Some(match venue.filter(|venue| venue.name != event.venue_name) {
             Some(venue) => Arc::new(Event { venue_name: venue.name.clone(), ..Event::clone(&event) }),
@@ -126,9 +168,9 @@ impl Shelf {
     /// # Errors
     /// See [`Shelf::event`].
     pub async fn venue(&self, id: Uuid) -> Result<Option<Arc<Venue>>, StoreError> {
-        match self.thing(Described::Venue(id)).await? {
+        match self.thing(Wanted::Thing(Described::Venue(id))).await? {
             Thing::Venue(venue) => Ok(Some(venue)),
-            Thing::Event(_) | Thing::Hall(_) | Thing::Nothing => Ok(None),
+            Thing::Event(_) | Thing::Hall(_) | Thing::Nothing | Thing::Page(_) => Ok(None),
         }
     }
 
@@ -137,13 +179,26 @@ impl Shelf {
     /// # Errors
     /// See [`Shelf::event`].
     pub async fn hall(&self, id: Uuid) -> Result<Option<Arc<Hall>>, StoreError> {
-        match self.thing(Described::Hall(id)).await? {
+        match self.thing(Wanted::Thing(Described::Hall(id))).await? {
             Thing::Hall(hall) => Ok(Some(hall)),
-            Thing::Event(_) | Thing::Venue(_) | Thing::Nothing => Ok(None),
+            Thing::Event(_) | Thing::Venue(_) | Thing::Nothing | Thing::Page(_) => Ok(None),
         }
     }
 
-    /// To be called after something was changed or deleted: nobody reads what it was any more, but for what could not
+    /// A page of events: without what is live, which the caller adds.
+    ///
+    /// # Errors
+    /// See [`Shelf::event`].
+    pub async fn event_page(&self, query: EventQuery) -> Result<Arc<EventPage>, StoreError> {
+        match self.thing(Wanted::Page(Arc::new(PageRequest::new(query)))).await? {
+            Thing::Page(page) => Ok(page),
+            Thing::Event(_) | Thing::Venue(_) | Thing::Hall(_) | Thing::Nothing => {
+                Err(StoreError("another thing under the key of a page".to_owned()))
+            }
+        }
+    }
+
+    /// To be called after something was made, changed or deleted: nobody reads what it was any more, but for what could not
     /// be told, which is told as soon as it can be.
     pub async fn changed(&self, what: Described) {
         self.forget(what);
@@ -169,6 +224,9 @@ impl Shelf {
         let mut kept = self.0.kept.lock();
         kept.changes += 1;
         kept.things.remove(&what);
+        if what.is_in_event_lists() {
+            kept.pages.clear();
+        }
     }
 
     /// This process forgets everything: it may have missed a change.
@@ -176,6 +234,7 @@ impl Shelf {
         let mut kept = self.0.kept.lock();
         kept.changes += 1;
         kept.things.clear();
+        kept.pages.clear();
     }
 
     /// Reads so far: those that memory answered, of this process or of all nodes, and those that it did not.
@@ -191,25 +250,22 @@ impl Shelf {
         self.0.shared_hits.load(Ordering::Relaxed)
     }
 
-    async fn thing(&self, what: Described) -> Result<Thing, StoreError> {
-        if let Some(thing) = self.0.here(what) {
+    async fn thing(&self, wanted: Wanted) -> Result<Thing, StoreError> {
+        if let Some(thing) = self.0.here(&wanted) {
             self.0.own_hits.fetch_add(1, Ordering::Relaxed);
             return Ok(thing);
         }
         // One of this process looks further, to the end whatever becomes of who asked; the others wait for it.
         let shelf = self.clone();
         let looking = tokio::spawn(Scope::carry_future(async move {
-            let scope = match what {
-                Described::Event(EventId(id)) | Described::Venue(id) | Described::Hall(id) => id.as_u128(),
-            };
-            let _turn = shelf.0.reading.take(scope).await;
-            if let Some(thing) = shelf.0.here(what) {
+            let _turn = shelf.0.reading.take(wanted.scope()).await;
+            if let Some(thing) = shelf.0.here(&wanted) {
                 shelf.0.own_hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(thing);
             }
-            let changes = shelf.0.kept.lock().changes;
-            let thing = shelf.0.look_further(what).await?;
-            shelf.0.keep_here(what, &thing, changes);
+            let (changes, read_at) = (shelf.0.kept.lock().changes, Instant::now());
+            let thing = shelf.0.look_further(&wanted).await?;
+            shelf.0.keep_here(&wanted, &thing, changes, read_at);
             Ok(thing)
         }));
         looking.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
@@ -217,34 +273,50 @@ impl Shelf {
 }
 
 impl Inner {
-    fn here(&self, what: Described) -> Option<Thing> {
-        let kept = self.kept.lock();
-        let (thing, until) = kept.things.get(&what)?;
-        until.is_none_or(|until| until > Instant::now()).then(|| thing.clone())
+    fn here(&self, wanted: &Wanted) -> Option<Thing> {
+        let (mut kept, now) = (self.kept.lock(), Instant::now());
+        match wanted {
+            Wanted::Thing(what) => {
+                let (thing, until) = kept.things.get(what)?;
+                until.is_none_or(|until| until > now).then(|| thing.clone())
+            }
+            Wanted::Page(request) => kept.pages.find(request, now).map(Thing::Page),
+        }
     }
 
-    fn keep_here(&self, what: Described, thing: &Thing, changes: u64) {
+    /// Keeps what was asked for at `read_at`, unless something has changed since `changes` were counted.
+    fn keep_here(&self, wanted: &Wanted, thing: &Thing, changes: u64, read_at: Instant) {
         // Alone, this process hears of every change, and what is not there may be made any moment.
-        let until = self.shared.as_ref().map(|_| Instant::now() + self.config.own_ttl);
-        if until.is_none() && matches!(thing, Thing::Nothing) {
+        let is_alone = self.shared.is_none();
+        let mut kept = self.kept.lock();
+        if kept.changes != changes {
             return;
         }
-        let mut kept = self.kept.lock();
-        if kept.changes == changes {
-            if kept.things.len() >= THINGS {
-                kept.things.clear();
+        match (wanted, thing) {
+            (Wanted::Thing(_), Thing::Nothing) if is_alone => {}
+            (Wanted::Thing(what), _) => {
+                if kept.things.len() >= THINGS {
+                    kept.things.clear();
+                }
+                let until = (!is_alone).then(|| Instant::now() + self.config.own_ttl);
+                kept.things.insert(*what, (thing.clone(), until));
             }
-            kept.things.insert(what, (thing.clone(), until));
+            (Wanted::Page(request), Thing::Page(page)) => {
+                let lives = self.lives(thing);
+                let until = Instant::now() + if is_alone { lives } else { lives.min(self.config.own_ttl) };
+                kept.pages.keep(request.key, Arc::clone(page), read_at, until);
+            }
+            (Wanted::Page(_), Thing::Event(_) | Thing::Venue(_) | Thing::Hall(_) | Thing::Nothing) => {}
         }
     }
 
     /// Looks at what all nodes have read, and reads for all of them when it is this one's turn.
-    async fn look_further(&self, what: Described) -> Result<Thing, StoreError> {
-        let Some(shared) = &self.shared else { return self.read(what).await };
-        let asked = Instant::now();
+    async fn look_further(&self, wanted: &Wanted) -> Result<Thing, StoreError> {
+        let Some(shared) = self.shared.as_ref().filter(|_| wanted.is_shared()) else { return self.read(wanted).await };
+        let (asked, key) = (Instant::now(), wanted.key());
         while asked.elapsed() < PATIENCE {
-            match shared.find(what).await {
-                Ok(Found::Value(bytes)) => match Thing::read(what, &bytes) {
+            match shared.find(key).await {
+                Ok(Found::Value(bytes)) => match Thing::read(key, &bytes) {
                     Some(thing) => {
                         self.shared_hits.fetch_add(1, Ordering::Relaxed);
                         return Ok(thing);
@@ -253,10 +325,10 @@ impl Inner {
                     None => break,
                 },
                 Ok(Found::Read { turn }) => {
-                    let thing = self.read(what).await?;
+                    let thing = self.read(wanted).await?;
                     if let Some(bytes) = thing.written() {
                         // Not kept, it is read again.
-                        let _ = shared.keep(what, turn, &bytes, self.lives(&thing)).await;
+                        let _ = shared.keep(key, turn, &bytes, self.lives(&thing)).await;
                     }
                     return Ok(thing);
                 }
@@ -264,23 +336,33 @@ impl Inner {
                 Err(_) => break,
             }
         }
-        self.read(what).await
+        self.read(wanted).await
     }
 
-    async fn read(&self, what: Described) -> Result<Thing, StoreError> {
+    async fn read(&self, wanted: &Wanted) -> Result<Thing, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let thing = match what {
-            Described::Event(id) => self.catalogue.event(id).await?.map(|event| Thing::Event(Arc::new(event))),
-            Described::Venue(id) => self.catalogue.venue(id).await?.map(|venue| Thing::Venue(Arc::new(venue))),
-            Described::Hall(id) => self.catalogue.hall(id).await?.map(|hall| Thing::Hall(Arc::new(hall))),
+        let thing = match wanted {
+            Wanted::Thing(Described::Event(id)) => self.catalogue.event(*id).await?.map(Arc::new).map(Thing::Event),
+            Wanted::Thing(Described::Venue(id)) => self.catalogue.venue(*id).await?.map(Arc::new).map(Thing::Venue),
+            Wanted::Thing(Described::Hall(id)) => self.catalogue.hall(*id).await?.map(Arc::new).map(Thing::Hall),
+            Wanted::Page(request) => {
+                let query = EventQuery { now: self.clock.now(), ..request.query.clone() };
+                let Listed { items, total } = self.catalogue.events(&query).await?;
+                let items = items.into_iter().map(ListedEvent::from).collect();
+                Some(Thing::Page(Arc::new(Listed { items, total })))
+            }
         };
         Ok(thing.unwrap_or(Thing::Nothing))
     }
 
-    /// How long all nodes keep it.
+    /// How long all nodes keep it; of a page, no longer than any of its events.
     fn lives(&self, thing: &Thing) -> Duration {
+        let around = |opens_at| lives(&self.config, opens_at, self.clock.now());
         match thing {
-            Thing::Event(event) => lives(&self.config, event.sale.sale_starts_at, self.clock.now()),
+            Thing::Event(event) => around(event.sale.sale_starts_at),
+            Thing::Page(page) => {
+                page.items.iter().map(|item| around(item.sale_starts_at)).min().unwrap_or(self.config.ttl)
+            }
             Thing::Venue(_) | Thing::Hall(_) => self.config.ttl,
             Thing::Nothing => ABSENT_LIVES,
         }

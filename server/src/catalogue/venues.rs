@@ -188,10 +188,11 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let venue = ctx
         .to_the_end(async move {
             let changes = app.event_changes.lock().await;
-            if !catalogue.update_venue(&venue).await? {
+            let updated = catalogue.update_venue(&venue).await;
+            app.readers.shelf.changed(Described::Venue(venue.id)).await;
+            if !updated? {
                 return Err(Problem::not_found());
             }
-            app.readers.shelf.changed(Described::Venue(venue.id)).await;
             // Whoever makes an event from here on reads the new zone.
             drop(changes);
             if concerns_events {

@@ -28,7 +28,7 @@ pub struct RedisConfig {
     pub retry: Duration,
 }
 
-/// What is remembered of the catalogue, where nodes share something.
+/// What is remembered of the catalogue: of lists of events always, of the rest where nodes share something.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     /// How long all nodes remember it. Seconds, default 300.

@@ -95,7 +95,12 @@ pub const PROMETHEUS: &[Family] = &[
         "",
         "1 while the data directory holds room for a start on a full disk.",
     ),
-    family("onsale_cache_reads_total", Kind::Counter, "outcome", "Reads of the catalogue's cache: `hit` or `miss`."),
+    family(
+        "onsale_cache_reads_total",
+        Kind::Counter,
+        "outcome",
+        "Reads of events, venues, halls and lists of events: `hit`, answered from memory or from Redis, or `miss`, read from the tables.",
+    ),
     family(
         "onsale_seats",
         Kind::Gauge,
@@ -243,7 +248,11 @@ pub const CLOUDWATCH: [CloudWatchMetric; FREE_METRICS] = [
         "1 for each payment confirmed, 0 for each declined (402), refused by the sale (409) or failed (5xx): Sum is successes, SampleCount attempts.",
     ),
     metric("DatabaseConnections", "Count", "Open connections to the databases: Maximum."),
-    metric("CacheHitRate", "Percent", "Reads of the catalogue that the cache answered, over the interval: Average."),
+    metric(
+        "CacheHitRate",
+        "Percent",
+        "Reads of events, venues, halls and lists of events that memory or Redis answered, not the tables, over the interval: Average.",
+    ),
     metric("OutboxLag", "Count", "Committed facts that are not in the tables and the outbox yet: Maximum."),
 ];
 

@@ -16,7 +16,7 @@ pub struct Reading {
     pub admitted: u64,
     /// Open connections to databases.
     pub database_connections: u64,
-    /// Reads of the catalogue that the cache answered.
+    /// Reads of the catalogue that memory or Redis answered.
     pub cache_hits: u64,
     /// Those that it did not.
     pub cache_misses: u64,

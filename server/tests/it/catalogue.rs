@@ -239,6 +239,71 @@ async fn events_are_listed_filtered_and_sorted() {
     server.stop().await;
 }
 
+/// Reads of the catalogue's cache so far: hits and misses.
+async fn cache_reads(shop: &Shop) -> [u64; 2] {
+    let text = shop.probe("/metrics").await;
+    let text = String::from_utf8(text.body.to_vec()).unwrap();
+    ["hit", "miss"].map(|outcome| {
+        let name = format!("onsale_cache_reads_total{{outcome=\"{outcome}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&*name)).unwrap().parse().unwrap()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_once_for_all_who_ask() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let event = shop.small_event(&json!({})).await;
+    let [hits, misses] = cache_reads(&shop).await;
+    let calls: Vec<_> = (0..100).map(|_| tokio::spawn(shop.get("/events").send())).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().expect(200)["items"][0]["id"], event.as_str());
+    }
+    assert_eq!(cache_reads(&shop).await, [hits + 99, misses + 1]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_in_the_next_list() {
+    let server = Server::start().await;
+    let shop = server.shop();
+    let hall = shop.small_hall(&["A", "B"], 1).await;
+    let venue = shop.get(&format!("/halls/{hall}")).send().await.expect(200)["venueId"].as_str().unwrap().to_owned();
+    let list = async || shop.get("/events").send().await.expect(200);
+    let first = async || list().await["items"][0].clone();
+    assert_eq!(list().await["totalElements"], 0);
+
+    let event = shop.event(&hall, &json!({ "title": "Evening", "saleStartsAt": in_days(1) })).await;
+    assert_eq!((&first().await["id"], &first().await["status"]), (&json!(event), &json!("UPCOMING")));
+    let path = format!("/events/{event}");
+    let change = json!({ "title": "Night", "saleStartsAt": in_days(-1), "prices": { "VIP": 200_000 } });
+    shop.patch(&path).by(&shop.admin).json(&change).send().await.expect(200);
+    let night = first().await;
+    assert_eq!((&night["title"], &night["maxPrice"]), (&json!("Night"), &json!(200_000)));
+    assert_eq!(night["status"], "ON_SALE");
+    shop.patch(&format!("/venues/{venue}")).by(&shop.admin).json(&json!({ "name": "Palace" })).send().await.expect(200);
+    assert_eq!(first().await["venueName"], "Palace");
+    let other = json!({ "startsAt": in_days(40), "endsAt": in_days(41), "reason": "Storm" });
+    let postponed = format!("/admin/events/{event}/postpone");
+    shop.post(&postponed).by(&shop.admin).json(&other).send().await.expect(200);
+    let moved = first().await["startsAt"].clone();
+    assert_ne!(moved, night["startsAt"]);
+    assert_eq!(moved, shop.get(&path).send().await.expect(200)["startsAt"]);
+
+    // What is live is the sale's, whatever is kept.
+    shop.buy(&event, &shop.buyer(), &["A-1", "B-1"]).await;
+    assert_eq!(first().await["status"], "SOLD_OUT");
+    shop.post(&format!("/admin/events/{event}/cancel")).by(&shop.admin).send().await.expect(200);
+    assert_eq!(first().await["status"], "CANCELLED");
+    assert_eq!(shop.get("/events?status=CANCELLED").send().await.expect(200)["totalElements"], 1);
+
+    let gone = shop.event(&hall, &json!({ "title": "Gone" })).await;
+    assert_eq!((list().await["totalElements"].clone(), first().await["id"].clone()), (json!(2), json!(gone)));
+    shop.delete(&format!("/events/{gone}")).by(&shop.admin).send().await.expect(204);
+    assert_eq!(list().await["totalElements"], 1);
+    server.stop().await;
+}
+
 /// Lists by what the tables know of sales come a moment behind.
 async fn eventually(read: impl AsyncFn() -> Vec<String>, expected: &[String]) {
     let began = Instant::now();

@@ -4,7 +4,10 @@
 use super::*;
 use onsale_adapters::private_redis::RedisServer;
 use onsale_adapters::redis::{Redis, RedisSettings};
-use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared};
+use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared, small_config, small_plan};
+use onsale_engine::id::BuyerId;
+use onsale_engine::money::Amount;
+use onsale_engine::ports::catalogue::{EventOrder, EventStatus, Page};
 use onsale_engine::ports::shared::{Heard, SharedNews};
 
 const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
@@ -183,4 +186,234 @@ fn around_an_opening_nothing_lives_long() {
     check(-599, 60);
     check(-600, 300);
     check(-86_400, 300);
+}
+
+fn every_event() -> EventQuery {
+    EventQuery {
+        status: None,
+        text: None,
+        from: None,
+        to: None,
+        venue: None,
+        order: EventOrder::CreatedAt,
+        descending: true,
+        page: Page { number: 0, size: 20 },
+        now: NOON,
+    }
+}
+
+/// An event of the only hall, whose sale opens then.
+async fn create_event(catalogue: &FakeCatalogue, number: u128, opens_at: Timestamp) -> Event {
+    let (plan, hall) = (small_plan(1, 4), Uuid::from_u128(9));
+    if catalogue.hall(hall).await.unwrap().is_none() {
+        let hall = Hall {
+            id: hall,
+            venue: Uuid::from_u128(7),
+            name: "Main".into(),
+            plan: plan.hash(),
+            capacity: 4,
+            categories: vec!["VIP".into()],
+            stage: None,
+            warnings: Vec::new(),
+            created_at: NOON,
+        };
+        catalogue.create_hall(&hall, &plan, None).await.unwrap();
+    }
+    let event = Event {
+        id: EventId(Uuid::from_u128(number)),
+        title: format!("Evening {number}"),
+        artist: "Quartet".into(),
+        description: None,
+        hall,
+        venue: Uuid::from_u128(7),
+        venue_name: String::new(),
+        starts_at: opens_at + Duration::from_secs(86_400),
+        ends_at: opens_at + Duration::from_secs(90_000),
+        sale: small_config(opens_at),
+        plan: plan.hash(),
+        created_by: BuyerId(Uuid::from_u128(1)),
+        created_at: NOON,
+        cancelled: false,
+        price_range: (Amount(1), Amount(2)),
+    };
+    catalogue.create_event(&event, None).await.unwrap();
+    event
+}
+
+/// Lists that were asked for at the same time, all of them while none was answered, and how many queries that took.
+async fn a_hundred_lists(shelf: &Shelf, catalogue: &FakeCatalogue, query: &EventQuery) -> u64 {
+    let (before, asked) = (catalogue.list_queries(), Arc::new(AtomicU64::new(0)));
+    let held = catalogue.hold_lists().await;
+    let readers = (0..100).map(|_| {
+        let (shelf, query, asked) = (shelf.clone(), query.clone(), Arc::clone(&asked));
+        tokio::spawn(async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            shelf.event_page(query).await.unwrap().total
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    while asked.load(Ordering::SeqCst) < 100 || catalogue.list_queries() == before {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), 1);
+    }
+    catalogue.list_queries() - before
+}
+
+#[tokio::test]
+async fn a_hundred_lists_at_once_cause_one_query() {
+    let (catalogue, shared) = (catalogue().await, FakeShared::default());
+    create_event(&catalogue, 1, NOON + Duration::from_secs(86_400)).await;
+    for shelf in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
+        assert_eq!(a_hundred_lists(&shelf, &catalogue, &every_event()).await, 1);
+        assert_eq!(shelf.reads(), (99, 1));
+        // And from then on none.
+        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
+        let second = EventQuery { page: Page { number: 1, size: 20 }, ..every_event() };
+        assert!(shelf.event_page(second).await.unwrap().items.is_empty(), "another page");
+        assert_eq!(shelf.reads(), (100, 2));
+    }
+}
+
+#[tokio::test]
+async fn what_is_filtered_by_status_is_read_together_and_never_kept() {
+    let (catalogue, shared) = (catalogue().await, FakeShared::default());
+    let event = create_event(&catalogue, 1, NOON).await;
+    let on_sale = EventQuery { status: Some(EventStatus::OnSale), ..every_event() };
+    for shelf in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
+        // Whoever came after the first query had begun is answered by a second one.
+        let queries = a_hundred_lists(&shelf, &catalogue, &on_sale).await;
+        assert!((1..=2).contains(&queries), "{queries} queries");
+    }
+    // No change of the catalogue tells that the last seat is sold.
+    let shelf = node(&catalogue, Some(&shared));
+    assert_eq!(shelf.event_page(on_sale.clone()).await.unwrap().total, 1);
+    catalogue.sell_out(event.id);
+    assert_eq!(shelf.event_page(on_sale).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn a_change_is_in_the_next_list_on_every_node() {
+    let (catalogue, shared) = (catalogue().await, FakeShared::default());
+    let nodes = [node(&catalogue, Some(&shared)), node(&catalogue, Some(&shared))];
+    let far = NOON + Duration::from_secs(86_400);
+    let mut event = create_event(&catalogue, 1, far).await;
+    let seen = async || {
+        let mut pages = Vec::new();
+        for shelf in &nodes {
+            let page = shelf.event_page(every_event()).await.unwrap();
+            pages.push((page.total, page.items[0].title.clone(), page.items[0].venue_name.clone()));
+        }
+        assert_eq!(pages[0], pages[1]);
+        pages.remove(0)
+    };
+    let expected = |total, title: &str, venue: &str| (total, title.to_owned(), venue.to_owned());
+    assert_eq!(seen().await, expected(1, "Evening 1", "House"));
+
+    event.title = "Night".into();
+    assert!(catalogue.update_event(&event).await.unwrap());
+    assert_eq!(seen().await, expected(1, "Evening 1", "House"), "nobody has told it yet");
+    nodes[0].changed(Described::Event(event.id)).await;
+    assert_eq!(seen().await, expected(1, "Night", "House"));
+
+    let new = create_event(&catalogue, 2, far).await;
+    nodes[1].changed(Described::Event(new.id)).await;
+    assert_eq!(seen().await, expected(2, "Evening 2", "House"));
+
+    catalogue.update_venue(&venue("Palace")).await.unwrap();
+    nodes[0].changed(Described::Venue(Uuid::from_u128(7))).await;
+    assert_eq!(seen().await, expected(2, "Evening 2", "Palace"));
+
+    // A hall is in no list.
+    let queries = catalogue.list_queries();
+    nodes[0].changed(Described::Hall(Uuid::from_u128(9))).await;
+    seen().await;
+    assert_eq!(catalogue.list_queries(), queries);
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_kept_after_it() {
+    let catalogue = catalogue().await;
+    let mut event = create_event(&catalogue, 1, NOON).await;
+    let shelf = node(&catalogue, None);
+    let held = catalogue.hold_lists().await;
+    let early = tokio::spawn({
+        let shelf = shelf.clone();
+        async move { shelf.event_page(every_event()).await.unwrap() }
+    });
+    while catalogue.list_queries() == 0 {
+        tokio::task::yield_now().await;
+    }
+    shelf.changed(Described::Event(event.id)).await;
+    drop(held);
+    early.await.unwrap();
+    event.title = "Night".into();
+    assert!(catalogue.update_event(&event).await.unwrap());
+    assert_eq!(shelf.event_page(every_event()).await.unwrap().items[0].title, "Night");
+}
+
+#[tokio::test]
+async fn a_list_is_kept_for_less_time_around_an_opening() {
+    let (catalogue, server) = (catalogue().await, RedisServer::start());
+    let shelf = node_on(&server, &catalogue).await;
+    let kept_for = async |page: EventQuery, expected: u64| {
+        shelf.event_page(page).await.unwrap();
+        let answer = server.command("PTTL onsale:cache:events");
+        let millis: u64 = answer.trim_start_matches(':').trim().parse().unwrap();
+        server.command("DEL onsale:cache:events");
+        shelf.forget_all();
+        // Some time may have passed between the two commands.
+        assert!((expected - 10..=expected).contains(&millis.div_ceil(1000)), "{millis} ms instead of {expected} s");
+    };
+    let day = Duration::from_secs(86_400);
+    kept_for(every_event(), 300).await;
+    create_event(&catalogue, 1, NOON + day).await;
+    kept_for(every_event(), 300).await;
+    create_event(&catalogue, 2, NOON + Duration::from_secs(5)).await;
+    // One of two opens soon.
+    kept_for(every_event(), 60).await;
+    let later = EventQuery { from: Some(NOON + day + Duration::from_secs(60)), ..every_event() };
+    kept_for(later, 300).await;
+    // Until the time around its opening begins.
+    create_event(&catalogue, 3, NOON + Duration::from_secs(800)).await;
+    let third = EventQuery { text: Some("evening 3".into()), ..every_event() };
+    kept_for(third, 200).await;
+}
+
+#[tokio::test]
+async fn alone_a_list_is_kept_for_its_time_too() {
+    let catalogue = catalogue().await;
+    create_event(&catalogue, 1, NOON + Duration::from_secs(86_400)).await;
+    let config = CacheConfig { opening_ttl: Duration::from_millis(1), ..config() };
+    let clock = Arc::new(FakeClock::at(NOON));
+    let shelf = Shelf::new(Arc::clone(&catalogue) as Arc<dyn Catalogue>, clock, None, &config);
+    for _ in 0..3 {
+        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
+    }
+    assert_eq!(catalogue.list_queries(), 1);
+    let soon = create_event(&catalogue, 2, NOON).await;
+    shelf.changed(Described::Event(soon.id)).await;
+    let since = Instant::now();
+    while catalogue.list_queries() < 3 {
+        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 2);
+        assert!(since.elapsed() < Duration::from_secs(30), "it is kept for longer than a millisecond");
+    }
+}
+
+#[tokio::test]
+async fn what_redis_answers_is_a_hit() {
+    let (catalogue, server) = (catalogue().await, RedisServer::start());
+    create_event(&catalogue, 1, NOON).await;
+    let (one, other) = (node_on(&server, &catalogue).await, node_on(&server, &catalogue).await);
+    for shelf in [&one, &other] {
+        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(name(shelf).await.as_deref(), Some("House"));
+    }
+    assert_eq!((one.reads(), one.shared_hits()), ((0, 2), 0), "it has read both");
+    assert_eq!((other.reads(), other.shared_hits()), ((2, 0), 2), "Redis has answered both");
+    other.event_page(every_event()).await.unwrap();
+    assert_eq!((other.reads(), other.shared_hits()), ((3, 0), 2), "and its own memory the third");
+    assert_eq!(catalogue.list_queries(), 1);
 }
