@@ -5,6 +5,7 @@ pub mod built;
 pub mod compare;
 pub mod crash;
 pub mod databases;
+pub mod flags;
 pub mod growth;
 pub mod http1;
 pub mod in_process;

@@ -29,25 +29,25 @@ pub struct AdminArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make an administrator. The password is the first line of standard input; at a terminal it is asked for, and not shown.
+    /// Add an administrator. The password is the first line of standard input; a terminal prompts for it without echo.
     Add {
-        /// The e-mail address to log in with.
+        /// E-mail address to log in with.
         email: String,
-        /// What the account is called.
-        #[arg(long, default_value = UNNAMED)]
+        /// Name of the account.
+        #[arg(long, value_name = "NAME", default_value = UNNAMED)]
         name: String,
     },
-    /// List all administrators: id, address, name, since when, and since when disabled.
+    /// List all administrators: id, e-mail address, name, when added, and when disabled.
     List,
-    /// Refuse an administrator's log-ins from now on and end all sessions. Access tokens that a running server has not been told of
-    /// end by themselves within an hour; `PATCH /api/v1/admin/users/{id}` ends them at once.
+    /// Disable an administrator: no log-in succeeds any more and all sessions end. Access tokens that a running server knows remain
+    /// valid for up to an hour; `PATCH /api/v1/admin/users/{id}` ends them at once.
     Disable {
-        /// The e-mail address.
+        /// E-mail address of the account.
         email: String,
     },
-    /// Let a disabled administrator log in again.
+    /// Enable a disabled administrator again.
     Enable {
-        /// The e-mail address.
+        /// E-mail address of the account.
         email: String,
     },
 }

@@ -17,20 +17,20 @@ const KEPT_DAYS: [(&str, u32); 2] = [(AUTOMATIC, 1), ("deployment", 7)];
 /// Where a backup goes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BackupArgs {
-    /// The data directory; without it, the one of the configuration.
+    /// Data directory. Default: the configured one.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
-    /// The directory that the backup shall be; it must be empty or not there.
+    /// Directory of this backup; new or empty. Default: a new one under --into.
     #[arg(long, value_name = "DIR", required_unless_present = "into")]
     to: Option<PathBuf>,
-    /// A directory of backups: this one is named by its label and time, and older ones are let go.
+    /// Directory of all backups: this one is named by its label and time, and old ones are deleted. Default: --to is used.
     #[arg(long, value_name = "DIR", conflicts_with = "to")]
     into: Option<PathBuf>,
-    /// Why it is made: `automatic` is kept for 1 day, `deployment` for 7, any other for ever.
-    #[arg(long, default_value = AUTOMATIC, value_parser = label)]
+    /// Label, 1 to 40 letters or digits: `automatic` is kept for 1 day, `deployment` for 7 days, any other for ever.
+    #[arg(long, value_name = "LABEL", default_value = AUTOMATIC, value_parser = label)]
     label: String,
-    /// Keep backups of this label for so many days instead; the newest always stays.
-    #[arg(long, value_name = "DAYS", requires = "into")]
+    /// Retention of backups with this label, in days (0 to 36500); the newest is never deleted. Default: by the label.
+    #[arg(long, value_name = "DAYS", requires = "into", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     keep_days: Option<u32>,
 }
 
@@ -42,10 +42,10 @@ fn label(text: &str) -> Result<String, String> {
 /// Which backup goes where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RestoreArgs {
-    /// The backup.
+    /// Directory of the backup.
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
-    /// The data directory that it becomes, which must be empty or not there; without it, the one of the configuration.
+    /// Data directory to create; new or empty. Default: the configured one.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
 }

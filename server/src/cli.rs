@@ -23,12 +23,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs on-sales: a waiting room, seats, payments and tickets over HTTP, durable from one command.
+/// Run on-sales: a waiting room, seats, payments and tickets over HTTP, durable from one command.
 #[derive(Debug, Parser)]
-#[command(name = "onsale", version, about, max_term_width = 100)]
+#[command(name = "onsale", version)]
 pub struct Cli {
-    /// The configuration. `config.toml` of the working directory is read when it exists, unless another is named;
-    /// `ONSALE__SECTION__KEY` in the environment overrides any key.
+    /// Configuration file. Default: `config.toml` in the working directory, if it exists. `ONSALE__SECTION__KEY` in the environment
+    /// overrides any key.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,38 +37,37 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve (also without any command): answers HTTP until SIGTERM or SIGINT, then drains. SIGHUP reads the
-    /// configuration again.
+    /// Serve HTTP until SIGTERM or SIGINT, then drain. SIGHUP reads the configuration again. This is the default command.
     Serve,
-    /// Check the configuration and what it names, and start nothing: exit code 0, or every problem by name.
+    /// Check the configuration and the files and addresses in it, without starting a server. Exit code 0 when all is right, 2 with
+    /// every problem by name.
     Check {
-        /// Refuse what must not be where people buy: weak secrets, plain text beyond this machine, limits that are off, the
-        /// simulated provider. Exit code 2, with every problem by its key.
+        /// Also refuse what must not be in production: weak secrets, plain text beyond this machine, disabled limits, the simulated
+        /// payment provider.
         #[arg(long)]
         production: bool,
     },
-    /// Print every key that is in force, its value, and where it comes from; secrets are hidden. The output is a configuration
-    /// file.
+    /// Print every key in force with its value and origin. Secrets are hidden. The output is a valid configuration file.
     Config,
-    /// Ask a running server whether it serves: exit code 0 when it does, 1 when it does not.
+    /// Ask a running server for its health. Exit code 0 when it is healthy, 1 when it is not.
     Health(HealthArgs),
-    /// Run an on-sale in virtual time: how long it takes, whom it refuses, what it asks of the machine.
+    /// Simulate an on-sale in virtual time: how long it takes, who is refused, what the machine must provide.
     Plan(PlanArgs),
-    /// Show a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
+    /// Run a whole on-sale: a server on new data, an arena, and a crowd that buys through the HTTP API.
     Demo(DemoArgs),
-    /// Make, list, disable and enable administrators in the configured storage.
+    /// Add, list, disable and enable administrators in the configured storage.
     Admin(AdminArgs),
-    /// Copy the data directory, also while a server works on it; `onsale restore` brings it back.
+    /// Copy the data directory, also while a server uses it. `onsale restore` restores the copy.
     Backup(BackupArgs),
-    /// Make a data directory of a backup, and verify it. No server may work on it.
+    /// Create a data directory from a backup and verify it. No server may use the directory.
     Restore(RestoreArgs),
-    /// Check what is stored: every journal's chain, the replayed state, snapshots and tables.
+    /// Check the stored data: the chain of every journal, the replayed state, snapshots and tables.
     #[command(long_about = VERIFY)]
     Verify {
-        /// The data directory; without it, the configured storage.
+        /// Data directory. Default: the configured storage.
         #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
-        /// Check a buyer's proof of a draw instead, as `GET /queue/proof` answered it; needs no data directory.
+        /// Check a buyer's proof of a draw instead, saved from `GET /queue/proof`; needs no data directory. Default: none.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "Output"])]
         proof: Option<PathBuf>,
         #[command(flatten)]
@@ -76,11 +75,10 @@ enum Command {
     },
 }
 
-const VERIFY: &str = "Checks a data directory that no server works on, or the configured database, where one may. Walks \
-    every event's journal from its first row (chain, no gaps, every fact readable), replays it, and holds against it the \
-    invariants, the newest snapshot and the tables written behind; every draw is worked out again from its seed and its \
-    cohort. Ends with 0 when everything is as it must be, 1 when something is not (the row is named), 2 when it cannot be \
-    looked at.";
+const VERIFY: &str = "Check a data directory that no server uses, or the configured database, also while a server uses it. Reads \
+    every event's journal from its first row (chain, no gaps, every fact readable), replays it, and compares the result with the \
+    invariants, the newest snapshot and the projected tables; every draw is computed again from its seed and its cohort. Exit code \
+    0 when everything is right, 1 when something is wrong (the row is named), 2 when it cannot be checked.";
 
 /// Does what the command line asks for.
 #[must_use]

@@ -11,14 +11,14 @@ use std::time::Duration;
 /// What is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HealthArgs {
-    /// Whether the process answers at all, also while it starts or drains. Without it: whether it serves.
+    /// Ask only whether the process responds, also while it starts or drains, and not whether it is ready to serve.
     #[arg(long)]
     live: bool,
-    /// Where the server is, such as `http://127.0.0.1:8080`; without it, at `server.listen` of the configuration.
+    /// Base URL of the server, such as `http://127.0.0.1:8080`. Default: the address in `server.listen` of the configuration.
     #[arg(long, value_name = "URL", value_parser = base)]
     url: Option<String>,
-    /// How long an answer is waited for, in milliseconds.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    /// Timeout of the request, in milliseconds (1 to 60000).
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     timeout_ms: u64,
 }
 

@@ -4,50 +4,12 @@
 use clap::Parser;
 use onsale_benches::built::onsale_binary;
 use onsale_benches::crash::{CrashError, Settings, Storage, run};
+use onsale_benches::flags::{CrashFlags, StorageName};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Kills a server under load with SIGKILL, starts it again on the same data, and holds it against everything that it
-/// had acknowledged.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    /// How often the server is killed.
-    #[arg(long, default_value_t = 20)]
-    trials: u32,
-    /// What every die is thrown from; the moment of a kill in the server's work is chance all the same.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Buyers at the same time.
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
-    /// The shortest time under load, in milliseconds.
-    #[arg(long, default_value_t = 50)]
-    shortest_millis: u64,
-    /// The longest time under load, in milliseconds.
-    #[arg(long, default_value_t = 1500)]
-    longest_millis: u64,
-    /// Where the server keeps its data. A Postgres of its own is stopped, crashed and paused meanwhile, and a Redis of its
-    /// own stopped, restarted, wiped and paused: ten kinds of trial in turn.
-    #[arg(long, value_enum, default_value_t = StorageName::Embedded)]
-    storage: StorageName,
-    /// The server's binary; without it, one is built beside this.
-    #[arg(long)]
-    onsale: Option<PathBuf>,
-    /// Keep data and logs here; without it they are temporary, and kept only if something is wrong.
-    #[arg(long)]
-    dir: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum StorageName {
-    Embedded,
-    Postgres,
-}
-
 fn main() -> ExitCode {
-    match crash(&Args::parse()) {
+    match crash(&CrashFlags::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -57,7 +19,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn crash(args: &Args) -> Result<bool, CrashError> {
+fn crash(args: &CrashFlags) -> Result<bool, CrashError> {
     let runtime = tokio::runtime::Runtime::new()?;
     let temporary = tempfile::tempdir()?;
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
@@ -67,7 +29,7 @@ fn crash(args: &Args) -> Result<bool, CrashError> {
         dir,
         trials: args.trials,
         seed: args.seed,
-        connections: args.connections.max(1),
+        connections: args.connections,
         uptime_millis: (args.shortest_millis, args.longest_millis.max(args.shortest_millis)),
         storage: match args.storage {
             StorageName::Embedded => Storage::Embedded,

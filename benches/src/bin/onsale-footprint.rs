@@ -1,6 +1,7 @@
 //! `onsale-footprint`: what an idle event takes in memory, to the byte.
 
 use clap::Parser;
+use onsale_benches::flags::FootprintFlags;
 use onsale_benches::growth::{GrowthError, idle};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::io::{self, Write};
@@ -11,21 +12,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
-/// Makes a server with many events at which nobody buys, and as many again, and tells what each of these takes beyond its
-/// seats.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    /// Events that are counted, after as many that are not.
-    #[arg(long, default_value_t = 10_000)]
-    events: u64,
-    /// Where data lie meanwhile; without it, beside this binary.
-    #[arg(long)]
-    dir: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
-    match footprint(&Args::parse()) {
+    match footprint(&FootprintFlags::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "onsale-footprint: {error}");
@@ -34,13 +22,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn footprint(args: &Args) -> Result<(), GrowthError> {
+fn footprint(args: &FootprintFlags) -> Result<(), GrowthError> {
     let myself = std::env::current_exe()?;
     let beside = args.dir.clone().or_else(|| myself.parent().map(PathBuf::from)).unwrap_or_default();
     std::fs::create_dir_all(&beside)?;
     let temporary = tempfile::Builder::new().prefix("onsale-footprint-").tempdir_in(&beside)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let table = runtime.block_on(idle(temporary.path(), args.events.max(1), || ALLOCATOR.stats()))?;
+    let table = runtime.block_on(idle(temporary.path(), args.events, || ALLOCATOR.stats()))?;
     writeln!(io::stdout(), "{}", table.markdown())?;
     Ok(())
 }

@@ -78,11 +78,11 @@ pub struct Settings {
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Two free seats, each time others, for buyer after buyer: 201.
+    /// Two free seats, different ones for every buyer: 201.
     Hold,
     /// Two seats that are taken: 409, with an alternative.
     RefusedHold,
-    /// A look at one's place in a long line: 200.
+    /// The status of a place in a long line: 200.
     Status,
 }
 

@@ -17,81 +17,100 @@ const CONNECTIONS: usize = 256;
 const MOST_BUYERS: u64 = 2_000_000;
 const MOST_SECONDS: u64 = 6 * 3600;
 const MOST_RATE: u64 = 100_000;
+const MOST_PLACES: u64 = 10_000_000;
+const MOST_SOCKETS: usize = 1_000_000;
+const MOST_ERRORS: u64 = 1_000_000_000;
+/// MiB: a TiB.
+const MOST_MEMORY: u64 = 1_048_576;
+/// Ten minutes.
+const MOST_MILLIS: f64 = 600_000.0;
 
-/// Puts the load of an on-sale on a server and says what buyers saw of it: arrivals leave on schedule whether or not
-/// earlier ones are answered, and latency counts from the scheduled moment.
+/// Put the load of an on-sale on a server and report what its buyers experienced. Requests leave on schedule whether or not earlier
+/// ones were answered, and latency counts from the scheduled moment.
 ///
-/// Ends with 0 when every service level was met, 1 when one was missed, 2 when the run could not be made, 130 when it
-/// was interrupted (the report is written all the same).
+/// Exit code 0 when every service level was met, 1 when one was missed, 2 when the run could not be made, 130 when it was interrupted
+/// (the report is written all the same).
 #[derive(Parser, Debug)]
 #[command(name = "onsale-load", version, max_term_width = 110)]
 pub struct Flags {
-    /// What is done.
+    /// The kind of load.
     #[arg(value_enum)]
     scenario: Scenario,
 
-    /// Where the server is.
-    #[arg(long, default_value = "http://127.0.0.1:8080", conflicts_with = "serve", help_heading = "Server")]
+    /// Base URL of a running server.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        conflicts_with = "serve",
+        help_heading = "Server"
+    )]
     url: String,
-    /// Start a server of its own on fresh data, measure its memory, and check its journal afterwards.
+    /// Start a server on new data, measure its memory, and check its journal afterwards.
     #[arg(long, help_heading = "Server")]
     serve: bool,
-    /// With --serve: the server's binary; without it, one is built in this binary's own profile.
+    /// With --serve: server binary. Default: built in the profile of this binary.
     #[arg(long, value_name = "FILE", requires = "serve", help_heading = "Server")]
     onsale: Option<PathBuf>,
-    /// With --serve: keep data and log here (a directory that is new or empty); without it they are temporary.
+    /// With --serve: directory in which data and log are kept; new or empty. Default: a temporary one.
     #[arg(long, value_name = "DIR", requires = "serve", help_heading = "Server")]
     dir: Option<PathBuf>,
-    /// The server's process on this machine, to measure its memory and processor time.
-    #[arg(long, conflicts_with = "serve", help_heading = "Server")]
+    /// Process id of the running server on this machine, to measure its memory and processor time. Default: not measured.
+    #[arg(long, value_name = "PID", conflicts_with = "serve", help_heading = "Server")]
     pid: Option<u32>,
-    /// The secret that buyers' tokens are signed with.
-    #[arg(long, env = "ONSALE__AUTH__JWT_SECRET", hide_env_values = true, help_heading = "Server")]
+    /// Secret that buyers' tokens are signed with, at least 32 bytes. Default: read from --data.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "ONSALE__AUTH__JWT_SECRET",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
     secret: Option<String>,
-    /// The server's data directory, to read the secret from that it made itself.
+    /// Data directory of the running server, to read the secret that it made. Default: --secret is used.
     #[arg(long, value_name = "DIR", conflicts_with = "serve", help_heading = "Server")]
     data: Option<PathBuf>,
 
-    /// The event; without it, hall and event are made, as an administrator.
+    /// Id of an existing event. Default: a hall and an event are created, as an administrator.
     #[arg(long, value_name = "ID", conflicts_with = "serve", help_heading = "Event")]
     event: Option<Uuid>,
-    /// Of the event that is made: buyers let in per second (1 to 100000); without it 10, for purchase 100.
-    #[arg(long, value_name = "PER SECOND", help_heading = "Event")]
+    /// Admission rate of the created event, in buyers per second (1 to 100000). Default: 10, for purchase 100.
+    #[arg(long, value_name = "PER_SECOND", help_heading = "Event")]
     rate: Option<u64>,
-    /// Of the event that is made: places in its waiting room; without it, as many as there are buyers.
+    /// Capacity of the created event's waiting room, in places (1 to 10000000). Default: the number of buyers.
     #[arg(long, value_name = "PLACES", help_heading = "Event")]
     capacity: Option<u64>,
-    /// Of the hall that is made: seats (2 to 1000000); without it, as the scenario needs.
-    #[arg(long, help_heading = "Event")]
+    /// Size of the created hall, in seats (2 to 1000000). Default: as the scenario needs.
+    #[arg(long, value_name = "SEATS", help_heading = "Event")]
     seats: Option<u64>,
-    /// queue: seconds from the first arrival until the sale opens. At 0 it is open already and buyers are let in while
-    /// others arrive; otherwise every rank is known exactly before the first is let in. Without it, two seconds after the
+    /// queue: time from the first arrival to the opening of the sale, in seconds (0 to 21600). At 0 it is open from the start and buyers
+    /// are admitted while others arrive; otherwise every rank is known exactly before the first admission. Default: two seconds after the
     /// last arrival.
     #[arg(long, value_name = "SECONDS", help_heading = "Event")]
     opens_after: Option<u64>,
-    /// Of the event that is made: seconds that a waiting buyer may be silent.
+    /// Time that a waiting buyer of the created event may be silent, in seconds (1 to 86400).
     #[arg(long, default_value_t = 30, value_name = "SECONDS", help_heading = "Event")]
     absent_after: u64,
 
-    /// Buyers; without it 50000 for queue, 2000 for purchase, seats and payments.
-    #[arg(long, help_heading = "Crowd")]
+    /// Number of buyers (1 to 2000000). Default: 50000 for queue, otherwise 2000.
+    #[arg(long, value_name = "BUYERS", help_heading = "Crowd")]
     buyers: Option<u64>,
-    /// Seconds in which they arrive, evenly.
+    /// Time over which they arrive evenly, in seconds (0 to 21600).
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS", help_heading = "Crowd")]
     arrive: f64,
-    /// queue: hold an event stream each instead of polling (over http2).
+    /// queue: one event stream for each buyer instead of polling (with --transport http2).
     #[arg(long, help_heading = "Crowd")]
     streams: bool,
-    /// queue: how many in a hundred leave the line; half of them come back to its end.
+    /// queue: share of buyers who leave the line, in percent (0 to 100); half of them return to its end.
     #[arg(long, default_value_t = 3.0, value_name = "PERCENT", help_heading = "Crowd")]
     leave: f64,
-    /// queue: how many in a hundred fall silent for longer than they may, and then come back to the end of the line.
+    /// queue: share of buyers who are silent for longer than allowed and return to the end of the line, in percent (0 to 100).
     #[arg(long, default_value_t = 1.0, value_name = "PERCENT", help_heading = "Crowd")]
     silent: f64,
-    /// What every die is thrown from.
-    #[arg(long, default_value_t = 1, help_heading = "Crowd")]
+    /// Seed of the random numbers, any whole number.
+    #[arg(long, value_name = "SEED", default_value_t = 1, help_heading = "Crowd")]
     seed: u64,
-    /// catalogue: what is asked for, one after the other: requests a second, x, seconds.
+    /// catalogue: phases one after the other, each with its rate in requests per second (1 to 100000), an x, and its duration in seconds.
     #[arg(
         long,
         value_delimiter = ',',
@@ -100,41 +119,41 @@ pub struct Flags {
         help_heading = "Crowd"
     )]
     phases: Vec<String>,
-    /// Seconds that queue lasts after the sale has opened, unless everybody is through before; for purchase, seconds that
-    /// a buyer waits at the most.
+    /// queue: duration after the opening of the sale, in seconds (1 to 21600), unless everybody is admitted earlier. purchase: longest
+    /// time that a buyer waits, in seconds.
     #[arg(long, default_value_t = 75, value_name = "SECONDS", help_heading = "Crowd")]
     seconds: u64,
 
-    /// How requests travel.
-    #[arg(long, value_enum, default_value_t = Transport::Http2, help_heading = "Connections")]
+    /// Protocol and use of connections.
+    #[arg(long, value_name = "TRANSPORT", value_enum, default_value_t = Transport::Http2, help_heading = "Connections")]
     transport: Transport,
-    /// Connections or sockets; without it 256 for http2, 15000 for http1, one for each buyer for http1-each.
-    #[arg(long, value_name = "NUMBER", help_heading = "Connections")]
+    /// Number of connections (1 to 1000000). Default: 256 for http2, 15000 for http1, one for each buyer for http1-each.
+    #[arg(long, value_name = "CONNECTIONS", help_heading = "Connections")]
     connections: Option<usize>,
-    /// Idle HTTP/1.1 sockets kept beside the traffic; each asks for something small once a minute.
-    #[arg(long, default_value_t = 0, value_name = "NUMBER", help_heading = "Connections")]
+    /// Number of idle HTTP/1.1 sockets beside the traffic (0 to 1000000); each sends a small request once a minute.
+    #[arg(long, default_value_t = 0, value_name = "SOCKETS", help_heading = "Connections")]
     idle_sockets: usize,
 
-    /// 95 of 100 who enter are answered within this, in milliseconds.
+    /// 95th percentile allowed for entering the waiting room, in milliseconds (0 to 600000).
     #[arg(long, default_value_t = 100.0, value_name = "MILLISECONDS", help_heading = "Service levels")]
     entry_p95: f64,
-    /// 95 of 100 reads of each kind are answered within this, in milliseconds.
+    /// 95th percentile allowed for each kind of read, in milliseconds (0 to 600000).
     #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS", help_heading = "Service levels")]
     read_p95: f64,
-    /// Requests that may fail.
-    #[arg(long, default_value_t = 0, value_name = "NUMBER", help_heading = "Service levels")]
+    /// Number of requests that may fail (0 to 1000000000).
+    #[arg(long, default_value_t = 0, value_name = "REQUESTS", help_heading = "Service levels")]
     errors: u64,
-    /// queue: the share of the rate that admissions must reach while people wait, in percent.
+    /// queue: share of the admission rate that must be reached while people wait, in percent (0 to 100).
     #[arg(long, default_value_t = 99.0, value_name = "PERCENT", help_heading = "Service levels")]
     held_rate: f64,
-    /// Memory that the server may take at its peak, in MiB; without it, it is only told.
+    /// Memory allowed for the server at its peak, in MiB (1 to 1048576). Default: reported without a limit.
     #[arg(long, value_name = "MIB", help_heading = "Service levels")]
     memory: Option<u64>,
 
-    /// Write the report as one HTML page with plots.
+    /// File for the report as one HTML page with plots. Default: not written.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     html: Option<PathBuf>,
-    /// Write the report as JSON.
+    /// File for the report as JSON. Default: not written.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     json: Option<PathBuf>,
 }
@@ -221,7 +240,17 @@ impl Flags {
             self.rate.is_none_or(|rate| (1..=MOST_RATE).contains(&rate)),
             format!("--rate: 1 to {MOST_RATE} a second"),
         );
-        wrong.unless(self.capacity != Some(0), "--capacity: at least 1");
+        wrong.unless(
+            self.capacity.is_none_or(|places| (1..=MOST_PLACES).contains(&places)),
+            format!("--capacity: 1 to {MOST_PLACES}"),
+        );
+        let opens_in_time = self.opens_after.is_none_or(|seconds| seconds <= MOST_SECONDS);
+        wrong.unless(opens_in_time, format!("--opens-after: 0 to {MOST_SECONDS} seconds"));
+        wrong.unless(self.errors <= MOST_ERRORS, format!("--errors: 0 to {MOST_ERRORS}"));
+        wrong.unless(
+            self.memory.is_none_or(|memory| (1..=MOST_MEMORY).contains(&memory)),
+            format!("--memory: 1 to {MOST_MEMORY} MiB"),
+        );
         wrong.unless(self.seats.is_none_or(|seats| (2..=1_000_000).contains(&seats)), "--seats: 2 to 1000000");
         wrong.unless(self.arrive >= 0.0 && self.arrive <= MOST_SECONDS as f64, "--arrive: 0 to 21600 seconds");
         wrong.unless((1..=MOST_SECONDS).contains(&self.seconds), "--seconds: 1 to 21600");
@@ -234,12 +263,13 @@ impl Flags {
         let hears = self.scenario != Scenario::Queue || self.silent <= 0.0 || waits < self.absent_after as f64;
         wrong.unless(hears, "--absent-after: longer than until the sale opens, or nobody may fall silent (--silent 0)");
         for (name, millis) in [("--entry-p95", self.entry_p95), ("--read-p95", self.read_p95)] {
-            wrong.unless(millis >= 0.0, format!("{name}: at least 0 milliseconds"));
+            wrong.unless((0.0..=MOST_MILLIS).contains(&millis), format!("{name}: 0 to {MOST_MILLIS} milliseconds"));
         }
     }
 
     fn check_connections(&self, wrong: &mut Mistakes, buyers: usize, connections: usize) {
-        wrong.unless(connections > 0, "--connections: at least 1");
+        wrong.unless((1..=MOST_SOCKETS).contains(&connections), format!("--connections: 1 to {MOST_SOCKETS}"));
+        wrong.unless(self.idle_sockets <= MOST_SOCKETS, format!("--idle-sockets: 0 to {MOST_SOCKETS}"));
         if self.transport == Transport::Http1Each {
             let own = self.connections.is_none_or(|many| many == buyers);
             wrong.unless(own, "--connections: http1-each has one for each buyer");
@@ -350,6 +380,6 @@ mod tests {
         let few = check(&["queue", SECRET, "--streams", "--connections=10"]).unwrap_err();
         assert!(few[0].contains("need at least 105"), "{few:?}");
         let files = check(&["queue", SECRET, "--idle-sockets=100000000"]).unwrap_err();
-        assert!(files[0].contains("open files"), "{files:?}");
+        assert!(files.iter().any(|mistake| mistake.contains("open files")), "{files:?}");
     }
 }

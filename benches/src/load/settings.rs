@@ -10,13 +10,13 @@ use uuid::Uuid;
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
-    /// A crowd arrives, polls or listens, and is let in; some leave, some fall silent.
+    /// A crowd arrives, polls or receives a stream, and is admitted; some leave, some are silent for too long.
     Queue,
-    /// A crowd wants the same few seats.
+    /// A crowd holds the same few seats.
     Seats,
-    /// Everybody has seats and pays; some cards fail.
+    /// Everybody has seats and pays; some cards are declined.
     Payments,
-    /// The whole way: enter, be let in, hold, pay, have a ticket.
+    /// A whole purchase: enter, be admitted, hold, pay, receive a ticket.
     Purchase,
     /// Lists, events and seat maps are read, as before an on-sale.
     Catalogue,
@@ -25,9 +25,9 @@ pub enum Scenario {
 /// How requests travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
-    /// Every request is a stream of one of some HTTP/2 connections.
+    /// Every request is a stream on one of several HTTP/2 connections.
     Http2,
-    /// HTTP/1.1 sockets that everybody uses in turn.
+    /// HTTP/1.1 sockets shared by all buyers.
     Http1,
     /// One HTTP/1.1 socket for each buyer, from several source addresses.
     Http1Each,

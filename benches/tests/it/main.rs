@@ -10,6 +10,7 @@
 mod crash;
 mod documents;
 mod footprint;
+mod help;
 mod load;
 mod load_fake;
 mod onsale;

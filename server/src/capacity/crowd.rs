@@ -8,29 +8,29 @@ use std::time::Duration;
 /// What is known of those who will come.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Crowd {
-    /// People who come.
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    /// Number of buyers (1 to 5000000).
+    #[arg(long, value_name = "BUYERS", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     pub buyers: u32,
-    /// Within how many seconds of the opening they come.
+    /// Time after the opening over which they arrive, in seconds (0 to 86400).
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     pub within: f64,
-    /// How long somebody who was let in takes to choose, on average, in seconds.
+    /// Mean time that an admitted buyer takes to choose, in seconds (0 to 86400).
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = positive)]
     pub choose: f64,
-    /// How long somebody with seats takes to pay, on average, in seconds.
+    /// Mean time that a buyer with seats takes to pay, in seconds (0 to 86400).
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub pay: f64,
-    /// Of a hundred who hold seats, how many never pay and let the hold expire.
+    /// Share of buyers with seats who never pay and whose hold expires, in percent (0 to 100).
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub abandon: u8,
-    /// Of a hundred who wait, how many leave the line before it is their turn.
+    /// Share of waiting buyers who leave the line before they are admitted, in percent (0 to 100).
     #[arg(long, value_name = "PERCENT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub leave: u8,
-    /// Seats that somebody wants, on average: from 1 to 4.
+    /// Mean number of seats that a buyer wants (1 to 4).
     #[arg(long, value_name = "SEATS", default_value_t = 2.2, value_parser = seats)]
     pub wants: f64,
-    /// What the dice are thrown from.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the random numbers, any whole number.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub seed: u64,
 }
 

@@ -34,23 +34,24 @@ const SEATS_IN_A_ROW: u32 = 50;
 /// What is planned.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
-    /// The hall: a pretix seating plan or a seat template, JSON. Without it, the arena of 16,254 seats.
+    /// Hall: a pretix seating plan or a seat template, as JSON. Default: an arena of 16,254 seats.
     #[arg(long, value_name = "FILE", conflicts_with = "seats")]
     hall: Option<PathBuf>,
-    /// A plain hall of so many seats instead, in rows of fifty.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    /// Size of a plain hall with rows of fifty, instead of --hall, in seats (1 to 50000). Default: --hall is used.
+    #[arg(long, value_name = "SEATS", value_parser = clap::value_parser!(u32).range(1..=50_000))]
     seats: Option<u32>,
     #[command(flatten)]
     crowd: Crowd,
     #[command(flatten)]
     rules: Rules,
-    /// Other rates to compare with; without it, half, twice and five times the rate.
-    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Other admission rates to compare with, in buyers per second, separated by commas (1 to 100000 each). Default: half, twice and
+    /// five times the rate.
+    #[arg(long, value_name = "PER_SECOND", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rates: Vec<u32>,
-    /// Also write a page with the plots.
+    /// File for an HTML page with plots. Default: not written.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Print JSON instead of text: the figures of each rate, and every second of the first.
+    /// Print JSON instead of text: the figures of each rate, and every second of the first one.
     #[arg(long)]
     json: bool,
 }
@@ -58,20 +59,20 @@ pub struct PlanArgs {
 /// The rules of the event, as `POST /events` takes them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Rules {
-    /// `admission.ratePerSecond`
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Admission rate, in buyers per second (1 to 100000); `admission.ratePerSecond` of an event.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// `admission.capacity`
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Capacity of the waiting room, in places (1 to 10000000); `admission.capacity`.
+    #[arg(long, value_name = "PLACES", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub capacity: u64,
-    /// `admission.activeLimit`
-    #[arg(long)]
+    /// Number of admitted buyers at the same time (1 to 10000000); `admission.activeLimit`. Default: no limit.
+    #[arg(long, value_name = "BUYERS", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub active_limit: Option<u64>,
-    /// `admission.tokenSeconds`
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    /// Time that an admitted buyer has, in seconds (1 to 86400); `admission.tokenSeconds`.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub token_seconds: u64,
-    /// `holdSeconds`
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Time that a hold lasts without payment, in seconds (1 to 3600); `holdSeconds`.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub hold_seconds: u64,
 }
 

@@ -25,25 +25,25 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The administrator of the demo.
 const ADMIN: (&str, &str) = ("admin@example.com", "demo-admin-password");
 
-/// Runs a whole on-sale: a server on fresh data, the arena, and a crowd that buys through the HTTP API.
+/// A whole on-sale: a server on new data, an arena, and a crowd that buys through the HTTP API.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Where to listen, instead of the configured address.
+    /// Address and port to listen on. Default: `server.listen` of the configuration.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The data directory, which must not hold a journal yet; without it, a temporary one.
+    /// Data directory, without a journal. Default: a temporary one.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// Simulated buyers.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    /// Number of simulated buyers (1 to 20000).
+    #[arg(long, value_name = "BUYERS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     buyers: u32,
-    /// Seconds until the sale opens.
+    /// Time until the sale opens, in seconds (0 to 3600).
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
     opens_in: u32,
-    /// What the crowd's dice are thrown from.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the random numbers, any whole number.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
-    /// End when the crowd is done, instead of serving until Ctrl-C.
+    /// Exit when the crowd has finished, instead of serving until Ctrl-C.
     #[arg(long)]
     exit: bool,
 }

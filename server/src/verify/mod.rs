@@ -131,10 +131,10 @@ pub struct Output {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
-    /// Before it, print every fact, one JSON object a line.
+    /// First print every fact, one JSON object per line.
     #[arg(long)]
     facts: bool,
-    /// Tell what each draw has published, and fail if the event that is named has none.
+    /// Print what each draw has published; fail if the named event has no draw. Default: no draw is printed.
     #[arg(long, value_name = "EVENT", num_args = 0..=1, require_equals = true)]
     draw: Option<Option<Uuid>>,
 }
