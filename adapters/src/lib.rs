@@ -3,6 +3,7 @@
 //! Owns how facts, snapshots, accounts and the catalogue are stored, and how providers are spoken to. Must never
 //! decide anything about seats or places, and must never be seen by the engine.
 
+mod append;
 pub mod breaker;
 pub mod chain;
 pub mod clock;

@@ -7,16 +7,18 @@ use super::connect::Connector;
 use super::database::{OpenError, Postgres};
 use super::failure::journal_error;
 use super::session::{Params, Session};
+use crate::append::{Accepted, Head, StoredJournal, accept};
 use crate::chain::{Chain, ChainKey, Row};
 use crate::stored::encode_body_into;
 use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
 use onsale_engine::sale::Entry;
+use std::convert::Infallible;
 use std::future::Future;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Error, Row as Found};
+use tokio_postgres::{Error, Row as DatabaseRow};
 use uuid::Uuid;
 
 /// How often a batch is compared with what is stored because a row of it was there already.
@@ -45,24 +47,6 @@ const RAISE: &str = "WITH me AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2
     ORDER BY asked.id
     ON CONFLICT (event_id) DO UPDATE SET epoch = leases.epoch + 1, node = excluded.node
     RETURNING event_id, epoch";
-
-/// The end of an event's journal, and who may add to it.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    lease: Epoch,
-    seq: Seq,
-    chain: Chain,
-}
-
-/// An event within a batch.
-struct Line {
-    event: EventId,
-    /// What is stored before the batch.
-    stored: Seq,
-    /// The end of what has been taken from the batch.
-    head: Head,
-    fenced: bool,
-}
 
 /// The journal of a database. See the module.
 pub struct PostgresJournal {
@@ -151,8 +135,31 @@ impl Drop for PostgresJournal {
 }
 
 /// What the journal has at the places that a batch asks for.
-#[derive(Default)]
-struct StoredRows(HashMap<(EventId, Seq), (Epoch, Chain)>);
+type StoredRows = HashMap<(EventId, Seq), (Epoch, Chain)>;
+
+/// What was found out of a batch's events before it is decided what may be appended.
+struct Found<'a> {
+    key: &'a ChainKey,
+    heads: &'a HashMap<EventId, Head>,
+    rows: StoredRows,
+}
+
+impl StoredJournal for Found<'_> {
+    type Error = Infallible;
+
+    fn key(&self) -> &ChainKey {
+        self.key
+    }
+
+    fn head(&mut self, event: EventId) -> Result<Head, Infallible> {
+        let nothing = || Head { lease: Epoch(0), seq: Seq(0), chain: self.key.genesis(event) };
+        Ok(self.heads.get(&event).copied().unwrap_or_else(nothing))
+    }
+
+    fn stored(&mut self, event: EventId, seq: Seq) -> Result<Option<(Epoch, Chain)>, Infallible> {
+        Ok(self.rows.get(&(event, seq)).copied())
+    }
+}
 
 /// Places of events: from the one before the first on.
 type Spans = HashMap<EventId, (u64, u64)>;
@@ -229,7 +236,7 @@ impl PostgresJournal {
         Err(failed)
     }
 
-    fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Found>, JournalError> {
+    fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<DatabaseRow>, JournalError> {
         self.ask(async |session| session.query(sql, params).await).map_err(|failed| failed.error)
     }
 
@@ -267,81 +274,29 @@ impl PostgresJournal {
             let place = (EventId(row.get(0)), Seq(row.get::<_, i64>(1).cast_unsigned()));
             Some((place, (Epoch(row.get::<_, i64>(2).cast_unsigned()), chain)))
         });
-        Ok(StoredRows(rows.collect()))
+        Ok(rows.collect())
     }
 
-    /// Whether exactly this entry is stored: a batch that was repeated because its answer was lost.
-    fn is_ours(&mut self, stored: &StoredRows, event: EventId, entry: &Entry) -> bool {
-        let previous = match entry.seq {
-            Seq(0) => return false,
-            Seq(1) => self.key.genesis(event),
-            seq => match stored.0.get(&(event, Seq(seq.0 - 1))) {
-                Some((_, chain)) => *chain,
-                None => return false,
-            },
-        };
-        let Some((epoch, chain)) = stored.0.get(&(event, entry.seq)) else { return false };
-        self.rows.clear();
-        let linked = self.rows.push(&self.key, &previous, event, entry);
-        (*epoch, *chain) == (entry.epoch, linked)
-    }
-
-    /// The events of a batch, with those fenced that may not be written: by another epoch, or because what is stored
-    /// at a position is not ours, or because entries are missing. Each entry is given the number of its line.
-    fn admit(&mut self, batch: &[JournalEntry]) -> Result<(Vec<Line>, Vec<u32>), JournalError> {
+    /// What may be appended of a batch.
+    fn accept(&mut self, batch: &[JournalEntry]) -> Result<Accepted, JournalError> {
         self.find_heads(batch.iter().map(|one| one.event))?;
         let is_known = |event, seq| self.heads.get(&event).is_some_and(|head| seq <= head.seq);
-        let stored = self.stored(&spans(batch, is_known))?;
-        let mut lines: Vec<Line> = Vec::new();
-        let mut numbers: HashMap<EventId, u32> = HashMap::new();
-        let mut line_of: Vec<u32> = Vec::with_capacity(batch.len());
-        for JournalEntry { event, entry } in batch {
-            let number = *numbers.entry(*event).or_insert_with(|| {
-                let unknown = Head { lease: Epoch(0), seq: Seq(0), chain: self.key.genesis(*event) };
-                let head = self.heads.get(event).copied().unwrap_or(unknown);
-                lines.push(Line { event: *event, stored: head.seq, head, fenced: false });
-                lines.len() as u32 - 1
-            });
-            line_of.push(number);
-            let (known, fenced, next, lease) = {
-                let line = &lines[number as usize];
-                (line.stored, line.fenced, line.head.seq.next(), line.head.lease)
-            };
-            if fenced {
-                continue;
-            }
-            if entry.seq <= known {
-                lines[number as usize].fenced = !self.is_ours(&stored, *event, entry);
-            } else if entry.seq == next && entry.epoch == lease {
-                lines[number as usize].head.seq = entry.seq;
-            } else {
-                lines[number as usize].fenced = true;
-            }
-        }
-        for line in &mut lines {
-            line.head.seq = line.stored;
-        }
-        Ok((lines, line_of))
+        let rows = self.stored(&spans(batch, is_known))?;
+        let Ok(accepted) = accept(batch, &mut Found { key: &self.key, heads: &self.heads, rows });
+        Ok(accepted)
     }
 
-    /// Writes what is new of the lines that are not fenced, in one statement, and fences those that it passed over.
-    fn insert(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) -> Result<(), Failed> {
+    /// Writes what is new, in one statement, and fences the events that it skipped.
+    fn insert(&mut self, batch: &[JournalEntry], accepted: &mut Accepted) -> Result<(), Failed> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.clear();
-        for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
-            let line = &mut lines[*number as usize];
-            if line.fenced || entry.seq <= line.stored {
-                continue;
-            }
-            line.head.chain = rows.push(&self.key, &line.head.chain, *event, entry);
-            line.head.seq = entry.seq;
-        }
+        accepted.write_new(batch, |previous, event, entry| rows.push(&self.key, previous, event, entry));
         let all = rows.events.len() as u64;
         if all == 0 {
             self.rows = rows;
             return Ok(());
         }
-        rows.leases.extend(lines.iter().map(|line| line.event.0));
+        rows.leases.extend(accepted.events.iter().map(|of| of.event.0));
         let (bodies, chains) = (rows.bodies(), rows.chains.iter().map(|chain| &chain[..]).collect::<Vec<_>>());
         let columns: Params<'_> =
             &[&rows.leases, &rows.events, &rows.seqs, &rows.epochs, &rows.ats, &rows.kinds, &bodies, &chains];
@@ -351,16 +306,11 @@ impl PostgresJournal {
             return Ok(());
         }
         // The rest is in: a failure from here on leaves open what is.
-        let stored = self.stored(&spans(batch, |_, _| true)).map_err(|error| match error {
+        let rows = self.stored(&spans(batch, |_, _| true)).map_err(|error| match error {
             JournalError::NotDone(reason) => JournalError::Unknown(reason),
             other @ (JournalError::Unknown(_) | JournalError::Elsewhere | JournalError::Fatal(_)) => other,
         })?;
-        for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
-            let line = &lines[*number as usize];
-            if !line.fenced && entry.seq > line.stored {
-                lines[*number as usize].fenced = !self.is_ours(&stored, *event, entry);
-            }
-        }
+        let Ok(()) = accepted.fence_missing(batch, &mut Found { key: &self.key, heads: &self.heads, rows });
         Ok(())
     }
 }
@@ -368,10 +318,10 @@ impl PostgresJournal {
 impl Journal for PostgresJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
         let mut tries = 0;
-        let lines = loop {
-            let (mut lines, line_of) = self.admit(batch)?;
-            match self.insert(batch, &mut lines, &line_of) {
-                Ok(()) => break lines,
+        let accepted = loop {
+            let mut accepted = self.accept(batch)?;
+            match self.insert(batch, &mut accepted) {
+                Ok(()) => break accepted,
                 // A connection that was given up has come through since: with heads that are asked for anew, what it has
                 // written is recognised.
                 Err(failed) if failed.is_taken && tries < TRIES => tries += 1,
@@ -379,12 +329,12 @@ impl Journal for PostgresJournal {
             }
         };
         let mut fenced = Vec::new();
-        for line in lines {
-            if line.fenced {
-                self.heads.remove(&line.event);
-                fenced.push(line.event);
+        for of in accepted.events {
+            if of.is_fenced {
+                self.heads.remove(&of.event);
+                fenced.push(of.event);
             } else {
-                self.heads.insert(line.event, line.head);
+                self.heads.insert(of.event, of.head);
             }
         }
         Ok(Appended { fenced })

@@ -1,69 +1,36 @@
-//! The writing side of the journal: decides which entries of a batch may be written, links them to the chain and commits
-//! them to the log. Owns the chain's heads and the epochs while it lives; must never write to `journal.db`.
+//! The writing side of the journal: links what may be appended of a batch to the chain and commits it to the log. Owns the
+//! chain's heads and the epochs while it lives; must never write to `journal.db`, nor decide what may be appended.
 
 use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for_filing};
 use super::data_dir::{DataDir, OpenError};
 use super::failure::{Stage, journal_error};
-use crate::chain::{Chain, ChainKey, Row};
+use crate::append::{Head, StoredJournal, accept};
+use crate::chain::{Chain, ChainKey};
 use crate::stored::encode_body_into;
 use hashbrown::{HashMap, HashSet};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{Appended, Journal, JournalEntry, JournalError};
-use onsale_engine::sale::Entry;
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
 
 const HEAD: &str = "SELECT seq, chain, epoch FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
 const LEASE: &str = "SELECT epoch FROM leases WHERE event_id = ?1";
-/// The end of an event's journal, and who may add to it.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    lease: Epoch,
-    seq: Seq,
-    chain: Chain,
-}
-
-/// An event within a batch.
-struct Line {
-    event: EventId,
-    /// What is stored before the batch.
-    stored: Seq,
-    /// The end of what has been taken from the batch.
-    head: Head,
-    fenced: bool,
-}
 
 /// The journal of a data directory. See the module.
 pub struct SqliteJournal {
     /// To look up what is stored.
     connection: Connection,
     log: CommitLog,
-    linker: Linker,
+    key: ChainKey,
+    /// The bytes that are hashed, in a buffer that is used again and again.
+    scratch: Vec<u8>,
     /// The committed head of every event that was looked up or written to since the opening. Nobody else writes to the
     /// directory, so they are never read again: a commit must not wait for what the checkpointer writes.
     heads: HashMap<EventId, Head>,
     /// Events whose epoch was raised since the opening.
     raised: HashSet<EventId>,
     dir: DataDir,
-}
-
-/// Makes stored rows of entries, in buffers that are used again and again.
-struct Linker {
-    key: ChainKey,
-    /// The body of the entry linked last.
-    body: Vec<u8>,
-    scratch: Vec<u8>,
-}
-
-impl Linker {
-    /// Encodes an entry's fact into `body`; answers its kind and the chain after it.
-    fn link(&mut self, previous: &Chain, event: EventId, entry: &Entry) -> (u8, Chain) {
-        self.body.clear();
-        let kind = encode_body_into(entry, &mut self.body).number();
-        let row = Row { event, seq: entry.seq, epoch: entry.epoch, at: entry.at, kind, body: &self.body };
-        (kind, self.key.next(previous, &row, &mut self.scratch))
-    }
 }
 
 impl SqliteJournal {
@@ -99,7 +66,8 @@ impl SqliteJournal {
         Ok(Self {
             connection,
             log,
-            linker: Linker { key: dir.chain_key().clone(), body: Vec::new(), scratch: Vec::new() },
+            key: dir.chain_key().clone(),
+            scratch: Vec::new(),
             heads: HashMap::new(),
             raised: HashSet::new(),
             dir: dir.clone(),
@@ -133,17 +101,6 @@ impl SqliteJournal {
         self.log.write_through_the_cache();
     }
 
-    /// The event's head. One that is not known yet was not appended to since the opening, so all of its rows are in
-    /// `journal.db`, and reading them waits for no lock.
-    fn head(&mut self, event: EventId) -> Result<Head, JournalError> {
-        if let Some(head) = self.heads.get(&event) {
-            return Ok(*head);
-        }
-        let head = self.stored_head(event).map_err(|error| journal_error(&error, Stage::Work))?;
-        self.heads.insert(event, head);
-        Ok(head)
-    }
-
     fn stored_head(&self, event: EventId) -> rusqlite::Result<Head> {
         let id = event.0.as_bytes();
         let lease = self.connection.prepare_cached(LEASE)?.query_row([id], |row| row.get::<_, i64>(0)).optional()?;
@@ -152,90 +109,17 @@ impl SqliteJournal {
             let (seq, epoch) = (row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
             Ok((Seq(seq), Chain(row.get(1)?), Epoch(epoch)))
         });
-        let genesis = || (Seq(0), self.linker.key.genesis(event), Epoch(0));
+        let genesis = || (Seq(0), self.key.genesis(event), Epoch(0));
         let (seq, chain, written) = last.optional()?.unwrap_or_else(genesis);
         Ok(Head { lease: lease.max(written), seq, chain })
     }
 
-    /// The events of a batch, with those fenced that may not be written: by another epoch, or because what is stored
-    /// at a position is not ours, or because entries are missing. Each entry is given the number of its line.
-    fn admit(&mut self, batch: &[JournalEntry]) -> Result<(Vec<Line>, Vec<u32>), JournalError> {
-        let mut lines: Vec<Line> = Vec::new();
-        let mut numbers: HashMap<EventId, u32> = HashMap::new();
-        let mut line_of = Vec::with_capacity(batch.len());
-        for JournalEntry { event, entry } in batch {
-            let number = match line_of.last() {
-                Some(number) if lines[*number as usize].event == *event => *number,
-                _ => match numbers.get(event) {
-                    Some(number) => *number,
-                    None => {
-                        let head = self.head(*event)?;
-                        lines.push(Line { event: *event, stored: head.seq, head, fenced: false });
-                        let number = lines.len() as u32 - 1;
-                        numbers.insert(*event, number);
-                        number
-                    }
-                },
-            };
-            line_of.push(number);
-            let line = &mut lines[number as usize];
-            if line.fenced {
-                continue;
-            }
-            if entry.seq <= line.stored {
-                self.settle()?;
-                let is_stored = self.is_stored(*event, entry);
-                line.fenced = !is_stored.map_err(|error| journal_error(&error, Stage::Work))?;
-            } else if entry.seq == line.head.seq.next() && entry.epoch == line.head.lease {
-                line.head.seq = entry.seq;
-            } else {
-                line.fenced = true;
-            }
-        }
-        for line in &mut lines {
-            line.head.seq = line.stored;
-        }
-        Ok((lines, line_of))
-    }
-
-    /// Whether exactly this entry is stored already: a batch that was repeated because its answer was lost.
-    fn is_stored(&mut self, event: EventId, entry: &Entry) -> rusqlite::Result<bool> {
-        let previous = match entry.seq {
-            Seq(0) => return Ok(false),
-            Seq(1) => self.linker.key.genesis(event),
-            seq => match self.stored(event, Seq(seq.0 - 1))? {
-                Some((_, chain)) => chain,
-                None => return Ok(false),
-            },
-        };
-        let (_, chain) = self.linker.link(&previous, event, entry);
-        Ok(self.stored(event, entry.seq)? == Some((entry.epoch, chain)))
-    }
-
-    fn stored(&self, event: EventId, seq: Seq) -> rusqlite::Result<Option<(Epoch, Chain)>> {
+    fn stored_entry(&self, event: EventId, seq: Seq) -> rusqlite::Result<Option<(Epoch, Chain)>> {
         let mut statement = self.connection.prepare_cached(STORED)?;
         let found = statement.query_row((event.0.as_bytes(), seq.0.cast_signed()), |row| {
             Ok((Epoch(row.get::<_, i64>(0)?.cast_unsigned()), Chain(row.get(1)?)))
         });
         found.optional()
-    }
-
-    /// Puts what is new of the lines that are not fenced into the log's next batch.
-    fn log(&mut self, batch: &[JournalEntry], lines: &mut [Line], line_of: &[u32]) {
-        self.log.begin();
-        for (JournalEntry { event, entry }, number) in batch.iter().zip(line_of) {
-            let line = &mut lines[*number as usize];
-            if line.fenced || entry.seq <= line.stored {
-                continue;
-            }
-            let Linker { key, scratch, .. } = &mut self.linker;
-            line.head.chain = self.log.push(
-                (*event, entry.seq, entry.epoch, entry.at),
-                |body| encode_body_into(entry, body).number(),
-                |row| key.next(&line.head.chain, row, scratch),
-            );
-            line.head.seq = entry.seq;
-        }
     }
 
     fn keep_epochs(&self) -> rusqlite::Result<()> {
@@ -248,25 +132,53 @@ impl SqliteJournal {
         }
         transaction.commit()
     }
+}
 
-    /// Waits until everything that was appended is in `journal.db`, where it is looked up.
-    fn settle(&self) -> Result<(), JournalError> {
-        self.dir.filing().settle().map_err(JournalError::NotDone)
+impl StoredJournal for SqliteJournal {
+    type Error = JournalError;
+
+    fn key(&self) -> &ChainKey {
+        &self.key
+    }
+
+    /// One that is not known yet was not appended to since the opening, so all of its rows are in `journal.db`, and reading
+    /// them waits for no lock.
+    fn head(&mut self, event: EventId) -> Result<Head, JournalError> {
+        if let Some(head) = self.heads.get(&event) {
+            return Ok(*head);
+        }
+        let head = self.stored_head(event).map_err(|error| journal_error(&error, Stage::Work))?;
+        self.heads.insert(event, head);
+        Ok(head)
+    }
+
+    /// Waits until everything that was appended is in `journal.db`, where it is read.
+    fn stored(&mut self, event: EventId, seq: Seq) -> Result<Option<(Epoch, Chain)>, JournalError> {
+        self.dir.filing().settle().map_err(JournalError::NotDone)?;
+        self.stored_entry(event, seq).map_err(|error| journal_error(&error, Stage::Work))
     }
 }
 
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &[JournalEntry]) -> Result<Appended, JournalError> {
         self.log.check()?;
-        let (mut lines, line_of) = self.admit(batch)?;
-        self.log(batch, &mut lines, &line_of);
-        self.log.commit()?;
+        let mut accepted = accept(batch, self)?;
+        let Self { log, key, scratch, .. } = self;
+        log.begin();
+        accepted.write_new(batch, |previous, event, entry| {
+            log.push(
+                (event, entry.seq, entry.epoch, entry.at),
+                |body| encode_body_into(entry, body).number(),
+                |row| key.next(previous, row, scratch),
+            )
+        });
+        log.commit()?;
         let mut fenced = Vec::new();
-        for line in lines {
-            if line.fenced {
-                fenced.push(line.event);
+        for of in accepted.events {
+            if of.is_fenced {
+                fenced.push(of.event);
             } else {
-                self.heads.insert(line.event, line.head);
+                self.heads.insert(of.event, of.head);
             }
         }
         Ok(Appended { fenced })
