@@ -15,6 +15,7 @@ pub mod ports;
 pub mod sale;
 pub mod shared_map;
 pub mod text;
+pub mod throttle;
 pub mod ticket_number;
 pub mod time;
 pub mod trace;

@@ -80,7 +80,8 @@ fn written(batch: &[JournalEntry]) -> (Vec<u64>, Vec<EventId>) {
 #[test]
 fn each_entry_is_new_or_repeated_or_fences_its_event() {
     let fenced = vec![EVENT];
-    let cases: [(&str, &[JournalEntry], &[u64], &[EventId]); 13] = [
+    type Case<'a> = (&'a str, &'a [JournalEntry], &'a [u64], &'a [EventId]);
+    let cases: [Case<'_>; 13] = [
         ("nothing", &[], &[], &[]),
         ("the next ones of the owner", &[entry(3, 3, 3), entry(4, 3, 4)], &[3, 4], &[]),
         ("an old epoch", &[entry(3, 2, 3)], &[], &fenced),

@@ -9,6 +9,7 @@ use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, S
 use super::permissions::{Readers, tighten};
 use super::pinned::{Pinned, ends, read_only};
 use super::read_only::{connect, lock_shared};
+use onsale_engine::throttle::Throttle;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Pages copied at a time, and how long the copy rests between: some 200 MB/s at the most, so that commits get the disk.
+/// Pages copied at a time, 8 MiB, and the pause after them: some 200 MB/s at the most, so that commits get the disk.
 const PAGES_PER_STEP: i32 = 2048;
-const REST: Duration = Duration::from_millis(40);
+const THROTTLE: Throttle = Throttle::fixed(Duration::from_millis(40));
 /// What a backup says of itself.
 const MANIFEST: &str = "backup.json";
 /// Secrets that a server needs to go on; copied with the rest.
@@ -228,7 +229,7 @@ fn copy(source: &Connection, to: &Path) -> rusqlite::Result<()> {
         loop {
             match backup.step(PAGES_PER_STEP)? {
                 StepResult::Done => break,
-                StepResult::More => std::thread::sleep(REST),
+                StepResult::More => THROTTLE.sleep(Duration::ZERO, || true),
                 StepResult::Busy | StepResult::Locked | _ => std::thread::sleep(BUSY_TIMEOUT / 100),
             }
         }

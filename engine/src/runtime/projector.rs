@@ -10,6 +10,7 @@ use crate::limits::{
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
 use crate::shared_map::SharedMap;
+use crate::throttle::Throttle;
 use crate::trace::{Origin, Scope};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::{HashMap, HashSet};
@@ -23,14 +24,11 @@ use tokio::sync::watch;
 const GATHER: Duration = Duration::from_millis(5);
 /// How often a projector that was passed over looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
-/// While the journal is busy the projector rests so many times as long as it wrote: tables come behind answers.
-const REST_FACTOR: u32 = 19;
-/// And no longer than this, so that what is handed over meanwhile finds room.
-const REST_MAX: Duration = Duration::from_secs(1);
+/// While the journal is busy the projector takes a twentieth of a core: tables come behind answers. Pauses are no longer than this,
+/// so that what is handed over meanwhile finds room.
+const THROTTLE: Throttle = Throttle::in_proportion(19, Duration::from_secs(1));
 /// Facts in one piece of what is read from the journal.
 const FACTS_PER_PIECE: usize = 256;
-/// How often a resting projector looks whether it still may.
-const REST_STEP: Duration = Duration::from_millis(10);
 /// How long a commit waits for the next move of the tables before it looks whether they move at all, and whether the engine
 /// stops.
 const MOVE_WAIT: Duration = Duration::from_millis(100);
@@ -266,7 +264,7 @@ impl Projector {
         self.storage.project(&committed)?;
         self.stand_at(chunk.event, last.seq);
         self.progress.moves();
-        self.rest(began.elapsed());
+        THROTTLE.sleep(began.elapsed(), &self.may_rest);
         Ok(())
     }
 
@@ -283,16 +281,6 @@ impl Projector {
                     written.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(lost)));
             }
             None => {}
-        }
-    }
-
-    /// Rests after having written for some time, as long as it may.
-    fn rest(&self, wrote: Duration) {
-        let mut left = (wrote * REST_FACTOR).min(REST_MAX);
-        while !left.is_zero() && (self.may_rest)() {
-            let step = left.min(REST_STEP);
-            std::thread::sleep(step);
-            left -= step;
         }
     }
 
@@ -364,7 +352,7 @@ impl Projector {
             Ok(())
         });
         drop(span);
-        self.rest(began.elapsed());
+        THROTTLE.sleep(began.elapsed(), &self.may_rest);
     }
 
     fn catch_up_surely(&mut self, event: EventId, front: &ProjectorFront) {

@@ -4,7 +4,7 @@
 
 use super::filing::{Batch, Failure, Filing};
 use super::store::{Store, StoreError};
-use super::{FILER_RETRY, RESERVE_RETRY, REST_FACTOR, REST_MAX};
+use super::{FILER_RETRY, RESERVE_RETRY, THROTTLE};
 use crate::sqlite::reserve::Reserve;
 use onsale_engine::ports::JournalError;
 use onsale_engine::runtime::{OnFatal, supervised};
@@ -55,7 +55,7 @@ fn run(filing: &Filing, store: &mut Store, reserve: Option<&Reserve>) {
             asked_for_room = Instant::now();
             reserve.keep();
         }
-        rested = more.then(|| Instant::now() + (took * REST_FACTOR).min(REST_MAX));
+        rested = more.then(|| Instant::now() + THROTTLE.pause(took));
     }
 }
 

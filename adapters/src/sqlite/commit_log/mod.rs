@@ -26,6 +26,7 @@ pub(super) use store::{RAISE_LEASE, Store, StoreError};
 
 use crate::sqlite::data_dir::BUSY_TIMEOUT;
 use onsale_engine::limits::{COMMIT_STALL_MIN, FACTS_PER_BATCH};
+use onsale_engine::throttle::Throttle;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,10 +51,8 @@ const ROW_BYTES: usize = 3 << 9;
 const ROWS_PER_FILING: u64 = 8192;
 /// How long the oldest row waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// While batches keep coming, the filer rests so many times as long as it wrote: answers come first.
-const REST_FACTOR: u32 = 19;
-/// And no longer than this.
-const REST_MAX: Duration = Duration::from_secs(1);
+/// While batches keep coming, writing them to `journal.db` takes a twentieth of a core: answers come first.
+const THROTTLE: Throttle = Throttle::in_proportion(19, Duration::from_secs(1));
 /// Unfiled bytes from which on it takes no rest.
 const PRESSING_BYTES: u64 = SEGMENTS as u64 * SEGMENT_BYTES / 2;
 /// Of its size, how much of a log may be unfiled before each batch waits for a filing: so there is always a segment that

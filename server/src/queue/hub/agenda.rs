@@ -3,14 +3,15 @@
 
 use onsale_engine::id::BuyerId;
 use onsale_engine::runtime::ChangedPlaces;
+use onsale_engine::throttle::Throttle;
 use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Listeners that are checked under one short lock of the read view, and before anything else has its turn.
 pub(super) const PART: usize = 256;
-/// A part rests so many times as long as it took, so that rounds never cost more than a tenth of a core.
-const REST_FACTOR: u32 = 9;
+/// Rounds never cost more than a tenth of a core.
+const THROTTLE: Throttle = Throttle::in_proportion(9, Duration::MAX);
 /// Rounds begin at least this far apart.
 const ROUND_GAP: Duration = Duration::from_millis(50);
 
@@ -127,14 +128,14 @@ impl Agenda {
         self.at += PART;
         self.spent += took;
         if self.at < places {
-            self.due = if self.is_urgent { now } else { now + took * REST_FACTOR };
+            self.due = if self.is_urgent { now } else { now + THROTTLE.pause(took) };
             return;
         }
         if std::mem::replace(&mut self.is_urgent, false) {
-            self.urgent_from = now + self.spent * REST_FACTOR;
+            self.urgent_from = now + THROTTLE.pause(self.spent);
         }
         self.is_running = false;
-        let rested = now.max(self.began + ROUND_GAP) + took * REST_FACTOR;
+        let rested = now.max(self.began + ROUND_GAP) + THROTTLE.pause(took);
         self.due = match (self.has_moved, self.earliest) {
             (true, _) => rested,
             (false, Some(earliest)) => earliest.max(rested),
