@@ -14,6 +14,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod health;
+pub mod html;
 pub mod http;
 pub mod idempotency;
 pub mod limits;

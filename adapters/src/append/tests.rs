@@ -46,7 +46,7 @@ fn entry(seq: u64, epoch: u64, content: u128) -> JournalEntry {
 fn of(event: EventId, seq: u64, epoch: u64, content: u128) -> JournalEntry {
     let fact = Fact::SaleCancelled { by: BuyerId(Uuid::from_u128(content)) };
     let at = Timestamp::from_secs(1_780_000_000);
-    JournalEntry { event, entry: Entry { seq: Seq(seq), epoch: Epoch(epoch), at, fact } }
+    JournalEntry { event, entry: Entry { seq: Seq(seq), epoch: Epoch(epoch), at, trace: None, fact } }
 }
 
 impl InMemory {

@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use super::tally::Second;
+use onsale_server::html::escaped;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 860.0;
@@ -209,10 +210,6 @@ fn round_up(most: f64) -> f64 {
 
 fn short(value: f64) -> String {
     if value >= 10.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

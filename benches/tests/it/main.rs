@@ -8,6 +8,7 @@
 )]
 
 mod crash;
+mod dependencies;
 mod documents;
 mod footprint;
 mod help;

@@ -3,6 +3,7 @@
 use super::outcome::{Outcome, Second};
 use super::text::{CURVES, figures, shown, squeezed};
 use crate::config::Config;
+use crate::html::escaped;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -57,8 +58,4 @@ fn curve(out: &mut String, name: &str, seconds: &[Second], value: fn(&Second) ->
          <text x=\"0\" y=\"{below}\">0</text>\
          <text x=\"{WIDTH}\" y=\"{below}\" text-anchor=\"end\">{end}</text></svg></figure>"
     );
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,6 +1,5 @@
 //! A profile as one line of CloudWatch's embedded metric format: the agent ships it like any log line, CloudWatch makes
-//! metrics of it. Our own fifty lines, because the counts are there already: a library with a recorder of its own would
-//! count every request a second time, or drop samples when they come fast.
+//! metrics of it. Our own few lines, because the counts are there already (decision 13). Must never count anything.
 
 use crate::metrics::catalogue::{DIMENSION, NAMESPACE};
 use crate::metrics::profile::Profile;
