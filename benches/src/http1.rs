@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Bytes read at a time at the least.
@@ -15,9 +15,9 @@ const READ_BYTES: usize = 4096;
 /// Bytes of an answer at the most; larger ones are not what these tools ask for.
 const MOST_BYTES: usize = 64 << 20;
 
-/// One keep-alive connection.
-pub struct Connection {
-    stream: TcpStream,
+/// One keep-alive connection, over a socket of the operating system or one in memory.
+pub struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -61,7 +61,14 @@ impl Connection {
             None => TcpStream::connect(address).await?,
         };
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Over a stream that is open.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Lets go of the memory of the last answer: for a socket that is not used for a while.

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod growth;
 pub mod http1;
 pub mod in_process;
+pub mod instructions;
 pub mod load;
 pub mod machine;
 pub mod process;

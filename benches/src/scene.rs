@@ -88,6 +88,37 @@ pub fn status_path(event: &str) -> String {
     format!("/api/v1/queue/status?eventId={event}")
 }
 
+/// The body of a venue.
+pub(crate) fn venue_json() -> Value {
+    json!({ "name": "Load Hall", "address": "1 Main Street", "city": "Seoul" })
+}
+
+/// The body of a hall of so many rows; a quarter of them is dearer.
+pub(crate) fn hall_json(rows: u64, seats_per_row: u64) -> Value {
+    let names: Vec<String> = (1..=rows).map(|row| format!("R{row}")).collect();
+    let grade = |at: usize| if at * 4 < names.len() { "VIP" } else { "S" };
+    let grades: Map<String, Value> =
+        names.iter().enumerate().map(|(at, name)| (name.clone(), grade(at).into())).collect();
+    let template = json!({ "rows": names, "seatsPerRow": seats_per_row, "gradeMapping": grades });
+    json!({ "name": "Main", "seatTemplate": template })
+}
+
+/// The body of an event a month from `now`, whose sale opens then, with these rules of admission.
+pub(crate) fn event_json(hall: &Hall, now: jiff::Timestamp, opens: jiff::Timestamp, admission: Value) -> Value {
+    let at = |hours: i64| (now + hours.hours()).to_string();
+    json!({
+        "title": "Load", "artist": "The Loaders", "hallId": hall.id, "currency": "KRW",
+        "startsAt": at(24 * 30), "endsAt": at(24 * 30 + 3), "saleStartsAt": opens.to_string(), "saleEndsAt": at(24 * 20),
+        "prices": if hall.rows > 1 { json!({ "VIP": 150_000, "S": 66_000 }) } else { json!({ "VIP": 150_000 }) },
+        "maxSeatsPerBuyer": SEATS_PER_BUYER, "holdSeconds": 3600, "admission": admission,
+    })
+}
+
+/// Rules of admission under which a line hardly moves.
+pub(crate) fn slow_admission() -> Value {
+    json!({ "required": true, "ratePerSecond": 1, "capacity": 10_000_000, "tokenSeconds": 86_400, "absentSeconds": 86_400 })
+}
+
 impl Scene {
     /// A stage on the server behind `client`, which must sign with [`JWT_SECRET`].
     #[must_use]
@@ -116,14 +147,8 @@ impl Scene {
     pub async fn hall(&self, seats: u64) -> Result<Hall, SceneError> {
         let seats_per_row = seats.isqrt().next_multiple_of(SEATS_PER_HOLD).clamp(SEATS_PER_HOLD, MOST_SEATS_PER_ROW);
         let rows = seats.div_ceil(seats_per_row);
-        let venue = json!({ "name": "Load Hall", "address": "1 Main Street", "city": "Seoul" });
-        let venue = self.made("/api/v1/venues", &venue).await?;
-        let names: Vec<String> = (1..=rows).map(|row| format!("R{row}")).collect();
-        let grade = |at: usize| if at * 4 < names.len() { "VIP" } else { "S" };
-        let grades: Map<String, Value> =
-            names.iter().enumerate().map(|(at, name)| (name.clone(), grade(at).into())).collect();
-        let template = json!({ "rows": names, "seatsPerRow": seats_per_row, "gradeMapping": grades });
-        let hall = json!({ "name": "Main", "seatTemplate": template });
+        let venue = self.made("/api/v1/venues", &venue_json()).await?;
+        let hall = hall_json(rows, seats_per_row);
         let hall = self.made(&format!("/api/v1/venues/{}/halls", id(&venue)), &hall).await?;
         Ok(Hall { id: id(&hall), seats_per_row, rows })
     }
@@ -141,8 +166,7 @@ impl Scene {
     /// # Errors
     /// [`SceneError`].
     pub async fn queued_event(&self, hall: &Hall) -> Result<String, SceneError> {
-        let slow = json!({ "required": true, "ratePerSecond": 1, "capacity": 10_000_000, "tokenSeconds": 86_400, "absentSeconds": 86_400 });
-        self.event(hall, opened(), slow).await
+        self.event(hall, opened(), slow_admission()).await
     }
 
     /// An event whose sale opens then, with these rules of admission.
@@ -150,13 +174,7 @@ impl Scene {
     /// # Errors
     /// [`SceneError`].
     pub async fn event(&self, hall: &Hall, opens: jiff::Timestamp, admission: Value) -> Result<String, SceneError> {
-        let at = |hours: i64| (jiff::Timestamp::now() + hours.hours()).to_string();
-        let event = json!({
-            "title": "Load", "artist": "The Loaders", "hallId": hall.id, "currency": "KRW",
-            "startsAt": at(24 * 30), "endsAt": at(24 * 30 + 3), "saleStartsAt": opens.to_string(), "saleEndsAt": at(24 * 20),
-            "prices": if hall.rows > 1 { json!({ "VIP": 150_000, "S": 66_000 }) } else { json!({ "VIP": 150_000 }) },
-            "maxSeatsPerBuyer": SEATS_PER_BUYER, "holdSeconds": 3600, "admission": admission,
-        });
+        let event = event_json(hall, jiff::Timestamp::now(), opens, admission);
         Ok(id(&self.made("/api/v1/events", &event).await?))
     }
 

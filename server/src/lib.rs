@@ -18,7 +18,7 @@ pub mod html;
 pub mod http;
 pub mod idempotency;
 pub mod limits;
-mod logging;
+pub mod logging;
 pub mod member_changes;
 pub mod metrics;
 mod near;

@@ -36,6 +36,7 @@ use onsale_engine::runtime::{Engine, Ports, Settings, StartError as EngineError}
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -100,11 +101,27 @@ pub async fn open(
     http: Arc<HttpMetrics>,
     draining: CancellationToken,
 ) -> Result<Arc<App>, StartError> {
-    let tokio = tokio::runtime::Handle::current();
+    open_with(config, clock, http, draining, Engine::start).await
+}
+
+/// The same with an engine that `start` makes of its ports, such as one without threads.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn open_with(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    http: Arc<HttpMetrics>,
+    draining: CancellationToken,
+    start: impl FnOnce(Ports, Settings, Handle) -> Result<Engine, EngineError> + Send + 'static,
+) -> Result<Arc<App>, StartError> {
+    let tokio = Handle::current();
     let blocking = {
         let (config, clock, draining) = (config.clone(), Arc::clone(&clock), draining.clone());
         // The engine replays journals, which must not happen on a worker of the runtime.
-        tokio::task::spawn_blocking(move || start_engine(&config, clock, tokio, &draining))
+        tokio::task::spawn_blocking(move || {
+            start_engine(&config, clock, &draining, |ports, settings| start(ports, settings, tokio))
+        })
     };
     let started = blocking.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
     let Started { engine, stores, payments, secret } = started;
@@ -206,8 +223,8 @@ struct OpenStores {
 fn start_engine(
     config: &Config,
     clock: Arc<dyn Clock>,
-    tokio: tokio::runtime::Handle,
     draining: &CancellationToken,
+    start: impl FnOnce(Ports, Settings) -> Result<Engine, EngineError>,
 ) -> Result<Started, StartError> {
     tighten(&config.storage.path, config.storage.readers())?;
     let stores = Stores::open(config, draining)?;
@@ -242,7 +259,7 @@ fn start_engine(
         draw_seed: Arc::new(move |event| seals.draw_seed(event)),
         behind: Arc::new(step_back),
     };
-    let engine = Engine::start(ports, settings, tokio)?;
+    let engine = start(ports, settings)?;
     if let Some(node) = &node {
         let engine = engine.clone();
         node.on_lost(move |event| engine.lose(event));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 /// How many of the first bytes tell the protocol: no method of HTTP/1.1 begins as the preface of HTTP/2 does.
@@ -19,6 +19,22 @@ const DECIDING: usize = 4;
 /// Each so many bytes of an answer that are taken give its reader a second more, up to all of its time again. What reads slower
 /// for longer than that is no reader.
 const BYTES_A_SECOND: usize = 4096;
+
+/// What a connection reads and writes: a socket of the operating system, or one in memory.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// What was written and is not sent yet is thrown away when it is closed.
+    fn abandon(&self);
+}
+
+impl Socket for TcpStream {
+    fn abandon(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Socket for DuplexStream {
+    fn abandon(&self) {}
+}
 
 /// How long may be waited for a client.
 #[derive(Clone, Copy, Debug)]
@@ -70,14 +86,14 @@ struct First {
 }
 
 /// A connection of which only the first bytes are known.
-pub(super) struct Fresh {
-    stream: TcpStream,
+pub(super) struct Fresh<S> {
+    stream: S,
     first: First,
     since: Instant,
 }
 
-impl Fresh {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<S: Socket> Fresh<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, first: First::default(), since: Instant::now() }
     }
 
@@ -105,16 +121,16 @@ impl Fresh {
     }
 
     /// As an HTTP/1 connection.
-    pub(super) fn http1(self, exchange: Arc<Exchange>, guard: Guard) -> Guarded {
+    pub(super) fn http1(self, exchange: Arc<Exchange>, guard: Guard) -> Guarded<S> {
         self.guarded(Reading::Http1 { exchange, heads: 0 }, guard)
     }
 
     /// As an HTTP/2 connection.
-    pub(super) fn http2(self, guard: Guard) -> Guarded {
+    pub(super) fn http2(self, guard: Guard) -> Guarded<S> {
         self.guarded(Reading::Http2(Frames::new()), guard)
     }
 
-    fn guarded(self, reading: Reading, guard: Guard) -> Guarded {
+    fn guarded(self, reading: Reading, guard: Guard) -> Guarded<S> {
         let head_due = Some(self.head_due(guard.waits));
         Guarded {
             stream: self.stream,
@@ -137,8 +153,8 @@ pub(super) struct Guard {
 }
 
 /// See the module.
-pub(super) struct Guarded {
-    stream: TcpStream,
+pub(super) struct Guarded<S> {
+    stream: S,
     first: First,
     reading: Reading,
     guard: Guard,
@@ -152,7 +168,7 @@ pub(super) struct Guarded {
     is_late: bool,
 }
 
-impl Guarded {
+impl<S: Socket> Guarded<S> {
     /// Whether the connection ended because a head did not come to its end.
     pub(super) fn is_late(&self) -> bool {
         self.is_late
@@ -221,14 +237,14 @@ impl Guarded {
                 }
                 self.guard.counts.unread_answers.fetch_add(1, Ordering::Relaxed);
                 // What is left is not worth the kernel's memory either.
-                let _ = self.stream.set_zero_linger();
+                self.stream.abandon();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "an answer was not read")))
             }
         }
     }
 }
 
-impl AsyncRead for Guarded {
+impl<S: Socket> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
@@ -248,7 +264,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: Socket> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_written(written, buf.len())
@@ -286,7 +302,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
-    async fn pair() -> (TcpStream, Fresh) {
+    async fn pair() -> (TcpStream, Fresh<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();

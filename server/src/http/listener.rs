@@ -5,7 +5,7 @@ use crate::http::activity::{Activity, Busy, Use};
 use crate::http::addresses::{Addresses, Counted};
 use crate::http::alarm::{Alarm, AlarmTimer, Watched};
 use crate::http::front::{Front, HEADERS_LIMIT};
-use crate::http::guarded::{Exchange, Fresh, Guard, Waits};
+use crate::http::guarded::{Exchange, Fresh, Guard, Socket, Waits};
 use crate::http::handling::Watch;
 use crate::http::in_turn::InTurn;
 use crate::http::mended::{Mended, written};
@@ -111,9 +111,7 @@ impl Listener {
             });
             return;
         };
-        let (front, draining) = (Arc::clone(&self.front), self.draining.clone());
-        let waits = Waits { head: self.limits.head, unread: self.limits.idle };
-        let connection = Connection { front, idle: self.limits.idle, waits, draining, peer };
+        let connection = self.connection(peer);
         let ending = self.ending.clone();
         // Watched by another runtime from now on.
         let Ok(stream) = stream.into_std() else { return };
@@ -127,6 +125,18 @@ impl Listener {
             drop(place);
         };
         self.connections.spawn_on(serve, self.workers.next());
+    }
+
+    /// Serves one connection of `peer` to its end, on the runtime of whoever waits for it: as one that was accepted, but that it
+    /// is not counted and not drained.
+    pub async fn serve<S: Socket>(&self, socket: S, peer: IpAddr) {
+        self.connection(peer).serve(socket).await;
+    }
+
+    fn connection(&self, peer: IpAddr) -> Connection {
+        let (front, draining) = (Arc::clone(&self.front), self.draining.clone());
+        let waits = Waits { head: self.limits.head, unread: self.limits.idle };
+        Connection { front, idle: self.limits.idle, waits, draining, peer }
     }
 
     /// A place for one more connection of `peer`, unless all are taken or that address has too many.
@@ -199,7 +209,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) {
+    async fn serve<S: Socket>(self, stream: S) {
         let mut fresh = Fresh::new(stream);
         let due = fresh.head_due(self.waits);
         let first = tokio::select! {
@@ -219,7 +229,7 @@ impl Connection {
         Guard { alarm: Arc::clone(alarm), waits: self.waits, counts }
     }
 
-    async fn serve_http1(self, fresh: Fresh) {
+    async fn serve_http1<S: Socket>(self, fresh: Fresh<S>) {
         let (alarm, exchange) = (Alarm::new(), Arc::new(Exchange::default()));
         let socket = fresh.http1(Arc::clone(&exchange), self.guard(&alarm));
         let io = TokioIo::new(InTurn::new(Mended::new(socket, Arc::clone(&self.front))));
@@ -254,7 +264,7 @@ impl Connection {
         connection.into_connection().into_parts().io.into_inner().into_inner().close(&self.draining).await;
     }
 
-    async fn serve_http2(self, fresh: Fresh) {
+    async fn serve_http2<S: Socket>(self, fresh: Fresh<S>) {
         let (activity, alarm) = (Activity::new(), Alarm::new());
         let socket = fresh.http2(self.guard(&alarm));
         let (front, peer) = (&self.front, self.peer);

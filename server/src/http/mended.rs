@@ -3,7 +3,7 @@
 //! asks for, with an `X-Request-Id`. It also closes politely, so that a caller still sending reads its answer.
 
 use crate::http::front::{Front, headers_too_large};
-use crate::http::guarded::Guarded;
+use crate::http::guarded::{Guarded, Socket};
 use crate::http::problem::Problem;
 use crate::http::request_id;
 use http::StatusCode;
@@ -22,16 +22,16 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The socket under one HTTP/1 connection.
-pub(super) struct Mended {
-    stream: Guarded,
+pub(super) struct Mended<S> {
+    stream: Guarded<S>,
     front: Arc<Front>,
     /// Bytes that go out instead of what hyper wrote.
     instead: Vec<u8>,
     sent: usize,
 }
 
-impl Mended {
-    pub(super) fn new(stream: Guarded, front: Arc<Front>) -> Self {
+impl<S: Socket> Mended<S> {
+    pub(super) fn new(stream: Guarded<S>, front: Arc<Front>) -> Self {
         Self { stream, front, instead: Vec::new(), sent: 0 }
     }
 
@@ -119,13 +119,13 @@ fn own_refusal(head: &[u8]) -> Option<Problem> {
     })
 }
 
-impl AsyncRead for Mended {
+impl<S: Socket> AsyncRead for Mended<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Mended {
+impl<S: Socket> AsyncWrite for Mended<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_instead(cx))?;
         if self.mends(buf) {

@@ -66,6 +66,7 @@ pub use context::Context;
 pub use counting::Stored;
 pub use fields::{Mistakes, Object, read_id};
 pub use front::{Front, Stage, Tuning};
+pub use guarded::Socket;
 pub(crate) use json_text::member;
 pub use json_text::{Name, ObjectText};
 pub use listener::{Limits, Listener};
