@@ -24,7 +24,7 @@ const STEP: u64 = 7919;
 fn take(sale: &mut Sale, command: &Command, now: Timestamp, out: &mut Vec<u8>) -> Result<(), Rejection> {
     let decision = sale.decide(command, now, EPOCH)?;
     for fact in decision.facts {
-        let entry = Entry { seq: sale.seq().next(), epoch: EPOCH, at: now, fact };
+        let entry = Entry { seq: sale.seq().next(), epoch: EPOCH, at: now, trace: None, fact };
         sale.apply(&entry);
         encode_fact_into(&entry.fact, out);
     }
