@@ -4,8 +4,11 @@
 //! The copy is one moment of all three files, which `pinned` finds. What the commit log holds beyond the journal of that
 //! moment is put into the copied one, so that a backup has no log.
 
+use super::backup_error::BackupError;
 use super::commit_log::{self, Store, StoreError};
-use super::data_dir::{BUSY_TIMEOUT, DataDir, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS};
+use super::data_dir::DataDir;
+use super::files::{BUSY_TIMEOUT, JOURNAL, KEY, LIBRARY, SNAPSHOTS};
+use super::open_error::OpenError;
 use super::permissions::{Readers, tighten};
 use super::pinned::{Pinned, ends, read_only};
 use super::read_only::{connect, lock_shared};
@@ -25,47 +28,6 @@ const THROTTLE: Throttle = Throttle::fixed(Duration::from_millis(40));
 const MANIFEST: &str = "backup.json";
 /// Secrets that a server needs to go on; copied with the rest.
 const SECRETS: [&str; 2] = [KEY, "jwt_secret"];
-
-/// Why a backup was not made or restored.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// The directory could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// SQLite said no.
-    #[error("the copy of {file} failed: {source}")]
-    Copy {
-        /// Which database.
-        file: &'static str,
-        /// What it said.
-        source: rusqlite::Error,
-    },
-    /// What is in the commit log could not be put into the copied journal.
-    #[error("the commit log could not be copied: {0}")]
-    Log(String),
-    /// Events were being made all the time.
-    #[error("no moment was found at which the tables fit the journal; try again")]
-    Unsettled,
-    /// It is there already.
-    #[error("{} is there already and is not empty", .0.display())]
-    Occupied(PathBuf),
-    /// It is none, or it has been changed since.
-    #[error("{} is no whole backup: {reason}", path.display())]
-    NotWhole {
-        /// The backup.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
 
 /// What a backup says of itself, in `backup.json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -2,14 +2,17 @@
 //! and listed; must never touch the projections but to count what is sold.
 
 mod changes;
+mod done;
 mod events;
 mod halls;
+mod listing;
 mod venues;
 
 use super::answers;
 use super::library::{Failure, Library};
 use super::plans::SqlitePlans;
 use crate::plan_form;
+use done::{Done, delete};
 use onsale_engine::id::EventId;
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::catalogue::{
@@ -19,8 +22,7 @@ use onsale_engine::ports::shared::Described;
 use onsale_engine::ports::{Later, StoreError, StoredAnswer};
 use onsale_engine::time::Timestamp;
 use onsale_engine::trace::Scope;
-use rusqlite::types::Value;
-use rusqlite::{Row, Transaction, params_from_iter};
+use rusqlite::Transaction;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -54,27 +56,6 @@ impl SqliteCatalogue {
             Ok(done)
         });
         write.await
-    }
-}
-
-/// What came of a wish to delete or make something.
-enum Done {
-    Yes,
-    NoSuchThing,
-    InUse(&'static str),
-}
-
-impl Done {
-    fn is_yes(&self) -> bool {
-        matches!(self, Self::Yes)
-    }
-
-    fn answer(self) -> Result<bool, CatalogueError> {
-        match self {
-            Self::Yes => Ok(true),
-            Self::NoSuchThing => Ok(false),
-            Self::InUse(by) => Err(CatalogueError::InUse(by)),
-        }
     }
 }
 
@@ -210,66 +191,4 @@ impl Catalogue for SqliteCatalogue {
     fn recall(&self, scope: u128, now: Timestamp) -> Later<'_, Result<Option<StoredAnswer>, StoreError>> {
         Box::pin(self.library.read(move |transaction| answers::recall(transaction, scope, now)))
     }
-}
-
-/// Which rows of a list, in which order.
-struct Listing<'s> {
-    /// Columns and tables.
-    select: &'s str,
-    /// The rows, with `?` for each of `values` in order.
-    condition: &'s str,
-    values: Vec<Value>,
-    /// Complete: no two rows are equal in it.
-    order: &'s str,
-    page: Page,
-}
-
-impl Listing<'_> {
-    fn read<T>(
-        mut self,
-        transaction: &Transaction<'_>,
-        item: impl FnMut(&Row<'_>) -> Result<T, Failure>,
-    ) -> Result<Listed<T>, Failure> {
-        let (_, tables) = self.select.split_once(" FROM ").unwrap_or(("", self.select));
-        let total: i64 = transaction
-            .prepare_cached(&format!("SELECT count(*) FROM {tables} WHERE {}", self.condition))?
-            .query_row(params_from_iter(&self.values), |row| row.get(0))?;
-        let skipped = i64::from(self.page.number) * i64::from(self.page.size);
-        self.values.extend([Value::Integer(i64::from(self.page.size)), Value::Integer(skipped)]);
-        let items = transaction
-            .prepare_cached(&format!(
-                "SELECT {} WHERE {} ORDER BY {} LIMIT ? OFFSET ?",
-                self.select, self.condition, self.order
-            ))?
-            .query_and_then(params_from_iter(&self.values), item)?
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Listed { items, total: u64::try_from(total).unwrap_or(0) })
-    }
-}
-
-/// Deletes a row softly; false if there is none.
-fn delete(transaction: &Transaction<'_>, table: &'static str, id: Uuid) -> Result<bool, Failure> {
-    let deleted = transaction
-        .prepare_cached(&format!(
-            "UPDATE {table} SET deleted_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE id = ?1 AND deleted_at IS NULL"
-        ))?
-        .execute([id.into_bytes()])?;
-    Ok(deleted == 1)
-}
-
-/// Deletes a row softly unless a row of another table uses it.
-fn delete_unused(
-    transaction: &Transaction<'_>,
-    table: &'static str,
-    (users, column): (&'static str, &'static str),
-    id: Uuid,
-) -> Result<Done, Failure> {
-    let is_used = transaction
-        .prepare_cached(&format!("SELECT 1 FROM {users} WHERE {column} = ?1 AND deleted_at IS NULL"))?
-        .exists([id.into_bytes()])?;
-    if is_used {
-        return Ok(Done::InUse(users));
-    }
-    Ok(if delete(transaction, table, id)? { Done::Yes } else { Done::NoSuchThing })
 }

@@ -2,8 +2,9 @@
 //! chain's heads and the epochs while it lives; must never write to `journal.db`, nor decide what may be appended.
 
 use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for_filing};
-use super::data_dir::{DataDir, OpenError};
+use super::data_dir::DataDir;
 use super::failure::{Stage, journal_error};
+use super::open_error::OpenError;
 use crate::append::{Head, StoredJournal, accept};
 use crate::chain::{Chain, ChainKey};
 use crate::stored::encode_body_into;

@@ -2,7 +2,8 @@
 //! at a time on tokio's blocking threads. Owns waiting and transactions; must never hold the writer while anything
 //! but SQL is done.
 
-use super::data_dir::{DataDir, OpenError};
+use super::data_dir::DataDir;
+use super::open_error::OpenError;
 use crate::sale_form::SaleFormError;
 use onsale_engine::ports::StoreError;
 use onsale_engine::trace::Scope;

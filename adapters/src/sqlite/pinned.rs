@@ -5,9 +5,10 @@
 //! two has facts and no catalogue row; that is looked for, and then all is pinned anew. So it is when a segment of the log
 //! has been taken away meanwhile: what was in it was filed, and perhaps not yet in the journal that was pinned.
 
-use super::backup::BackupError;
+use super::backup_error::BackupError;
 use super::commit_log::{self, Decoder, Scan, ScanError};
-use super::data_dir::{BUSY_TIMEOUT, JOURNAL, KEY, LIBRARY, OpenError, SNAPSHOTS};
+use super::files::{BUSY_TIMEOUT, JOURNAL, KEY, LIBRARY, SNAPSHOTS};
+use super::open_error::OpenError;
 use crate::chain::{ChainKey, Secret};
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Port `Plans` on SQLite: compiled plans by their hash, each compiled once and shared.
 
-use super::data_dir::{DataDir, OpenError};
+use super::data_dir::DataDir;
+use super::open_error::OpenError;
 use crate::plan_cache::PlanCache;
 use crate::plan_form;
 use onsale_engine::id::PlanHash;

@@ -2,9 +2,10 @@
 //! many. Rows and checkpoints move in one transaction; after a power cut the last of it may be gone and is projected
 //! again. Must never decide what a fact means: the fold of the engine does.
 
-use super::data_dir::{DataDir, OpenError};
+use super::data_dir::DataDir;
 use super::failure::{Stage, journal_error};
 use super::library::{Library, uuid_at};
+use super::open_error::OpenError;
 use super::tables;
 use crate::outbox_form;
 use crate::words;

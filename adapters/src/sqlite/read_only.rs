@@ -3,7 +3,9 @@
 //! those of `journal.db`. Must never open a file so that SQLite could write to it or to its log.
 
 use super::commit_log::{self, Scan, Store};
-use super::data_dir::{DataDir, JOURNAL, KEY, LIBRARY, LOCK, OpenError, SNAPSHOTS, known_schema};
+use super::files::{JOURNAL, KEY, LIBRARY, LOCK, SNAPSHOTS};
+use super::open_error::OpenError;
+use super::schemas::known_schema;
 use crate::chain::{ChainKey, LogKey, Secret};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -61,16 +63,10 @@ impl ReadOnly {
     }
 }
 
-impl DataDir {
-    /// Opens a directory that no process works on, for reading alone: nothing in it is changed, also when a process that
-    /// was killed has left it. Keeps servers out meanwhile, and lets others read. A directory that has no lock file, as a
-    /// backup has none, cannot be locked without a change: ask [`DataDir::is_undisturbed`] when all is read.
-    ///
-    /// # Errors
-    /// [`OpenError::Locked`] beside a running server, [`OpenError::OtherSchema`] when another version wrote it,
-    /// [`OpenError::NoJournal`], [`OpenError::KeyMissing`], and what is wrong with the commit log.
-    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+impl ReadOnly {
+    /// Readies a directory that no process works on for reading alone: its key, its lock if it has a file for one, and what
+    /// it is read with.
+    pub(super) fn open(path: &Path) -> Result<(ChainKey, Option<File>, Self), OpenError> {
         if !path.join(JOURNAL).is_file() {
             return Err(OpenError::NoJournal { path: path.to_owned() });
         }
@@ -87,16 +83,15 @@ impl DataDir {
         };
         let key = ChainKey::derive(secret.bytes());
         let payloads = logged(path, key.log())?;
-        let read_only = ReadOnly { payloads, lock_was_missing: lock.is_none() };
+        let read_only = Self { payloads, lock_was_missing: lock.is_none() };
         // Opened once, so that a log that does not fit is refused here.
         read_only.journal(path)?;
-        Ok(Self::reading(path, key, lock, read_only))
+        Ok((key, lock, read_only))
     }
 
     /// Whether no process can have changed the directory since it was opened.
-    #[must_use]
-    pub fn is_undisturbed(&self) -> bool {
-        self.read_only().is_none_or(|read_only| !read_only.lock_was_missing || !self.path().join(LOCK).exists())
+    pub(super) fn is_undisturbed(&self, path: &Path) -> bool {
+        !self.lock_was_missing || !path.join(LOCK).exists()
     }
 }
 

@@ -2,7 +2,8 @@
 //! the chain; must never hold a read open for long, because the log cannot begin anew meanwhile.
 
 use super::audit;
-use super::data_dir::{DataDir, OpenError};
+use super::data_dir::DataDir;
+use super::open_error::OpenError;
 use super::read_only::ReadOnly;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};

@@ -1,7 +1,7 @@
 //! The reserve: a file of the data directory that holds room, so that a start on a full disk can recover what a crash left
 //! and be read from. Owns that file; must never take the last room of a disk that a server works on.
 
-use super::data_dir::OpenError;
+use super::open_error::OpenError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE};
 use std::error::Error;

@@ -1,10 +1,10 @@
 //! Readers before an on-sale: the list, the event, and its seat map, which most of them have already. One phase after
 //! the other, each at its own rate.
 
-use super::LoadError;
+use super::error::LoadError;
 use super::field::{Answer, Field};
+use super::findings::Findings;
 use super::levels::Level;
-use super::scenario::Findings;
 use super::tally::Call;
 use super::venue::{Wish, prepare};
 use super::wire::Ask;

@@ -1,13 +1,13 @@
 //! The crowd in the waiting room: each buyer a few dozen bytes that one driver moves on, no task of their own but while a
 //! request is in flight or a stream is open. What they are told is held against what must be true of a line.
 
-use super::LoadError;
 use super::crowd::{Crowd, SECOND, Step, Way, gone_by};
+use super::error::LoadError;
 use super::field::{Answer, Field, TICK, code_of, name_of};
+use super::findings::Findings;
 use super::levels::Level;
 use super::order::{Joined, Known, Pace};
 use super::place::{Place, Stand};
-use super::scenario::Findings;
 use super::tally::{Call, Outcome};
 use super::venue::{Rules, Wish, prepare};
 use super::wire::{Ask, Stream};

@@ -1,12 +1,12 @@
 //! Buyers who buy: they fight for the same few seats, or pay with cards that fail, or go the whole way from the line to
 //! the ticket. Each is a task while it shops. No seat and no ticket may be had by two.
 
-use super::LoadError;
+use super::error::LoadError;
 use super::field::{Answer, Field, TICK};
+use super::findings::Findings;
 use super::levels::Level;
 use super::order::{Faults, Joined, Order};
 use super::place::{Place, Stand};
-use super::scenario::Findings;
 use super::settings::Scenario;
 use super::tally::Call;
 use super::venue::{Rules, Wish, prepare};

@@ -1,7 +1,7 @@
 //! The server that the load is for: one that runs already, or one of our own on fresh data. Owns where it is, its
 //! process and its secret.
 
-use super::LoadError;
+use super::error::LoadError;
 use super::settings::{Settings, Target};
 use crate::built::onsale_binary;
 use crate::process::{JWT_SECRET, Launch, Server};
@@ -16,7 +16,8 @@ const LEAST_CONNECTIONS: usize = 16_384;
 /// Where a server keeps the secret that it made.
 const SECRET_FILE: &str = "jwt_secret";
 
-pub(super) struct Standing {
+/// See the module.
+pub(super) struct TargetServer {
     /// `http://host:port`.
     pub base: String,
     pub address: SocketAddr,
@@ -39,7 +40,7 @@ pub(super) struct Left {
     _kept: Option<TempDir>,
 }
 
-impl Standing {
+impl TargetServer {
     /// Finds the server, or starts one.
     pub(super) async fn of(settings: &Settings) -> Result<Self, LoadError> {
         match &settings.target {

@@ -1,10 +1,10 @@
 //! What the journal says, where the load tool owns the data directory: the same questions as to the buyers, answered by
 //! committed facts, and everything that `onsale verify` checks.
 
+use super::findings::Findings;
 use super::levels::Level;
 use super::order::{Faults, check_window, pace_of};
 use super::queue::pace_level;
-use super::scenario::Findings;
 use onsale_engine::id::{BuyerId, Ordinal};
 use onsale_engine::sale::{Entry, Fact};
 use onsale_server::verify::{Place, VerifyError, verify};

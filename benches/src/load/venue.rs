@@ -1,6 +1,6 @@
 //! The event that the load is for: found, or made in a hall of its own. Must never change an event that it has not made.
 
-use super::LoadError;
+use super::error::LoadError;
 use super::field::Field;
 use crate::scene::Hall;
 use jiff::Timestamp;

@@ -7,6 +7,7 @@
     reason = "a test may end on its first surprise"
 )]
 
+mod circles;
 mod crash;
 mod dependencies;
 mod documents;

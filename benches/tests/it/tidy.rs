@@ -10,14 +10,14 @@ const MOST_LINES: usize = 500;
 const LONG: [(&str, &str); 0] = [];
 
 /// A source file: its path from the root, and its text.
-struct Source {
-    path: String,
-    text: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// Whether it is a test: in a directory of tests, or a module beside the code that it tests.
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.ends_with("_tests.rs")
     }
 
@@ -28,7 +28,7 @@ impl Source {
     }
 }
 
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = root();
     let mut found = Vec::new();
     for crate_name in ["engine", "adapters", "server", "benches"] {
@@ -54,7 +54,7 @@ fn walk(dir: &Path, each: &mut dyn FnMut(&PathBuf)) {
 }
 
 /// Fails with every offender.
-fn none(what: &str, offenders: Vec<String>) {
+pub(crate) fn none(what: &str, offenders: Vec<String>) {
     assert!(offenders.is_empty(), "{what}:\n{}", offenders.join("\n"));
 }
 

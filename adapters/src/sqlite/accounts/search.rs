@@ -2,6 +2,7 @@
 //! statement is answered from an index and bounded. Only reads.
 
 use super::super::library::{Failure, uuid_at};
+use super::rows::{BY_ID, one};
 use onsale_engine::email::{email_key, former_email_key};
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::accounts::{Account, AddressHash};
@@ -25,7 +26,7 @@ pub(super) const STATEMENTS: [&str; 4] = [EXACT, DELETED, BY_ADDRESS, BY_NAME];
 pub(super) fn by_ids(transaction: &Transaction<'_>, ids: &[BuyerId]) -> Result<Vec<Account>, Failure> {
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
-        found.extend(super::one(transaction, super::BY_ID, [id.0.into_bytes()])?);
+        found.extend(one(transaction, BY_ID, [id.0.into_bytes()])?);
     }
     Ok(found)
 }

@@ -1,7 +1,9 @@
 //! Events in SQLite, and their lists. Every function is one step inside the caller's transaction.
 
 use super::super::library::{Failure, uuid_at};
-use super::{Done, Listing, halls};
+use super::done::Done;
+use super::halls;
+use super::listing::Listing;
 use crate::sale_form;
 use onsale_engine::id::{BuyerId, EventId, PlanHash};
 use onsale_engine::money::Amount;

@@ -1,7 +1,9 @@
 //! Halls and the plans that they are made of, in SQLite. Every function is one step inside the caller's transaction.
 
 use super::super::library::{Failure, uuid_at};
-use super::{Done, Listing, delete_unused, venues};
+use super::done::{Done, delete_unused};
+use super::listing::Listing;
+use super::venues;
 use crate::hall_form;
 use onsale_engine::id::PlanHash;
 use onsale_engine::ports::catalogue::{Hall, Listed, Page};

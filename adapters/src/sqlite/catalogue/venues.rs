@@ -1,7 +1,8 @@
 //! Venues in SQLite. Every function is one step inside the caller's transaction.
 
 use super::super::library::{Failure, uuid_at};
-use super::{Done, Listing, delete_unused};
+use super::done::{Done, delete_unused};
+use super::listing::Listing;
 use onsale_engine::ports::catalogue::{Listed, Page, Venue};
 use onsale_engine::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction};

@@ -1,7 +1,7 @@
 //! What the commit log asks of the operating system: files, their syncs, the directory's. Owns what a failure means; knows
 //! neither segments nor frames. Tests put a disk under the log that forgets, counts and fails.
 
-use super::BLOCK_BYTES;
+use super::sizes::{BLOCK_BYTES, BLOCK_MAX_BYTES};
 use onsale_engine::ports::JournalError;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -111,7 +111,7 @@ impl Disk for OwnDisk {
     fn block_bytes(&self, file: &Path) -> usize {
         // A page that holds two frames would be written again with the second one.
         let wanted = page_bytes().max(direct_alignment(file).unwrap_or(0)).max(BLOCK_BYTES);
-        wanted.checked_next_power_of_two().filter(|bytes| *bytes <= super::BLOCK_MAX_BYTES).unwrap_or(BLOCK_BYTES)
+        wanted.checked_next_power_of_two().filter(|bytes| *bytes <= BLOCK_MAX_BYTES).unwrap_or(BLOCK_BYTES)
     }
 }
 

@@ -3,8 +3,8 @@
 //! before the one before it, nor end unnoticed.
 
 use super::filing::{Batch, Failure, Filing};
+use super::sizes::{CHECKPOINT_PAGES, FILER_BUSY_TIMEOUT, FILER_RETRY, RESERVE_RETRY, THROTTLE};
 use super::store::{Store, StoreError};
-use super::{FILER_RETRY, RESERVE_RETRY, THROTTLE};
 use crate::sqlite::reserve::Reserve;
 use onsale_engine::ports::JournalError;
 use onsale_engine::runtime::{OnFatal, supervised};
@@ -76,4 +76,10 @@ fn file(filing: &Filing, store: &mut Store, batches: &[Batch]) -> Option<Duratio
             return None;
         }
     }
+}
+
+/// Readies a connection to `journal.db` for the filer, which copies SQLite's own log into the file as it goes.
+pub(in crate::sqlite) fn for_filing(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(FILER_BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
 }

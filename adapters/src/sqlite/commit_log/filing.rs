@@ -1,7 +1,7 @@
 //! What the writer of the commit log, its filer and those who read `journal.db` know of each other: how far was appended,
 //! how far filed, what failed, who waits. Never does any of it itself.
 
-use super::{FAILING_PATIENCE, GATHER, PRESSING_BYTES, ROWS_PER_FILING, SETTLE_PATIENCE};
+use super::sizes::{FAILING_PATIENCE, GATHER, PRESSING_BYTES, ROWS_PER_FILING, SETTLE_PATIENCE};
 use onsale_engine::ports::JournalError;
 use onsale_engine::runtime::OnFatal;
 use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -5,7 +5,7 @@
 //! A segment begins with one block that holds its header; frames follow, each at the next multiple of a block. Version 1
 //! of the header did not say with which frame the segment begins, and a block was always 4 KiB.
 
-use super::{BLOCK_BYTES, BLOCK_MAX_BYTES};
+use super::sizes::{BLOCK_BYTES, BLOCK_MAX_BYTES};
 use crate::chain::LogKey;
 use std::ops::Range;
 

@@ -3,10 +3,10 @@
 
 use super::disk::sync_directory;
 use super::scan::{Scan, ScanError, Segment};
+use super::sizes::{RECOVERED_AT_ONCE, SEGMENTS, segment_path};
 use super::store::{Store, StoreError};
-use super::{RECOVERED_AT_ONCE, SEGMENTS, segment_path};
 use crate::chain::LogKey;
-use crate::sqlite::data_dir::OpenError;
+use crate::sqlite::open_error::OpenError;
 use std::io;
 use std::path::Path;
 

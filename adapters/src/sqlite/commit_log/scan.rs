@@ -2,7 +2,7 @@
 //! Only reads. A log that somebody writes to meanwhile may look damaged, and is looked at again by whoever reads it.
 
 use super::frame::{Frame, Header, Place, frame, frame_bytes, header, is_block};
-use super::{BLOCK_BYTES, SEGMENTS, segment_path};
+use super::sizes::{BLOCK_BYTES, SEGMENTS, segment_path};
 use crate::chain::LogKey;
 use std::fs::File;
 use std::io::{self, Read};

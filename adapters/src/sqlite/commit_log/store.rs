@@ -3,8 +3,9 @@
 
 use super::rows::{Decoder, Malformed};
 use crate::chain::{Chain, Row};
-use crate::sqlite::data_dir::{JOURNAL, OpenError};
 use crate::sqlite::failure::{Stage, journal_error};
+use crate::sqlite::files::JOURNAL;
+use crate::sqlite::open_error::OpenError;
 use hashbrown::HashMap;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::JournalError;

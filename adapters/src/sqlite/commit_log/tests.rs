@@ -6,6 +6,7 @@ mod faults;
 mod faulty;
 
 use super::disk::Disk;
+use super::sizes::{BLOCK_BYTES, SEGMENT_BYTES, SEGMENTS, segment_path};
 use super::*;
 use crate::sqlite::{DataDir, OpenError, SqliteJournal, SqliteReader};
 use faulty::FaultyDisk;
@@ -18,6 +19,7 @@ use rusqlite::Connection;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::evidence::Evidence;
-use crate::sqlite::{SqliteJournal, SqlitePlans, SqliteReader, look};
+use crate::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader, look};
 use onsale_engine::fakes::FakePlans;
 use onsale_engine::id::{BuyerId, Epoch, EventId, PlanHash, Seq};
 use onsale_engine::ports::{Journal, JournalEntry, JournalReader, Plans};

@@ -1,7 +1,7 @@
 //! HTTP/1.1: sockets that are kept open and used in turn, or one for each buyer. Sockets come from several source
 //! addresses, because one has fewer than thirty thousand ports.
 
-use super::{Ask, Got, Lost, OPENING, STALE};
+use super::messages::{Ask, Got, Lost, OPENING, STALE};
 use crate::http1::Connection;
 use bytes::Bytes;
 use http::HeaderValue;

@@ -1,7 +1,7 @@
 //! Prior-knowledge HTTP/2: buyers share connections, each request is a stream. A connection that has ended is opened
 //! again when it is next needed.
 
-use super::{Ask, Got, Lost, OPENING};
+use super::messages::{Ask, Got, Lost, OPENING};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::{Builder, SendRequest};

@@ -2,7 +2,7 @@
 //! once in a while, so that the server does not take it for forgotten.
 
 use super::http1::source;
-use super::{OPENING, STALE};
+use super::messages::{OPENING, STALE};
 use crate::http1::{Connection, request};
 use std::cell::RefCell;
 use std::io;
