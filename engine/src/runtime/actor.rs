@@ -215,18 +215,18 @@ impl SaleActor {
     fn turn(&mut self) {
         let handle = Arc::clone(&self.handle);
         let core = &handle.core;
-        handle.turn_begins();
+        let begun = handle.turn_begins();
         #[cfg(any(test, feature = "fakes"))]
         assert!(!handle.panic_next.swap(false, std::sync::atomic::Ordering::AcqRel), "told to panic");
         // Another actor has taken its place, or will: what waits is for that one.
         if !handle.is_owned_by(self.epoch) {
-            return core.journal.turn_ends(&handle, None);
+            return core.journal.turn_ends(begun, None);
         }
         let now = core.clock.now().max(self.sale.at());
         if !core.journal.is_writable(now) {
             self.outage = true;
             handle.refuse_all(&Refusal::StorageUnavailable);
-            core.journal.turn_ends(&handle, None);
+            core.journal.turn_ends(begun, None);
             self.arm(Some(now + LOOK_AGAIN), now);
             return;
         }
@@ -253,7 +253,7 @@ impl SaleActor {
         }
         // Also where an outcome changes nothing: if the actor was fenced meanwhile it is asked for again (see `drop_stale`).
         let came_of_it = has_outcomes || !turn.rows.is_empty() || !turn.answers.is_empty();
-        core.journal.turn_ends(&handle, came_of_it.then_some(turn));
+        core.journal.turn_ends(begun, came_of_it.then_some(turn));
         let absence = self.absences.first().map(|(at, _)| *at);
         let next = self.sale.next_deadline().into_iter().chain(absence).min();
         // What is worked out wakes the actor itself.

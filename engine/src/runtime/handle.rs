@@ -12,7 +12,7 @@ use crate::runtime::place_changes::PlaceFeed;
 use crate::runtime::probe::{Begun, Work};
 use crate::runtime::service::{Ownership, Service};
 use crate::runtime::standing::{Posted, Standing};
-use crate::runtime::wake::{WakeState, Waked};
+use crate::runtime::wake::{BegunTurn, WakeState, Wakeable};
 use crate::sale::draw::prepare::{Preparation, Prepared};
 use crate::sale::{Command, Sale, SalePhase};
 use crate::shared_map::SharedMap;
@@ -321,7 +321,7 @@ impl SaleHandle {
             self.wake();
         } else {
             self.lanes.buyers.push(envelope);
-            self.core.journal.inbox.submitted(self);
+            self.core.journal.gate.submitted(self);
         }
         // Dropped unanswered: its turn was lost before the journal had it, or it was fenced. Not done.
         receiver.await.unwrap_or(Err(Refusal::StorageUnavailable))
@@ -406,12 +406,12 @@ impl SaleHandle {
 
     /// Makes sure that the actor has a turn, which finds what was put into a lane before.
     pub(crate) fn wake(&self) {
-        Waked::wake(self);
+        Wakeable::wake(self);
     }
 
     /// The actor begins its turn: from now on a wake counts for the next one.
-    pub(crate) fn turn_begins(&self) {
-        self.wake_state.turn_begins();
+    pub(crate) fn turn_begins(&self) -> BegunTurn {
+        self.wake_state.turn_begins()
     }
 
     pub(crate) fn set_post(&self, post: Option<Post>) {
@@ -451,7 +451,7 @@ impl SaleHandle {
     }
 }
 
-impl Waked for SaleHandle {
+impl Wakeable for SaleHandle {
     fn wake_state(&self) -> &WakeState {
         &self.wake_state
     }

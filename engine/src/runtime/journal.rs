@@ -17,7 +17,7 @@ use crate::runtime::health::JournalHealth;
 use crate::runtime::origins::{Origins, commit_scope};
 use crate::runtime::probe::Work;
 use crate::runtime::telling::Told;
-use crate::runtime::wake::Inbox;
+use crate::runtime::wake::{BegunTurn, CommitGate, Inbox};
 use crate::sale::{Entry, PaymentView};
 use crate::time::Timestamp;
 use std::cell::Cell;
@@ -119,7 +119,8 @@ impl Open {
 
 /// The front of the journal: where turns are handed in.
 pub(crate) struct JournalFront {
-    pub(crate) inbox: Inbox<SaleHandle, Open>,
+    pub(crate) gate: Arc<CommitGate<SaleHandle>>,
+    inbox: Inbox<SaleHandle, Open>,
     /// When the running commit began, in microseconds; 0 when none is running.
     committing_since: AtomicI64,
     /// Until when it counts as busy, in microseconds.
@@ -134,8 +135,10 @@ pub(crate) struct JournalFront {
 
 impl JournalFront {
     pub(crate) fn new(stall: Duration) -> Self {
+        let gate = Arc::new(CommitGate::new(TURNS_DURING_COMMIT));
         Self {
-            inbox: Inbox::new(Open::default(), TURNS_DURING_COMMIT),
+            inbox: Inbox::new(Arc::clone(&gate), Open::default()),
+            gate,
             stall,
             committing_since: AtomicI64::new(0),
             busy_until: AtomicI64::new(0),
@@ -147,8 +150,8 @@ impl JournalFront {
     }
 
     /// A sale has had its turn: hands it to the open batch, if anything came of it.
-    pub(crate) fn turn_ends(&self, sale: &SaleHandle, turn: Option<Turn>) {
-        self.inbox.turn_ends(sale, |open| open.turns.extend(turn));
+    pub(crate) fn turn_ends(&self, begun: BegunTurn, turn: Option<Turn>) {
+        self.inbox.turn_ends(begun, |open| open.turns.extend(turn));
     }
 
     /// Whether something that writes may be decided: no failed batch, and none without an answer for too long.

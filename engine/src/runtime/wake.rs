@@ -3,56 +3,89 @@
 //! actor takes a few turns; whoever comes later is put off to the end of the commit, and the journal's thread then waits for
 //! that turn, so that all of them share the next batch.
 //!
+//! The states of an actor:
+//!
 //! ```text
-//!             submit, a few turns left, or nothing is being committed
-//!   idle ───────────────────────────────────────────────► scheduled ──── turn_begins ──► idle
-//!    │                                                         ▲
-//!    └─ submit, while a batch is being committed ─► deferred ──┘ commit_ends, and then is_expected until turn_ends
+//!                    submitted, while a batch is committed
+//!                    and no turn is left
+//!        ┌────────────────────────────────────────────► Deferred
+//!        │                                              │      │
+//!        │           submitted else, or wake            │ wake │ commit_ends
+//!      Idle ──────────────────────────────► Scheduled ◄─┘      │
+//!        ▲                                      │              ▼
+//!        │             turn_begins              │ commit_ends  Expected
+//!        ├──────────────────────────────────────┴────────────► │
+//!        └─────────────────────────────────────────────────────┘
+//!                      turn_begins; the journal waits until turn_ends
 //! ```
 //!
+//! Idle: nothing waits in its lanes. Scheduled: an unread wake is on its way. Deferred: the end of the running commit, or who
+//! found that it has ended, wakes the actor. Expected: an unread wake is on its way, and the journal's thread waits for the turn.
+//!
 //! What must hold: a command that lies in a lane has a turn to come (no wake is lost); the journal never waits for a turn that
-//! does not come. The flags and the queue of deferred sales are written and read in one order (`SeqCst`): whoever submits puts
-//! the command into its lane and then looks at the flags, the actor clears the flags and then looks into its lanes; whoever
-//! defers a sale puts it into the queue and then looks whether the commit is still running, the journal ends the commit and
-//! then looks into the queue. Must never know what a command or a batch is: the model test (`tests/it/wake_model.rs`) compiles
-//! this file with other primitives, and tries all interleavings.
+//! does not come. States, the commit and the queue of deferred actors are written and read in one order (`SeqCst`): whoever
+//! submits puts the command into its lane and then looks at the state, the actor leaves the state and then looks into its
+//! lanes; whoever defers an actor puts it into the queue and then looks whether the commit is still running, the journal ends
+//! the commit and then looks into the queue. Must never know what a command or a batch is: the model test
+//! (`tests/it/wake_model`) compiles this file with other primitives, and tries all interleavings.
 
-use super::sync::{Arc, AtomicBool, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, Queue, lock, wait, wait_until};
+use super::sync::{Arc, AtomicU8, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, Queue, lock, wait, wait_until};
 use std::time::{Duration, Instant};
 
-/// What the protocol notes of one actor.
-pub(crate) struct WakeState {
-    /// An unread wake is on its way.
-    scheduled: AtomicBool,
-    /// The end of the running commit will wake the actor.
-    deferred: AtomicBool,
-    /// The journal's thread waits for its next turn; changed under the lock of the inbox.
-    is_expected: AtomicBool,
+/// See the module.
+const IDLE: u8 = 0;
+const SCHEDULED: u8 = 1;
+const DEFERRED: u8 = 2;
+const EXPECTED: u8 = 3;
+
+/// The state of one actor.
+pub(crate) struct WakeState(AtomicU8);
+
+/// A turn that has begun; its end is owed to the inbox.
+#[must_use]
+pub(crate) struct BegunTurn {
+    /// Whether the journal's thread waits for its end.
+    is_expected: bool,
 }
 
 impl WakeState {
     pub(crate) fn new() -> Self {
-        Self {
-            scheduled: AtomicBool::new(false),
-            deferred: AtomicBool::new(false),
-            is_expected: AtomicBool::new(false),
-        }
+        Self(AtomicU8::new(IDLE))
     }
 
     /// The actor begins its turn: from now on a wake counts for the next one.
-    pub(crate) fn turn_begins(&self) {
-        self.deferred.store(false, Ordering::SeqCst);
-        self.scheduled.store(false, Ordering::SeqCst);
+    pub(crate) fn turn_begins(&self) -> BegunTurn {
+        BegunTurn { is_expected: self.0.swap(IDLE, Ordering::SeqCst) == EXPECTED }
     }
 
     /// Another mailbox took the place of the one before, and has no wake in it.
     pub(crate) fn mailbox_changes(&self) {
-        self.scheduled.store(false, Ordering::SeqCst);
+        self.change(|state| matches!(state, SCHEDULED | EXPECTED).then_some(IDLE));
+    }
+
+    /// The state before, if it was changed. A state that stays is only read: a line of the cache that is only read is shared.
+    fn change(&self, next: impl Fn(u8) -> Option<u8>) -> Option<u8> {
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).ok()
+    }
+
+    /// Whether a wake has to be posted now, which then counts as unread.
+    fn schedules(&self) -> bool {
+        self.change(|state| matches!(state, IDLE | DEFERRED).then_some(SCHEDULED)).is_some()
+    }
+
+    /// Whether the actor had no turn to come; whoever is answered yes sees to one.
+    fn defers(&self) -> bool {
+        self.change(|state| (state == IDLE).then_some(DEFERRED)).is_some()
+    }
+
+    /// The state before the journal's thread began to wait for the next turn; none if it waits already.
+    fn expects(&self) -> Option<u8> {
+        self.change(|state| (state != EXPECTED).then_some(EXPECTED))
     }
 }
 
 /// Whoever takes turns.
-pub(crate) trait Waked {
+pub(crate) trait Wakeable {
     fn wake_state(&self) -> &WakeState;
 
     /// Puts a wake into the mailbox.
@@ -60,77 +93,74 @@ pub(crate) trait Waked {
 
     /// Makes sure that there is a turn to come, which finds what was put into a lane before.
     fn wake(&self) {
-        if !self.wake_state().scheduled.swap(true, Ordering::SeqCst) {
+        if self.wake_state().schedules() {
             self.post_wake();
         }
     }
 }
 
-/// Where turns of actors `S` are handed in for the next batch, of which `T` is what is there so far.
-pub(crate) struct Inbox<S, T> {
-    inner: Mutex<Inner<T>>,
-    filled: Condvar,
-    committing: AtomicBool,
-    /// Turns that may still be taken during the running commit, of `turns_per_commit`.
-    turns_left: AtomicU32,
+/// No commit is running; else the number of turns that may still be taken during it.
+const NOT_COMMITTING: u32 = u32::MAX;
+
+/// Whether a batch is being committed, and which actors' turns wait for its end.
+pub(crate) struct CommitGate<S> {
+    commit: AtomicU32,
     turns_per_commit: u32,
-    /// Actors whose turn waits for the end of the commit.
-    after_commit: Queue<Arc<S>>,
+    deferred: Queue<Arc<S>>,
 }
 
-struct Inner<T> {
-    open: T,
-    /// Actors that were woken at the end of a commit and have not had their turn since.
-    expected: usize,
-}
-
-impl<S: Waked, T> Inbox<S, T> {
-    pub(crate) fn new(open: T, turns_per_commit: u32) -> Self {
-        Self {
-            inner: Mutex::new(Inner { open, expected: 0 }),
-            filled: Condvar::new(),
-            committing: AtomicBool::new(false),
-            turns_left: AtomicU32::new(0),
-            turns_per_commit,
-            after_commit: Queue::new(),
-        }
+impl<S: Wakeable> CommitGate<S> {
+    /// Takes fewer turns than `u32::MAX` per commit.
+    pub(crate) fn new(turns_per_commit: u32) -> Self {
+        Self { commit: AtomicU32::new(NOT_COMMITTING), turns_per_commit, deferred: Queue::new() }
     }
 
     /// A command was put into a lane: makes sure that there is a turn to come, but not before a commit that is running has
     /// ended. What is decided meanwhile could not be committed before, so one turn takes all who have come, instead of one for
     /// each. A few turns are taken at once all the same: a refusal need not wait, also when a commit hangs.
     pub(crate) fn submitted(&self, actor: &Arc<S>) {
-        let state = actor.wake_state();
-        if state.scheduled.load(Ordering::SeqCst) || state.deferred.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        if !self.defers(actor) {
+        if actor.wake_state().defers() && !self.is_put_off(actor) {
             actor.wake();
         }
     }
 
-    /// Takes it upon itself to wake the actor when the running commit is done; false when it does not.
-    fn defers(&self, actor: &Arc<S>) -> bool {
-        if !self.committing.load(Ordering::SeqCst) {
-            return false;
+    /// Whether the end of the running commit will wake the actor.
+    fn is_put_off(&self, actor: &Arc<S>) -> bool {
+        let take_turn = |left: u32| if left == NOT_COMMITTING { None } else { left.checked_sub(1) };
+        match self.commit.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_turn) {
+            Ok(_) | Err(NOT_COMMITTING) => false,
+            Err(_) => {
+                self.deferred.push(Arc::clone(actor));
+                // The commit may have ended in between, and its thread have looked before the actor was there.
+                self.commit.load(Ordering::SeqCst) != NOT_COMMITTING
+            }
         }
-        let left = self.turns_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() {
-            return false;
-        }
-        self.after_commit.push(Arc::clone(actor));
-        // The commit may have ended in between, and its thread have looked before the actor was there.
-        if !self.committing.load(Ordering::SeqCst) {
-            self.wake_deferred();
-        }
-        true
+    }
+}
+
+/// Where turns of actors `S` are handed in for the next batch, of which `T` is what is there so far.
+pub(crate) struct Inbox<S, T> {
+    gate: Arc<CommitGate<S>>,
+    inner: Mutex<Inner<T>>,
+    filled: Condvar,
+}
+
+struct Inner<T> {
+    open: T,
+    /// Turns that the journal's thread waits for.
+    expected: usize,
+}
+
+impl<S: Wakeable, T> Inbox<S, T> {
+    pub(crate) fn new(gate: Arc<CommitGate<S>>, open: T) -> Self {
+        Self { gate, inner: Mutex::new(Inner { open, expected: 0 }), filled: Condvar::new() }
     }
 
     /// The actor has had its turn; what came of it is handed in.
-    pub(crate) fn turn_ends(&self, actor: &S, hand_in: impl FnOnce(&mut T)) {
+    pub(crate) fn turn_ends(&self, turn: BegunTurn, hand_in: impl FnOnce(&mut T)) {
         let mut inner = lock(&self.inner);
         hand_in(&mut inner.open);
-        if actor.wake_state().is_expected.swap(false, Ordering::Relaxed) {
+        if turn.is_expected {
             inner.expected = inner.expected.saturating_sub(1);
         }
         drop(inner);
@@ -176,26 +206,24 @@ impl<S: Waked, T> Inbox<S, T> {
         inner
     }
 
-    /// A commit begins.
+    /// A commit begins. For the journal's thread alone, as is the end.
     pub(crate) fn commit_begins(&self) {
-        self.turns_left.store(self.turns_per_commit, Ordering::Relaxed);
-        self.committing.store(true, Ordering::SeqCst);
+        self.gate.commit.store(self.gate.turns_per_commit, Ordering::SeqCst);
     }
 
-    /// It has ended, whatever became of it.
+    /// It has ended, whatever became of it: those who were put off are woken, and waited for.
     pub(crate) fn commit_ends(&self) {
-        self.committing.store(false, Ordering::SeqCst);
-        self.wake_deferred();
-    }
-
-    fn wake_deferred(&self) {
-        while let Some(actor) = self.after_commit.pop() {
+        self.gate.commit.store(NOT_COMMITTING, Ordering::SeqCst);
+        while let Some(actor) = self.gate.deferred.pop() {
+            // Under the lock: the turn may end before it is counted otherwise.
             let mut inner = lock(&self.inner);
-            if !actor.wake_state().is_expected.swap(true, Ordering::Relaxed) {
-                inner.expected += 1;
-            }
+            let before = actor.wake_state().expects();
+            inner.expected += usize::from(before.is_some());
             drop(inner);
-            actor.wake();
+            // Also when it was idle: an actor that was replaced has taken a turn for nobody.
+            if matches!(before, Some(IDLE | DEFERRED)) {
+                actor.post_wake();
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The primitives of `engine/src/runtime/sync.rs`, of loom: every order in which threads may meet in them is tried.
 
-pub use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+pub use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::time::Instant;
