@@ -114,7 +114,7 @@ fn stands(phase: SalePhase) -> bool {
 /// What a sale's seats are called and cost.
 #[must_use]
 pub fn terms(sale: &SaleHandle) -> Option<Terms> {
-    let standing = sale.standing()?;
+    let standing = sale.info()?;
     Some(Terms::new(sale.event(), &standing.plan, &standing.config))
 }
 

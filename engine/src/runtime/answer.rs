@@ -1,11 +1,12 @@
 //! What a command is answered, who waits for it, and what it holds until its outcome is known: a permit, and the buyer's claim.
 //! Must never tell a caller that nothing was done while it may be committed.
 
-use crate::id::{BuyerId, Seq};
-use crate::runtime::handle::SaleHandle;
-use crate::runtime::journal::is_journals_thread;
+use crate::id::{BuyerId, EventId, Seq};
+use crate::runtime::claims::{Claims, HeldClaim};
 use crate::sale::{PaymentView, Rejection, Reply};
+use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -48,13 +49,43 @@ pub(crate) struct ReplyTo {
     permit: Permit,
 }
 
-/// One of the commands that a sale may have in flight; given back when dropped.
-pub(crate) struct Permit(pub(super) Arc<SaleHandle>);
+/// Commands of a sale that are taken and not yet answered.
+#[derive(Default)]
+pub(crate) struct InFlight(AtomicUsize);
+
+impl InFlight {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// One of them; given back when dropped.
+pub(crate) struct Permit(Arc<InFlight>);
+
+impl Permit {
+    /// None if there are so many already.
+    pub(crate) fn take(in_flight: &Arc<InFlight>, at_most: usize) -> Option<Self> {
+        if in_flight.0.fetch_add(1, Ordering::SeqCst) >= at_most {
+            in_flight.0.fetch_sub(1, Ordering::Release);
+            return None;
+        }
+        Some(Self(Arc::clone(in_flight)))
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.command_ends();
+        self.0.0.fetch_sub(1, Ordering::Release);
     }
+}
+
+thread_local! {
+    static COMMITS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this is a thread that commits batches.
+pub(crate) fn commits_on_this_thread() {
+    COMMITS.set(true);
 }
 
 /// Where the answer goes. Dropped without one, the caller is told that nothing was done; so while the journal's thread
@@ -63,7 +94,7 @@ struct Caller(Option<oneshot::Sender<Result<Answer, Refusal>>>);
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        if std::thread::panicking() && is_journals_thread() {
+        if std::thread::panicking() && COMMITS.get() {
             std::mem::forget(self.0.take());
         }
     }
@@ -89,32 +120,10 @@ impl ReplyTo {
     }
 
     /// Claims the buyer for the command, unless it has done so before it was submitted; false if another event has them.
-    pub(crate) fn claims(&mut self, buyer: BuyerId) -> bool {
+    pub(crate) fn claims(&mut self, claims: &Arc<Claims>, buyer: BuyerId, event: EventId) -> bool {
         if self.claim.is_none() {
-            self.claim = HeldClaim::take(&self.permit.0, buyer);
+            self.claim = HeldClaim::take(claims, buyer, event);
         }
         self.claim.is_some()
-    }
-}
-
-/// The claim of a buyer for a command that asks for a place. The command holds it, not the caller who waits: dropped when
-/// the command's outcome is known, whether anybody waits or not.
-pub(crate) struct HeldClaim {
-    sale: Arc<SaleHandle>,
-    buyer: BuyerId,
-}
-
-impl HeldClaim {
-    /// None if another event has the buyer.
-    pub(super) fn take(sale: &Arc<SaleHandle>, buyer: BuyerId) -> Option<Self> {
-        sale.core.claims.take(buyer, sale.event()).then(|| Self { sale: Arc::clone(sale), buyer })
-    }
-}
-
-impl Drop for HeldClaim {
-    fn drop(&mut self) {
-        if self.sale.core.claims.finish(self.buyer, self.sale.event()) {
-            self.sale.release_everywhere(self.buyer);
-        }
     }
 }

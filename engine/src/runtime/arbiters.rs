@@ -33,12 +33,13 @@ impl Arbiters {
         Ok(Self { system, handles, next: AtomicUsize::new(0), thread: parking_lot::Mutex::new(Some(thread)) })
     }
 
-    /// An arbiter for the next actor, in turn.
+    /// An arbiter for the next actor, one after the other.
     pub(crate) fn next(&self) -> &ArbiterHandle {
         &self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()]
     }
 
-    pub(crate) fn stop(&self) {
+    /// Ends the system, and waits for its thread.
+    pub(crate) fn end(&self) {
         self.system.stop();
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();

@@ -2,27 +2,33 @@
 //! between any two steps. The steps are those that the threads take; only waiting is left out. Must never do what no thread
 //! could do at that moment.
 
-use crate::id::EventId;
+use crate::id::{Epoch, EventId, Seq};
 use crate::ports::{Appended, JournalError, JournalReader};
-use crate::runtime::actor::{Host, SaleActor};
-use crate::runtime::engine::{Core, Engine, Works};
+use crate::runtime::actor::Host;
+use crate::runtime::background::Background;
+use crate::runtime::batch::ControlMessage;
+use crate::runtime::commit::{Attempt, JournalThread};
+use crate::runtime::decisions::Batch;
+use crate::runtime::deliver::Published;
+use crate::runtime::engine::{Engine, Parts, Works};
 use crate::runtime::handle::SaleHandle;
-use crate::runtime::journal::{Attempt, Batch, Errand, JournalThread, Published};
+use crate::runtime::mailbox;
 use crate::runtime::rebuild::Raising;
 use crate::runtime::settings::{Ports, Settings, StartError};
 use crate::runtime::snapshots;
+use crate::runtime::turn::SaleActor;
 use crate::sale::{Command, Sale};
 use crate::time::Timestamp;
 use crate::trace::Origin;
 use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use tokio::sync::Semaphore;
 
 /// Actors and their unread wakes.
-#[derive(Default)]
-pub(crate) struct Mailboxes(Mutex<BTreeMap<u64, Mailbox>>);
+#[derive(Clone, Default)]
+pub(crate) struct Mailboxes(Arc<Mutex<BTreeMap<u64, Mailbox>>>);
 
 struct Mailbox {
     /// Gone while it takes its turn.
@@ -33,17 +39,20 @@ struct Mailbox {
 }
 
 /// The address of an actor; one that has none any more ends when it has read its wakes.
-pub(crate) struct Address {
-    mailboxes: Arc<Mailboxes>,
+struct Address {
+    mailboxes: Mailboxes,
     number: u64,
 }
 
-impl Address {
-    pub(crate) fn wake(&self) {
+impl mailbox::Mailbox for Address {
+    fn wake(&self) {
         if let Some(mailbox) = self.mailboxes.0.lock().get_mut(&self.number) {
             mailbox.wakes += 1;
         }
     }
+
+    /// Nothing leaves memory there.
+    fn release(&self, _: Seq, _: mpsc::SyncSender<Epoch>) {}
 }
 
 impl Drop for Address {
@@ -57,15 +66,21 @@ impl Drop for Address {
     }
 }
 
-impl Mailboxes {
-    pub(crate) fn start(self: &Arc<Self>, actor: SaleActor) -> Address {
+impl Host for Mailboxes {
+    fn start(&self, actor: SaleActor) -> Box<dyn mailbox::Mailbox> {
         let mut all = self.0.lock();
         let number = all.last_key_value().map_or(0, |(last, _)| last + 1);
         all.insert(number, Mailbox { actor: Some(actor), wakes: 0, is_addressed: true });
-        Address { mailboxes: Arc::clone(self), number }
+        Box::new(Address { mailboxes: self.clone(), number })
     }
 
-    pub(crate) fn clear(&self) {
+    fn stop(&self) {
+        self.clear();
+    }
+}
+
+impl Mailboxes {
+    fn clear(&self) {
         let all = std::mem::take(&mut *self.0.lock());
         drop(all);
     }
@@ -132,11 +147,11 @@ pub enum NextStep {
 /// The work of an engine's threads, in somebody's hands. Dropped, the process has died; end the tokio runtime first, or
 /// callers see their answers dropped.
 pub struct ByHand {
-    core: Arc<Core>,
-    mailboxes: Arc<Mailboxes>,
+    parts: Arc<Parts>,
+    mailboxes: Mailboxes,
     journal: JournalThread,
     stage: Stage,
-    orders: VecDeque<Errand>,
+    orders: VecDeque<ControlMessage>,
     raising: Option<Raising>,
     snapshots: Receiver<Arc<SaleHandle>>,
 }
@@ -151,19 +166,19 @@ impl Engine {
         settings: Settings,
         tokio: tokio::runtime::Handle,
     ) -> Result<(Self, ByHand), StartError> {
-        let mailboxes = Arc::new(Mailboxes::default());
+        let mailboxes = Mailboxes::default();
         let mut works = None;
-        let host = Host::ByHand(Arc::clone(&mailboxes));
-        let engine = Self::start_on(host, ports, settings, tokio, |_, all| {
+        let host = Arc::new(mailboxes.clone());
+        let engine = Self::start_on(host, Background::new(tokio, false), ports, settings, |_, all| {
             works = Some(all);
             Ok(())
         })?;
         let Some(Works { journal, ordered, .. }) = works else {
             return Err(StartError::Storage("the start was not finished".to_owned()));
         };
-        let core = Arc::clone(&engine.core);
+        let parts = Arc::clone(&engine.parts);
         let (stage, orders) = (Stage::Idle, VecDeque::new());
-        Ok((engine, ByHand { core, mailboxes, journal, stage, orders, raising: None, snapshots: ordered }))
+        Ok((engine, ByHand { parts, mailboxes, journal, stage, orders, raising: None, snapshots: ordered }))
     }
 }
 
@@ -174,7 +189,7 @@ impl ByHand {
     /// The journal's, when the epoch could not be raised.
     pub fn open(&mut self, event: EventId) -> Result<Arc<SaleHandle>, JournalError> {
         let epoch = self.journal.storage.raise_epoch(event)?;
-        Ok(self.core.serve_new(event, epoch))
+        Ok(self.parts.serving.serve_new(event, epoch))
     }
 
     /// Actors that have an unread wake, oldest actor first; also of those that were replaced meanwhile.
@@ -201,7 +216,7 @@ impl ByHand {
     pub fn next_step(&self) -> NextStep {
         match &self.stage {
             Stage::Idle if !self.orders.is_empty() => NextStep::Raise,
-            Stage::Idle if self.core.journal.has_something() => NextStep::Take,
+            Stage::Idle if self.parts.batch.has_something() => NextStep::Take,
             Stage::Idle | Stage::Ended => NextStep::Nothing,
             Stage::Gathered(_) => NextStep::Begin,
             Stage::Committing(_) => NextStep::Append,
@@ -237,15 +252,15 @@ impl ByHand {
         if let Some(order) = self.orders.pop_front() {
             return if self.journal.carry_out(order) { Stage::Idle } else { Stage::Ended };
         }
-        let (turns, orders) = self.core.journal.take_now();
+        let (turns, orders) = self.parts.batch.take_now();
         self.orders.extend(orders);
         self.journal.gather(turns).map_or(Stage::Idle, Stage::Gathered)
     }
 
     /// Wakes every event whose time has come.
     pub fn ring_timers(&self) {
-        for event in self.core.timekeeper.due(self.core.clock.now()) {
-            if let Some(handle) = self.core.sale(event) {
+        for event in self.parts.timekeeper.due(self.parts.shared.clock.now()) {
+            if let Some(handle) = self.parts.shared.routes.get(event) {
                 handle.wake();
             }
         }
@@ -254,7 +269,7 @@ impl ByHand {
     /// When the next event is to be woken.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
-        self.core.timekeeper.next()
+        self.parts.timekeeper.next()
     }
 
     /// Goes on with the rebuild that was begun, if its epoch is raised, or begins the next; false when there is nothing to do
@@ -262,12 +277,12 @@ impl ByHand {
     pub fn rebuild(&mut self) -> bool {
         match self.raising.take() {
             Some(raising) => {
-                self.raising = self.core.end_rebuild_by_hand(raising);
+                self.raising = self.parts.rebuilder.end_by_hand(raising);
                 self.raising.is_none()
             }
-            None if self.core.waiting_rebuilds() == 0 => false,
+            None if self.parts.rebuilder.queue.waiting() == 0 => false,
             None => {
-                self.raising = self.core.begin_rebuild_by_hand();
+                self.raising = self.parts.rebuilder.begin_by_hand();
                 true
             }
         }
@@ -276,22 +291,22 @@ impl ByHand {
     /// Takes a snapshot that was ordered; false when none was.
     pub fn take_snapshot(&self) -> bool {
         let ordered = self.snapshots.try_recv();
-        let reader: &dyn JournalReader = &*self.core.reader;
+        let reader: &dyn JournalReader = &*self.parts.serving.reader;
         ordered.map(|sale| snapshots::take(&sale, reader)).is_ok()
     }
 
     /// A provider reports an outcome of its own accord, as a webhook does.
     pub fn report(&self, event: EventId, outcome: Command) {
         let slot = Arc::new(Semaphore::new(1)).try_acquire_owned();
-        if let (Some(handle), Ok(slot)) = (self.core.sale(event), slot) {
-            handle.tell(outcome, Origin::NONE, slot);
+        if let (Some(handle), Ok(slot)) = (self.parts.shared.routes.get(event), slot) {
+            handle.enqueue_outcome(outcome, Origin::NONE, slot);
         }
     }
 }
 
 impl Drop for ByHand {
     fn drop(&mut self) {
-        self.core.forget_routes();
+        self.parts.shared.routes.clear();
         self.mailboxes.clear();
     }
 }

@@ -4,11 +4,11 @@
 //! answer: a buyer who hangs up before the commit would get places at two events.
 
 use crate::id::{BuyerId, EventId};
-use crate::runtime::engine::Core;
-use crate::runtime::handle::SaleHandle;
-use crate::sale::{Fact, Sale};
+use crate::ports::shared::SharedClaims;
 use crate::shared_map::SharedMap;
 use dashmap::mapref::entry::Entry;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Handle;
 
 /// A buyer's claim; there is one as long as commands are in flight on it or a place stands.
 #[derive(Debug)]
@@ -21,14 +21,18 @@ struct Claim {
 }
 
 /// Which event each buyer is in.
-#[derive(Debug, Default)]
-pub struct Claims(SharedMap<BuyerId, Claim>);
+#[derive(Default)]
+pub struct Claims {
+    here: SharedMap<BuyerId, Claim>,
+    /// Those of all nodes, where they are shared, and where they are told from.
+    everywhere: OnceLock<(Arc<dyn SharedClaims>, Handle)>,
+}
 
 impl Claims {
     /// Claims the buyer for a command at `event`; false if another event has them. Each claim taken is ended by
     /// [`Claims::finish`].
-    pub(crate) fn take(&self, buyer: BuyerId, event: EventId) -> bool {
-        match self.0.entry(buyer) {
+    fn take(&self, buyer: BuyerId, event: EventId) -> bool {
+        match self.here.entry(buyer) {
             Entry::Occupied(mut taken) => {
                 let claim = taken.get_mut();
                 let is_same = claim.event == event;
@@ -43,13 +47,13 @@ impl Claims {
     }
 
     /// The outcome of a command that had claimed the buyer is known; true when nothing claims them any more.
-    pub(crate) fn finish(&self, buyer: BuyerId, event: EventId) -> bool {
+    fn finish(&self, buyer: BuyerId, event: EventId) -> bool {
         self.end(buyer, event, |claim| claim.in_flight = claim.in_flight.saturating_sub(1))
     }
 
     /// A place of the buyer at `event` is committed.
     pub(crate) fn confirm(&self, buyer: BuyerId, event: EventId) {
-        match self.0.entry(buyer) {
+        match self.here.entry(buyer) {
             Entry::Occupied(mut taken) if taken.get().event == event => taken.get_mut().stands = true,
             // What is committed is the truth, whatever was claimed.
             Entry::Occupied(mut taken) => *taken.get_mut() = Claim { event, in_flight: 0, stands: true },
@@ -58,12 +62,12 @@ impl Claims {
     }
 
     /// The buyer's place at `event` is over; true when nothing claims them any more.
-    pub(crate) fn release(&self, buyer: BuyerId, event: EventId) -> bool {
+    fn release(&self, buyer: BuyerId, event: EventId) -> bool {
         self.end(buyer, event, |claim| claim.stands = false)
     }
 
     fn end(&self, buyer: BuyerId, event: EventId, change: impl FnOnce(&mut Claim)) -> bool {
-        let Entry::Occupied(mut taken) = self.0.entry(buyer) else { return true };
+        let Entry::Occupied(mut taken) = self.here.entry(buyer) else { return true };
         let claim = taken.get_mut();
         if claim.event != event {
             return false;
@@ -76,60 +80,60 @@ impl Claims {
         is_over
     }
 
+    /// From now on claims are shared with other nodes. Once only.
+    pub(crate) fn share(&self, claims: Arc<dyn SharedClaims>, runtime: &Handle) {
+        let _ = self.everywhere.set((claims, runtime.clone()));
+    }
+
+    /// Those of all nodes, where they are shared.
+    pub(crate) fn everywhere(&self) -> Option<&Arc<dyn SharedClaims>> {
+        self.everywhere.get().map(|(claims, _)| claims)
+    }
+
+    /// The buyer's place at `event` is over, here and among all nodes.
+    pub(crate) fn end_place(&self, buyer: BuyerId, event: EventId) {
+        if self.release(buyer, event) {
+            self.release_everywhere(buyer, event);
+        }
+    }
+
+    /// Tells the other nodes that the buyer is not in the event any more. A copy of everything that is about to be written
+    /// says only who is there, so it would not tell them.
+    fn release_everywhere(&self, buyer: BuyerId, event: EventId) {
+        let Some((claims, runtime)) = self.everywhere.get() else { return };
+        let claims = Arc::clone(claims);
+        runtime.spawn(async move {
+            let _ = claims.release(buyer, event).await;
+        });
+    }
+
     /// The event that the buyer is in.
     #[must_use]
     pub fn of(&self, buyer: BuyerId) -> Option<EventId> {
-        self.0.get(&buyer).map(|claim| claim.event)
+        self.here.get(&buyer).map(|claim| claim.event)
     }
 }
 
-/// Keeps the claim of one event per buyer, and who was heard, in step with a committed fact.
-pub(super) fn follow_place(core: &Core, sale: &SaleHandle, view: &Sale, fact: &Fact) {
-    let gone = match fact {
-        Fact::Entered { buyer, .. } | Fact::Restored { buyer, .. } => {
-            core.claims.confirm(*buyer, sale.event());
-            return;
+/// The claim of a buyer for a command that asks for a place. The command holds it, not the caller who waits: dropped when
+/// the command's outcome is known, whether anybody waits or not.
+pub(crate) struct HeldClaim {
+    claims: Arc<Claims>,
+    buyer: BuyerId,
+    event: EventId,
+}
+
+impl HeldClaim {
+    /// None if another event has the buyer.
+    pub(crate) fn take(claims: &Arc<Claims>, buyer: BuyerId, event: EventId) -> Option<Self> {
+        claims.take(buyer, event).then(|| Self { claims: Arc::clone(claims), buyer, event })
+    }
+}
+
+impl Drop for HeldClaim {
+    fn drop(&mut self) {
+        if self.claims.finish(self.buyer, self.event) {
+            self.claims.release_everywhere(self.buyer, self.event);
         }
-        Fact::Left { buyer } | Fact::SlotExpired { buyer } | Fact::PlaceExpired { buyer } => Some(*buyer),
-        Fact::ReservationConfirmed { reservation, .. } => view.reservation(*reservation).map(|view| view.buyer),
-        Fact::Admitted { buyer, .. } => {
-            sale.unhear(*buyer);
-            return;
-        }
-        Fact::Configured { .. }
-        | Fact::SeatsHeld { .. }
-        | Fact::HoldChanged { .. }
-        | Fact::HoldReleased { .. }
-        | Fact::HoldExpired { .. }
-        | Fact::PaymentOpened { .. }
-        | Fact::PaymentStarted { .. }
-        | Fact::PaymentUnknown { .. }
-        | Fact::PaymentCaptured { .. }
-        | Fact::PaymentFailed { .. }
-        | Fact::ReservationCancelled { .. }
-        | Fact::CancelledByOperator { .. }
-        | Fact::ReleasedByOperator { .. }
-        | Fact::RefundOrdered { .. }
-        | Fact::PaymentRefunded { .. }
-        | Fact::OutcomeUnmatched { .. }
-        | Fact::OrdinalsReserved { .. }
-        | Fact::DrawCommitted { .. }
-        | Fact::CohortFrozen { .. }
-        | Fact::Drawn { .. }
-        | Fact::Steered { .. }
-        | Fact::SeatsBlocked { .. }
-        | Fact::SeatsUnblocked { .. }
-        | Fact::Rescheduled { .. }
-        | Fact::HolderNotified { .. }
-        | Fact::SaleCancelled { .. }
-        | Fact::SaleRetired { .. }
-        | Fact::KeyRemembered { .. } => None,
-    };
-    if let Some(buyer) = gone.filter(|buyer| !view.is_in_room(*buyer)) {
-        if core.claims.release(buyer, sale.event()) {
-            sale.release_everywhere(buyer);
-        }
-        sale.unhear(buyer);
     }
 }
 

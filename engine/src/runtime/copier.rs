@@ -5,8 +5,7 @@
 use crate::id::{BuyerId, EventId, ReservationId};
 use crate::limits::{COPIED_AGAIN_AFTER, COPY_HANDOFF, COPY_NOTES, FACTS_PER_LOCK};
 use crate::ports::shared::{Copies, HeldSeats, SaleCopy, SharedClaims, Standing};
-use crate::runtime::engine::{Core, Engine};
-use crate::runtime::handle::SaleHandle;
+use crate::runtime::handle::{SaleHandle, Shared};
 use crate::runtime::supervision::panic_message;
 use crate::sale::{
     Entry, Fact, PlaceRow, PlaceState, ReservationStatus, ReservationView, Sale, SalePhase, SaleSummary,
@@ -49,23 +48,6 @@ pub struct CopyHealth {
     pub lag: Duration,
 }
 
-impl Engine {
-    /// From now on claims are shared with other nodes, and copies are written for them. Once only. Must be called on
-    /// the runtime, before commands come.
-    pub fn share(&self, sharing: Sharing) {
-        let (front, copier) = make(sharing);
-        if self.core.copier.set(front).is_ok() {
-            tokio::spawn(copier.run(Arc::clone(&self.core)));
-        }
-    }
-
-    /// How far copies are behind; none when nothing is shared.
-    #[must_use]
-    pub fn copies(&self) -> Option<CopyHealth> {
-        self.core.copier.get().map(|copier| copier.health())
-    }
-}
-
 /// Facts that were committed, and when.
 struct Handed {
     event: EventId,
@@ -75,9 +57,8 @@ struct Handed {
 
 /// The front of the copier.
 pub(crate) struct CopierFront {
-    pub(crate) claims: Arc<dyn SharedClaims>,
     queue: mpsc::Sender<Handed>,
-    passed_over: AtomicBool,
+    skipped: AtomicBool,
     writes: AtomicU64,
     failures: AtomicU64,
     whole: AtomicU64,
@@ -85,11 +66,11 @@ pub(crate) struct CopierFront {
 }
 
 impl CopierFront {
-    /// Hands committed facts over; when the copier is behind, it will write everything anew.
-    pub(crate) fn hand_over(&self, event: EventId, entries: &Arc<[Entry]>) {
+    /// Enqueues committed facts; when the copier is behind, it will write everything anew.
+    pub(crate) fn enqueue(&self, event: EventId, entries: &Arc<[Entry]>) {
         let handed = Handed { event, entries: Arc::clone(entries), at: Instant::now() };
         if self.queue.try_send(handed).is_err() {
-            self.passed_over.store(true, Ordering::Release);
+            self.skipped.store(true, Ordering::Release);
         }
     }
 
@@ -104,18 +85,17 @@ impl CopierFront {
 }
 
 /// Makes the front and the copier; nothing is copied before the copier runs.
-fn make(sharing: Sharing) -> (Arc<CopierFront>, Copier) {
+pub(crate) fn make(copies: Arc<dyn Copies>) -> (Arc<CopierFront>, Copier) {
     let (queue, handed) = mpsc::channel(COPY_HANDOFF);
     let front = Arc::new(CopierFront {
-        claims: sharing.claims,
         queue,
-        passed_over: AtomicBool::new(false),
+        skipped: AtomicBool::new(false),
         writes: AtomicU64::new(0),
         failures: AtomicU64::new(0),
         whole: AtomicU64::new(0),
         lag_micros: AtomicU64::new(0),
     });
-    let (copies, noted) = (sharing.copies, Noted::default());
+    let noted = Noted::default();
     let copier = Copier { front: Arc::clone(&front), copies, handed, noted, away: true };
     (front, copier)
 }
@@ -150,30 +130,30 @@ pub(crate) struct Copier {
 impl Copier {
     /// Writes behind until the engine stops. What panics is begun again, with everything to be written: copies may be lost, and
     /// no sale ends for them.
-    pub(crate) async fn run(mut self, core: Arc<Core>) {
-        while let Err(panic) = AssertUnwindSafe(self.follow(&core)).catch_unwind().await {
+    pub(crate) async fn run(mut self, shared: Arc<Shared>) {
+        while let Err(panic) = AssertUnwindSafe(self.copy(&shared)).catch_unwind().await {
             tracing::error!(panic = panic_message(&*panic), "writing copies panicked; it is begun again");
             self.failed();
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn follow(&mut self, core: &Arc<Core>) {
+    async fn copy(&mut self, shared: &Shared) {
         let (mut look_at, mut again_at) = (Instant::now(), Instant::now() + COPIED_AGAIN_AFTER);
-        while !core.is_stopping() {
+        while !shared.is_stopping() {
             // What was found lost by the last write is written at once.
             let wake_at = if self.noted.events.is_empty() || self.away { look_at } else { Instant::now() };
             tokio::select! {
                 first = self.handed.recv() => {
-                    self.note(core, first);
+                    self.note(shared, first);
                     tokio::time::sleep(GATHER).await;
                 }
                 () = tokio::time::sleep_until(wake_at) => {}
             }
             while let Ok(handed) = self.handed.try_recv() {
-                self.note(core, Some(handed));
+                self.note(shared, Some(handed));
             }
-            self.noted.all |= self.front.passed_over.swap(false, Ordering::AcqRel);
+            self.noted.all |= self.front.skipped.swap(false, Ordering::AcqRel);
             let now = Instant::now();
             if now >= again_at {
                 again_at = now + COPIED_AGAIN_AFTER;
@@ -187,7 +167,7 @@ impl Copier {
                 }
             }
             if !self.away {
-                self.write(core).await;
+                self.write(shared).await;
             }
         }
     }
@@ -199,31 +179,31 @@ impl Copier {
         self.noted = Noted { all: true, ..Noted::default() };
     }
 
-    fn note(&mut self, core: &Core, handed: Option<Handed>) {
+    fn note(&mut self, shared: &Shared, handed: Option<Handed>) {
         let Some(Handed { event, entries, at }) = handed else { return };
         if self.noted.all {
             return;
         }
         self.noted.since.get_or_insert(at);
         let concerned = self.noted.events.entry(event).or_default();
-        let Some(sale) = core.sale(event) else { return };
+        let Some(sale) = shared.routes.get(event) else { return };
         let view = sale.view();
         for entry in entries.iter() {
             concerned.note(&view, &entry.fact);
         }
     }
 
-    async fn write(&mut self, core: &Core) {
+    async fn write(&mut self, shared: &Shared) {
         let noted = std::mem::take(&mut self.noted);
         if noted.all {
             // One by one, so that no more than one whole line lies in memory.
-            for sale in core.sales() {
+            for sale in shared.routes.all() {
                 let copy = whole(sale).await;
                 if !self.send(&[copy]).await {
                     return;
                 }
             }
-            for some in core.unloaded.all().chunks(UNLOADED_AT_ONCE) {
+            for some in shared.unloaded.all().chunks(UNLOADED_AT_ONCE) {
                 let copies: Vec<SaleCopy> = some.iter().map(|(event, summary)| of_unloaded(*event, summary)).collect();
                 if !self.send(&copies).await {
                     return;
@@ -233,7 +213,7 @@ impl Copier {
         }
         let mut copies = Vec::with_capacity(noted.events.len());
         for (event, concerned) in &noted.events {
-            let Some(sale) = core.sale(*event) else { continue };
+            let Some(sale) = shared.routes.get(*event) else { continue };
             copies.push(if concerned.whole { whole(sale).await } else { part(&sale, concerned) });
         }
         if !copies.is_empty()

@@ -59,7 +59,7 @@ impl Kind {
 
 /// Who does outside work.
 pub(crate) struct Effects {
-    tokio: tokio::runtime::Handle,
+    runtime: tokio::runtime::Handle,
     work: Arc<Work>,
 }
 
@@ -134,33 +134,12 @@ impl Effects {
             running: Arc::default(),
         });
         tokio.spawn(Arc::clone(&work).reconcile_queued());
-        Self { tokio, work }
+        Self { runtime: tokio, work }
     }
 
-    /// Where outside work is done, and answers are given.
-    pub(crate) fn tokio(&self) -> &tokio::runtime::Handle {
-        &self.tokio
-    }
-
-    /// Notes the outside work that a committed fact orders; `view` is the state with the fact in it.
-    pub(crate) fn ordered_by(
-        &self,
-        sale: &Arc<SaleHandle>,
-        view: &Sale,
-        (entry, origins): (&Entry, &Origins),
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Fact::PaymentStarted { payment, .. } = &entry.fact {
-            let origin = origins.of(entry);
-            effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Charge, origin)));
-        }
-        // A refund of nothing was settled when it was ordered.
-        if let Fact::RefundOrdered { payment, amount, .. } = &entry.fact
-            && *amount != Amount(0)
-        {
-            let origin = origins.of(entry);
-            effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Refund, origin)));
-        }
+    /// Where outside work is done.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
     }
 
     /// Asks about every charge and repeats every refund that has not come to its end: after a start or a rebuild.
@@ -186,7 +165,7 @@ impl Effects {
         match effect.kind {
             Kind::Charge => {
                 let (scope, span) = effect.begin();
-                drop(self.tokio.spawn(scope.around(Arc::clone(&self.work).charge(effect)).instrument(span)));
+                drop(self.runtime.spawn(scope.around(Arc::clone(&self.work).charge(effect)).instrument(span)));
             }
             Kind::Find | Kind::Refund => self.work.enqueue(effect),
         }
@@ -266,12 +245,12 @@ impl Work {
     async fn attempt(self: Arc<Self>, effect: Effect, slot: OwnedSemaphorePermit) {
         let payment = effect.charge.payment;
         if effect.kind == Kind::Refund && effect.took_nothing {
-            return effect.tell(Command::SettleRefund { payment }, slot);
+            return effect.enqueue(Command::SettleRefund { payment }, slot);
         }
         if effect.kind == Kind::Refund {
             let refunded = tokio::time::timeout(self.timeout, self.provider.refund(&effect.charge)).await;
             if let Ok(Ok(())) = refunded {
-                return effect.tell(Command::SettleRefund { payment }, slot);
+                return effect.enqueue(Command::SettleRefund { payment }, slot);
             }
         } else {
             let found = tokio::time::timeout(self.timeout, self.provider.find(&effect.charge)).await;
@@ -283,6 +262,26 @@ impl Work {
         }
         drop(slot);
         self.change_queue(|queue| queue.postpone(effect, Instant::now()));
+    }
+}
+
+/// Notes the outside work that a committed fact orders; `view` is the state with the fact in it.
+pub(crate) fn ordered_by(
+    sale: &Arc<SaleHandle>,
+    view: &Sale,
+    (entry, origins): (&Entry, &Origins),
+    effects: &mut Vec<Effect>,
+) {
+    if let Fact::PaymentStarted { payment, .. } = &entry.fact {
+        let origin = origins.of(entry);
+        effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Charge, origin)));
+    }
+    // A refund of nothing was settled when it was ordered.
+    if let Fact::RefundOrdered { payment, amount, .. } = &entry.fact
+        && *amount != Amount(0)
+    {
+        let origin = origins.of(entry);
+        effects.extend(effect(sale, view, view.payment_row(*payment), (Kind::Refund, origin)));
     }
 }
 
@@ -302,13 +301,13 @@ impl Effect {
     }
 
     fn settle(&self, outcome: ChargeOutcome, slot: OwnedSemaphorePermit) {
-        self.tell(Command::SettleCharge { payment: self.charge.payment, outcome }, slot);
+        self.enqueue(Command::SettleCharge { payment: self.charge.payment, outcome }, slot);
     }
 
     /// To the route that the event has now: it may be another one than when the work began.
-    fn tell(&self, command: Command, slot: OwnedSemaphorePermit) {
-        let route = self.sale.core.sale(self.sale.event());
-        route.as_ref().unwrap_or(&self.sale).tell(command, self.origin.clone(), slot);
+    fn enqueue(&self, command: Command, slot: OwnedSemaphorePermit) {
+        let route = self.sale.shared.routes.get(self.sale.event());
+        route.as_ref().unwrap_or(&self.sale).enqueue_outcome(command, self.origin.clone(), slot);
     }
 }
 

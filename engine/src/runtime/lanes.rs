@@ -1,7 +1,7 @@
 //! The lanes in which commands wait for their turn. Those that are seldom used, and all of an event at which nobody buys, take
 //! next to nothing: there may be ten thousand idle events. Must never drop a command that was put in.
 
-use crate::runtime::answer::ReplyTo;
+use crate::runtime::answer::{Refusal, ReplyTo};
 use crate::sale::Command;
 use crate::time::Timestamp;
 use crate::trace::Origin;
@@ -31,6 +31,17 @@ pub(crate) struct Lanes {
     pub(crate) outcomes: QuietLane,
     pub(crate) operators: QuietLane,
     pub(crate) buyers: BusyLane,
+}
+
+impl Lanes {
+    /// Answers everybody in the lanes of buyers and operators.
+    pub(crate) fn refuse_all(&self, refusal: &Refusal) {
+        while let Some(envelope) = self.buyers.pop().or_else(|| self.operators.pop()) {
+            if let Some(reply) = envelope.reply {
+                reply.send(Err(refusal.clone()));
+            }
+        }
+    }
 }
 
 /// A lane for a command now and then: what it took is given back when it is empty.

@@ -2,12 +2,10 @@
 //! is open. Must never decide anything.
 
 use crate::id::PaymentId;
-use crate::runtime::journal::Turn;
 use crate::sale::{Entry, Fact};
-use crate::trace::{Origin, Scope, TraceContext};
+use crate::trace::{Origin, TraceContext};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// The origins of the commands of which a turn has facts. Room for one without memory of its own: under little load a turn has one.
 #[derive(Default)]
@@ -36,16 +34,6 @@ impl Origins {
         }
         let known = self.0.iter().find(|origin| origin.trace == entry.trace);
         known.cloned().unwrap_or_else(|| Origin::of_trace(entry.trace))
-    }
-}
-
-/// What lines about a commit belong to: the event if it has facts of one alone, the request if it is of one alone.
-pub(crate) fn commit_scope(turns: &[Turn]) -> Scope {
-    let Some((first, others)) = turns.split_first() else { return Scope::NONE };
-    let is_of_one_event = others.iter().all(|turn| Arc::ptr_eq(&turn.sale, &first.sale));
-    Scope {
-        origin: if others.is_empty() { first.origins.only() } else { Origin::NONE },
-        event: is_of_one_event.then(|| first.sale.event()),
     }
 }
 

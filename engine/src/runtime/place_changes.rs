@@ -3,7 +3,6 @@
 //! never hold up the journal: without followers it costs one load, and what a follower does not take has a bound.
 
 use crate::id::BuyerId;
-use crate::runtime::handle::SaleHandle;
 use crate::sale::{Entry, Fact};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,16 +52,8 @@ pub(crate) struct PlaceFeed {
     count: AtomicUsize,
 }
 
-impl SaleHandle {
-    /// Follows whose places change from now on.
-    #[must_use]
-    pub fn place_changes(&self) -> PlaceChanges {
-        self.places.follow()
-    }
-}
-
 impl PlaceFeed {
-    fn follow(&self) -> PlaceChanges {
+    pub(crate) fn follow(&self) -> PlaceChanges {
         let inbox = Arc::new(Inbox::default());
         let mut followers = self.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);

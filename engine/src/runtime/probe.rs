@@ -42,7 +42,7 @@ pub struct Probe {
 }
 
 /// Some work has begun; it ends when this is dropped.
-pub(crate) struct Begun<'a> {
+pub(crate) struct Measured<'a> {
     #[cfg(feature = "fakes")]
     begun: Option<(&'a Probe, Work, u64)>,
     #[cfg(not(feature = "fakes"))]
@@ -51,8 +51,8 @@ pub(crate) struct Begun<'a> {
 
 #[cfg(not(feature = "fakes"))]
 impl Probe {
-    pub(crate) fn begin(&self, _: Work) -> Begun<'_> {
-        Begun { _probe: std::marker::PhantomData }
+    pub(crate) fn begin(&self, _: Work) -> Measured<'_> {
+        Measured { _probe: std::marker::PhantomData }
     }
 }
 
@@ -71,13 +71,13 @@ impl Probe {
         Longest { read: of(Work::Read), write: of(Work::Write), journal: of(Work::Journal) }
     }
 
-    pub(crate) fn begin(&self, work: Work) -> Begun<'_> {
-        Begun { begun: self.is_on.load(Ordering::Relaxed).then(|| (self, work, thread_nanos())) }
+    pub(crate) fn begin(&self, work: Work) -> Measured<'_> {
+        Measured { begun: self.is_on.load(Ordering::Relaxed).then(|| (self, work, thread_nanos())) }
     }
 }
 
 #[cfg(feature = "fakes")]
-impl Drop for Begun<'_> {
+impl Drop for Measured<'_> {
     fn drop(&mut self) {
         if let Some((probe, work, since)) = self.begun {
             probe.longest[work as usize].fetch_max(thread_nanos().saturating_sub(since), Ordering::Relaxed);

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 /// How long the first of several hand-offs waits for others: a transaction for each would cost more than all of them.
 const GATHER: Duration = Duration::from_millis(5);
-/// How often a projector that was passed over looks at the journal though nothing is handed to it.
+/// How often a projector of which something was skipped looks at the journal though nothing is handed to it.
 const LOOK: Duration = Duration::from_millis(200);
 /// While the journal is busy the projector takes a twentieth of a core: tables come behind answers. Pauses are no longer than this,
 /// so that what is handed over meanwhile finds room.
@@ -36,8 +36,8 @@ const MOVE_WAIT: Duration = Duration::from_millis(100);
 /// The front of the projector, for the journal's thread.
 pub(crate) struct ProjectorFront {
     queue: Mutex<Option<Sender<Committed>>>,
-    /// Events of which something was not handed over because the queue was full.
-    passed_over: Mutex<HashSet<EventId>>,
+    /// Events of which something was not enqueued because the queue was full.
+    skipped: Mutex<HashSet<EventId>>,
     closed: AtomicBool,
     handed: AtomicU64,
     progress: Arc<Progress>,
@@ -109,19 +109,19 @@ impl ProjectorFront {
     pub(crate) fn new(lag_max: u64) -> (Self, Receiver<Committed>) {
         let (queue, receiver) = bounded(PROJECTION_HANDOFF);
         let queue = Mutex::new(Some(queue));
-        let (passed_over, closed) = (Mutex::default(), AtomicBool::new(false));
+        let (skipped, closed) = (Mutex::default(), AtomicBool::new(false));
         let (handed, progress) = (AtomicU64::new(0), Arc::new(Progress::new()));
-        (Self { queue, passed_over, closed, handed, progress, lag_max }, receiver)
+        (Self { queue, skipped, closed, handed, progress, lag_max }, receiver)
     }
 
-    /// Hands committed facts over; when the projector is behind, it will read them from the journal.
-    pub(crate) fn hand_over(&self, committed: Committed) {
+    /// Enqueues committed facts; when the projector is behind, it will read them from the journal.
+    pub(crate) fn enqueue(&self, committed: Committed) {
         let queue = self.queue.lock();
         self.handed.fetch_add(committed.entries.len() as u64, Ordering::Relaxed);
         if let Some(queue) = &*queue
             && let Err(refused) = queue.try_send(committed)
         {
-            self.passed_over.lock().insert(refused.into_inner().event);
+            self.skipped.lock().insert(refused.into_inner().event);
         }
     }
 
@@ -168,7 +168,7 @@ impl ProjectorFront {
         }
         // Under its lock nothing is handed over.
         let _locked = self.queue.lock();
-        if queue.is_empty() && self.passed_over.lock().is_empty() {
+        if queue.is_empty() && self.skipped.lock().is_empty() {
             self.progress.written.store(self.handed.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
@@ -305,12 +305,11 @@ impl Projector {
                 facts += more.entries.len();
                 Some(more)
             }));
-            let passed_over =
-                if batch.is_empty() { std::mem::take(&mut *front.passed_over.lock()) } else { HashSet::new() };
-            if !passed_over.is_empty() || !batch.is_empty() {
+            let skipped = if batch.is_empty() { std::mem::take(&mut *front.skipped.lock()) } else { HashSet::new() };
+            if !skipped.is_empty() || !batch.is_empty() {
                 self.progress.moves();
             }
-            passed_over.into_iter().for_each(|event| self.catch_up_surely(event, front));
+            skipped.into_iter().for_each(|event| self.catch_up_surely(event, front));
             if !batch.is_empty() {
                 self.write_surely(&batch, front);
             }

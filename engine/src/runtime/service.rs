@@ -2,9 +2,8 @@
 //! answered.
 
 use crate::id::Epoch;
-use crate::runtime::answer::Refusal;
-use crate::runtime::handle::SaleHandle;
-use std::sync::atomic::Ordering;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Whether a sale is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,15 +19,40 @@ pub(crate) enum Service {
     Unloaded,
 }
 
+impl Service {
+    /// Whether commands are taken, now or when the actor is rebuilt.
+    pub(crate) fn takes_commands(self) -> bool {
+        matches!(self, Self::Serving | Self::Rebuilding)
+    }
+
+    /// Whether the sale is not served again before the next start.
+    pub(crate) fn is_given_up(self) -> bool {
+        matches!(self, Self::Quarantined | Self::Damaged)
+    }
+}
+
 /// By which epoch the event is owned here, if it is.
 #[derive(Default)]
-pub(super) struct Ownership {
+struct Owner {
     epoch: Option<Epoch>,
     /// How often it was lost.
     losses: u64,
 }
 
-impl SaleHandle {
+/// See the module.
+pub(crate) struct Ownership {
+    service: AtomicU8,
+    /// Another owner has raised the epoch since the view was read from the journal.
+    view_is_old: AtomicBool,
+    owner: Mutex<Owner>,
+}
+
+impl Ownership {
+    pub(crate) fn new() -> Self {
+        let service = AtomicU8::new(Service::Serving as u8);
+        Self { service, view_is_old: AtomicBool::new(false), owner: Mutex::default() }
+    }
+
     pub(crate) fn service(&self) -> Service {
         match self.service.load(Ordering::SeqCst) {
             0 => Service::Serving,
@@ -40,36 +64,32 @@ impl SaleHandle {
         }
     }
 
-    pub(crate) fn set_service(&self, service: Service) {
+    pub(crate) fn set(&self, service: Service) {
         self.service.store(service as u8, Ordering::SeqCst);
-        if !self.is_served() {
-            self.refuse_all(&Refusal::Unserved);
-            self.drop_outcomes_if_lost();
-        }
     }
 
     /// Moves from one state to another; false, and nothing changed, when it was not in the first.
-    pub(crate) fn change_service(&self, from: Service, to: Service) -> bool {
+    pub(crate) fn change(&self, from: Service, to: Service) -> bool {
         let (from, to) = (from as u8, to as u8);
-        let changed = self.service.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if changed && !self.is_served() {
-            self.refuse_all(&Refusal::Unserved);
-            self.lanes.outcomes.clear();
-        }
-        changed
+        self.service.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// How often the event was lost to another owner; for [`SaleHandle::own`].
+    /// Whether the view has every committed fact.
+    pub(crate) fn view_is_current(&self) -> bool {
+        !self.view_is_old.load(Ordering::Acquire)
+    }
+
+    /// How often the event was lost to another owner; for [`Ownership::own`].
     pub(crate) fn losses(&self) -> u64 {
-        self.ownership.lock().losses
+        self.owner.lock().losses
     }
 
     /// From now on turns of that epoch are committed; false when the event was lost again since `losses` were counted.
     pub(crate) fn own(&self, epoch: Epoch, losses: u64) -> bool {
-        let mut ownership = self.ownership.lock();
-        let is_ours = ownership.losses == losses;
+        let mut owner = self.owner.lock();
+        let is_ours = owner.losses == losses;
         if is_ours {
-            ownership.epoch = Some(epoch);
+            owner.epoch = Some(epoch);
             self.view_is_old.store(false, Ordering::Release);
         }
         is_ours
@@ -79,17 +99,13 @@ impl SaleHandle {
     pub(crate) fn disown(&self) {
         // Also an event that is given up, because this came too often, is not read any more.
         self.view_is_old.store(true, Ordering::Release);
-        let mut ownership = self.ownership.lock();
-        ownership.epoch = None;
-        ownership.losses += 1;
+        let mut owner = self.owner.lock();
+        owner.epoch = None;
+        owner.losses += 1;
     }
 
     /// Whether turns of that epoch may be committed and answered.
     pub(crate) fn is_owned_by(&self, epoch: Epoch) -> bool {
-        self.ownership.lock().epoch == Some(epoch)
-    }
-
-    pub(super) fn is_served(&self) -> bool {
-        matches!(self.service(), Service::Serving | Service::Rebuilding)
+        self.owner.lock().epoch == Some(epoch)
     }
 }

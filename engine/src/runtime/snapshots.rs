@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 /// Sales waiting for their snapshot; beyond them a snapshot is taken at a later batch.
 const WAITING: usize = 64;
 /// While the journal is busy a snapshot waits for so many times as many facts: taking one reads the whole sale.
-const PATIENCE_WHEN_BUSY: u64 = 5;
+const TIMES_WHEN_BUSY: u64 = 5;
 
 /// Who decides when a snapshot is due.
 pub(crate) struct Snapshots {
@@ -30,8 +30,8 @@ impl Snapshots {
     pub(crate) fn consider(&self, sale: &Arc<SaleHandle>, entries: &[Entry], journal_is_busy: bool) {
         let Some(seq) = entries.last().map(|entry| entry.seq.0) else { return };
         let last = sale.snapshot_at.load(Ordering::Relaxed);
-        let patience = if journal_is_busy { PATIENCE_WHEN_BUSY } else { 1 };
-        if seq < last + self.every * patience {
+        let times = if journal_is_busy { TIMES_WHEN_BUSY } else { 1 };
+        if seq < last + self.every * times {
             return;
         }
         if sale.snapshot_waits.swap(true, Ordering::AcqRel) {

@@ -4,12 +4,12 @@
 use crate::id::{Epoch, EventId};
 use crate::limits::{JOURNAL_RETRY_MAX, START_WAITS};
 use crate::ports::{Journal, JournalError, ReadError};
-use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
 use crate::runtime::projector::{ProjectError, Projector};
 use crate::runtime::recovery::{Recovery, recover, recover_all};
+use crate::runtime::serve::Serving;
 use crate::runtime::settings::StartError;
-use crate::runtime::supervision::supervised;
+use crate::runtime::supervision::{OnFatal, supervised};
 use crate::sale::{Sale, SaleSummary};
 use hashbrown::HashSet;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn waited<T, E: MayPass>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> 
     }
 }
 
-impl Core {
+impl Serving {
     /// Reads every event that is not over, and brings the tables of all up to date; also answers the events of which no
     /// more than a summary was read, whose journals are still to be verified.
     pub(super) fn recover_events(
@@ -120,8 +120,8 @@ impl Core {
 
     /// An event that is over and is not read into memory at the start.
     fn know(&self, event: EventId, summary: SaleSummary) {
-        self.tags.insert(event.tag(), event);
-        self.unloaded.put(event, summary);
+        self.shared.routes.know(event);
+        self.shared.unloaded.put(event, summary);
     }
 
     /// At the start: a damaged event is not served, a storage that does not answer ends the start.
@@ -144,22 +144,27 @@ impl Core {
 
     /// Checks what lies before the snapshots that sales were started from, or behind the summaries, without holding up the
     /// start: one event after the other.
-    pub(super) fn verify_behind(self: &Arc<Self>, events: Vec<EventId>) -> std::io::Result<()> {
+    pub(super) fn verify_behind(
+        self: &Arc<Self>,
+        events: Vec<EventId>,
+        behind: Arc<dyn Fn() + Send + Sync>,
+        on_fatal: &OnFatal,
+    ) -> std::io::Result<()> {
         if events.is_empty() {
             return Ok(());
         }
-        let core = Arc::clone(self);
+        let serving = Arc::clone(self);
         let verify = move || {
-            (core.behind)();
+            behind();
             for event in events {
-                if core.is_stopping() {
+                if serving.shared.is_stopping() {
                     return;
                 }
-                if let Err(ReadError::Damaged { event, seq, reason }) = core.reader.verify(event) {
-                    core.damaged(event, &format!("seq {}: {reason}", seq.0));
+                if let Err(ReadError::Damaged { event, seq, reason }) = serving.reader.verify(event) {
+                    serving.damaged(event, &format!("seq {}: {reason}", seq.0));
                 }
             }
         };
-        supervised("onsale-verify", &self.fatal_call(), verify).map(drop)
+        supervised("onsale-verify", on_fatal, verify).map(drop)
     }
 }

@@ -112,7 +112,7 @@ async fn steered(
     change: SteeringChange,
 ) -> Result<SteeringView, Problem> {
     let command = Command::Steer { change, by: ctx.buyer()? };
-    match sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?.reply {
+    match sale.submit(command, ctx.deadline).await.map_err(sales::refused)?.reply {
         Reply::Steering(view) => Ok(*view),
         Reply::Done | Reply::Reservation(_) | Reply::Payment(_) | Reply::Place(_) => {
             Err(Problem::internal().because("a sale answered something else than its steering"))

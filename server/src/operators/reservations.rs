@@ -231,7 +231,7 @@ async fn end(ctx: &Context, id: ReservationId, reason: Box<str>, only_paid: bool
         return ended_long_ago(ctx, id, only_paid).await;
     };
     let command = Command::CancelByOperator(OperatorCancel { reservation: id, by, reason, only_paid });
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.submit(command, ctx.deadline).await.map_err(sales::refused)?;
     note(ctx, sale.event(), answer.seq)?;
     // What is committed is in the view before it is answered.
     let found = live(&sale, id).ok_or_else(Problem::storage_unavailable)?;

@@ -53,7 +53,7 @@ pub(super) async fn change(ctx: Context, mut request: Request) -> Result<Respons
     let after = if dry_run {
         would_be(sale.copy(), &command, ctx.now())
     } else {
-        match sale.ask_patiently(command, ctx.deadline).await {
+        match sale.submit(command, ctx.deadline).await {
             // Looked up again: it may have left memory and come back meanwhile.
             Ok(_) => Ok(sales::of(&ctx.app, event).await?.copy()),
             Err(refusal) => Err(refusal),

@@ -76,7 +76,7 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     }
     let payment = PaymentId::new(sale.event(), ctx.now().unix_millis(), rand::random());
     let command = Command::OpenPayment(OpenPayment { payment, buyer, reservation, amount, key });
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.submit(command, ctx.deadline).await.map_err(sales::refused)?;
     note(&ctx, sale.event(), answer.seq)?;
     let view = payment_of(answer.reply)?;
     let currency = currency(&sale)?;
@@ -161,7 +161,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         transaction: asked.transaction.into(),
         key,
     });
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.submit(command, ctx.deadline).await.map_err(sales::refused)?;
     settled(&ctx, &sale, answer, starts.then_some(&declines)).await
 }
 

@@ -50,7 +50,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
         let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
         return Ok(place_answer(&ctx, &place, &room, ctx.now()));
     }
-    let answer = sale.ask_patiently(Command::Enter { buyer }, ctx.deadline).await;
+    let answer = sale.submit(Command::Enter { buyer }, ctx.deadline).await;
     let answer = answer.map_err(|refusal| refused_entry(&ctx, buyer, refusal))?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     let now = ctx.now();
@@ -118,7 +118,7 @@ async fn leave(ctx: Context, request: Request) -> Result<Response, Problem> {
     // Also of an event that was deleted meanwhile, which would keep its buyers from every other one.
     let buyer = ctx.buyer()?;
     let sale = ctx.app.engine.load(event).await.map_err(sales::refused)?.ok_or_else(Problem::not_found)?;
-    sale.ask_patiently(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
+    sale.submit(Command::Leave { buyer }, ctx.deadline).await.map_err(sales::refused)?;
     Ok(response::no_content())
 }
 
@@ -140,7 +140,7 @@ async fn restored(
     if !sale.view().restores(ordinal) || sale.view().is_in_room(buyer) {
         return Ok(None);
     }
-    match sale.ask_patiently(Command::Restore { buyer, ordinal }, ctx.deadline).await {
+    match sale.submit(Command::Restore { buyer, ordinal }, ctx.deadline).await {
         Ok(Answer { reply: Reply::Place(place), .. }) => {
             hear(sale, &place, ctx.now());
             Ok(Some(place))
@@ -173,7 +173,7 @@ fn room_of(ctx: &Context, sale: &SaleHandle) -> Option<Room> {
 /// A poll says that somebody in the line is still there.
 fn hear(sale: &SaleHandle, place: &PlaceView, now: Timestamp) {
     match place.status {
-        PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heard(place.buyer, now),
+        PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heartbeat(place.buyer, now),
         PlaceStatus::Active { .. } | PlaceStatus::Expired => {}
     }
 }

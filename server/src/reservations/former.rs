@@ -18,7 +18,7 @@ pub(super) async fn take(
     command: Command,
 ) -> Result<Answer, Problem> {
     let Some(before) = ctx.app.predecessors.of(buyer) else {
-        return sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan));
+        return sale.submit(command, ctx.deadline).await.map_err(sales::refused_at(&terms.plan));
     };
     let (app, sale, plan, deadline) = (Arc::clone(&ctx.app), Arc::clone(sale), Arc::clone(&terms.plan), ctx.deadline);
     // To the end: the next command of this buyer is counted when this one is committed or refused, not before.
@@ -26,7 +26,7 @@ pub(super) async fn take(
         let _turn = app.in_flight.take(buyer.0.as_u128()).await;
         check(&sale, &before, buyer, quantity, own)
             .map_err(|rejection| sales::refused(Refusal::Rejected(rejection)))?;
-        sale.ask_patiently(command, deadline).await.map_err(sales::refused_at(&plan))
+        sale.submit(command, deadline).await.map_err(sales::refused_at(&plan))
     })
     .await
 }

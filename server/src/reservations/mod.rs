@@ -252,7 +252,7 @@ async fn release(ctx: Context, request: Request) -> Result<Response, Problem> {
     match own::find(&ctx, reservation).await? {
         Own::Live(sale, _) => {
             let command = Command::ReleaseHold { buyer, reservation };
-            let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
+            let answer = sale.submit(command, ctx.deadline).await.map_err(sales::refused)?;
             own::note(&ctx, sale.event(), answer.seq)?;
         }
         Own::Past(record) => match record.reservation.status {
@@ -282,7 +282,7 @@ async fn cancel(ctx: Context, request: Request) -> Result<Response, Problem> {
     };
     let terms = sales::terms(&sale).ok_or_else(Problem::not_found)?;
     let command = Command::CancelReservation { buyer, reservation };
-    let answer = sale.ask_patiently(command, ctx.deadline).await.map_err(sales::refused)?;
+    let answer = sale.submit(command, ctx.deadline).await.map_err(sales::refused)?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let cancelled = reservation_of(answer.reply)?;
     response::json(

@@ -105,7 +105,7 @@ async fn settled_list(ctx: &Context, buyer: BuyerId, page: Page) -> Result<Liste
 pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
     // Of an event that was deleted the catalogue tells nothing any more.
     let (hash, config) = match app.engine.find(event) {
-        Some(Found::Loaded(sale)) if sale.standing().is_some() => {
+        Some(Found::Loaded(sale)) if sale.info().is_some() => {
             return sales::terms(&sale).ok_or_else(Problem::storage_unavailable);
         }
         Some(Found::Unloaded(summary)) => (summary.plan, summary.config.clone()),

@@ -145,7 +145,7 @@ fn who_is_heard_stays_and_who_is_not_goes() {
     enter(&house, &house.sale, 1).unwrap();
     enter(&house, &house.sale, 2).unwrap();
     house.clock.advance(Duration::from_secs(200));
-    house.sale.heard(buyer(2), house.clock.now());
+    house.sale.heartbeat(buyer(2), house.clock.now());
     house.clock.advance(Duration::from_secs(100));
     until("the silent one goes", || house.place(1).unwrap().status == PlaceStatus::Expired);
     assert_eq!(house.place(2).unwrap().status, PlaceStatus::PreQueue { rank: Some(1) });

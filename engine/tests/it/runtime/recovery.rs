@@ -75,7 +75,7 @@ fn a_panicked_actor_is_rebuilt_behind_its_route() {
 
 /// What is read without the view's lock is what the view says.
 fn stands_as_seen(house: &House, phase: SalePhase, price: i64) {
-    let (view, standing) = (house.sale.view(), house.sale.standing().unwrap());
+    let (view, standing) = (house.sale.view(), house.sale.info().unwrap());
     assert_eq!((view.phase(), house.sale.phase(), standing.phase), (phase, phase, phase));
     assert_eq!((view.config(), standing.config.prices[0]), (Some(&*standing.config), Some(Amount(price))));
     assert!(Arc::ptr_eq(&standing.plan, view.plan().unwrap()));
@@ -90,7 +90,7 @@ fn what_stands_beside_the_view_follows_it() {
     let configure = Command::Configure { config: Box::new(config), plan: small_plan(6, 10), by: buyer(1000) };
     house.ask(configure).unwrap();
     stands_as_seen(&house, SalePhase::Scheduled, 200_000);
-    assert_eq!(house.sale.standing().unwrap().plan.capacity(), 60);
+    assert_eq!(house.sale.info().unwrap().plan.capacity(), 60);
     house.sale.panic_in_next_turn();
     until("it is rebuilt", || house.engine.health().rebuilds == 1);
     until("it serves again", || house.ask(Command::CancelSale { by: buyer(1000) }).is_ok());

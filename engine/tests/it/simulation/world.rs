@@ -191,7 +191,7 @@ impl World {
         for node in self.nodes.iter().flatten() {
             for number in 0..BUYERS {
                 let sale = node.sale(EVENTS[(number % 2) as usize]);
-                sale.heard(buyer(number), now);
+                sale.heartbeat(buyer(number), now);
             }
         }
     }

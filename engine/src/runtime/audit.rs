@@ -11,7 +11,7 @@ impl Engine {
     /// # Errors
     /// See [`ReadError`].
     pub fn audit(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
-        self.core.reader.by_operators(event, skip, limit)
+        self.reader().by_operators(event, skip, limit)
     }
 
     /// The facts at these positions of an event's journal. Blocks.
@@ -19,6 +19,6 @@ impl Engine {
     /// # Errors
     /// See [`ReadError`].
     pub fn facts(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
-        self.core.reader.entries(event, seqs)
+        self.reader().entries(event, seqs)
     }
 }

@@ -5,9 +5,11 @@
 
 use crate::id::{Epoch, EventId, Seq};
 use crate::ports::ReadError;
-use crate::runtime::engine::Core;
 use crate::runtime::handle::SaleHandle;
+use crate::runtime::projector::ProjectorFront;
+use crate::runtime::rebuild_queue::RebuildQueue;
 use crate::runtime::recovery::{Recovery, recover};
+use crate::runtime::serve::Serving;
 use crate::runtime::service::Service;
 use crate::sale::{Sale, SalePhase, SaleSummary};
 use crate::time::Timestamp;
@@ -19,12 +21,19 @@ const QUIET_SWEEPS: u8 = 3;
 /// Who holds the route of an event that nobody uses: the routes, the actor, and whoever counts.
 const HOLDERS: usize = 3;
 
-impl Core {
+/// Who takes events out of memory.
+pub(crate) struct Unloader {
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) projector: Arc<ProjectorFront>,
+    pub(crate) rebuilds: Arc<RebuildQueue>,
+}
+
+impl Unloader {
     /// The thread: unloads what is quiet, until the engine stops.
-    pub(super) fn unload_quiet(self: &Arc<Self>, unloaded_after: Duration) {
-        while self.unloaded.pause(unloaded_after / 2) {
-            for event in self.events_quiet_for(QUIET_SWEEPS) {
-                if self.is_stopping() {
+    pub(crate) fn run(&self, unloaded_after: Duration) {
+        while self.serving.shared.unloaded.pause(unloaded_after / 2) {
+            for event in self.quiet_events() {
+                if self.serving.shared.is_stopping() {
                     return;
                 }
                 match self.unload(event) {
@@ -40,17 +49,28 @@ impl Core {
         }
     }
 
+    /// The events in memory that nobody has asked for at enough sweeps in a row, this one among them.
+    fn quiet_events(&self) -> Vec<EventId> {
+        let mut quiet = Vec::new();
+        self.serving.shared.routes.each(|sale| {
+            if sale.count_quiet_sweep() >= QUIET_SWEEPS {
+                quiet.push(sale.event());
+            }
+        });
+        quiet
+    }
+
     /// Unloads an event if it is over, has nothing pending and nobody uses it; whether it did. Blocks; never on a thread
     /// that answers.
-    pub(crate) fn unload(self: &Arc<Self>, event: EventId) -> Result<bool, ReadError> {
-        let Some(handle) = self.sale(event) else { return Ok(false) };
-        let now = self.clock.now();
+    pub(crate) fn unload(&self, event: EventId) -> Result<bool, ReadError> {
+        let Some(handle) = self.serving.shared.routes.get(event) else { return Ok(false) };
+        let now = self.serving.shared.clock.now();
         let seq = handle.view().seq();
         if !may_be_over(&handle, now) || handle.in_flight() > 0 || !self.projector.has_written(event, seq) {
             return Ok(false);
         }
         let Some(ready) = self.read_back(event, seq, now)? else { return Ok(false) };
-        let Some(_moving) = self.begin_move(event) else { return Ok(false) };
+        let Some(_moving) = self.serving.shared.unloaded.begin_move(event) else { return Ok(false) };
         if Arc::strong_count(&handle) > HOLDERS {
             return Ok(false);
         }
@@ -61,45 +81,45 @@ impl Core {
     /// The sale as the storage has it, and its summary, once a snapshot holds all of it; none if that is not what is in
     /// memory, or not over.
     fn read_back(&self, event: EventId, seq: Seq, now: Timestamp) -> Result<Option<(Sale, SaleSummary)>, ReadError> {
-        let Recovery { sale, snapshot: kept, .. } = recover(&*self.reader, event)?;
+        let Recovery { sale, snapshot: kept, .. } = recover(&*self.serving.reader, event)?;
         let Some(summary) = sale.summary().filter(|_| sale.seq() == seq && sale.is_over(now)) else { return Ok(None) };
         if kept != Some(seq) {
-            self.reader.keep_snapshot(event, &sale.snapshot())?;
+            self.serving.reader.keep_snapshot(event, &sale.snapshot())?;
         }
         Ok(Some((sale, summary)))
     }
 
     /// The actor has stopped: from here on the event is known by its summary. Whoever has taken hold of the route
     /// meanwhile, to read or to listen, keeps the event in memory.
-    fn change_route(self: &Arc<Self>, handle: Arc<SaleHandle>, ready: (Sale, SaleSummary), epoch: Epoch) -> bool {
+    fn change_route(&self, handle: Arc<SaleHandle>, ready: (Sale, SaleSummary), epoch: Epoch) -> bool {
         let (event, (sale, summary)) = (handle.event(), ready);
-        if let Err(error) = self.reader.keep_summary(event, epoch, &summary) {
+        if let Err(error) = self.serving.reader.keep_summary(event, epoch, &summary) {
             tracing::warn!(event_id = %event, %error, "no summary was kept; the next start recovers the event");
         }
         let seq = summary.seq.0;
-        self.unloaded.put(event, summary);
-        self.take_route(event);
+        self.serving.shared.unloaded.put(event, summary);
+        self.serving.shared.routes.remove(event);
         if Arc::strong_count(&handle) == 1 {
             tracing::info!(event_id = %event, seq, "the event is unloaded");
             return true;
         }
-        self.put_route(&handle);
-        let losses = handle.losses();
-        let raised = self.journal.raise_epoch(event);
-        if !raised.is_ok_and(|epoch| self.serve(&handle, sale, epoch, losses)) {
+        self.serving.shared.routes.put(event, Arc::clone(&handle));
+        let losses = handle.ownership.losses();
+        let raised = self.serving.batch.raise_epoch(event);
+        if !raised.is_ok_and(|epoch| self.serving.serve(&handle, sale, epoch, losses)) {
             handle.set_service(Service::Serving);
-            self.rebuild(&handle);
+            self.rebuilds.rebuild(&handle);
         }
-        self.unloaded.forget(event);
+        self.serving.shared.unloaded.forget(event);
         false
     }
 }
 
 /// What can be seen without a lock; [`Sale::is_over`] says the rest.
 fn may_be_over(handle: &SaleHandle, now: Timestamp) -> bool {
-    let has_ended = handle.standing().is_some_and(|standing| match standing.phase {
+    let has_ended = handle.info().is_some_and(|info| match info.phase {
         SalePhase::Unconfigured => false,
-        SalePhase::Scheduled => standing.config.sale_ends_at <= now,
+        SalePhase::Scheduled => info.config.sale_ends_at <= now,
         SalePhase::Cancelled | SalePhase::Retired => true,
     });
     has_ended && handle.service() == Service::Serving

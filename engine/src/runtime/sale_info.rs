@@ -1,6 +1,6 @@
 //! What is the same for everybody at a sale and hardly ever changes: its state, its rules, its hall. Read without the lock of
 //! the read view, behind which every reader would wait while the facts of a batch are brought in. Must never differ from the
-//! view when an answer is told.
+//! view when an answer is given.
 
 use crate::plan::Plan;
 use crate::sale::{Sale, SaleConfig, SalePhase};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct SaleInfo {
     /// The state of the sale itself.
     pub phase: SalePhase,
     /// The rules.
@@ -18,7 +18,7 @@ pub struct Standing {
     pub plan: Arc<Plan>,
 }
 
-impl Standing {
+impl SaleInfo {
     /// `None` before the first fact.
     fn of(sale: &Sale) -> Option<Self> {
         let (config, plan) = (Arc::clone(sale.shared_config()?), Arc::clone(sale.plan()?));
@@ -32,30 +32,30 @@ impl Standing {
     }
 }
 
-/// Where it lies.
-pub(crate) struct Posted(ArcSwapOption<Standing>);
+/// Where it is published.
+pub(crate) struct PublishedInfo(ArcSwapOption<SaleInfo>);
 
-impl Posted {
+impl PublishedInfo {
     pub(crate) fn of(sale: &Sale) -> Self {
-        Self(ArcSwapOption::from_pointee(Standing::of(sale)))
+        Self(ArcSwapOption::from_pointee(SaleInfo::of(sale)))
     }
 
-    pub(crate) fn read(&self) -> Option<Arc<Standing>> {
+    pub(crate) fn read(&self) -> Option<Arc<SaleInfo>> {
         self.0.load_full()
     }
 
     pub(crate) fn phase(&self) -> SalePhase {
-        self.0.load().as_ref().map_or(SalePhase::Unconfigured, |standing| standing.phase)
+        self.0.load().as_ref().map_or(SalePhase::Unconfigured, |info| info.phase)
     }
 
-    /// Follows the view, which is locked for it.
-    pub(crate) fn follow(&self, view: &Sale) {
+    /// Brings it up to date with the view, which is locked for it.
+    pub(crate) fn update(&self, view: &Sale) {
         let is_current = match &*self.0.load() {
-            Some(standing) => standing.is_of(view),
+            Some(info) => info.is_of(view),
             None => view.config().is_none(),
         };
         if !is_current {
-            self.0.store(Standing::of(view).map(Arc::new));
+            self.0.store(SaleInfo::of(view).map(Arc::new));
         }
     }
 }
