@@ -88,7 +88,7 @@ pub(crate) fn commits_on_this_thread() {
     COMMITS.set(true);
 }
 
-/// Where the answer goes. Dropped without one, the caller is told that nothing was done; so while the journal's thread
+/// Where the answer goes. Dropped without one, the caller is answered that nothing was done; so while the journal's thread
 /// unwinds from a panic it is never dropped: what it was about may be committed.
 struct Caller(Option<oneshot::Sender<Result<Answer, Refusal>>>);
 

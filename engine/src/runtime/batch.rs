@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long the turns of sales that were woken at the end of a commit are waited for.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// What the journal's thread is told to do between batches.
+/// What the journal's thread does on request between batches.
 pub(crate) enum ControlMessage {
     RaiseEpoch(EventId, mpsc::SyncSender<Result<Epoch, JournalError>>),
     Stop,

@@ -24,7 +24,7 @@ struct Claim {
 #[derive(Default)]
 pub struct Claims {
     here: SharedMap<BuyerId, Claim>,
-    /// Those of all nodes, where they are shared, and where they are told from.
+    /// Those of all nodes, where they are shared, and the runtime from which they are released.
     everywhere: OnceLock<(Arc<dyn SharedClaims>, Handle)>,
 }
 
@@ -97,8 +97,8 @@ impl Claims {
         }
     }
 
-    /// Tells the other nodes that the buyer is not in the event any more. A copy of everything that is about to be written
-    /// says only who is there, so it would not tell them.
+    /// Gives the claim back among all nodes: the buyer is not in the event any more. A copy of everything that is about to be written
+    /// says only who is there, so it would not do that.
     fn release_everywhere(&self, buyer: BuyerId, event: EventId) {
         let Some((claims, runtime)) = self.everywhere.get() else { return };
         let claims = Arc::clone(claims);

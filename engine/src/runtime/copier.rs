@@ -66,7 +66,7 @@ pub(crate) struct CopierFront {
 }
 
 impl CopierFront {
-    /// Enqueues committed facts; when the copier is behind, it will write everything anew.
+    /// Enqueues committed facts; when the copier is behind, it will write everything again.
     pub(crate) fn enqueue(&self, event: EventId, entries: &Arc<[Entry]>) {
         let handed = Handed { event, entries: Arc::clone(entries), at: Instant::now() };
         if self.queue.try_send(handed).is_err() {
@@ -172,7 +172,7 @@ impl Copier {
         }
     }
 
-    /// Nothing is known of what was written: everything is written anew when it can be.
+    /// Nothing is known of what was written: everything is written again when it can be.
     fn failed(&mut self) {
         self.front.failures.fetch_add(1, Ordering::Relaxed);
         self.away = true;

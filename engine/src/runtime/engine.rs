@@ -1,82 +1,37 @@
-//! The engine: makes every part and hands each what it needs, starts and stops the threads, and is the face of it all. The only
-//! file that knows every part. Must never do a part's work.
+//! The face of the engine: starts it, stops it, and passes on what is asked of its parts. Must never do a part's work.
 
 use crate::id::{EventId, EventTag};
-use crate::limits::{REBUILDS_AT_ONCE, STOP_WAITS, TURNS_DURING_COMMIT};
-use crate::ports::{Committed, JournalReader, ReadError};
+use crate::limits::{REBUILDS_AT_ONCE, STOP_WAITS};
+use crate::ports::{JournalReader, ReadError};
 use crate::runtime::actor::Host;
 use crate::runtime::answer::Refusal;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::background::Background;
-use crate::runtime::batch::OpenBatch;
 use crate::runtime::claims::Claims;
-use crate::runtime::commit::JournalThread;
-use crate::runtime::copier::{self, CopierFront, CopyHealth, Sharing};
-use crate::runtime::deliver::Deliverer;
-use crate::runtime::effects::Effects;
+use crate::runtime::copier::{self, CopyHealth, Sharing};
 use crate::runtime::find::{self, Found};
-use crate::runtime::handle::{SaleHandle, Shared};
+use crate::runtime::handle::SaleHandle;
 use crate::runtime::health::{Health, JournalHealth};
-use crate::runtime::journal_status::JournalStatus;
-use crate::runtime::load::load_on_request;
+use crate::runtime::parts::{Parts, Works, assemble};
+#[cfg(feature = "fakes")]
 use crate::runtime::probe::Probe;
-use crate::runtime::projector::{Projector, ProjectorFront};
-use crate::runtime::publish::Publisher;
-use crate::runtime::rebuild::Rebuilder;
-use crate::runtime::rebuild_queue::RebuildQueue;
-use crate::runtime::routes::Routes;
-use crate::runtime::serve::Serving;
 use crate::runtime::service::Service;
 use crate::runtime::settings::{Ports, Settings, StartError};
-use crate::runtime::snapshots::{self, Snapshots};
+use crate::runtime::snapshots;
 use crate::runtime::start::Recovered;
-use crate::runtime::supervision::{OnFatal, supervised};
-use crate::runtime::timekeeper::Timekeeper;
-use crate::runtime::turn::TurnContext;
-use crate::runtime::unload::Unloader;
-use crate::runtime::unloaded::Unloaded;
-use crate::runtime::unmatched::UnmatchedOutcomes;
-use crate::runtime::wake::CommitGate;
+use crate::runtime::supervision::supervised;
 use crate::sale::SaleSummary;
-use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// The parts of a running engine, each of which was handed what it needs of the others.
-pub(crate) struct Parts {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) serving: Arc<Serving>,
-    pub(crate) batch: Arc<OpenBatch>,
-    pub(crate) timekeeper: Arc<Timekeeper>,
-    pub(crate) rebuilder: Rebuilder,
-    unloader: Unloader,
-    effects: Arc<Effects>,
-    projector: Arc<ProjectorFront>,
-    snapshots: Arc<Snapshots>,
-    copier: Arc<OnceLock<Arc<CopierFront>>>,
-    unmatched: Arc<UnmatchedOutcomes>,
-    host: Arc<dyn Host>,
-    behind: Arc<dyn Fn() + Send + Sync>,
-    on_fatal: OnFatal,
-}
 
 /// A running engine; clones are the same one.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) parts: Arc<Parts>,
     threads: Arc<Threads>,
-}
-
-/// What threads work through.
-pub(crate) struct Works {
-    pub(crate) journal: JournalThread,
-    pub(crate) projector: Projector,
-    pub(crate) committed: Receiver<Committed>,
-    pub(crate) ordered: Receiver<Arc<SaleHandle>>,
-    pub(crate) unloaded_after: Duration,
 }
 
 #[derive(Default)]
@@ -87,16 +42,6 @@ struct Threads {
     snapshots: Mutex<Option<JoinHandle<()>>>,
     rebuilds: Mutex<Vec<JoinHandle<()>>>,
     unloader: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What everything ends with when the storage is lost, or a thread that everything rests on: the process must end.
-fn fatal(status: &Arc<JournalStatus>, on_fatal: OnFatal) -> OnFatal {
-    let status = Arc::clone(status);
-    Arc::new(move |reason| {
-        status.ends_fatally();
-        tracing::error!(reason, "nothing more can be committed, and nothing more is answered");
-        on_fatal(reason);
-    })
 }
 
 impl Engine {
@@ -119,96 +64,19 @@ impl Engine {
         settings: Settings,
         begin: impl FnOnce(&Self, Works) -> std::io::Result<()>,
     ) -> Result<Self, StartError> {
-        let Ports { mut journal, reader, projection, payments, clock } = ports;
-        let runtime = background.runtime().clone();
-        let gate = Arc::new(CommitGate::new(TURNS_DURING_COMMIT));
-        let status = Arc::new(JournalStatus::new(settings.commit_stall));
-        let shared = Arc::new(Shared {
-            clock,
-            stopping: AtomicBool::new(false),
-            journal: Arc::clone(&status),
-            gate: Arc::clone(&gate),
-            claims: Arc::default(),
-            routes: Routes::default(),
-            unloaded: Arc::new(Unloaded::default()),
-            background,
-            probe: Probe::default(),
-        });
-        let on_fatal = fatal(&status, settings.on_fatal);
-        let (projector, committed) = ProjectorFront::new(settings.projection_lag_max);
-        let (snapshots, ordered) = Snapshots::new(settings.snapshot_every);
-        let (projector, snapshots) = (Arc::new(projector), Arc::new(snapshots));
-        let effects = Arc::new(Effects::new(payments, runtime, settings.charge_timeout));
-        let (batch, timekeeper) = (Arc::new(OpenBatch::new(gate)), Arc::new(Timekeeper::default()));
-        let (rebuilds, unmatched) = (Arc::new(RebuildQueue::default()), Arc::new(UnmatchedOutcomes::default()));
-        let copier: Arc<OnceLock<Arc<CopierFront>>> = Arc::default();
-        let turns = Arc::new(TurnContext {
-            batch: Arc::clone(&batch),
-            timekeeper: Arc::clone(&timekeeper),
-            rebuilds: Arc::clone(&rebuilds),
-            draw_seed: settings.draw_seed,
-        });
-        let serving = Arc::new(Serving {
-            shared: Arc::clone(&shared),
-            turns,
-            batch: Arc::clone(&batch),
-            effects: Arc::clone(&effects),
-            reader: Arc::clone(&reader),
-            host: Arc::clone(&host),
-        });
-        load_on_request(&serving);
-        let (others, behind_whom) = (Arc::clone(&projector), (Arc::clone(&status), Arc::clone(&shared.clock)));
-        let may_rest = move || others.may_rest(behind_whom.0.is_busy(behind_whom.1.now()));
-        let mut tables = Projector::new(projection, reader, &projector, Box::new(may_rest));
-        let (recovered, mut unverified) = serving.recover_events(&mut *journal, &mut tables)?;
-        let publisher = Publisher {
-            shared: Arc::clone(&shared),
-            effects: Arc::clone(&effects),
-            rebuilds: Arc::clone(&rebuilds),
-            unmatched: Arc::clone(&unmatched),
-        };
-        let deliverer = Deliverer {
-            shared: Arc::clone(&shared),
-            effects: Arc::clone(&effects),
-            snapshots: Arc::clone(&snapshots),
-            copier: Arc::clone(&copier),
-            projector: Arc::clone(&projector),
-        };
-        let journal = JournalThread {
-            storage: journal,
-            shared: Arc::clone(&shared),
-            batch: Arc::clone(&batch),
-            projector: Arc::clone(&projector),
-            publisher,
-            deliverer,
-            on_fatal: Arc::clone(&on_fatal),
-        };
-        let parts = Parts {
-            shared,
-            serving: Arc::clone(&serving),
-            batch,
-            timekeeper,
-            rebuilder: Rebuilder { serving: Arc::clone(&serving), queue: Arc::clone(&rebuilds) },
-            unloader: Unloader { serving: Arc::clone(&serving), projector: Arc::clone(&projector), rebuilds },
-            effects,
-            projector,
-            snapshots,
-            copier,
-            unmatched,
-            host,
-            behind: settings.behind,
-            on_fatal,
-        };
+        let (parts, mut works) = assemble(host, background, ports, settings);
+        let (storage, tables) = (&mut *works.journal.storage, &mut works.projector);
+        let (recovered, mut unverified) = parts.serving.recover_events(storage, tables)?;
         let engine = Self { parts: Arc::new(parts), threads: Arc::default() };
-        let unloaded_after = settings.unloaded_after;
-        begin(&engine, Works { journal, projector: tables, committed, ordered, unloaded_after })?;
+        begin(&engine, works)?;
+        let parts = &engine.parts;
         for Recovered { handle, sale, epoch, from_snapshot } in recovered {
-            serving.serve(&handle, sale, epoch, 0);
+            parts.serving.serve(&handle, sale, epoch, 0);
             if from_snapshot {
                 unverified.push(handle.event());
             }
         }
-        serving.verify_behind(unverified, Arc::clone(&engine.parts.behind), &engine.parts.on_fatal)?;
+        parts.serving.verify_behind(unverified, Arc::clone(&parts.behind), &parts.on_fatal)?;
         Ok(engine)
     }
 

@@ -1,9 +1,34 @@
-//! The runtime around [`crate::sale::Sale`]: one actor for each event, one journal for all of them, the committed
-//! read view, routes, time, effects, and what is written behind. Must never decide anything about seats or places.
+//! The runtime around [`crate::sale::Sale`]: one actor for each event, one journal for all of them, the committed read view. Must
+//! never decide anything about seats or places.
 //!
-//! The life of a command: [`SaleHandle::ask`] puts it into a lane and wakes the actor; the actor decides and applies
-//! on its own sale, which runs ahead of the journal; the journal's thread commits the open batch, applies it to the
-//! read view, answers, and hands effects and facts on, in this order.
+//! A command's way is a pipeline. Each file uses only what stands after it, or below:
+//!
+//! ```text
+//!  caller            actor's thread         journal's thread                                  tasks
+//!  submit ─► lanes ─► turn ─► batch ─► commit ─► publish ─► deliver ─► effects
+//!              ▲                                               │          │
+//!              │                                               ▼          │
+//!              │                          projector, snapshots, copier    │
+//!              └────────── outcomes of charges and refunds ───────────────┘
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `submit` | refuses at once what nothing would come of; else claims the buyer, enqueues the command, waits |
+//! | `lanes` | commands that wait for a turn: outcomes, operators, buyers |
+//! | `turn`, `actor`, `arbiters`, `preparation` | the actor decides and applies on its own sale, ahead of the journal; where it lives |
+//! | `batch`, `decisions` | what turns have decided, gathered while the batch before is committed |
+//! | `commit` | the journal's thread: makes a batch durable, however often it takes |
+//! | `publish` | committed facts come into the read views; what they order is noted |
+//! | `deliver`, `answer` | answers, then effects, then facts to what is written behind |
+//! | `effects` | charges, refunds, and questions about them |
+//!
+//! What the stages share, handed in, and knowing none of them: `wake` (who is woken when) with `sync`, `handle` (one sale's route,
+//! and `Shared`), `read_view`, `sale_info`, `place_changes`, `service`, `claims`, `heartbeats`, `origins`, `journal_status`,
+//! `routes`, `unloaded`, `find`, `mailbox`, `background`, `timekeeper`, `rebuild_queue`, `unmatched`, `probe`.
+//!
+//! What brings events into service and out of it stands above the pipeline: `start`, `recovery`, `serve`, `load`, `unload`,
+//! `rebuild`; `parts` makes everything, `engine` is its face, `audit` and `by_hand` (tests) are others. No circles: a tidy test.
 
 mod actor;
 mod answer;
@@ -29,6 +54,7 @@ mod lanes;
 mod load;
 mod mailbox;
 mod origins;
+mod parts;
 mod place_changes;
 mod preparation;
 mod probe;

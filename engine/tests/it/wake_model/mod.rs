@@ -118,7 +118,7 @@ fn every_command_is_committed(clients: &'static [Client], turns_per_commit: u32,
         assert_eq!((committed, actor.lane.pop()), (all, None));
     });
     let tried = tried.load(std::sync::atomic::Ordering::Relaxed);
-    println!("{tried} interleavings");
+    eprintln!("{tried} interleavings");
     tried
 }
 
