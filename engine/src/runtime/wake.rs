@@ -6,18 +6,14 @@
 //! The states of an actor:
 //!
 //! ```text
-//!                    submitted, while a batch is committed
-//!                    and no turn is left
-//!        ┌────────────────────────────────────────────► Deferred
-//!        │                                              │      │
-//!        │           submitted else, or wake            │ wake │ commit_ends
-//!      Idle ──────────────────────────────► Scheduled ◄─┘      │
-//!        ▲                                      │              ▼
-//!        │             turn_begins              │ commit_ends  Expected
-//!        ├──────────────────────────────────────┴────────────► │
-//!        └─────────────────────────────────────────────────────┘
-//!                      turn_begins; the journal waits until turn_ends
+//!   Idle ──── submitted, no commit or a turn left; wake ────► Scheduled ──┐
+//!    │                                                         ▲  │       │ turn_begins ──► Idle
+//!    └─ submitted, during a commit ──► Deferred ───── wake ────┘  │       │
+//!                                         │                       │       │
+//!                                         └─── commit_ends ───► Expected ─┘ the journal waits until turn_ends
 //! ```
+//!
+//! And those of the commit: none is running, or one is, and so many turns may still be taken during it.
 //!
 //! Idle: nothing waits in its lanes. Scheduled: an unread wake is on its way. Deferred: the end of the running commit, or who
 //! found that it has ended, wakes the actor. Expected: an unread wake is on its way, and the journal's thread waits for the turn.
@@ -27,7 +23,7 @@
 //! submits puts the command into its lane and then looks at the state, the actor leaves the state and then looks into its
 //! lanes; whoever defers an actor puts it into the queue and then looks whether the commit is still running, the journal ends
 //! the commit and then looks into the queue. Must never know what a command or a batch is: the model test
-//! (`tests/it/wake_model`) compiles this file with other primitives, and tries all interleavings.
+//! (`tests/it/wake_model`) compiles this file with other primitives, and tries their interleavings.
 
 use super::sync::{Arc, AtomicU8, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, Queue, lock, wait, wait_until};
 use std::time::{Duration, Instant};
