@@ -1,7 +1,8 @@
 //! The runtime around [`crate::sale::Sale`]: one actor for each event, one journal for all of them, the committed read view. Must
 //! never decide anything about seats or places.
 //!
-//! A command's way is a pipeline. Each file uses only what stands after it, or below:
+//! A command's way is a pipeline. Lanes and open batch are queues, which both of their ends know; else each file uses only what
+//! stands after it, or below:
 //!
 //! ```text
 //!  caller            actor's thread         journal's thread                                  tasks
@@ -22,6 +23,7 @@
 //! | `publish` | committed facts come into the read views; what they order is noted |
 //! | `deliver`, `answer` | answers, then effects, then facts to what is written behind |
 //! | `effects` | charges, refunds, and questions about them |
+//! | `projector`, `snapshots`, `copier` | tables, snapshots, and copies for other nodes, written behind the answers |
 //!
 //! What the stages share, handed in, and knowing none of them: `wake` (who is woken when) with `sync`, `handle` (one sale's route,
 //! and `Shared`), `read_view`, `sale_info`, `place_changes`, `service`, `claims`, `heartbeats`, `origins`, `journal_status`,

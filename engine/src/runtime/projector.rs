@@ -220,13 +220,13 @@ impl Projector {
     }
 
     /// Before serving: brings an event's tables to where its journal ends. Tables that are further know of facts that
-    /// the journal does not have, because an older copy of it was put back: they are written anew. `known` is how far they have it.
+    /// the journal does not have, because an older copy of it was put back: they are rebuilt. `known` is how far they have it.
     pub(crate) fn bring_to(&mut self, event: EventId, end: Seq, known: Option<Seq>) -> Result<(), ProjectError> {
         let known = known.unwrap_or_default();
         if known > end {
             tracing::error!(
                 event_id = %event, journal = end.0, tables = known.0,
-                "the journal is older than the tables: what they know beyond it is lost, and they are written anew"
+                "the journal is older than the tables: what they know beyond it is lost, and they are rebuilt"
             );
             self.storage.forget(event)?;
         } else if known == end {
@@ -337,7 +337,7 @@ impl Projector {
         let span = tracing::debug_span!("projection", facts).entered();
         front.retried("projections", || {
             if std::mem::replace(&mut failed, true) {
-                // A storage that has crashed may have lost what it did not sync: what is there is asked anew.
+                // A storage that has crashed may have lost what it did not sync: what is there is asked again.
                 for committed in batch {
                     self.catch_up_undamaged(committed.event)?;
                 }
