@@ -6,11 +6,13 @@ use onsale_engine::id::{EventId, PaymentId, ReservationId, SeatIndex, Seq};
 use onsale_engine::plan::Plan;
 use onsale_engine::ports::ReadError;
 use onsale_engine::ports::rows::{Before, Changes, PaymentRecord, SeatStatus};
+use onsale_engine::runtime::panic_message;
 use onsale_engine::sale::draw::{Draw, DrawView};
 use onsale_engine::sale::{Entry, Fact, MoneyMoved, PaymentStatus, ReservationView, Sale, SeatCounts};
 use onsale_engine::time::Timestamp;
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Differences of one kind that are named; more are counted.
 const NAMED: usize = 5;
@@ -192,17 +194,25 @@ impl Replay {
             Some(table_differences(tables, changes, sale.plan().map(|plan| &**plan)))
         };
         differences = differences.or_else(|| compare(sale, changes));
+        let mut refused = None;
         let read = reader.replay(event, Seq(0), &mut |entry| {
+            if refused.is_some() {
+                return;
+            }
             unmatched.extend(UnmatchedOutcome::of(&entry, changes));
             let Ok(()) = changes.fold(event, &entry, &mut Nothing);
             changes.notices.clear();
             each(event, &entry);
             draw.before(sale, &entry);
-            sale.apply(&entry);
+            if let Err(reason) = applied(sale, &entry) {
+                refused = Some(Fault::Row { seq: entry.seq, reason });
+                return;
+            }
             draw.after(sale, &entry);
             differences = differences.take().or_else(|| compare(sale, changes));
         });
-        self.is_whole = read.is_ok();
+        self.is_whole = read.is_ok() && refused.is_none();
+        self.faults.extend(refused);
         self.faults.extend(std::mem::take(&mut self.draw.faults).into_iter().map(Fault::Draw));
         match read {
             Ok(()) => {}
@@ -253,7 +263,14 @@ impl Replay {
         };
         let taken_after = snapshot.seq;
         let mut sale = Sale::from_snapshot(snapshot);
-        match reader.replay(self.event, taken_after, &mut |entry| sale.apply(&entry)) {
+        let mut refused = None;
+        let replayed = reader.replay(self.event, taken_after, &mut |entry| {
+            if refused.is_none() {
+                refused = applied(&mut sale, &entry).err();
+            }
+        });
+        match replayed {
+            Ok(()) if let Some(reason) = refused => self.faults.push(Fault::Snapshot(reason)),
             Ok(()) if sale.snapshot() == self.sale.snapshot() => {}
             Ok(()) => self.faults.push(Fault::Snapshot(format!(
                 "the one after row {} leads to another state than the rows from the first",
@@ -263,6 +280,16 @@ impl Replay {
         }
         Some(taken_after)
     }
+}
+
+/// Applies a fact, or answers why that cannot be: a sale asserts what must hold before it changes, and a journal of which the
+/// facts contradict each other is a fault to be listed. The sale is of no use after that.
+fn applied(sale: &mut Sale, entry: &Entry) -> Result<(), String> {
+    let panic = match catch_unwind(AssertUnwindSafe(|| sale.apply(entry))) {
+        Ok(()) => return Ok(()),
+        Err(panic) => panic,
+    };
+    Err(format!("it contradicts the rows before it: {}", panic_message(&*panic)))
 }
 
 /// Where the tables differ from the rows that the facts up to their checkpoint fold into.

@@ -8,7 +8,7 @@ use crate::client::{Answered, Call, Client};
 use crate::config::Config;
 use crate::server::{Running, Server, bind};
 use onsale_adapters::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader};
-use onsale_engine::id::{BuyerId, Seq};
+use onsale_engine::id::{BuyerId, ReservationId, Seq};
 use onsale_engine::money::Amount;
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::ports::{Journal, JournalEntry, JournalReader, Plans};
@@ -182,6 +182,37 @@ async fn a_damaged_row_hides_nothing_that_came_before_it() {
     let report = changed(data.path(), "journal.db", "UPDATE journal SET kind = 200 WHERE seq = 3");
     let Fault::Row { seq, .. } = only_fault(&report) else { unreachable!("{report:?}") };
     assert_eq!((*seq, report.events[0].rows), (Seq(3), 2));
+}
+
+/// The sale asserts that no seat is in two hands before it changes; such a journal is listed, and does not end the check.
+#[tokio::test]
+async fn facts_that_contradict_each_other_are_a_fault_of_their_row() {
+    let data = data().await;
+    let dir = DataDir::open_existing(data.path()).unwrap();
+    let reader = SqliteReader::open(&dir, SqlitePlans::open(&dir).unwrap()).unwrap();
+    let event = reader.events().unwrap()[0];
+    let (mut last, mut held) = (Seq(0), None);
+    reader
+        .replay(event, Seq(0), &mut |entry| {
+            last = entry.seq;
+            if matches!(entry.fact, Fact::SeatsHeld { .. }) {
+                held.get_or_insert(entry.fact);
+            }
+        })
+        .unwrap();
+    let Some(Fact::SeatsHeld { buyer, seats, amount, expires_at, slot, .. }) = held else { unreachable!("a hold") };
+    let reservation = ReservationId(Uuid::from_u128(7));
+    let fact = Fact::SeatsHeld { reservation, buyer, seats, amount, expires_at, slot };
+    let mut journal = SqliteJournal::open(&dir).unwrap();
+    let epoch = journal.raise_epoch(event).unwrap();
+    let at = Timestamp(jiff::Timestamp::now().as_microsecond());
+    journal.append(&[JournalEntry { event, entry: Entry { seq: last.next(), epoch, at, trace: None, fact } }]).unwrap();
+    drop((journal, reader, dir));
+    wait_until_nobodys(data.path());
+    let report = verify(data.path()).unwrap();
+    let Fault::Row { seq, reason } = only_fault(&report) else { unreachable!("{report:?}") };
+    assert_eq!(*seq, last.next());
+    assert!(reason.contains("contradicts the rows before it"), "{reason}");
 }
 
 #[tokio::test]
