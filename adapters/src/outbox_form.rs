@@ -12,6 +12,9 @@ use onsale_engine::ticket_number::ticket_number;
 use onsale_engine::time::Timestamp;
 use serde::Serialize;
 
+/// Bytes that a message is expected to take: a hold of four seats.
+const PAYLOAD_BYTES: usize = 768;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
@@ -159,13 +162,15 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         payment: told_payment,
         postponement,
     };
+    let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
+    serde_json::to_writer(&mut payload, &message)?;
     Ok(OutboxMessage {
         topic: notice.subject.topic(),
         key: notice.subject.key().to_string(),
         event: notice.event,
         seq: notice.seq,
         trace: notice.trace,
-        payload: serde_json::to_string(&message)?,
+        payload: String::from_utf8(payload).map_err(serde::ser::Error::custom)?,
     })
 }
 

@@ -102,19 +102,32 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+/// `bytes` in lower-case hexadecimal; a message of the outbox has two of them, so not by the formatter of numbers.
+fn put_hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+fn write_ascii(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(std::str::from_utf8(text).unwrap_or_default())
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        let mut text = [0; 32];
+        put_hex(&self.0, &mut text);
+        write_ascii(&text, f)
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        let mut text = [0; 16];
+        put_hex(&self.0, &mut text);
+        write_ascii(&text, f)
     }
 }
 
@@ -134,7 +147,12 @@ impl fmt::Debug for SpanId {
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = if self.is_sampled { SAMPLED } else { 0 };
-        write!(f, "{VERSION:02x}-{}-{}-{flags:02x}", self.trace, self.span)
+        let mut text = [b'-'; 55];
+        put_hex(&[VERSION], &mut text[..2]);
+        put_hex(&self.trace.0, &mut text[3..35]);
+        put_hex(&self.span.0, &mut text[36..52]);
+        put_hex(&[flags], &mut text[53..]);
+        write_ascii(&text, f)
     }
 }
 
