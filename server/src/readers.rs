@@ -2,7 +2,7 @@
 //! moment and is made again from the catalogue and the read views; nothing here is state of the domain.
 
 use crate::catalogue::{SeatMaps, Shelf};
-use crate::http::Streams;
+use crate::http::OpenStreams;
 use crate::queue::{Hubs, Paces};
 use crate::reservations::{Acknowledged, Feeds, LiveSeats};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub struct Readers {
     /// Which seats are held and sold, serialised.
     pub live_seats: LiveSeats,
     /// The open streams of each buyer.
-    pub streams: Arc<Streams>,
-    /// Streams of seat changes.
+    pub streams: Arc<OpenStreams>,
+    /// OpenStreams of seat changes.
     pub feeds: Arc<Feeds>,
-    /// Streams of waiting rooms.
+    /// OpenStreams of waiting rooms.
     pub hubs: Arc<Hubs>,
     /// How fast lines move.
     pub paces: Paces,

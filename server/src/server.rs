@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{End, Front, Limits, Listener, Route, Router, Tuning, Workers};
+use crate::http::{End, Limits, Listener, Pipeline, Route, Router, Tuning, Workers};
 use crate::logging;
 use crate::metrics::reporter;
 use crate::wiring::{self, StartError};
@@ -37,7 +37,7 @@ pub struct Running {
     draining: CancellationToken,
     /// Cancelled when the last request has been answered.
     answered: CancellationToken,
-    front: Arc<Front>,
+    pipeline: Arc<Pipeline>,
     listener: Arc<Listener>,
     accepting: JoinHandle<()>,
     starting: JoinHandle<Result<Arc<App>, StartError>>,
@@ -84,7 +84,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let draining = CancellationToken::new();
         let router = Router::new(routes())?;
-        let front = Arc::new(Front::new(router, Arc::clone(&clock), tuning(&config), draining.clone()));
+        let pipeline = Arc::new(Pipeline::new(router, Arc::clone(&clock), tuning(&config), draining.clone()));
         let connections = open_files::room_for_connections(config.server.max_connections);
         let limits = Limits {
             connections,
@@ -93,7 +93,7 @@ impl Server {
             head: config.server.head_timeout,
             idle: config.server.idle_timeout,
         };
-        let listener = Arc::new(Listener::new(Arc::clone(&front), limits, Workers::start()?, draining.clone()));
+        let listener = Arc::new(Listener::new(Arc::clone(&pipeline), limits, Workers::start()?, draining.clone()));
         let address = socket.local_addr().unwrap_or(config.server.listen);
         let accepting = tokio::spawn({
             let listener = Arc::clone(&listener);
@@ -102,11 +102,11 @@ impl Server {
         let drain_timeout = config.server.drain_timeout;
         let (tasks, answered) = (TaskTracker::new(), CancellationToken::new());
         let starting = tokio::spawn({
-            let (draining, tasks, front) = (draining.clone(), tasks.clone(), Arc::clone(&front));
+            let (draining, tasks, pipeline) = (draining.clone(), tasks.clone(), Arc::clone(&pipeline));
             let answered = answered.clone();
             async move {
-                let app = wiring::open(&config, clock, Arc::clone(front.metrics()), draining).await?;
-                front.open(Arc::clone(&app));
+                let app = wiring::open(&config, clock, Arc::clone(pipeline.metrics()), draining).await?;
+                pipeline.open(Arc::clone(&app));
                 tasks.spawn(supervised_task("tidy", fatal(), tidy(Arc::clone(&app))));
                 tasks.spawn(supervised_task("streams", fatal(), end_streams(Arc::clone(&app))));
                 let reporting = reporter::run(Arc::clone(&app), config.metrics, answered);
@@ -119,7 +119,7 @@ impl Server {
             drain_timeout,
             draining,
             answered,
-            front,
+            pipeline,
             listener,
             accepting,
             starting,
@@ -160,7 +160,7 @@ impl Running {
 
     /// Puts into force what of a new configuration may change while it serves: see [`crate::config::LIVE`].
     pub fn tune(&mut self, config: &Config) {
-        self.front.tune(tuning(config));
+        self.pipeline.tune(tuning(config));
         if let Some(app) = &self.app {
             app.limits.renew(&config.rate_limit);
         }
@@ -170,7 +170,7 @@ impl Running {
 
     /// The readiness check says no from now on; everything is still answered.
     pub fn leave(&self) {
-        self.front.leave();
+        self.pipeline.leave();
     }
 
     /// Takes no more connections, ends streams, lets open requests finish, stops the engine, writes everything out.

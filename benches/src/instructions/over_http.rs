@@ -15,7 +15,7 @@ use onsale_engine::sale::Command;
 use onsale_engine::time::Timestamp;
 use onsale_server::app::App;
 use onsale_server::config::Config;
-use onsale_server::http::{Front, Limits, Listener, Router, Tuning, Workers};
+use onsale_server::http::{Pipeline, Limits, Listener, Router, Tuning, Workers};
 use onsale_server::logging::{self, Log};
 use onsale_server::{server, wiring};
 use parking_lot::Mutex;
@@ -82,10 +82,10 @@ impl Desk {
             log_one_in: config.log.access_one_in,
             slow: config.log.slow,
         };
-        let front = Front::new(Router::new(server::routes())?, Arc::clone(&clock), tuning, draining.clone());
-        let front = Arc::new(front);
-        let (app, hands) = runtime.block_on(wire(&config, clock, &front, draining.clone()))?;
-        front.open(Arc::clone(&app));
+        let pipeline = Pipeline::new(Router::new(server::routes())?, Arc::clone(&clock), tuning, draining.clone());
+        let pipeline = Arc::new(pipeline);
+        let (app, hands) = runtime.block_on(wire(&config, clock, &pipeline, draining.clone()))?;
+        pipeline.open(Arc::clone(&app));
         let limits = Limits {
             connections: 1,
             connections_per_address: 1,
@@ -93,7 +93,7 @@ impl Desk {
             head: config.server.head_timeout,
             idle: config.server.idle_timeout,
         };
-        let listener = Listener::new(front, limits, Workers::start()?, draining);
+        let listener = Listener::new(pipeline, limits, Workers::start()?, draining);
         let (ours, theirs) = tokio::io::duplex(IN_MEMORY);
         let serving = runtime.spawn(async move { listener.serve(theirs, PEER).await });
         let admin = token(&app, buyer(u64::MAX), Role::Admin)?;
@@ -215,7 +215,7 @@ async fn take_turns(hands: &mut ByHand) -> Infallible {
 async fn wire(
     config: &Config,
     clock: Arc<dyn Clock>,
-    front: &Front,
+    pipeline: &Pipeline,
     draining: CancellationToken,
 ) -> Result<(Arc<App>, ByHand), Mistake> {
     let handed = Arc::new(Mutex::new(None));
@@ -225,7 +225,7 @@ async fn wire(
         *keep.lock() = Some(hands);
         Ok(engine)
     };
-    let app = wiring::open_with(config, clock, Arc::clone(front.metrics()), draining, start).await?;
+    let app = wiring::open_with(config, clock, Arc::clone(pipeline.metrics()), draining, start).await?;
     let hands = handed.lock().take().ok_or("the engine was not started")?;
     Ok((app, hands))
 }

@@ -2,7 +2,7 @@
 //! then handed out as shared bytes. Owns the bounded cache of them. Must never hold live state: who has which seat
 //! is told elsewhere.
 
-use crate::http::gzip;
+use crate::http::compression;
 use bytes::Bytes;
 use onsale_engine::id::{CategoryIndex, EventId, SeatIndex};
 use onsale_engine::money::Amount;
@@ -58,7 +58,7 @@ impl SeatMap {
     /// Only if the plan has no JSON form, which every compiled plan has.
     pub fn make(event: EventId, plan: &Plan, prices: &[Option<Amount>]) -> std::io::Result<Self> {
         let plain = serde_json::to_vec(&Document::new(event, plan, prices))?;
-        Ok(Self { gzip: gzip::compress(&plain, 6), plain: plain.into() })
+        Ok(Self { gzip: compression::compress(&plain, 6), plain: plain.into() })
     }
 
     fn bytes(&self) -> usize {

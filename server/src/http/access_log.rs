@@ -21,7 +21,7 @@ const CHANGES_PER_SECOND: u32 = 50;
 const SLOW_PER_SECOND: u32 = 20;
 
 /// What is said of a request.
-pub(super) struct Line<'a> {
+pub(in crate::http) struct Line<'a> {
     pub route: Option<&'a Route>,
     pub status: StatusCode,
     pub refusal: Option<Refusal>,
@@ -42,24 +42,24 @@ impl Line<'_> {
 }
 
 /// What the log says of a problem.
-pub(super) struct Refusal {
+pub(in crate::http) struct Refusal {
     code: &'static str,
     cause: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn of(problem: &Problem) -> Self {
+    pub(in crate::http) fn of(problem: &Problem) -> Self {
         Self { code: problem.code(), cause: problem.cause().map(str::to_owned) }
     }
 
     /// The problem's code.
-    pub(super) fn code(&self) -> &'static str {
+    pub(in crate::http) fn code(&self) -> &'static str {
         self.code
     }
 }
 
 /// See the module.
-pub(super) struct AccessLog {
+pub(in crate::http) struct AccessLog {
     one_in: AtomicU32,
     /// Microseconds from which on an answer is slow, before the route's own factor; 0 is never.
     slow_micros: AtomicU64,
@@ -88,7 +88,7 @@ enum Reason {
 
 impl AccessLog {
     /// Logs failures, changes and administrators' requests until it is tuned.
-    pub(super) fn new() -> Self {
+    pub(in crate::http) fn new() -> Self {
         Self {
             one_in: AtomicU32::new(0),
             slow_micros: AtomicU64::new(0),
@@ -100,12 +100,12 @@ impl AccessLog {
     }
 
     /// Everything of one buyer in `one_in` is logged, and what takes `slow` or longer; 0 is none of them.
-    pub(super) fn tune(&self, one_in: u32, slow: Duration) {
+    pub(in crate::http) fn tune(&self, one_in: u32, slow: Duration) {
         self.one_in.store(one_in, Ordering::Relaxed);
         self.slow_micros.store(u64::try_from(slow.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn log(&self, line: &Line<'_>) {
+    pub(in crate::http) fn log(&self, line: &Line<'_>) {
         let Some(reason) = self.reason(line) else { return };
         let (method, path) = line.route.map_or(("", "unmatched"), |route| (route.method.as_str(), route.path));
         let micros = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX);

@@ -1,10 +1,11 @@
-//! What a handler knows besides its request: the application, who calls, until when, and under which trace.
+//! What a handler gets besides its request: the application, who calls, the deadline, the idempotency key. Must never know a
+//! route.
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::http::counting::{Counting, Stored};
+use crate::http::extract::request::Request;
+use crate::http::pipeline::deferred_limit::{DeferredLimit, Stored};
 use crate::http::problem::Problem;
-use crate::http::request::Request;
 use crate::limits::Who;
 use onsale_engine::id::BuyerId;
 use onsale_engine::sale::RequestKey;
@@ -13,16 +14,16 @@ use onsale_engine::trace::Scope;
 use std::future::Future;
 use std::sync::Arc;
 
-/// The surroundings of one request.
+/// The context of one request.
 pub struct Context {
     /// The application: engine, ports, secrets.
     pub app: Arc<App>,
-    /// When the request's time is over; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
+    /// The request's deadline; hand it to `SaleHandle::ask`. The pipeline answers 504 by itself.
     pub deadline: Timestamp,
     pub(super) caller: Option<Caller>,
     /// The client's address, as limits count it.
     pub client: Who,
-    pub(super) counting: Option<Arc<Counting>>,
+    pub(super) limit: Option<Arc<DeferredLimit>>,
     /// The route's pattern, such as `/api/v1/events/{id}`.
     pub route: &'static str,
 }
@@ -69,21 +70,21 @@ impl Context {
         Ok(Some(RequestKey { scope, body }))
     }
 
-    /// The request's idempotency key was looked up. A request that has a stored answer does not count; any other was counted
-    /// before, and is refused if that was one too many. To be asked before anything is done.
+    /// To be called when the idempotency key was looked up, before anything is done. A request with a stored answer is uncounted;
+    /// any other is refused if it is beyond its rate limit.
     ///
     /// # Errors
     /// 429, and 422 for a key that came with another request before.
     pub async fn looked_up(&self, stored: Stored) -> Result<(), Problem> {
-        match (&self.counting, stored) {
-            (Some(counting), _) => counting.settle(&self.app.limits, stored).await,
+        match (&self.limit, stored) {
+            (Some(limit), _) => limit.settle(&self.app.limits, stored).await,
             (None, Stored::Other) => Err(Problem::key_reused()),
             (None, Stored::Nothing | Stored::Answer) => Ok(()),
         }
     }
 
-    /// Runs work that must not stop halfway when the caller goes away or the deadline passes: anything of more than
-    /// one write. Answers when it is done.
+    /// Runs work to its end even if the caller goes away or the deadline passes: anything of more than one write. Returns when it
+    /// is done.
     ///
     /// # Errors
     /// The work's own, and 500 when it panicked.

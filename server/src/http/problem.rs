@@ -1,8 +1,8 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457) with the members that the HTTP contract asks for.
-//! Owns codes, statuses and the wire form. Must never carry personal data or the inside of the server in a detail.
+//! Owns codes, statuses and the wire form. Must never carry personal data or internals of the server in a detail.
 
-use crate::http::json_text::{ObjectText, member};
-use crate::http::response::{Body, Response};
+use crate::http::answer::body::{Body, Response};
+use crate::http::answer::json_text::{ObjectText, member};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use onsale_engine::time::Timestamp;

@@ -1,11 +1,11 @@
 //! The table of routes: path and method to handler, with what must hold before the handler runs. Knows nothing of
 //! connections; 404, 405 with `Allow`, and path parameters are decided here.
 
+use crate::http::answer::body::Response;
 use crate::http::context::Context;
-use crate::http::handling::Work;
+use crate::http::extract::request::{Request, Spans};
+use crate::http::pipeline::handling::Work;
 use crate::http::problem::Problem;
-use crate::http::request::{Request, Spans};
-use crate::http::response::Response;
 use crate::limits::Family;
 use http::{HeaderValue, Method, StatusCode};
 use std::future::Future;
@@ -36,16 +36,16 @@ type Handler = Box<dyn Fn(Context, Request) -> Work + Send + Sync>;
 
 /// One route. Needs a bearer and takes 1 MiB unless said otherwise.
 pub struct Route {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) access: Access,
-    pub(super) body_limit: usize,
-    pub(super) keyed: bool,
-    pub(super) family: Option<Family>,
-    pub(super) extra_time: Duration,
-    pub(super) slow_times: u32,
-    pub(super) handler: Handler,
-    pub(super) names: &'static [&'static str],
+    pub(in crate::http) method: Method,
+    pub(in crate::http) path: &'static str,
+    pub(in crate::http) access: Access,
+    pub(in crate::http) body_limit: usize,
+    pub(in crate::http) keyed: bool,
+    pub(in crate::http) family: Option<Family>,
+    pub(in crate::http) extra_time: Duration,
+    pub(in crate::http) slow_times: u32,
+    pub(in crate::http) handler: Handler,
+    pub(in crate::http) names: &'static [&'static str],
 }
 
 impl Route {
@@ -259,7 +259,7 @@ impl Router {
     ///
     /// # Errors
     /// 404, or 405 with `Allow`.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Result<(usize, Spans), Problem> {
+    pub(in crate::http) fn find(&self, method: &Method, path: &str) -> Result<(usize, Spans), Problem> {
         let Ok(found) = self.paths.at(path) else { return Err(Problem::not_found()) };
         let methods = &self.methods[*found.value];
         let wanted = if *method == Method::HEAD { &Method::GET } else { method };
@@ -275,7 +275,7 @@ impl Router {
         Ok((route, spans.collect()))
     }
 
-    pub(super) fn route(&self, number: usize) -> &Route {
+    pub(in crate::http) fn route(&self, number: usize) -> &Route {
         &self.routes[number]
     }
 
@@ -298,7 +298,7 @@ fn allow_header(routes: &[(Method, usize)]) -> HeaderValue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
     use super::*;
-    use crate::http::response::no_content;
+    use crate::http::answer::response::no_content;
 
     async fn nothing(_: Context, _: Request) -> Result<Response, Problem> {
         Ok(no_content())

@@ -3,7 +3,7 @@
 //! bounded read, so a slow reader holds no connection to a database. Must never be taken for whole when it is not.
 
 use crate::app::App;
-use crate::http::stream::Rights;
+use crate::http::event_stream::Rights;
 use crate::http::{Broken, Context, Mistakes, Piece, Problem, Request, Response, pieces};
 use crate::operators::csv::write_row;
 use crate::operators::forms::Buyers;

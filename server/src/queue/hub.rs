@@ -12,7 +12,7 @@ pub use latest::Subscription;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::http::End;
-use crate::http::stream::HEARTBEAT;
+use crate::http::event_stream::HEARTBEAT;
 use crate::queue::notice::Notices;
 use crate::queue::place::{PlaceJson, Room};
 use agenda::{Agenda, Next};

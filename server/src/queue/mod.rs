@@ -13,7 +13,7 @@ pub use notice::{Notice, Notices};
 pub use pace::Paces;
 pub use place::{PlaceJson, Room};
 
-use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response, stream};
+use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, event_stream, response};
 use crate::limits::Family;
 use crate::sales;
 use http::StatusCode;
@@ -99,7 +99,7 @@ async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (hubs, caller) = (&ctx.app.readers.hubs, *ctx.caller()?);
     let subscription = hubs.listen(&ctx.app, &sale, caller, (place, &room));
     let retry = RETRY_MILLIS + rand::random_range(0..=RETRY_MILLIS);
-    stream::events(&ctx, |events| async move {
+    event_stream::events(&ctx, |events| async move {
         events.retry_after_millis(retry).await;
         events.send(None, &first).await;
         loop {

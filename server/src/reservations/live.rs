@@ -1,7 +1,7 @@
 //! Which seats are held, sold and not for sale right now: serialised once for each version of a sale, then shared. Must never
 //! answer from an older version than the one that is committed.
 
-use crate::http::gzip;
+use crate::http::compression;
 use crate::http::response::{json_bytes, json_in_two_forms};
 use crate::http::{Problem, Response};
 use bytes::Bytes;
@@ -38,11 +38,11 @@ impl LiveDocument {
     /// The answer, in the form that the caller takes.
     #[must_use]
     pub fn response(&self, request: &HeaderMap) -> Response {
-        let mut response = if self.plain.len() < gzip::COMPRESS_FROM_BYTES {
+        let mut response = if self.plain.len() < compression::COMPRESS_FROM_BYTES {
             json_bytes(StatusCode::OK, self.plain.clone())
         } else {
-            let gzipped = || self.gzip.get_or_init(|| gzip::compress(&self.plain, 1));
-            let form = if gzip::accepted(request) { gzipped() } else { &self.plain };
+            let gzipped = || self.gzip.get_or_init(|| compression::compress(&self.plain, 1));
+            let form = if compression::accepted(request) { gzipped() } else { &self.plain };
             json_in_two_forms(request, &self.plain, form)
         };
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,6 +1,6 @@
 //! What is free, for admitted buyers: all of it at once, or as it changes.
 
-use crate::http::stream::{self, HEARTBEAT};
+use crate::http::event_stream::{self, HEARTBEAT};
 use crate::http::{Context, End, Mistakes, Problem, Request, Response};
 use crate::sales;
 use onsale_engine::id::{EventId, Seq};
@@ -33,14 +33,14 @@ pub(super) async fn follow(ctx: Context, request: Request) -> Result<Response, P
     let asked = request.query().integer(&mut mistakes, "version", 0..=i64::MAX);
     mistakes.check()?;
     let sale = admitted(&ctx, &request, "id").await?;
-    let (rights, buyer) = (stream::Rights::of(&ctx)?, ctx.buyer()?);
+    let (rights, buyer) = (event_stream::Rights::of(&ctx)?, ctx.buyer()?);
     let slot = sales::slot(&ctx, &request, sale.event(), buyer);
     // An id that is none of ours is too old for anything.
     let last_seen = request.header("last-event-id").map(|id| id.parse().unwrap_or(0));
     let known = last_seen.or(asked.and_then(|version| u64::try_from(version).ok())).map(Seq);
     let (first, mut watching) = ctx.app.readers.feeds.watch(&sale, known).ok_or_else(Problem::not_found)?;
     let clock = Arc::clone(&ctx.app.clock);
-    stream::events(&ctx, move |events| async move {
+    event_stream::events(&ctx, move |events| async move {
         events.retry_after_millis(RETRY_MILLIS).await;
         for event in first {
             events.send_written(event).await;

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use onsale_adapters::clock::SystemClock;
-use onsale_server::http::{Front, Limits, Listener, Router, Stage, Tuning, Workers};
+use onsale_server::http::{Limits, Listener, Pipeline, Router, Stage, Tuning, Workers};
 use onsale_server::limits::Networks;
 use onsale_server::server::{bind, routes};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 struct Port {
     address: SocketAddr,
-    front: Arc<Front>,
+    pipeline: Arc<Pipeline>,
     listener: Arc<Listener>,
     draining: CancellationToken,
 }
@@ -28,13 +28,13 @@ fn open(limits: Limits) -> Port {
     let router = Router::new(routes()).unwrap();
     let clock = Arc::new(SystemClock::start());
     let tuning = Tuning { request_timeout: Duration::from_secs(5), log_one_in: 0, slow: Duration::ZERO };
-    let front = Arc::new(Front::new(router, clock, tuning, draining.clone()));
-    let listener = Arc::new(Listener::new(Arc::clone(&front), limits, Workers::start().unwrap(), draining.clone()));
+    let pipeline = Arc::new(Pipeline::new(router, clock, tuning, draining.clone()));
+    let listener = Arc::new(Listener::new(Arc::clone(&pipeline), limits, Workers::start().unwrap(), draining.clone()));
     let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = socket.local_addr().unwrap();
     let accepting = Arc::clone(&listener);
     tokio::spawn(async move { accepting.run(socket).await });
-    Port { address, front, listener, draining }
+    Port { address, pipeline, listener, draining }
 }
 
 const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -55,7 +55,7 @@ async fn ask(port: &Port, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn before_everything_is_recovered_only_liveness_is_answered() {
     let port = open(usual());
-    assert_eq!(port.front.stage(), Stage::Starting);
+    assert_eq!(port.pipeline.stage(), Stage::Starting);
     let check = async |path: &str, expected: &str| {
         let answer =
             ask(&port, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
@@ -166,7 +166,7 @@ async fn half_a_head_is_waited_for_only_so_long_however_it_trickles() {
         assert!(took >= head - Duration::from_millis(10) && took < Duration::from_secs(5), "{name}: {took:?}");
         assert_eq!(answer.starts_with("HTTP/1.1 408"), name.ends_with(" head"), "{name}: {answer}");
     }
-    let late = &port.front.metrics().connections.late_heads;
+    let late = &port.pipeline.metrics().connections.late_heads;
     assert_eq!(late.load(std::sync::atomic::Ordering::Relaxed), cases.len() as u64);
 }
 
@@ -191,7 +191,7 @@ async fn between_requests_a_connection_may_be_silent_and_the_next_head_has_its_o
     assert!(began.elapsed() >= head - Duration::from_millis(10), "{:?}", began.elapsed());
 
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-    let connections = &port.front.metrics().connections;
+    let connections = &port.pipeline.metrics().connections;
     for _ in 0..2 {
         let uri = format!("http://{}/health/live", port.address);
         let request = Request::builder().uri(uri).body(Full::default()).unwrap();
@@ -215,7 +215,7 @@ async fn one_address_has_only_so_many_connections_unless_it_is_a_named_proxy() {
     assert_eq!((first.1.as_str(), second.1.as_str()), ("200", "200"));
     let refused = ask(&port, b"").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("OVERLOADED"), "{refused}");
-    let counts = &port.front.metrics().connections;
+    let counts = &port.pipeline.metrics().connections;
     assert_eq!(counts.refused_address.load(std::sync::atomic::Ordering::Relaxed), 1);
     // Another address has its own; one that was given up is free again.
     let other = tokio::net::TcpSocket::new_v4().unwrap();
@@ -267,7 +267,7 @@ async fn an_answer_that_nobody_takes_ends_its_http2_connection_whatever_else_is_
         }
     }
     assert!(began.elapsed() >= Duration::from_millis(490) && began.elapsed() < Duration::from_secs(5));
-    let unread = &port.front.metrics().connections.unread_answers;
+    let unread = &port.pipeline.metrics().connections.unread_answers;
     assert_eq!(unread.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
@@ -288,7 +288,7 @@ async fn who_reads_too_slowly_is_given_up_though_something_is_read() {
         let _ = tokio::time::timeout(Duration::from_millis(400), stream.read(&mut some)).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
-    let unread = &port.front.metrics().connections.unread_answers;
+    let unread = &port.pipeline.metrics().connections.unread_answers;
     assert_eq!(unread.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
@@ -340,7 +340,7 @@ async fn draining_closes_unused_connections_at_once_and_cuts_the_rest_off_at_its
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     port.draining.cancel();
-    assert_eq!(port.front.stage(), Stage::Draining);
+    assert_eq!(port.pipeline.stage(), Stage::Draining);
     let began = Instant::now();
     port.listener.drain(Duration::from_millis(300)).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -2,7 +2,7 @@
 //! over. Pure; must never look anything up.
 
 use super::listeners::Listener;
-use crate::http::stream::HEARTBEAT;
+use crate::http::event_stream::HEARTBEAT;
 use crate::queue::notice::Notice;
 use crate::queue::place::{Left, Room};
 use onsale_engine::sale::{PlaceStatus, PlaceView};

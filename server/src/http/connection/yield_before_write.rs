@@ -1,6 +1,6 @@
-//! A socket whose answers leave when the other connections that are ready have been handled, too. What would be sent at once
-//! is sent after everything else that the thread has to do, so sends follow each other closely, and a client that reads many
-//! connections, such as a proxy, is woken once for several of them. Must never hold back what nothing else is done before.
+//! An IO wrapper that yields to all ready tasks of the thread before it writes. Writes of several connections then follow each
+//! other closely, and a client that reads many connections, such as a proxy, is woken once for several answers. Must never
+//! delay a write when no other task is ready.
 
 use std::io;
 use std::pin::Pin;
@@ -8,24 +8,24 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// See the module.
-pub(super) struct InTurn<S> {
+pub(super) struct YieldBeforeWrite<S> {
     socket: S,
-    /// Whether what is being sent has waited for its turn; one turn for everything until the next flush.
-    has_waited: bool,
+    /// Whether it has yielded for what is being sent: once for everything until the next flush.
+    has_yielded: bool,
 }
 
-impl<S> InTurn<S> {
+impl<S> YieldBeforeWrite<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, has_waited: false }
+        Self { socket, has_yielded: false }
     }
 
     pub(super) fn into_inner(self) -> S {
         self.socket
     }
 
-    /// The first time, puts the connection's task behind all that are ready.
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.has_waited, true) {
+    /// The first time, puts the connection's task behind all ready ones.
+    fn poll_yield(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.has_yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -33,21 +33,21 @@ impl<S> InTurn<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for InTurn<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for YieldBeforeWrite<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for InTurn<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for YieldBeforeWrite<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
+        ready!(self.poll_yield(cx));
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
-        self.has_waited = false;
+        self.has_yielded = false;
         Poll::Ready(Ok(()))
     }
 
@@ -65,7 +65,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn answers_leave_after_all_that_are_ready_are_handled_and_in_one_go() {
+    async fn answers_are_written_after_all_ready_tasks_have_run_and_together() {
         let handled = Arc::new(AtomicUsize::new(0));
         let (mut clients, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..5 {
@@ -73,10 +73,10 @@ mod tests {
             let handled = Arc::clone(&handled);
             clients.push(client);
             tasks.push(tokio::spawn(async move {
-                let mut socket = InTurn::new(socket);
+                let mut socket = YieldBeforeWrite::new(socket);
                 for _ in 0..2 {
                     handled.fetch_add(1, Ordering::Relaxed);
-                    // In two writes, the second of which waits no more: all have been handled in the round before.
+                    // In two writes. The second does not yield: all tasks have run in the round before.
                     socket.write_all(b"an ").await.unwrap();
                     let so_far = handled.load(Ordering::Relaxed).to_string();
                     socket.write_all(so_far.as_bytes()).await.unwrap();
@@ -101,7 +101,7 @@ mod tests {
         let sent: Vec<u8> = (0..100_000_u32).map(|byte| byte as u8).collect();
         let expected = sent.clone();
         let sending = tokio::spawn(async move {
-            let mut socket = InTurn::new(socket);
+            let mut socket = YieldBeforeWrite::new(socket);
             socket.write_all(&sent).await.unwrap();
             socket.shutdown().await.unwrap();
         });

@@ -2,7 +2,7 @@
 //! reader costs one piece of memory and nothing else, and one who has gone costs nothing. What a piece needs (a
 //! connection to a database) is taken for that piece alone. Must never make a piece that nobody asks for.
 
-use crate::http::response::{Body, Broken};
+use crate::http::answer::body::{Body, Broken};
 use bytes::Bytes;
 use http_body::Frame;
 use std::future::Future;

@@ -1,9 +1,10 @@
 //! A request as handlers see it: path parameters, query, and a body that is read under its route's limit.
 //! Must never read more of a body than the limit, nor trust its declared length.
 
-use crate::http::fields::read_id;
+use crate::http::extract::mistakes::Mistakes;
+use crate::http::extract::object::read_id;
+use crate::http::extract::query::Query;
 use crate::http::problem::Problem;
-use crate::http::query::Query;
 use crate::text;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -16,7 +17,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 /// Where path parameters lie in the path, in the order of the pattern.
-pub(super) type Spans = SmallVec<[Range<u32>; 2]>;
+pub(in crate::http) type Spans = SmallVec<[Range<u32>; 2]>;
 
 /// A request.
 pub struct Request {
@@ -28,7 +29,7 @@ pub struct Request {
 }
 
 /// Where the body comes from.
-pub(super) enum Source {
+pub(in crate::http) enum Source {
     /// The connection.
     Wire(Incoming),
     /// It is here already: tests, and handlers called from inside.
@@ -47,7 +48,7 @@ pub struct Json {
 }
 
 impl Request {
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         head: http::request::Parts,
         body: Source,
         names: &'static [&'static str],
@@ -171,7 +172,7 @@ impl Request {
         match value.to_str() {
             Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key)),
             Ok(_) | Err(_) => {
-                let mut mistakes = crate::http::Mistakes::default();
+                let mut mistakes = Mistakes::default();
                 mistakes.add("Idempotency-Key", "1 to 255 visible ASCII characters");
                 Err(mistakes.refuse())
             }
@@ -210,11 +211,11 @@ fn too_large(limit: usize) -> Problem {
 ///
 /// # Errors
 /// 400 for the first byte of content.
-pub(super) async fn refuse_content(mut body: Incoming) -> Result<(), Problem> {
+pub(in crate::http) async fn refuse_content(mut body: Incoming) -> Result<(), Problem> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(broken_off)?;
         if frame.into_data().is_ok_and(|data| !data.is_empty()) {
-            let mut mistakes = crate::http::Mistakes::default();
+            let mut mistakes = Mistakes::default();
             mistakes
                 .add("", "a DELETE takes no body, and nothing was done; what it concerns stands in its path and query");
             return Err(mistakes.refuse());

@@ -1,25 +1,25 @@
-//! Which members of a body a handler has asked for: what is there beside them is unknown, and named as a mistake where
-//! administrators call, so that `maxSeatPerBuyer` does not sell four. Must never need a list of names beside the code that
-//! reads them, which would fall behind it.
+//! Finds unknown members of a body: those that the handler has not asked for. In administrators' calls they are mistakes, so
+//! that a misspelt `maxSeatPerBuyer` is refused instead of ignored. Must never need a list of names beside the code that reads
+//! them: the list would fall behind the code.
 
-use crate::http::fields::Mistakes;
+use crate::http::extract::mistakes::Mistakes;
 use crate::near;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was asked of each object of a body, by the object's path.
+/// Which members were asked for of each object of a body, by the object's path.
 #[derive(Debug, Default)]
-pub(super) struct Asked(Mutex<BTreeMap<String, Members>>);
+pub(super) struct AskedMembers(Mutex<BTreeMap<String, Members>>);
 
 #[derive(Debug, Default)]
 struct Members {
     names: BTreeSet<String>,
-    /// Its members have names of the caller's own.
+    /// Its members are named by the caller, so all are known.
     is_free: bool,
 }
 
-impl Asked {
+impl AskedMembers {
     /// The object at `path` is read.
     pub(super) fn object(&self, path: &str) {
         self.0.lock().entry(path.to_owned()).or_default();
@@ -55,7 +55,7 @@ fn refuse(asked: &BTreeMap<String, Members>, path: String, value: &Value, mistak
         }
         return;
     }
-    // What nobody looked into, such as a drawn plan, is read elsewhere.
+    // An object that was never read here, such as a drawn plan, is checked by its own reader.
     let (Value::Object(members), Some(known)) = (value, asked.get(&path)) else { return };
     for (name, value) in members {
         let at = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };

@@ -1,5 +1,5 @@
-//! What a request is known by: `X-Request-Id`, the caller's own when it is sane, and its place in a trace, the caller's when its
-//! W3C `traceparent` is well formed.
+//! The ids of a request: `X-Request-Id`, the caller's own if it is well formed, and the trace, the caller's if its W3C
+//! `traceparent` is well formed. Must never accept an id that could break a log line or a header.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use onsale_engine::trace::{Origin, RequestId, SpanId, TraceContext, TraceId};
@@ -9,21 +9,21 @@ use uuid::Uuid;
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header that continues a caller's trace.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The longest id that is taken from a caller.
-const LONGEST: usize = 128;
+/// The longest id accepted from a caller, in characters.
+const MOST_CHARACTERS: usize = 128;
 
 /// See the module.
 pub(super) struct Identity {
     /// The answer's `X-Request-Id`.
     pub header: HeaderValue,
-    /// What goes along with all that the request sets off.
+    /// Carried by everything that the request causes: commands, spans, log lines.
     pub origin: Origin,
 }
 
 impl Identity {
     /// That of a request with these headers.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let own = headers.get(X_REQUEST_ID).filter(|value| is_sane(value.as_bytes()));
+        let own = headers.get(X_REQUEST_ID).filter(|value| is_well_formed(value.as_bytes()));
         let (header, request) = match own.and_then(|value| Some((value.clone(), value.to_str().ok()?))) {
             Some((value, text)) => (value, RequestId::parse(text)),
             None => {
@@ -36,8 +36,8 @@ impl Identity {
     }
 }
 
-/// A new id, for an answer to what could not be read as a request.
-pub(super) fn fresh() -> HeaderValue {
+/// A new id, for an answer to bytes that could not be parsed as a request.
+pub(in crate::http) fn fresh() -> HeaderValue {
     written(Uuid::new_v4())
 }
 
@@ -48,19 +48,19 @@ fn written(id: Uuid) -> HeaderValue {
 }
 
 /// 1 to 128 characters of `A–Z a–z 0–9 . _ ~ : / + = @ -`.
-fn is_sane(id: &[u8]) -> bool {
+fn is_well_formed(id: &[u8]) -> bool {
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~:/+=@-".contains(byte);
-    (1..=LONGEST).contains(&id.len()) && id.iter().all(known)
+    (1..=MOST_CHARACTERS).contains(&id.len()) && id.iter().all(known)
 }
 
-/// The request's own place in the caller's trace. Without one a trace begins, whose id is the request's where that has its size;
-/// nobody records it, so it is not sampled.
+/// The request's own span in the caller's trace. Without one it begins a new trace, whose id is the request's id if that has the
+/// same size; nobody records it, so it is not sampled.
 fn trace(headers: &HeaderMap, request: &RequestId) -> TraceContext {
     let span = SpanId::new(rand::random()).unwrap_or(SpanId::FIRST);
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let parent = match (parents.next(), parents.next()) {
         (Some(parent), None) => parent.to_str().ok().and_then(TraceContext::parse),
-        // Several say nothing (Trace Context, 3.2).
+        // Several are invalid (Trace Context, 3.2).
         (_, _) => None,
     };
     match parent {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sane_id_is_kept_and_any_other_replaced() {
+    fn a_well_formed_id_is_kept_and_any_other_replaced() {
         let check = |id: &str, kept: bool| {
             let Identity { header, origin } = identity(&[("x-request-id", id)]);
             assert_eq!(header == id, kept, "{id}");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_continued_and_else_begun() {
+    fn a_trace_is_continued_or_begun() {
         let place = |own: &[(&'static str, &str)]| {
             let trace = identity(own).origin.trace.unwrap();
             (trace.trace.to_string(), trace.is_sampled, trace.span.to_string())
@@ -115,8 +115,8 @@ mod tests {
         let other = "00-11111111111111111111111111111111-b7ad6b7169203331-01";
         let continued = place(&[("traceparent", parent), ("x-request-id", "mine")]);
         assert_eq!((continued.0.as_str(), continued.1), (TRACE, true));
-        assert_ne!(continued.2, "b7ad6b7169203331", "the request is a piece of work of its own");
-        // What is not a trace begins a new one, and the id of the request names it where it can.
+        assert_ne!(continued.2, "b7ad6b7169203331", "the request has a span of its own");
+        // A malformed trace is replaced by a new one, with the request's id if that fits.
         for broken in ["nonsense", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
             let begun = place(&[("traceparent", broken), ("x-request-id", TRACE)]);
             assert_eq!((begun.0.as_str(), begun.1), (TRACE, false));
@@ -126,6 +126,6 @@ mod tests {
         assert_ne!(place(&[("x-request-id", "mine")]).0, place(&[("x-request-id", "mine")]).0);
         let ours = identity(&[]);
         let trace = ours.origin.trace.unwrap().trace.to_string();
-        assert_eq!(ours.header.to_str().unwrap().replace('-', ""), trace, "whoever has one has both");
+        assert_eq!(ours.header.to_str().unwrap().replace('-', ""), trace, "one of them gives the other");
     }
 }

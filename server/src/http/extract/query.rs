@@ -1,6 +1,7 @@
-//! Reading a query string with types, gathering mistakes like a body's. Must never refuse on the first mistake.
+//! Reads a query string with types and collects mistakes like a body's. Must never stop at the first mistake.
 
-use crate::http::fields::{Mistakes, integer_message, read_id, text_mistake};
+use crate::http::extract::mistakes::Mistakes;
+use crate::http::extract::object::{integer_message, read_id, text_mistake};
 use crate::near;
 use onsale_engine::ports::catalogue::Page;
 use onsale_engine::text::composed;
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
-/// The members of a query string; of repeated ones the first counts, unknown ones are passed over.
+/// The members of a query string; of repeated ones the first counts, unknown ones are ignored.
 #[derive(Debug)]
 pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 

@@ -1,5 +1,5 @@
-//! Whether an HTTP/2 connection is in use: which answers are being made or sent, and whether somebody reads them. HTTP/1 ones are
-//! watched by hyper's own timer and by their socket.
+//! Whether an HTTP/2 connection is in use: how many requests are open, and whether the client reads their answers. HTTP/1
+//! connections have hyper's header timer and `deadline_io` for this. Must never call a connection idle that has an open request.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -8,35 +8,35 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// See the module.
-pub(super) struct Activity {
+pub(in crate::http) struct Activity {
     since: Instant,
-    /// Requests whose answer is being made or sent.
+    /// Requests that are being handled, or whose answer is being sent.
     open: AtomicUsize,
     /// When the last one ended, in milliseconds after `since`.
     last_millis: AtomicU64,
     sending: Mutex<Sending>,
 }
 
-/// When each answer that is being sent was asked for its next bytes last: that is when its client has room for them.
+/// For each answer that is being sent, when hyper last asked for more of it: that is when its client last had room.
 #[derive(Default)]
 struct Sending {
     next: u64,
     asked: BTreeMap<u64, Arc<AtomicU64>>,
 }
 
-/// How a connection stands.
+/// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// It is used; to be looked at again after so long.
+pub(in crate::http) enum Use {
+    /// It is in use; to be checked again after this time.
     Used(Duration),
-    /// Nobody has asked for anything for too long.
+    /// It had no request for too long.
     Idle,
-    /// The client has taken nothing of an answer for too long.
+    /// The client has read nothing of an answer for too long.
     Unread,
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::http) fn new() -> Arc<Self> {
         Arc::new(Self {
             since: Instant::now(),
             open: AtomicUsize::new(0),
@@ -49,8 +49,8 @@ impl Activity {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How the connection stands, when it may be idle, and its answers unread, for `limit`.
-    pub(super) fn look(&self, limit: Duration) -> Use {
+    /// The use of the connection, which may be idle, and its answers unread, for `limit`.
+    pub(in crate::http) fn state(&self, limit: Duration) -> Use {
         let (now, limit) = (self.millis(), u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let oldest = self.sending.lock().asked.values().map(|at| at.load(Ordering::Relaxed)).min();
         if oldest.is_some_and(|asked| now.saturating_sub(asked) >= limit) {
@@ -65,20 +65,20 @@ impl Activity {
     }
 }
 
-/// One request being answered, or its answer being sent.
-pub(super) struct Busy {
+/// One open request, until its answer is sent.
+pub(in crate::http) struct Busy {
     activity: Arc<Activity>,
     sending: Option<(u64, Arc<AtomicU64>)>,
 }
 
 impl Busy {
-    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+    pub(in crate::http) fn new(activity: &Arc<Activity>) -> Self {
         activity.open.fetch_add(1, Ordering::Relaxed);
         Self { activity: Arc::clone(activity), sending: None }
     }
 
-    /// From now on its answer is being sent.
-    pub(super) fn sends(mut self) -> Self {
+    /// Its answer is being sent from now on.
+    pub(in crate::http) fn sends(mut self) -> Self {
         let asked = Arc::new(AtomicU64::new(self.activity.millis()));
         let mut sending = self.activity.sending.lock();
         let number = sending.next;
@@ -89,8 +89,8 @@ impl Busy {
         self
     }
 
-    /// The connection asks for more of the answer.
-    pub(super) fn note_asked(&self) {
+    /// hyper asks for more of the answer.
+    pub(in crate::http) fn note_asked(&self) {
         if let Some((_, asked)) = &self.sending {
             asked.store(self.activity.millis(), Ordering::Relaxed);
         }
@@ -113,10 +113,10 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(40);
 
-    /// Waits as long as it says, until it is not used any more.
+    /// Waits as long as it says, until it is no longer in use.
     async fn end_of(activity: &Activity) -> Use {
         loop {
-            match activity.look(LIMIT) {
+            match activity.state(LIMIT) {
                 Use::Used(left) => tokio::time::sleep(left).await,
                 end @ (Use::Idle | Use::Unread) => return end,
             }
@@ -124,27 +124,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_used_while_it_answers_and_for_its_time_after_that() {
+    async fn a_connection_is_in_use_while_it_answers_and_for_the_limit_after_that() {
         let activity = Activity::new();
         let began = Instant::now();
         let busy = Busy::new(&activity);
         tokio::time::sleep(LIMIT * 2).await;
-        assert!(matches!(activity.look(LIMIT), Use::Used(_)), "the answer is still being made");
+        assert!(matches!(activity.state(LIMIT), Use::Used(_)), "the request is still open");
         drop(busy);
         assert_eq!(end_of(&activity).await, Use::Idle);
         assert!(began.elapsed() >= LIMIT * 3 - Duration::from_millis(2));
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_takes_is_unread_whatever_else_goes_on() {
+    async fn an_answer_that_is_not_read_is_unread_whatever_else_is_sent() {
         let activity = Activity::new();
         let (unread, read) = (Busy::new(&activity).sends(), Busy::new(&activity).sends());
         for _ in 0..4 {
             tokio::time::sleep(LIMIT / 3).await;
             read.note_asked();
         }
-        assert_eq!(activity.look(LIMIT), Use::Unread);
+        assert_eq!(activity.state(LIMIT), Use::Unread);
         drop(unread);
-        assert!(matches!(activity.look(LIMIT), Use::Used(_)));
+        assert!(matches!(activity.state(LIMIT), Use::Used(_)));
     }
 }

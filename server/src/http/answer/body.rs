@@ -1,12 +1,10 @@
-//! Answers: the body (bytes at once, or a stream) and the few ways to make one. Must never be boxed on the fast path.
+//! The body of a response: bytes at once, or a stream. A body of the second kind tells its connection that it is being sent,
+//! and whether it is read. Must never be boxed on the fast path.
 
-use crate::http::activity::Busy;
-use crate::http::guarded::Answering;
-use crate::http::problem::Problem;
+use crate::http::connection::activity::Busy;
+use crate::http::connection::deadline_io::Answering;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
-use serde::Serialize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -47,14 +45,14 @@ impl Body {
 
     /// The same body, which tells its connection whether it is read, until it is sent.
     #[must_use]
-    pub(super) fn watched(self, busy: Busy) -> Self {
+    pub(in crate::http) fn watched(self, busy: Busy) -> Self {
         let is_empty = matches!(&self, Self::Full(None));
         if is_empty { self } else { Self::Watched(Box::new(Watched { body: self, busy: busy.sends() })) }
     }
 
     /// The same body, which keeps the sign that it is being sent as long as it is a stream.
     #[must_use]
-    pub(super) fn answering(self, sign: Answering) -> Self {
+    pub(in crate::http) fn answering(self, sign: Answering) -> Self {
         match self {
             Self::Stream(frames) => Self::Stream(Box::pin(Sent { frames, _sign: sign })),
             Self::Full(_) | Self::Watched(_) => self,
@@ -122,89 +120,4 @@ impl http_body::Body for Body {
             Self::Watched(watched) => watched.body.size_hint(),
         }
     }
-}
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// `value` as JSON.
-///
-/// # Errors
-/// 500, when `value` has no JSON form.
-pub fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Result<Response, Problem> {
-    let mut bytes = Vec::with_capacity(512);
-    match serde_json::to_writer(&mut bytes, value) {
-        Ok(()) => Ok(json_bytes(status, Bytes::from(bytes))),
-        Err(error) => Err(Problem::internal().because(error)),
-    }
-}
-
-/// JSON that is written already.
-#[must_use]
-pub fn json_bytes(status: StatusCode, bytes: Bytes) -> Response {
-    let mut response = Response::new(Body::full(bytes));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    response
-}
-
-/// 200 with JSON that was written by hand.
-#[must_use]
-pub fn ok_text(json: Vec<u8>) -> Response {
-    json_bytes(StatusCode::OK, Bytes::from(json))
-}
-
-/// 200 with JSON.
-///
-/// # Errors
-/// See [`json`].
-pub fn ok<T: Serialize + ?Sized>(value: &T) -> Result<Response, Problem> {
-    json(StatusCode::OK, value)
-}
-
-/// 201 with JSON, and `Location`.
-///
-/// # Errors
-/// See [`json`].
-pub fn created<T: Serialize + ?Sized>(location: String, value: &T) -> Result<Response, Problem> {
-    let mut response = json(StatusCode::CREATED, value)?;
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
-}
-
-/// 204.
-#[must_use]
-pub fn no_content() -> Response {
-    empty(StatusCode::NO_CONTENT)
-}
-
-/// A status without a body: 204, 304.
-#[must_use]
-pub fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-/// 200 with text of `content_type`.
-#[must_use]
-pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::full(body.into()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-/// JSON that is kept in both forms, such as a seat map: picks by `Accept-Encoding`, never compresses.
-#[must_use]
-pub fn json_in_two_forms(request: &HeaderMap, plain: &Bytes, gzipped: &Bytes) -> Response {
-    let mut response = if super::gzip::accepted(request) {
-        let mut response = json_bytes(StatusCode::OK, gzipped.clone());
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response
-    } else {
-        json_bytes(StatusCode::OK, plain.clone())
-    };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    response
 }

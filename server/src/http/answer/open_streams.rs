@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-/// Streams that a buyer may have open, over all kinds and events: a few tabs. One more ends the oldest.
+/// OpenStreams that a buyer may have open, over all kinds and events: a few tabs. One more ends the oldest.
 pub const STREAMS_PER_BUYER: usize = 4;
 
 /// Why a stream ends.
@@ -46,7 +46,7 @@ impl End {
     }
 
     /// The last event of a stream.
-    pub(super) fn written(self) -> Bytes {
+    pub(in crate::http) fn written(self) -> Bytes {
         Bytes::from(format!("event: end\ndata: {{\"code\":\"{}\"}}\n\n", self.code()))
     }
 }
@@ -70,22 +70,22 @@ impl Ending {
 
 /// See the module.
 #[derive(Default)]
-pub struct Streams {
+pub struct OpenStreams {
     by_buyer: SharedMap<BuyerId, SmallVec<[Arc<Ending>; 1]>>,
     open: AtomicUsize,
     ended: [AtomicU64; End::ALL.len()],
 }
 
 /// An open stream, until this is dropped.
-pub(super) struct Open {
-    streams: Arc<Streams>,
+pub(in crate::http) struct OpenStream {
+    streams: Arc<OpenStreams>,
     buyer: BuyerId,
     ending: Arc<Ending>,
 }
 
-impl Streams {
+impl OpenStreams {
     /// Opens a stream of a buyer. Beyond [`STREAMS_PER_BUYER`] the oldest ends.
-    pub(super) fn open(self: &Arc<Self>, buyer: BuyerId) -> Open {
+    pub(in crate::http) fn open(self: &Arc<Self>, buyer: BuyerId) -> OpenStream {
         let ending = Arc::new(Ending::default());
         let replaced = {
             let mut streams = self.by_buyer.entry(buyer).or_default();
@@ -96,7 +96,7 @@ impl Streams {
             oldest.end(End::Replaced);
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Open { streams: Arc::clone(self), buyer, ending }
+        OpenStream { streams: Arc::clone(self), buyer, ending }
     }
 
     /// Ends every stream that is open.
@@ -116,9 +116,9 @@ impl Streams {
     }
 }
 
-impl Open {
+impl OpenStream {
     /// Whether somebody has ended it; if not, the task is woken when somebody does.
-    pub(super) fn poll_end(&self, cx: &Context<'_>) -> Option<End> {
+    pub(in crate::http) fn poll_end(&self, cx: &Context<'_>) -> Option<End> {
         let mut state = self.ending.0.lock();
         if state.0.is_none() && !state.1.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.1 = Some(cx.waker().clone());
@@ -127,14 +127,14 @@ impl Open {
     }
 
     /// Counts why it ends.
-    pub(super) fn note_end(&self, end: End) {
+    pub(in crate::http) fn note_end(&self, end: End) {
         if let Some(at) = End::ALL.iter().position(|known| *known == end) {
             self.streams.ended[at].fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.streams.open.fetch_sub(1, Ordering::Relaxed);
         self.streams.by_buyer.remove_if_mut(&self.buyer, |_, streams| {
@@ -149,16 +149,16 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn end_of(open: &Open) -> Option<End> {
+    fn end_of(open: &OpenStream) -> Option<End> {
         open.poll_end(&Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn one_stream_too_many_ends_the_oldest_of_its_buyer() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(OpenStreams::default());
         let (buyer, other) = (BuyerId(Uuid::from_u128(1)), BuyerId(Uuid::from_u128(2)));
         let theirs = streams.open(other);
-        let mut all: Vec<Open> = (0..STREAMS_PER_BUYER).map(|_| streams.open(buyer)).collect();
+        let mut all: Vec<OpenStream> = (0..STREAMS_PER_BUYER).map(|_| streams.open(buyer)).collect();
         // A stream that was closed does not count any more.
         all.remove(1);
         all.push(streams.open(buyer));

@@ -1,23 +1,24 @@
-//! How a request with an idempotency key is counted: at once, as any other, and given back when the key turns out to have a stored
-//! answer. A request beyond the limit is refused only after that answer was looked for. Must never let one through that has none.
+//! The rate limit of a request with an idempotency key. It is counted at once, like any other, and uncounted when the key turns
+//! out to have a stored answer. Beyond the limit it is refused only after the key was looked up. Must never let a request beyond
+//! the limit through that has no stored answer.
 
 use crate::http::problem::Problem;
 use crate::limits::{Due, Limits};
 use parking_lot::Mutex;
 
-/// What is known of an idempotency key.
+/// What is stored for an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// Nothing: the request is a new one.
+    /// Nothing: the request is new.
     Nothing,
-    /// The answer to this very request.
+    /// The answer to the same request.
     Answer,
     /// An answer to another request.
     Other,
 }
 
 /// See the module.
-pub(super) struct Counting {
+pub(in crate::http) struct DeferredLimit {
     due: Due,
     verdict: Mutex<Verdict>,
 }
@@ -28,9 +29,9 @@ enum Verdict {
     Settled,
 }
 
-impl Counting {
-    /// Counts a request on this node; answers also whether all nodes have to be asked.
-    pub(super) fn begin(limits: &Limits, due: Due) -> (Self, bool) {
+impl DeferredLimit {
+    /// Counts a request on this node; also returns whether all nodes have to be asked.
+    pub(in crate::http) fn begin(limits: &Limits, due: Due) -> (Self, bool) {
         let (verdict, everywhere) = match limits.spend_here(due) {
             Ok(everywhere) => (Verdict::Counted, everywhere),
             Err(refusal) => (Verdict::Refused(refusal), false),
@@ -39,14 +40,14 @@ impl Counting {
     }
 
     /// Counts it on all nodes together.
-    pub(super) async fn count_everywhere(&self, limits: &Limits) {
+    pub(in crate::http) async fn count_everywhere(&self, limits: &Limits) {
         if let Err(refusal) = limits.spend_everywhere(self.due).await {
             *self.verdict.lock() = Verdict::Refused(refusal);
         }
     }
 
-    /// The key was looked up.
-    pub(super) async fn settle(&self, limits: &Limits, stored: Stored) -> Result<(), Problem> {
+    /// Decides, once the key was looked up.
+    pub(in crate::http) async fn settle(&self, limits: &Limits, stored: Stored) -> Result<(), Problem> {
         let verdict = std::mem::replace(&mut *self.verdict.lock(), Verdict::Settled);
         match (verdict, stored) {
             (Verdict::Counted, Stored::Answer) => limits.give_back(self.due).await,
@@ -60,8 +61,8 @@ impl Counting {
         }
     }
 
-    /// The refusal of a request whose key was never looked up: it went wrong before, so it has no stored answer.
-    pub(super) fn refusal(&self) -> Option<Problem> {
+    /// The refusal of a request that failed before its key was looked up: it has no stored answer.
+    pub(in crate::http) fn refusal(&self) -> Option<Problem> {
         match std::mem::replace(&mut *self.verdict.lock(), Verdict::Settled) {
             Verdict::Refused(refusal) => Some(refusal),
             Verdict::Counted | Verdict::Settled => None,

@@ -87,7 +87,7 @@ impl ObjectText {
     }
 
     /// ASCII that needs no escaping, each byte of `code` changed on its way.
-    pub(super) fn changed(&mut self, name: Name, prefix: &str, code: &str, change: impl Fn(u8) -> u8) {
+    pub(in crate::http) fn changed(&mut self, name: Name, prefix: &str, code: &str, change: impl Fn(u8) -> u8) {
         self.begin(name);
         self.out.push(b'"');
         self.out.extend_from_slice(prefix.as_bytes());

@@ -4,10 +4,10 @@
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::http::answer::body::{Body, Broken, Response};
+use crate::http::answer::open_streams::{End, OpenStream};
 use crate::http::context::Context as Surroundings;
 use crate::http::problem::Problem;
-use crate::http::response::{Body, Broken, Response};
-use crate::http::streams::{End, Open};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::Frame;
@@ -98,7 +98,7 @@ impl Rights {
 struct Driven<F> {
     work: Option<Pin<Box<F>>>,
     slot: Arc<Mutex<Option<Bytes>>>,
-    open: Open,
+    open: OpenStream,
     last: Option<Bytes>,
 }
 
@@ -150,7 +150,7 @@ where
     Ok(driven(open, work))
 }
 
-fn driven<F>(open: Open, work: impl FnOnce(Events) -> F) -> Response
+fn driven<F>(open: OpenStream, work: impl FnOnce(Events) -> F) -> Response
 where
     F: Future<Output = End> + Send + 'static,
 {
@@ -168,7 +168,7 @@ where
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
     use super::*;
-    use crate::http::streams::Streams;
+    use crate::http::answer::open_streams::OpenStreams;
     use http_body_util::BodyExt;
     use onsale_engine::id::BuyerId;
     use uuid::Uuid;
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_come_in_order_and_the_stream_says_why_it_ends() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(OpenStreams::default());
         let response = driven(streams.open(BUYER), |events| async move {
             events.send(Some("7"), "{}").await;
             events.comment().await;
@@ -191,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_ended_from_outside_is_woken_for_it() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(OpenStreams::default());
         let mut response = driven(streams.open(BUYER), |events| async move {
             events.send(None, "1").await;
             std::future::pending().await

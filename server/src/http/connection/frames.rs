@@ -1,5 +1,5 @@
-//! How far a client is in the frames of HTTP/2 (RFC 9113, 4.1), read along as its bytes pass: whether something has been begun
-//! that is not whole yet, so that it can have a deadline. Reads lengths and kinds only; must never judge what a frame says.
+//! Follows the frames of HTTP/2 (RFC 9113, 4.1) as their bytes pass, to know whether the client has sent a part of one, or a part
+//! of a block of headers: that part gets a deadline. Reads lengths and kinds only; must never judge a frame's content.
 
 /// Bytes of the preface that a client sends first (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,13 +36,13 @@ impl Frames {
         }
     }
 
-    /// Whether nothing is half-sent but data of a request's body, which has its request's deadline.
+    /// Whether nothing is half-sent. The data of a request's body does not count: it has the request's deadline.
     pub(super) fn is_between(&self) -> bool {
         let in_frame = self.header_len > 0 && self.kind() != Some(DATA);
         self.preface_left == 0 && self.has_settings && !self.in_block && !in_frame
     }
 
-    /// Reads on; whether nothing was half-sent at some point of these bytes.
+    /// Reads these bytes; returns whether nothing was half-sent at some point of them.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) -> bool {
         let mut was_between = false;
         while !bytes.is_empty() {
@@ -53,7 +53,7 @@ impl Frames {
         was_between
     }
 
-    /// Takes what belongs together from the start of `bytes`, which are not empty; answers how many those are.
+    /// Reads one part (preface, header or payload) from the start of `bytes`, which are not empty; returns its length.
     fn step(&mut self, bytes: &[u8]) -> usize {
         if self.preface_left > 0 {
             let taken = bytes.len().min(self.preface_left);

@@ -1,6 +1,6 @@
-//! Reading the members of a JSON body one by one, gathering every mistake with its path, types included, so that a
-//! caller learns all of them at once. Must never refuse on the first mistake. Unknown members are passed over, or named where
-//! the body is strict, as those of administrators are.
+//! Reads the members of a JSON body one by one and collects every mistake with its path, wrong types included, so that a
+//! caller learns all of them at once. Unknown members are ignored, or reported where the body is strict, as in
+//! administrators' calls. Must never stop at the first mistake.
 //!
 //! ```
 //! # use onsale_server::http::{Mistakes, Object};
@@ -15,60 +15,13 @@
 //! assert_eq!(mistakes.check().unwrap_err().mistakes()[0].field, "rows[1].label");
 //! ```
 
-use crate::http::asked::Asked;
-use crate::http::problem::{FieldMistake, Problem};
+use crate::http::extract::mistakes::Mistakes;
+use crate::http::extract::unknown_members::AskedMembers;
 use onsale_engine::time::Timestamp;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// Mistakes told in one answer; further ones are counted nowhere.
-const TOLD: usize = 100;
-/// A mistake at more places than these is named once.
-const TOLD_EACH: usize = 10;
-
-/// The mistakes found so far.
-#[derive(Debug, Default)]
-pub struct Mistakes(Vec<FieldMistake>);
-
-impl Mistakes {
-    /// Adds one at a path.
-    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        if self.0.len() < TOLD {
-            self.0.push(FieldMistake { field: field.into(), message: message.into() });
-        }
-    }
-
-    /// Adds the same one at several paths: at each of them if they are few, else once, with the first of them.
-    pub fn add_all(&mut self, fields: &[String], message: &str) {
-        if fields.len() <= TOLD_EACH {
-            fields.iter().for_each(|field| self.add(field.as_str(), message));
-        } else if let Some(first) = fields.first() {
-            let named = fields[..3].join(", ");
-            self.add(first.as_str(), format!("{message} ({} times: {named}, …)", fields.len()));
-        }
-    }
-
-    /// Whether there is none so far.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Goes on only when there is none.
-    ///
-    /// # Errors
-    /// 400 `VALIDATION_FAILED` with all of them.
-    pub fn check(&mut self) -> Result<(), Problem> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.refuse()) }
-    }
-
-    /// 400 `VALIDATION_FAILED` with all of them; for the `else` of a `let` that takes required members apart.
-    pub fn refuse(&mut self) -> Problem {
-        Problem::validation(std::mem::take(&mut self.0))
-    }
-}
 
 /// A JSON object at some path of the body.
 #[derive(Clone, Debug)]
@@ -76,7 +29,7 @@ pub struct Object<'a> {
     members: Option<&'a Map<String, Value>>,
     path: String,
     /// Where it is kept what was asked for; nowhere in buyers' calls, which pass over unknown members.
-    asked: Option<Arc<Asked>>,
+    asked: Option<Arc<AskedMembers>>,
 }
 
 impl<'a> Object<'a> {
@@ -91,7 +44,7 @@ impl<'a> Object<'a> {
 
     /// The body of an administrator's call: what was asked for is remembered, for [`Object::refuse_unknown`].
     pub fn strict_root(value: &'a Value, mistakes: &mut Mistakes) -> Self {
-        let asked = Arc::new(Asked::default());
+        let asked = Arc::new(AskedMembers::default());
         asked.object("");
         Self { asked: Some(asked), ..Self::root(value, mistakes) }
     }
@@ -386,17 +339,6 @@ mod tests {
                 ("list[0].label", "required"),
             ],
         );
-    }
-
-    #[test]
-    fn one_cause_at_many_places_is_named_once() {
-        let fields: Vec<String> = (0..50).map(|n| format!("prices.{n}")).collect();
-        let mut mistakes = Mistakes::default();
-        mistakes.add_all(&fields[..10], "unknown");
-        assert_eq!(mistakes.0.len(), 10);
-        mistakes.add_all(&fields, "unknown");
-        assert_eq!((mistakes.0.len(), mistakes.0[10].field.as_str()), (11, "prices.0"));
-        assert_eq!(mistakes.0[10].message, "unknown (50 times: prices.0, prices.1, prices.2, …)");
     }
 
     #[test]

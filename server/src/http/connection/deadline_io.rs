@@ -38,7 +38,7 @@ impl Socket for DuplexStream {
 
 /// How long may be waited for a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
+pub(in crate::http) struct Waits {
     /// For a whole head: from its first byte, and for the first one from the connection's beginning.
     pub head: Duration,
     /// For the client to take anything of an answer.
@@ -63,7 +63,7 @@ impl Exchange {
 }
 
 /// See [`Exchange::begin`].
-pub(super) struct Answering(Arc<Exchange>);
+pub(in crate::http) struct Answering(Arc<Exchange>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -121,18 +121,18 @@ impl<S: Socket> Fresh<S> {
     }
 
     /// As an HTTP/1 connection.
-    pub(super) fn http1(self, exchange: Arc<Exchange>, guard: Guard) -> Guarded<S> {
+    pub(super) fn http1(self, exchange: Arc<Exchange>, guard: Guard) -> DeadlineIo<S> {
         self.guarded(Reading::Http1 { exchange, heads: 0 }, guard)
     }
 
     /// As an HTTP/2 connection.
-    pub(super) fn http2(self, guard: Guard) -> Guarded<S> {
+    pub(super) fn http2(self, guard: Guard) -> DeadlineIo<S> {
         self.guarded(Reading::Http2(Frames::new()), guard)
     }
 
-    fn guarded(self, reading: Reading, guard: Guard) -> Guarded<S> {
+    fn guarded(self, reading: Reading, guard: Guard) -> DeadlineIo<S> {
         let head_due = Some(self.head_due(guard.waits));
-        Guarded {
+        DeadlineIo {
             stream: self.stream,
             first: self.first,
             reading,
@@ -153,7 +153,7 @@ pub(super) struct Guard {
 }
 
 /// See the module.
-pub(super) struct Guarded<S> {
+pub(super) struct DeadlineIo<S> {
     stream: S,
     first: First,
     reading: Reading,
@@ -168,7 +168,7 @@ pub(super) struct Guarded<S> {
     is_late: bool,
 }
 
-impl<S: Socket> Guarded<S> {
+impl<S: Socket> DeadlineIo<S> {
     /// Whether the connection ended because a head did not come to its end.
     pub(super) fn is_late(&self) -> bool {
         self.is_late
@@ -207,7 +207,7 @@ impl<S: Socket> Guarded<S> {
     /// An error once a head that was begun has taken too long.
     fn check_head(&mut self) -> io::Result<()> {
         if let Some(due) = self.head_due
-            && self.guard.alarm.has_come(due)
+            && self.guard.alarm.has_passed(due)
         {
             if !std::mem::replace(&mut self.is_late, true) {
                 self.guard.counts.late_heads.fetch_add(1, Ordering::Relaxed);
@@ -232,7 +232,7 @@ impl<S: Socket> Guarded<S> {
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
                 let due = *self.unread_due.get_or_insert_with(|| Instant::now() + self.guard.waits.unread);
-                if !self.guard.alarm.has_come(due) {
+                if !self.guard.alarm.has_passed(due) {
                     return Poll::Pending;
                 }
                 self.guard.counts.unread_answers.fetch_add(1, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl<S: Socket> Guarded<S> {
     }
 }
 
-impl<S: Socket> AsyncRead for Guarded<S> {
+impl<S: Socket> AsyncRead for DeadlineIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
@@ -264,7 +264,7 @@ impl<S: Socket> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: Socket> AsyncWrite for Guarded<S> {
+impl<S: Socket> AsyncWrite for DeadlineIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_written(written, buf.len())

@@ -1,11 +1,13 @@
-//! A plaintext socket that mends what hyper answers by itself. A request that cannot be parsed, or whose headers are
-//! too large, never reaches the pipeline: hyper writes a bare status. This turns it into the problem that the contract
-//! asks for, with an `X-Request-Id`. It also closes politely, so that a caller still sending reads its answer.
+//! An IO wrapper that rewrites hyper's own error answers. A request that cannot be parsed, or whose headers are too large, never
+//! reaches the pipeline: hyper writes a bare status. This replaces it by the problem that the contract asks for, with an
+//! `X-Request-Id`. It also closes with a lingering read, so that a caller that is still sending reads its answer. Must never
+//! change an answer of the pipeline.
 
-use crate::http::front::{Front, headers_too_large};
-use crate::http::guarded::{Guarded, Socket};
+use crate::http::connection::deadline_io::{DeadlineIo, Socket};
+use crate::http::pipeline::Pipeline;
+use crate::http::pipeline::checks::headers_too_large;
+use crate::http::pipeline::request_id;
 use crate::http::problem::Problem;
-use crate::http::request_id;
 use http::StatusCode;
 use onsale_engine::time::Timestamp;
 use std::io::{self, IoSlice};
@@ -16,29 +18,29 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-/// How long a closing connection is still read from, so that its last answer is not lost to a reset.
+/// How long a closing connection is still read, so that its last answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much is read and thrown away meanwhile.
+/// At most so many bytes are read and discarded meanwhile.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The socket under one HTTP/1 connection.
-pub(super) struct Mended<S> {
-    stream: Guarded<S>,
-    front: Arc<Front>,
-    /// Bytes that go out instead of what hyper wrote.
-    instead: Vec<u8>,
+pub(super) struct RewriteErrors<S> {
+    stream: DeadlineIo<S>,
+    pipeline: Arc<Pipeline>,
+    /// Bytes sent instead of hyper's.
+    replacement: Vec<u8>,
     sent: usize,
 }
 
-impl<S: Socket> Mended<S> {
-    pub(super) fn new(stream: Guarded<S>, front: Arc<Front>) -> Self {
-        Self { stream, front, instead: Vec::new(), sent: 0 }
+impl<S: Socket> RewriteErrors<S> {
+    pub(super) fn new(stream: DeadlineIo<S>, pipeline: Arc<Pipeline>) -> Self {
+        Self { stream, pipeline, replacement: Vec::new(), sent: 0 }
     }
 
-    /// Closes, with 408 to a head that did not come to its end, then reads what is still coming until the other side closes,
-    /// within bounds; a draining server does not wait for it.
+    /// Closes, with 408 if a head was late, then reads until the other side closes, within bounds; a draining server does not wait
+    /// for that.
     pub(super) async fn close(mut self, draining: &CancellationToken) {
-        let late = self.stream.is_late().then(|| written(&head_timeout(), self.front.now()));
+        let late = self.stream.is_late().then(|| problem_bytes(&head_timeout(), self.pipeline.now()));
         let lingering = tokio::time::timeout(LINGER, async {
             if let Some(late) = late {
                 self.stream.write_all(&late).await?;
@@ -60,9 +62,9 @@ impl<S: Socket> Mended<S> {
         }
     }
 
-    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.instead.len() {
-            let rest = &self.instead[self.sent..];
+    fn poll_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.replacement.len() {
+            let rest = &self.replacement[self.sent..];
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -72,17 +74,17 @@ impl<S: Socket> Mended<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether `head` is hyper's own refusal; if so, ours is queued.
-    fn mends(&mut self, head: &[u8]) -> bool {
-        let Some(problem) = own_refusal(head) else { return false };
-        self.instead = written(&problem, self.front.now());
+    /// Whether `head` is hyper's own error; if so, ours is queued in its place.
+    fn replaces(&mut self, head: &[u8]) -> bool {
+        let Some(problem) = hyper_error(head) else { return false };
+        self.replacement = problem_bytes(&problem, self.pipeline.now());
         self.sent = 0;
         true
     }
 }
 
-/// A problem as the last answer of an HTTP/1 connection, for where no pipeline answers.
-pub(super) fn written(problem: &Problem, now: Timestamp) -> Vec<u8> {
+/// A problem as the last answer of an HTTP/1 connection, for where the pipeline cannot answer.
+pub(in crate::http) fn problem_bytes(problem: &Problem, now: Timestamp) -> Vec<u8> {
     let id = request_id::fresh();
     let id = id.to_str().unwrap_or("");
     let body = problem.to_json(id, now);
@@ -105,9 +107,8 @@ fn head_timeout() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
 }
 
-/// The problem behind an answer that hyper made by itself. Everything that the pipeline answers has an
-/// `x-request-id`.
-fn own_refusal(head: &[u8]) -> Option<Problem> {
+/// The problem for an error answer of hyper's own: the pipeline's answers all have an `x-request-id`.
+fn hyper_error(head: &[u8]) -> Option<Problem> {
     let status = head.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     if !matches!(status, b"400" | b"414" | b"431") || head.windows(12).any(|part| part == b"x-request-id") {
         return None;
@@ -119,16 +120,16 @@ fn own_refusal(head: &[u8]) -> Option<Problem> {
     })
 }
 
-impl<S: Socket> AsyncRead for Mended<S> {
+impl<S: Socket> AsyncRead for RewriteErrors<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: Socket> AsyncWrite for Mended<S> {
+impl<S: Socket> AsyncWrite for RewriteErrors<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_instead(cx))?;
-        if self.mends(buf) {
+        ready!(self.poll_replacement(cx))?;
+        if self.replaces(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -139,9 +140,9 @@ impl<S: Socket> AsyncWrite for Mended<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_instead(cx))?;
+        ready!(self.poll_replacement(cx))?;
         let first = bufs.iter().find(|buf| !buf.is_empty());
-        if first.is_some_and(|head| self.mends(head)) {
+        if first.is_some_and(|head| self.replaces(head)) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
@@ -152,12 +153,12 @@ impl<S: Socket> AsyncWrite for Mended<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_instead(cx))?;
+        ready!(self.poll_replacement(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_instead(cx))?;
+        ready!(self.poll_replacement(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
@@ -167,9 +168,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_hyper_said_by_itself_is_mended() {
+    fn only_errors_of_hyper_are_rewritten() {
         let check = |head: &str, expected: Option<&str>| {
-            assert_eq!(own_refusal(head.as_bytes()).map(|problem| problem.code()), expected, "{head}");
+            assert_eq!(hyper_error(head.as_bytes()).map(|problem| problem.code()), expected, "{head}");
         };
         check("HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n", Some("HEADERS_TOO_LARGE"));
         check("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", Some("MALFORMED_REQUEST"));

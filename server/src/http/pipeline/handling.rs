@@ -1,8 +1,8 @@
-//! A handler at work: until it answers, panics, or its time is over. Must never wait longer than it may.
+//! Runs a handler until it answers, panics, or passes its deadline. Must never wait beyond the deadline.
 
-use super::alarm::Alarm;
+use crate::http::answer::body::Response;
+use crate::http::connection::alarm::Alarm;
 use crate::http::problem::Problem;
-use crate::http::response::Response;
 use onsale_engine::trace::Scope;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -11,20 +11,20 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// A handler's work.
-pub(super) type Work = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+pub(in crate::http) type Work = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 
-/// What sees to it that a request is looked at when its time is over.
-pub(super) enum Watch<'a> {
-    /// The connection's own timer: HTTP/1, where a request lives in its connection's task.
+/// Wakes a request's task at its deadline.
+pub(in crate::http) enum Watch<'a> {
+    /// The connection's own timer: HTTP/1, where a request is handled in its connection's task.
     Alarm(&'a Alarm),
-    /// A timer of its own, made when the request has to wait.
+    /// A timer of its own, made when the handler first waits.
     Timer(Option<Pin<Box<tokio::time::Sleep>>>),
 }
 
 impl Watch<'_> {
     fn is_over(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         match self {
-            Self::Alarm(alarm) => alarm.has_come(deadline),
+            Self::Alarm(alarm) => alarm.has_passed(deadline),
             Self::Timer(timer) => timer
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())))
                 .as_mut()
@@ -34,8 +34,7 @@ impl Watch<'_> {
     }
 }
 
-/// See the module. A handler owns what it works on, and the state that it shares is behind the engine's ports, so nothing
-/// half-changed is seen after a panic.
+/// See the module. A handler owns its data, and shared state is behind the engine's ports, so a panic leaves nothing half-changed.
 pub(super) struct Handling<'a> {
     pub work: Work,
     pub scope: Scope,
@@ -45,7 +44,7 @@ pub(super) struct Handling<'a> {
 }
 
 impl Future for Handling<'_> {
-    /// Also the scope, with what the work has noted.
+    /// The outcome, and the scope with what the handler has added to it.
     type Output = (Result<Response, Problem>, Scope);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -71,7 +70,7 @@ impl Future for Handling<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::response::no_content;
+    use crate::http::answer::response::no_content;
     use std::time::Duration;
 
     async fn code_of(work: Work, watch: Watch<'_>) -> &'static str {
@@ -90,7 +89,7 @@ mod tests {
         assert_eq!(code_of(Box::pin(std::future::pending()), timer()).await, "DEADLINE_EXCEEDED");
         let alarm = Alarm::new();
         let waiting = std::pin::pin!(code_of(Box::pin(std::future::pending()), Watch::Alarm(&alarm)));
-        let watched = super::super::alarm::Watched::new(waiting, std::sync::Arc::clone(&alarm));
+        let watched = crate::http::connection::alarm::Watched::new(waiting, std::sync::Arc::clone(&alarm));
         assert_eq!(watched.await, "DEADLINE_EXCEEDED");
     }
 }

@@ -1,7 +1,7 @@
-//! Compression of whole JSON answers of 1 KiB or more. Streams and what is compressed already are left alone, and
-//! `Content-Length` stays true, which is why no compression layer stands in between.
+//! Gzip for whole JSON answers of 1 KiB or more. Streams and stored gzipped forms are left alone. Must never send a wrong
+//! `Content-Length`: that is why this is no layer around the body.
 
-use crate::http::response::{Body, Response};
+use crate::http::answer::body::{Body, Response};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header};
@@ -10,8 +10,8 @@ use std::io::Write;
 
 /// Answers shorter than this are sent as they are.
 pub const COMPRESS_FROM_BYTES: usize = 1024;
-/// Answers longer than this are compressed off the reactor's threads.
-const COMPRESS_ASIDE_FROM_BYTES: usize = 128 * 1024;
+/// Answers of this size or more are compressed on a blocking thread.
+const COMPRESS_OFF_THREAD_FROM_BYTES: usize = 128 * 1024;
 
 /// Whether the caller takes gzip: named with a weight above 0, or by `*` and not excluded (RFC 9110, 12.5.3).
 #[must_use]
@@ -54,7 +54,7 @@ pub fn concerns(response: &Response) -> bool {
 pub async fn apply(takes_gzip: bool, mut response: Response) -> Response {
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     let Some(bytes) = takes_gzip.then(|| response.body().bytes().cloned()).flatten() else { return response };
-    let smaller = if bytes.len() < COMPRESS_ASIDE_FROM_BYTES {
+    let smaller = if bytes.len() < COMPRESS_OFF_THREAD_FROM_BYTES {
         compress(&bytes, 1)
     } else {
         tokio::task::spawn_blocking(Scope::carry(move || compress(&bytes, 4))).await.unwrap_or_default()
