@@ -39,12 +39,12 @@ pub fn run(file: Option<&Path>, production: bool) -> ExitCode {
     };
     let findings = findings(&config);
     for finding in &findings {
-        let (word, told) = match finding {
-            Finding::Good(told) => ("good", told),
-            Finding::Note(told) => ("note", told),
-            Finding::Bad(told) => ("BAD ", told),
+        let (word, text) = match finding {
+            Finding::Good(text) => ("good", text),
+            Finding::Note(text) => ("note", text),
+            Finding::Bad(text) => ("BAD ", text),
         };
-        let _ = writeln!(out, "{word}  {told}");
+        let _ = writeln!(out, "{word}  {text}");
     }
     let problems = if production { production::problems(&config) } else { Vec::new() };
     for problem in &problems {
@@ -65,8 +65,8 @@ fn findings(config: &Config) -> Vec<Finding> {
     let wanted = config.server.max_connections;
     let room = open_files::room_for_connections(wanted);
     if room < wanted {
-        let told = format!("server.max_connections is {wanted}, the limit of open files leaves room for {room}");
-        findings.push(Finding::Note(told));
+        let text = format!("server.max_connections is {wanted}, the limit of open files leaves room for {room}");
+        findings.push(Finding::Note(text));
     }
     match config.storage.kind {
         StorageKind::Embedded => findings.extend(storage(config)),
@@ -74,8 +74,8 @@ fn findings(config: &Config) -> Vec<Finding> {
     }
     findings.extend(redis(config));
     if config.auth.jwt_secret.is_none() {
-        let told = "auth.jwt_secret is left out: one is kept in the data directory, for one machine alone";
-        findings.push(Finding::Note(told.to_owned()));
+        let text = "auth.jwt_secret is left out: one is kept in the data directory, for one machine alone";
+        findings.push(Finding::Note(text.to_owned()));
     }
     if let Some(directory) = &config.log.directory {
         findings.push(writable("log.directory", directory));
@@ -97,19 +97,19 @@ fn storage(config: &Config) -> Vec<Finding> {
     match sqlite::look(path) {
         Ok(None) => findings.push(Finding::Note(format!("storage.path: {} has no data yet", path.display()))),
         Ok(Some(looked)) => {
-            let told = format!("storage.path: {} has the journals of {} events", path.display(), looked.events);
-            findings.push(Finding::Good(told));
+            let text = format!("storage.path: {} has the journals of {} events", path.display(), looked.events);
+            findings.push(Finding::Good(text));
             if looked.is_in_use {
-                let told = format!("storage.path: {} is in use by another process", path.display());
-                findings.push(Finding::Bad(told));
+                let text = format!("storage.path: {} is in use by another process", path.display());
+                findings.push(Finding::Bad(text));
             }
         }
         Err(error) => findings.push(Finding::Bad(format!("storage.path: {error}"))),
     }
     match free_bytes(path) {
         Some(free) if free < FREE_BYTES => {
-            let told = format!("storage.path: only {} MiB are free on its disk", free >> 20);
-            findings.push(if free < FREE_BYTES / 10 { Finding::Bad(told) } else { Finding::Note(told) });
+            let text = format!("storage.path: only {} MiB are free on its disk", free >> 20);
+            findings.push(if free < FREE_BYTES / 10 { Finding::Bad(text) } else { Finding::Note(text) });
         }
         Some(free) => findings.push(Finding::Good(format!("storage.path: {} MiB are free on its disk", free >> 20))),
         None => {}

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::capacity::{self, PlanArgs};
 use crate::check;
-use crate::config::{self, Change, Config, ConfigError, Origin, StorageKind, Told};
+use crate::config::{self, Change, Config, ConfigError, Origin, Reported, StorageKind};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, IMPORTANT};
 use crate::probe::{self, HealthArgs};
@@ -136,7 +136,7 @@ fn print_config(config: &Config, file: Option<&Path>) -> ExitCode {
     let file = file.unwrap_or(Path::new(config::DEFAULT_FILE)).display();
     let mut out = std::io::stdout().lock();
     let (mut before, mut written) = (String::new(), Ok(()));
-    for (name, value, origin) in config.told.values() {
+    for (name, value, origin) in config.reported.values() {
         let Some((section, key)) = name.split_once('.') else { continue };
         if section != before {
             let gap = if before.is_empty() { "" } else { "\n" };
@@ -209,7 +209,7 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
     let mut signals = Signals::listen()?;
     let listen = config.server.listen;
     let socket = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let (leave, told, storage) = (config.server.leave, config.told.clone(), storage_of(&config));
+    let (leave, reported, storage) = (config.server.leave, config.reported.clone(), storage_of(&config));
     let mut running = Server::start(config, socket)?;
     tracing::info!(target: IMPORTANT, address = %running.address(), "listening; recovering");
     let is_ready = tokio::select! {
@@ -220,7 +220,7 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
         () = signals.end() => false,
     };
     if is_ready {
-        let leave = until_told(&mut running, &mut signals, file, told, leave).await;
+        let leave = until_signalled(&mut running, &mut signals, file, reported, leave).await;
         leave_first(&running, &mut signals, leave).await;
     }
     tracing::info!(target: IMPORTANT, "draining");
@@ -229,7 +229,7 @@ async fn serve(config: Config, file: Option<&Path>) -> Result<(), Box<dyn std::e
             tracing::info!(target: IMPORTANT, "stopped");
             Ok(())
         }
-        () = signals.end() => Err("told again to stop: not drained".into()),
+        () = signals.end() => Err("a second signal to stop: not drained".into()),
     }
 }
 
@@ -257,26 +257,26 @@ async fn announce(app: &App, address: SocketAddr, storage: &str) {
     tracing::info!(target: IMPORTANT, version, %address, storage, administrators, advice, "ready");
 }
 
-/// Reads the configuration again whenever it is told to, until it is told to end; answers how long to leave for then.
-async fn until_told(
+/// Reads the configuration again at each signal to do so, until a signal to end; returns how long to leave for then.
+async fn until_signalled(
     running: &mut Running,
     signals: &mut Signals,
     file: Option<&Path>,
-    mut told: Told,
+    mut reported: Reported,
     mut leave: Duration,
 ) -> Duration {
     loop {
         if !signals.read_again_or_end().await {
             return leave;
         }
-        if let Some(config) = read_again(file, &mut told) {
+        if let Some(config) = read_again(file, &mut reported) {
             leave = config.server.leave;
             running.tune(&config);
         }
     }
 }
 
-/// Not ready any more, but still answering, so that load balancers go elsewhere; told again, it waits no longer.
+/// Not ready any more, but still answering, so that load balancers go elsewhere; a second signal ends the wait.
 async fn leave_first(running: &Running, signals: &mut Signals, leave: Duration) {
     if leave.is_zero() {
         return;
@@ -290,7 +290,7 @@ async fn leave_first(running: &Running, signals: &mut Signals, leave: Duration) 
 }
 
 /// SIGHUP: reads the configuration again and says what has changed. With mistakes, all stays as it is.
-fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
+fn read_again(file: Option<&Path>, reported: &mut Reported) -> Option<Config> {
     let config = match Config::load(file, std::env::vars_os()) {
         Ok(config) => config,
         Err(ConfigError(mistakes, _)) => {
@@ -300,7 +300,7 @@ fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
             return None;
         }
     };
-    let changes = config::changes(told, &config);
+    let changes = config::changes(reported, &config);
     if changes.is_empty() {
         tracing::info!(target: IMPORTANT, "the configuration was read again; nothing has changed");
     }
@@ -308,11 +308,11 @@ fn read_again(file: Option<&Path>, told: &mut Told) -> Option<Config> {
         let words = if is_live { "changed, and in force" } else { "changed, and waits for a restart" };
         tracing::info!(target: IMPORTANT, key, from, to, restart_needed = !is_live, "{words}");
     }
-    told.take_live(&config.told);
+    reported.take_live(&config.reported);
     Some(config)
 }
 
-/// What an operator tells a server by.
+/// Signals of an operator.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

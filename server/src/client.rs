@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// How long an answer is waited for: longer than any deadline of the server.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an unused connection stays open: less than the server keeps it.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -81,9 +81,9 @@ impl Client {
     /// See [`CallError`]. Any status is an answer.
     pub async fn send(&self, call: &Call) -> Result<Answered, CallError> {
         let request = self.request(call)?;
-        match tokio::time::timeout(PATIENCE, self.answer(request)).await {
+        match tokio::time::timeout(TIMEOUT, self.answer(request)).await {
             Ok(answered) => answered,
-            Err(_) => Err(CallError::Unknown(format!("none within {PATIENCE:?}"))),
+            Err(_) => Err(CallError::Unknown(format!("none within {TIMEOUT:?}"))),
         }
     }
 

@@ -46,7 +46,7 @@ pub fn run(args: &HealthArgs, config: Option<&Config>) -> ExitCode {
     let path = if args.live { "/health/live" } else { "/health/ready" };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return told(&format!("{error}"), false),
+        Err(error) => return report(&format!("{error}"), false),
     };
     let answer = runtime.block_on(async {
         let client = Client::new(base.as_str());
@@ -55,10 +55,10 @@ pub fn run(args: &HealthArgs, config: Option<&Config>) -> ExitCode {
     match answer {
         Ok(Ok(answer)) => {
             let body = String::from_utf8_lossy(&answer.body);
-            told(&format!("{base}{path}: {} {body}", answer.status), answer.status == 200)
+            report(&format!("{base}{path}: {} {body}", answer.status), answer.status == 200)
         }
-        Ok(Err(error)) => told(&format!("{base}{path}: {error}"), false),
-        Err(_) => told(&format!("{base}{path}: no answer within {} ms", args.timeout_ms), false),
+        Ok(Err(error)) => report(&format!("{base}{path}: {error}"), false),
+        Err(_) => report(&format!("{base}{path}: no answer within {} ms", args.timeout_ms), false),
     }
 }
 
@@ -72,7 +72,7 @@ fn reached(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn told(line: &str, is_well: bool) -> ExitCode {
+fn report(line: &str, is_well: bool) -> ExitCode {
     let _ = if is_well { writeln!(io::stdout(), "{line}") } else { writeln!(io::stderr(), "{line}") };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -27,7 +27,7 @@ const UNTOLD: usize = 10_000;
 /// What is shared, and what could not be told yet.
 pub struct Sharing {
     redis: Redis,
-    untold: Mutex<Vec<Revocation>>,
+    unsent: Mutex<Vec<Revocation>>,
     missed: Notify,
 }
 
@@ -35,7 +35,7 @@ impl Sharing {
     /// Shares through this Redis.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
-        Self { redis, untold: Mutex::default(), missed: Notify::new() }
+        Self { redis, unsent: Mutex::default(), missed: Notify::new() }
     }
 
     /// What it shares through.
@@ -56,16 +56,16 @@ impl Sharing {
         let redis = Arc::new(sharing.redis.clone());
         app.engine.share(runtime::Sharing { claims: Arc::clone(&redis) as _, copies: Arc::clone(&redis) as _ });
         let hearing = Arc::downgrade(app);
-        redis.listen(Arc::new(move |heard| hear(&hearing, heard)));
+        redis.listen(Arc::new(move |notification| receive(&hearing, notification)));
         tokio::spawn(supervised_task("sharing", crate::server::fatal(), keep_up(Arc::downgrade(app))));
     }
 
     /// Tells the other nodes of revoked tokens, now or as soon as it can be.
-    async fn tell(&self, revoked: Vec<Revocation>) {
+    async fn publish(&self, revoked: Vec<Revocation>) {
         if !revoked.is_empty() && self.redis.tell_revoked(&revoked).await.is_err() {
-            let mut untold = self.untold.lock();
-            let room = UNTOLD.saturating_sub(untold.len());
-            untold.extend(revoked.into_iter().take(room));
+            let mut unsent = self.unsent.lock();
+            let room = UNTOLD.saturating_sub(unsent.len());
+            unsent.extend(revoked.into_iter().take(room));
         }
     }
 
@@ -88,14 +88,14 @@ impl App {
     pub async fn revoke(&self, revoked: Vec<Revocation>) {
         self.tokens.revoked().add_all(&revoked);
         if let Some(sharing) = &self.sharing {
-            sharing.tell(revoked).await;
+            sharing.publish(revoked).await;
         }
     }
 }
 
-fn hear(app: &Weak<App>, heard: Heard) {
+fn receive(app: &Weak<App>, notification: Heard) {
     let Some(app) = app.upgrade() else { return };
-    match heard {
+    match notification {
         Heard::Changed(what) => app.readers.shelf.forget(what),
         Heard::Revoked(Revocation { access_id, until }) => app.tokens.revoked().add(access_id, until),
         Heard::Missed => {
@@ -119,8 +119,8 @@ async fn keep_up(app: Weak<App>) {
             () = tokio::time::sleep(TELL_AGAIN) => false,
         };
         if sharing.is_up() {
-            let untold = std::mem::take(&mut *sharing.untold.lock());
-            sharing.tell(untold).await;
+            let unsent = std::mem::take(&mut *sharing.unsent.lock());
+            sharing.publish(unsent).await;
             app.readers.shelf.tell_again().await;
         }
         let due = if sharing.is_up() { READ_WITH_NEWS } else { READ_WITHOUT_NEWS };

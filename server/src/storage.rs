@@ -164,14 +164,14 @@ fn postgres(settings: Settings, draining: &CancellationToken) -> Result<Stores, 
 /// Opens the database; one that is just starting, or being restarted, is waited for.
 fn open_database(settings: Settings, draining: &CancellationToken) -> Result<Postgres, StartError> {
     let since = Instant::now();
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         match Postgres::open(settings.clone()) {
             Err(DatabaseError::Connect(error)) if since.elapsed() < DATABASE_PATIENCE => {
                 if draining.is_cancelled() {
                     return Err(StartError::Stopped);
                 }
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut is_logged, true) {
                     tracing::warn!(%error, "waiting for the database");
                 }
                 std::thread::sleep(DATABASE_ASK_EVERY);

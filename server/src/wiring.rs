@@ -288,14 +288,14 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
     if app.accounts.by_email(&admin.email).await?.is_some() {
         return Ok(());
     }
-    let told = |problem: Problem| StartError::Administrator(problem.detail().to_owned());
+    let failed = |problem: Problem| StartError::Administrator(problem.detail().to_owned());
     let account = Account {
         id: BuyerId(Uuid::now_v7()),
         email: admin.email.clone(),
         name: UNNAMED.to_owned(),
         phone: None,
         role: Role::Admin,
-        password_hash: app.passwords.hash(NOBODY, admin.password.clone()).await.map_err(told)?,
+        password_hash: app.passwords.hash(NOBODY, admin.password.clone()).await.map_err(failed)?,
         created_at: app.clock.now(),
         disabled_at: None,
     };

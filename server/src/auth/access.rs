@@ -334,8 +334,8 @@ mod tests {
         let tokens = tokens();
         let sub = "0190a000-0000-4000-8000-000000000001";
         let check = |secret: &[u8], algorithm, claims: Value, expected: Result<(), TokenFault>| {
-            let told = tokens.verify(&foreign(secret, algorithm, &claims), NOW).map(drop);
-            assert_eq!(told, expected, "{claims}");
+            let actual = tokens.verify(&foreign(secret, algorithm, &claims), NOW).map(drop);
+            assert_eq!(actual, expected, "{claims}");
         };
         let bad = Err(TokenFault::Bad);
         let bare = json!({ "sub": sub, "role": "USER", "exp": 1_800_000_001 });
@@ -365,9 +365,9 @@ mod tests {
         {
             let mut library = self::tokens();
             library.sealing = None;
-            let told = library.decode(&token);
-            assert!(told.is_ok());
-            assert_eq!(tokens.decode_plain(&token), told.ok());
+            let actual = library.decode(&token);
+            assert!(actual.is_ok());
+            assert_eq!(tokens.decode_plain(&token), actual.ok());
         }
         // What takes copying, or is wrong, is left to the library.
         assert_eq!(plain(json!({ "sub": sub, "role": "US\u{7}ER", "exp": 1_800_000_001 })), None);

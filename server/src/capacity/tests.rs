@@ -70,9 +70,9 @@ fn a_plan_is_a_function_of_its_numbers_and_tells_all_of_them() {
     let run = || simulate(&plan, &rules(10), &crowd(400), true);
     let (one, other) = (run(), run());
     assert_eq!(one.seconds(), other.seconds());
-    let told = text::plan(&one, &config);
+    let actual = text::plan(&one, &config);
     for part in ["the line is empty after", "memory", "log", "people waiting, at most", "█"] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(actual.contains(part), "{part} is not in\n{actual}");
     }
     let page = page::page("A <plan>", &[one.clone(), other], &config);
     assert!(page.contains("A &lt;plan&gt;") && page.matches("<path").count() == 4);

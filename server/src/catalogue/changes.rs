@@ -27,7 +27,7 @@ use uuid::Uuid;
 /// How often an id is drawn anew because its tag is taken: once is already rarer than any failure of the disk.
 const DRAWS: usize = 5;
 /// How long the sale of an event is waited for when the storage makes trouble.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an event that was made gets its sale, when the storage did not take it at once.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -199,7 +199,7 @@ async fn configure(app: &App, event: &Event, plan: &Arc<Plan>) -> Result<Arc<Sal
     let sale = app.engine.open(event.id).await?;
     let (config, plan) = (Box::new(event.sale.clone()), Arc::clone(plan));
     let command = Command::Configure { config, plan, by: event.created_by };
-    sale.ask(command, app.clock.now() + PATIENCE).await?;
+    sale.ask(command, app.clock.now() + TIMEOUT).await?;
     Ok(sale)
 }
 
@@ -303,7 +303,7 @@ async fn put(
         let sale = sales::of(app, after.id).await?;
         let (config, seen) = (Box::new(after.sale.clone()), Arc::clone(&before.sale.blocked));
         let command = Command::Reconfigure { config, plan: Arc::clone(plan), seen, by };
-        sale.ask(command, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
+        sale.ask(command, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
     }
     let updated = catalogue.update_event(after).await;
     app.readers.shelf.changed(Described::Event(after.id)).await;
@@ -323,7 +323,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
         app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         // An event without a sale, or with one that was retired when the catalogue did not answer, has none to retire.
         if let Ok(sale) = sales::of(&app, id).await {
-            sale.ask(Command::Retire { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
+            sale.ask(Command::Retire { by }, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
         }
         let deleted = app.catalogue.delete_event(id).await;
         app.readers.shelf.changed(Described::Event(id)).await;
@@ -343,7 +343,7 @@ pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Proble
         let _changes = app.event_changes.lock().await;
         let mut event = app.catalogue.event(id).await?.ok_or_else(Problem::not_found)?;
         let sale = sales::of(&app, id).await?;
-        sale.ask(Command::CancelSale { by }, app.clock.now() + PATIENCE).await.map_err(sales::refused)?;
+        sale.ask(Command::CancelSale { by }, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
         event.cancelled = true;
         let updated = app.catalogue.update_event(&event).await;
         app.readers.shelf.changed(Described::Event(id)).await;

@@ -143,7 +143,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
             drop(body);
             let body = bytes.clone();
             let read = tokio::task::spawn_blocking(Scope::carry(move || plan_of(&body, stage))).await;
-            read.map_err(|error| Problem::internal().because(error))?.map_err(|found| tell(found, &mut mistakes)).ok()
+            read.map_err(|error| Problem::internal().because(error))?.map_err(|found| report(found, &mut mistakes)).ok()
         }
     };
     mistakes.check()?;
@@ -180,7 +180,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
     .await
 }
 
-fn tell(found: Vec<FieldMistake>, mistakes: &mut Mistakes) {
+fn report(found: Vec<FieldMistake>, mistakes: &mut Mistakes) {
     for FieldMistake { field, message } in found {
         mistakes.add(field, message);
     }

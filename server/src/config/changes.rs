@@ -18,9 +18,9 @@ pub const LIVE: &[&str] = &[
     "server.request_timeout_ms",
 ];
 
-/// Keys with what was told of them; secrets as something that only tells whether they changed.
+/// The value of each key as it may be printed, and its origin; secrets as a digest that only shows whether they changed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Told(BTreeMap<String, Value>, BTreeMap<String, Origin>);
+pub struct Reported(BTreeMap<String, Value>, BTreeMap<String, Origin>);
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +39,15 @@ enum Value {
     Secret(u64),
 }
 
-impl Told {
+impl Reported {
     /// `value` as the file would have it.
     pub(super) fn note(&mut self, section: &str, key: &str, value: String, origin: Origin) {
         // A limit of passwords is none itself.
-        let told =
+        let reported =
             if section != "rate_limit" && is_secret(key) { Value::Secret(digest(&value)) } else { Value::Shown(value) };
         let name = format!("{section}.{key}");
         self.1.insert(name.clone(), origin);
-        self.0.insert(name, told);
+        self.0.insert(name, reported);
     }
 
     /// Every key that has a value, in order, with it and where it comes from.
@@ -65,9 +65,9 @@ impl Told {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told(..)")
+        f.write_str("Reported(..)")
     }
 }
 
@@ -104,15 +104,15 @@ pub struct Change {
 
 /// What of `new` is not as in `old`.
 #[must_use]
-pub fn changes(old: &Told, new: &Config) -> Vec<Change> {
-    let mut keys: Vec<&String> = old.0.keys().chain(new.told.0.keys()).collect();
+pub fn changes(old: &Reported, new: &Config) -> Vec<Change> {
+    let mut keys: Vec<&String> = old.0.keys().chain(new.reported.0.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let differing = keys.into_iter().filter(|key| old.0.get(*key) != new.told.0.get(*key));
+    let differing = keys.into_iter().filter(|key| old.0.get(*key) != new.reported.0.get(*key));
     let change = |key: &String| Change {
         key: key.clone(),
         from: shown(old.0.get(key)),
-        to: shown(new.told.0.get(key)),
+        to: shown(new.reported.0.get(key)),
         is_live: is_live(key),
     };
     differing.map(change).collect()

@@ -14,7 +14,7 @@ mod redis;
 mod tests;
 
 pub use catalogue::CatalogueConfig;
-pub use changes::{Change, HIDDEN, LIVE, Origin, Told, changes};
+pub use changes::{Change, HIDDEN, LIVE, Origin, Reported, changes};
 pub use postgres::{PostgresConfig, StorageConfig, StorageKind};
 pub use reader::ConfigMistake;
 pub use redis::{CacheConfig, RedisConfig};
@@ -74,7 +74,7 @@ pub struct Config {
     /// The administrator to make before ready, unless the e-mail address has an account.
     pub bootstrap_admin: Option<BootstrapAdmin>,
     /// Every key as it was told, to be compared when the file is read again.
-    pub told: Told,
+    pub reported: Reported,
 }
 
 /// The port.
@@ -331,7 +331,7 @@ impl Config {
             metrics: metrics(reader),
             engine: engine(reader),
             bootstrap_admin: bootstrap.filter(|text| !text.is_empty()).and_then(|text| bootstrap_admin(reader, text)),
-            told: reader.told(),
+            reported: reader.reported(),
         }
     }
 }
@@ -361,8 +361,8 @@ fn server(reader: &mut Reader) -> ServerConfig {
 
 fn auth(reader: &mut Reader) -> AuthConfig {
     let long_enough = |secret: &String| {
-        let told = || format!("must have at least {SECRET_BYTES} bytes, it has {}", secret.len());
-        if secret.len() >= SECRET_BYTES { Ok(()) } else { Err(told()) }
+        let reason = || format!("must have at least {SECRET_BYTES} bytes, it has {}", secret.len());
+        if secret.len() >= SECRET_BYTES { Ok(()) } else { Err(reason()) }
     };
     AuthConfig {
         jwt_secret: reader.optional("auth", "jwt_secret", long_enough).map(SecretString::from),

@@ -103,8 +103,8 @@ pub(super) fn postgres(reader: &mut Reader, kind: StorageKind) -> PostgresConfig
         reader.mistake("postgres.url", "must be set for storage.kind = \"postgres\"");
     }
     let long_enough = |key: &String| {
-        let told = || format!("must have at least {SECRET_BYTES} bytes, it has {}", key.len());
-        if key.len() >= SECRET_BYTES { Ok(()) } else { Err(told()) }
+        let reason = || format!("must have at least {SECRET_BYTES} bytes, it has {}", key.len());
+        if key.len() >= SECRET_BYTES { Ok(()) } else { Err(reason()) }
     };
     let millis = Duration::from_millis;
     PostgresConfig {

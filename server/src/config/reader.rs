@@ -1,7 +1,7 @@
 //! Reading settings from a TOML table and the environment, gathering every mistake: wrong types, values out of bounds,
 //! unknown keys, in either place. Must never stop at the first one.
 
-use super::changes::{Origin, Told};
+use super::changes::{Origin, Reported};
 use super::lines::Lines;
 use crate::limits::Networks;
 use crate::near;
@@ -138,7 +138,7 @@ pub(super) struct Reader {
     file: Table,
     env: BTreeMap<String, String>,
     known: Vec<(&'static str, &'static str)>,
-    told: Told,
+    reported: Reported,
     lines: Lines,
     mistakes: Vec<ConfigMistake>,
 }
@@ -157,7 +157,7 @@ impl Reader {
             mistakes.push(ConfigMistake { place: "the file".to_owned(), line: None, reason });
             Table::new()
         });
-        Self { file, env, known: Vec::new(), told: Told::default(), lines: Lines::of(text), mistakes }
+        Self { file, env, known: Vec::new(), reported: Reported::default(), lines: Lines::of(text), mistakes }
     }
 
     /// A key that is left out by default.
@@ -180,7 +180,7 @@ impl Reader {
         let (read, place, origin) = found?;
         let outcome = match read {
             Some(value) => {
-                self.told.note(section, key, value.shown(), origin);
+                self.reported.note(section, key, value.shown(), origin);
                 check(&value).map(|()| value)
             }
             None => Err(format!("must be {}", T::EXPECTED)),
@@ -197,7 +197,7 @@ impl Reader {
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> T {
         self.optional(section, key, check).unwrap_or_else(|| {
-            self.told.note(section, key, default.shown(), Origin::Default);
+            self.reported.note(section, key, default.shown(), Origin::Default);
             default
         })
     }
@@ -211,8 +211,8 @@ impl Reader {
         bounds: RangeInclusive<u64>,
     ) -> u64 {
         self.value(section, key, default, |number| {
-            let told = || format!("must be from {} to {}", bounds.start(), bounds.end());
-            if bounds.contains(number) { Ok(()) } else { Err(told()) }
+            let reason = || format!("must be from {} to {}", bounds.start(), bounds.end());
+            if bounds.contains(number) { Ok(()) } else { Err(reason()) }
         })
     }
 
@@ -253,8 +253,8 @@ impl Reader {
     }
 
     /// Every key that has a value, with it.
-    pub(super) fn told(&mut self) -> Told {
-        std::mem::take(&mut self.told)
+    pub(super) fn reported(&mut self) -> Reported {
+        std::mem::take(&mut self.reported)
     }
 
     /// Every key that was asked for, in order.

@@ -8,12 +8,13 @@ fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 }
 
 fn check(file: &str, overrides: &[(&str, &str)], expected: &[(&str, &str)]) {
-    let told = match Config::read(Some(file), env(overrides), None) {
+    let actual = match Config::read(Some(file), env(overrides), None) {
         Ok(_) => Vec::new(),
         Err(ConfigError(mistakes, _)) => mistakes,
     };
-    let told: Vec<(&str, &str)> = told.iter().map(|told| (told.place.as_str(), told.reason.as_str())).collect();
-    assert_eq!(told, expected);
+    let actual: Vec<(&str, &str)> =
+        actual.iter().map(|actual| (actual.place.as_str(), actual.reason.as_str())).collect();
+    assert_eq!(actual, expected);
 }
 
 fn repository_file() -> String {

@@ -44,7 +44,7 @@ pub(super) async fn run(stage: &Arc<Stage>, buyers: u32, seed: u64) -> Result<Ar
                 Some(Ok(())) => {}
                 Some(Err(error)) => return Err(io::Error::other(error).into()),
             },
-            _ = tick.tick() => progress.tell(stage.look().await?, &tally)?,
+            _ = tick.tick() => progress.show(stage.look().await?, &tally)?,
         }
     }
     progress.close(stage.look().await?, &tally)?;

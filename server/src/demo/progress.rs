@@ -15,7 +15,7 @@ pub(super) struct Progress {
     buyers: u64,
     opens_at: Instant,
     began: Instant,
-    told: Option<Instant>,
+    shown_at: Option<Instant>,
     requests: u64,
     counted: Instant,
     bars: Option<Bars>,
@@ -47,12 +47,12 @@ impl Progress {
     pub(super) fn new(buyers: u64, opens_at: Instant) -> Self {
         let began = Instant::now();
         let bars = io::stdout().is_terminal().then(|| Bars::new(buyers));
-        Self { buyers, opens_at, began, told: None, requests: 0, counted: began, bars }
+        Self { buyers, opens_at, began, shown_at: None, requests: 0, counted: began, bars }
     }
 
     /// Shows how it is now.
-    pub(super) fn tell(&mut self, seen: Seen, tally: &Tally) -> io::Result<()> {
-        let due = self.bars.is_some() || self.told.is_none_or(|told| told.elapsed() >= LINE_EVERY);
+    pub(super) fn show(&mut self, seen: Seen, tally: &Tally) -> io::Result<()> {
+        let due = self.bars.is_some() || self.shown_at.is_none_or(|shown_at| shown_at.elapsed() >= LINE_EVERY);
         if due { self.write(seen, tally) } else { Ok(()) }
     }
 
@@ -69,7 +69,7 @@ impl Progress {
         let requests = tally.requests();
         let elapsed = self.counted.elapsed().as_secs_f64().max(0.001);
         let rate = (requests - self.requests) as f64 / elapsed;
-        (self.requests, self.counted, self.told) = (requests, Instant::now(), Some(Instant::now()));
+        (self.requests, self.counted, self.shown_at) = (requests, Instant::now(), Some(Instant::now()));
         let opens_in = self.opens_at.saturating_duration_since(Instant::now());
         let sale =
             if opens_in.is_zero() { "open".to_owned() } else { format!("opens in {} s", opens_in.as_secs() + 1) };

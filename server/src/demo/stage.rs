@@ -181,9 +181,9 @@ impl Stage {
         let Some(handle) = app.engine.sale(event) else { return vec!["the event has no sale".to_owned()] };
         let sale = handle.copy();
         let mut broken = sale.check_invariants();
-        let (sold, told) = (u64::from(sale.counts().sold), tally.seats.load(Ordering::Relaxed));
-        if sold < told {
-            broken.push(format!("buyers were told of {told} seats, {sold} are sold"));
+        let (sold, answered) = (u64::from(sale.counts().sold), tally.seats.load(Ordering::Relaxed));
+        if sold < answered {
+            broken.push(format!("buyers were told of {answered} seats, {sold} are sold"));
         }
         broken
     }

@@ -118,7 +118,7 @@ impl AccessLog {
         let event_id = line.scope.event.map(tracing::field::display);
         let buyer_id = line.buyer.map(tracing::field::display);
         // The target and the level of a line are fixed where it stands.
-        macro_rules! told {
+        macro_rules! log_line {
             ($level:expr, $target:expr, $reason:literal, $words:literal $(, $more:ident)*) => {
                 tracing::event!(
                     target: $target, $level,
@@ -129,15 +129,15 @@ impl AccessLog {
         }
         match reason {
             Reason::Failure { unlogged } => {
-                told!(tracing::Level::WARN, "onsale::access", "failed", "request failed", unlogged);
+                log_line!(tracing::Level::WARN, "onsale::access", "failed", "request failed", unlogged);
             }
             Reason::Slow { unlogged } => {
-                told!(tracing::Level::WARN, "onsale::access", "slow", "slow request", unlogged);
+                log_line!(tracing::Level::WARN, "onsale::access", "slow", "slow request", unlogged);
             }
-            Reason::Order => told!(tracing::Level::INFO, IMPORTANT, "operator", "an administrator's request"),
-            Reason::Change => told!(tracing::Level::INFO, "onsale::access", "change", "request"),
-            Reason::Sample => told!(tracing::Level::INFO, "onsale::access", "sample", "request"),
-            Reason::Debugging => told!(tracing::Level::DEBUG, "onsale::access", "debug", "request"),
+            Reason::Order => log_line!(tracing::Level::INFO, IMPORTANT, "operator", "an administrator's request"),
+            Reason::Change => log_line!(tracing::Level::INFO, "onsale::access", "change", "request"),
+            Reason::Sample => log_line!(tracing::Level::INFO, "onsale::access", "sample", "request"),
+            Reason::Debugging => log_line!(tracing::Level::DEBUG, "onsale::access", "debug", "request"),
         }
     }
 

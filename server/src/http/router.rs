@@ -312,7 +312,7 @@ mod tests {
             Route::post("/a/fixed", nothing).public(),
         ])
         .unwrap();
-        let told = match router.find(&method, path) {
+        let actual = match router.find(&method, path) {
             Ok((route, spans)) => {
                 let params: Vec<&str> = spans.iter().map(|s| &path[s.start as usize..s.end as usize]).collect();
                 format!("{} {:?} {params:?}", router.route(route).path, router.route(route).names)
@@ -323,7 +323,7 @@ mod tests {
                 format!("{} {}", response.status().as_u16(), allow.unwrap_or_default())
             }
         };
-        assert_eq!(told, expected);
+        assert_eq!(actual, expected);
     }
 
     #[test]

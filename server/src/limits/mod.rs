@@ -291,7 +291,7 @@ mod tests {
         assert!(one.was_wrong(guess(7)).await.is_ok() && one.may_guess(guess(7)).is_ok());
         assert!(other.was_wrong(guess(7)).await.is_ok() && other.may_guess(guess(7)).is_ok());
         // Two in all: this node learns of it by the next wrong one, and from then on compares none.
-        let too_many = |told: Result<(), TooMany>| matches!(told, Err(TooMany::FromAddress(_)));
+        let too_many = |actual: Result<(), TooMany>| matches!(actual, Err(TooMany::FromAddress(_)));
         assert!(too_many(one.was_wrong(guess(7)).await) && too_many(one.may_guess(guess(7))));
         assert!(Limits::new(&config(false), None).was_wrong(guess(7)).await.is_ok());
     }

@@ -219,11 +219,11 @@ mod tests {
                 }
                 let who = random.random_range(0..3);
                 let (expected, margin) = naive.spend(quota, who, now);
-                let told = limit.spend(who);
+                let actual = limit.spend(who);
                 if margin > 1e-4 {
-                    assert_eq!(told == Verdict::Allowed, expected, "seed {seed} step {step} {quota:?}");
+                    assert_eq!(actual == Verdict::Allowed, expected, "seed {seed} step {step} {quota:?}");
                 }
-                refused += u32::from(told != Verdict::Allowed);
+                refused += u32::from(actual != Verdict::Allowed);
             }
             assert!(refused > 0, "seed {seed} never refused {quota:?}");
         }

@@ -35,8 +35,8 @@ where
         for span in context.event_scope().into_iter().flatten() {
             names.push(span.name());
             let extensions = span.extensions();
-            if let Some(told) = extensions.get::<FormattedFields<JsonFields>>() {
-                line.add_all(told);
+            if let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() {
+                line.add_all(fields);
             }
         }
         if !names.is_empty() {
@@ -234,10 +234,10 @@ mod tests {
         );
         // Each span has a line of its own when it ends, the inner one first.
         let ends: Vec<_> = lines.map(parsed).collect();
-        let told = ends.iter().map(|line| (&line["message"], &line["span"], &line["request_id"], &line["payment"]));
+        let fields = ends.iter().map(|line| (&line["message"], &line["span"], &line["request_id"], &line["payment"]));
         let end = |span| (json!("close"), json!(span), json!("mine-1"), json!("p-1"));
         let expected = [end("effect:command"), end("effect")];
-        assert!(told.eq(expected.iter().map(|(a, b, c, d)| (a, b, c, d))), "{log}");
+        assert!(fields.eq(expected.iter().map(|(a, b, c, d)| (a, b, c, d))), "{log}");
         assert!(ends.iter().all(|line| line["time.busy"].is_string()), "{log}");
     }
 
@@ -272,9 +272,9 @@ mod tests {
             tracing::warn!(target: "here", error = "two\nlines", empty = "", "it's a \"charge\"\nof money");
         });
         let (line, _end_of_span) = log.split_once('\n').unwrap();
-        let (_, told) = line.split_once(' ').unwrap();
+        let (_, fields) = line.split_once(' ').unwrap();
         assert_eq!(
-            told,
+            fields,
             " WARN here: it's a \"charge\"\\nof money error=\"two\\nlines\" empty=\"\" payment=5 span=effect \
              request_id=mine-1 trace_id=0af7651916cd43dd8448eb211c80319c \
              event_id=00000000-0000-0000-0000-000000000007"

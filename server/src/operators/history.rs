@@ -15,7 +15,7 @@ use onsale_engine::trace::Scope;
 use serde::Serialize;
 
 /// Facts that are told: the latest. Nearly all reservations have fewer than ten.
-const TOLD: usize = 500;
+const MOST_FACTS: usize = 500;
 /// What administrators did that is looked through for the cancellation of the whole sale: the latest.
 const LOOKED_AT: u64 = 1000;
 
@@ -64,8 +64,8 @@ struct StepJson {
 /// 503 when tables or journal do not answer, 500 when the journal is damaged there.
 pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: &Terms) -> Result<StoryJson, Problem> {
     let mut seqs = ctx.app.search.story(id).await?;
-    let is_cut = seqs.len() > TOLD;
-    seqs.drain(..seqs.len().saturating_sub(TOLD));
+    let is_cut = seqs.len() > MOST_FACTS;
+    seqs.drain(..seqs.len().saturating_sub(MOST_FACTS));
     let engine = ctx.app.engine.clone();
     let read = tokio::task::spawn_blocking(Scope::carry(move || {
         let entries = engine.facts(event, &seqs)?;
@@ -94,17 +94,17 @@ pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: 
 fn step(entry: &Entry, terms: &Terms, cancelled: Option<Seq>) -> StepJson {
     let is_swept = cancelled.is_some_and(|cancelled| entry.seq > cancelled);
     let by_buyer = if is_swept { "SYSTEM" } else { "BUYER" };
-    let told = Told { terms, swept: is_swept.then(|| "SALE_CANCELLED".to_owned()) };
-    let step = told.fact(&entry.fact, by_buyer);
+    let describer = Describer { terms, swept: is_swept.then(|| "SALE_CANCELLED".to_owned()) };
+    let step = describer.fact(&entry.fact, by_buyer);
     StepJson { seq: entry.seq.0, at: rfc3339(entry.at), ..step }
 }
 
-struct Told<'a> {
+struct Describer<'a> {
     terms: &'a Terms,
     swept: Option<String>,
 }
 
-impl Told<'_> {
+impl Describer<'_> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else belongs to a reservation is told by its name")]
     fn fact(&self, fact: &Fact, by_buyer: &'static str) -> StepJson {
         match fact {

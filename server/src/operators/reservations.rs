@@ -133,7 +133,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
         Found::Past(event, _) => *event,
     };
     looking::settle(&ctx, Some(event)).await?;
-    let (view, terms, payments) = told(&ctx, found).await?;
+    let (view, terms, payments) = described(&ctx, found).await?;
     let story = history::of(&ctx, event, id, &terms).await?;
     let buyers = buyers(&ctx, std::iter::once(view.buyer)).await?;
     let payments = HashMap::from([(id, payments)]);
@@ -142,7 +142,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
 }
 
 /// What is told of a reservation, and what its seats are called.
-async fn told(ctx: &Context, found: Found) -> Result<(ReservationView, Terms, Vec<PaymentRecord>), Problem> {
+async fn described(ctx: &Context, found: Found) -> Result<(ReservationView, Terms, Vec<PaymentRecord>), Problem> {
     match found {
         Found::Live(sale, view, payments) => Ok((view, sales::terms(&sale).ok_or_else(Problem::not_found)?, payments)),
         Found::Past(event, view) => {
@@ -186,7 +186,7 @@ pub(super) async fn refund(ctx: Context, mut request: Request) -> Result<Respons
     let id = ReservationId(request.path_id("id")?);
     let found = find(&ctx, id).await?;
     if let Some(seats) = seats {
-        let (view, terms, _) = told(&ctx, found).await?;
+        let (view, terms, _) = described(&ctx, found).await?;
         check_all_seats(&seats, &view, &terms.plan)?;
     }
     end(&ctx, id, reason, true).await
@@ -259,7 +259,7 @@ async fn ended_long_ago(ctx: &Context, id: ReservationId, only_paid: bool) -> Re
 }
 
 async fn answered(ctx: &Context, found: Found) -> Result<Response, Problem> {
-    let (view, terms, payments) = told(ctx, found).await?;
+    let (view, terms, payments) = described(ctx, found).await?;
     let buyers = buyers(ctx, std::iter::once(view.buyer)).await?;
     let payments = HashMap::from([(view.id, payments)]);
     let beside = Beside { buyers: &buyers, payments: &payments, seals: &ctx.app.seals };

@@ -176,8 +176,8 @@ async fn settled(
     let Answer { reply, settlement, .. } = answer;
     let mut view = payment_of(reply)?;
     if let Some(settlement) = settlement {
-        let patience = ctx.app.charge_timeout.saturating_sub(BEFORE_TIMEOUT.min(ctx.app.charge_timeout / 10));
-        view = match tokio::time::timeout(patience, settlement).await {
+        let timeout = ctx.app.charge_timeout.saturating_sub(BEFORE_TIMEOUT.min(ctx.app.charge_timeout / 10));
+        view = match tokio::time::timeout(timeout, settlement).await {
             Ok(Ok(settled)) => settled,
             // Another owner goes on with it: what became of it is not known here.
             Ok(Err(_)) if !sale.is_readable() => return Err(Problem::deadline_exceeded()),
@@ -211,7 +211,7 @@ async fn past_outcome(ctx: &Context, view: &PaymentView, currency: &Currency) ->
 /// What a buyer is told of a payment that was confirmed: the same as often as it is asked. `was_sold` says whether
 /// its seats were ever the buyer's.
 fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Response, Problem> {
-    let told = |problem: Problem| {
+    let answer = |problem: Problem| {
         let json = serde_json::to_value(PaymentJson::new(view, currency)).unwrap_or_default();
         Err(problem.with("payment", json))
     };
@@ -228,17 +228,17 @@ fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Re
         }
         PaymentStatus::Refunded { reason: RefundReason::SaleCancelled, .. }
         | PaymentStatus::Failed(PaymentFailure::SaleCancelled) => {
-            told(sales::refused(Refusal::Rejected(Rejection::SaleCancelled)))
+            answer(sales::refused(Refusal::Rejected(Rejection::SaleCancelled)))
         }
         PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => {
-            told(sales::refused(Refusal::Rejected(Rejection::HoldExpired(ReservationState::Expired))))
+            answer(sales::refused(Refusal::Rejected(Rejection::HoldExpired(ReservationState::Expired))))
         }
         PaymentStatus::Refunded { reason: RefundReason::AmountMismatch, .. }
-        | PaymentStatus::Failed(PaymentFailure::AmountMismatch) => told(sales::not_paid("AMOUNT_MISMATCH")),
-        PaymentStatus::Failed(PaymentFailure::Declined(_)) => told(sales::not_paid("DECLINED")),
-        PaymentStatus::Failed(PaymentFailure::NotCharged) => told(sales::not_paid("NOT_CHARGED")),
+        | PaymentStatus::Failed(PaymentFailure::AmountMismatch) => answer(sales::not_paid("AMOUNT_MISMATCH")),
+        PaymentStatus::Failed(PaymentFailure::Declined(_)) => answer(sales::not_paid("DECLINED")),
+        PaymentStatus::Failed(PaymentFailure::NotCharged) => answer(sales::not_paid("NOT_CHARGED")),
         // Its hold is another one now, with a payment of its own.
-        PaymentStatus::Failed(PaymentFailure::HoldEnded) => told(sales::not_paid("HOLD_CHANGED")),
+        PaymentStatus::Failed(PaymentFailure::HoldEnded) => answer(sales::not_paid("HOLD_CHANGED")),
     }
 }
 

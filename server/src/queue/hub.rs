@@ -277,7 +277,7 @@ impl Checking<'_> {
         }
         let seen_every = SEEN_EVERY.min(room.rules.absent / 3);
         if now.since(listener.seen_at) >= seen_every {
-            crate::queue::hear(self.sale, &place, now);
+            crate::queue::heartbeat(self.sale, &place, now);
             listener.seen_at = now;
         }
         let notice = room.notices.to(&place.status);

@@ -54,7 +54,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
     let answer = answer.map_err(|refusal| refused_entry(&ctx, buyer, refusal))?;
     let Reply::Place(place) = answer.reply else { return Err(not_in_queue()) };
     let now = ctx.now();
-    hear(&sale, &place, now);
+    heartbeat(&sale, &place, now);
     let room = room_of(&ctx, &sale).ok_or_else(Problem::not_found)?;
     Ok(place_answer(&ctx, &place, &room, now))
 }
@@ -85,7 +85,7 @@ async fn status(ctx: Context, request: Request) -> Result<Response, Problem> {
             look_up(&ctx, &sale, buyer, now)?
         }
     };
-    hear(&sale, &place, now);
+    heartbeat(&sale, &place, now);
     Ok(place_answer(&ctx, &place, &room, now))
 }
 
@@ -93,7 +93,7 @@ async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
     let sale = sale_of_query(&ctx, &request).await?;
     let now = ctx.now();
     let (place, room) = look_up(&ctx, &sale, ctx.buyer()?, now)?;
-    hear(&sale, &place, now);
+    heartbeat(&sale, &place, now);
     let first = PlaceJson::new(&place, &room, &ctx.app.seals, now).to_json();
     let first = String::from_utf8(first).map_err(|error| Problem::internal().because(error))?;
     let (hubs, caller) = (&ctx.app.readers.hubs, *ctx.caller()?);
@@ -142,7 +142,7 @@ async fn restored(
     }
     match sale.submit(Command::Restore { buyer, ordinal }, ctx.deadline).await {
         Ok(Answer { reply: Reply::Place(place), .. }) => {
-            hear(sale, &place, ctx.now());
+            heartbeat(sale, &place, ctx.now());
             Ok(Some(place))
         }
         Ok(_) | Err(Refusal::Rejected(_) | Refusal::QueuedElsewhere) => Ok(None),
@@ -171,7 +171,7 @@ fn room_of(ctx: &Context, sale: &SaleHandle) -> Option<Room> {
 }
 
 /// A poll says that somebody in the line is still there.
-fn hear(sale: &SaleHandle, place: &PlaceView, now: Timestamp) {
+fn heartbeat(sale: &SaleHandle, place: &PlaceView, now: Timestamp) {
     match place.status {
         PlaceStatus::PreQueue { .. } | PlaceStatus::Waiting { .. } => sale.heartbeat(place.buyer, now),
         PlaceStatus::Active { .. } | PlaceStatus::Expired => {}

@@ -248,32 +248,32 @@ pub(in crate::queue) mod tests {
     #[test]
     fn every_status_tells_what_the_contract_says() {
         let check = |status: PlaceStatus, now: Timestamp, expected: Value| {
-            let told = shown(status, &room(), now);
+            let actual = shown(status, &room(), now);
             let members = ["status", "rank", "estimatedWaitSeconds", "tokenExpiresAt"];
-            assert_eq!(Value::from_iter(members.map(|name| (name, told[name].clone()))), expected);
+            assert_eq!(Value::from_iter(members.map(|name| (name, actual[name].clone()))), expected);
             let may_hold = matches!(status, PlaceStatus::Active { may_hold: true, .. });
-            assert_eq!(told["token"].as_str().is_some_and(|token| token.starts_with("qr_")), may_hold);
-            assert!(told["ticket"].as_str().unwrap().starts_with("pt_"));
+            assert_eq!(actual["token"].as_str().is_some_and(|token| token.starts_with("qr_")), may_hold);
+            assert!(actual["ticket"].as_str().unwrap().starts_with("pt_"));
         };
         let later = NOW + Duration::from_secs(100);
-        let told = |status: &str, rank: Value, wait: Value, until: Value| json!({ "status": status, "rank": rank, "estimatedWaitSeconds": wait, "tokenExpiresAt": until });
+        let answer = |status: &str, rank: Value, wait: Value, until: Value| json!({ "status": status, "rank": rank, "estimatedWaitSeconds": wait, "tokenExpiresAt": until });
         let none = || Value::Null;
-        check(PlaceStatus::PreQueue { rank: Some(21) }, NOW, told("PRE_QUEUE", json!(21), json!(63), none()));
-        check(PlaceStatus::PreQueue { rank: None }, NOW, told("PRE_QUEUE", none(), json!(65), none()));
-        check(PlaceStatus::Waiting { rank: 21 }, later, told("WAITING", json!(21), json!(3), none()));
+        check(PlaceStatus::PreQueue { rank: Some(21) }, NOW, answer("PRE_QUEUE", json!(21), json!(63), none()));
+        check(PlaceStatus::PreQueue { rank: None }, NOW, answer("PRE_QUEUE", none(), json!(65), none()));
+        check(PlaceStatus::Waiting { rank: 21 }, later, answer("WAITING", json!(21), json!(3), none()));
         for may_hold in [true, false] {
             let expires_at = Timestamp::from_secs(1_780_308_600);
             let active = PlaceStatus::Active { slot: Some(Slot(3)), expires_at, may_hold };
-            check(active, later, told("ACTIVE", json!(0), none(), json!("2026-06-01T10:10:00Z")));
+            check(active, later, answer("ACTIVE", json!(0), none(), json!("2026-06-01T10:10:00Z")));
         }
-        check(PlaceStatus::Expired, later, told("EXPIRED", none(), none(), none()));
+        check(PlaceStatus::Expired, later, answer("EXPIRED", none(), none(), none()));
     }
 
     #[test]
     fn nobody_is_told_a_time_while_nobody_is_let_in() {
         let paused = Room { held_up: true, message: Some("Back at ten".into()), ..room() };
-        let told = shown(PlaceStatus::Waiting { rank: 1 }, &paused, NOW);
-        assert_eq!((&told["estimatedWaitSeconds"], &told["message"]), (&Value::Null, &json!("Back at ten")));
+        let actual = shown(PlaceStatus::Waiting { rank: 1 }, &paused, NOW);
+        assert_eq!((&actual["estimatedWaitSeconds"], &actual["message"]), (&Value::Null, &json!("Back at ten")));
         assert!(shown(PlaceStatus::Waiting { rank: 1 }, &room(), NOW).get("message").is_none());
     }
 
@@ -295,8 +295,8 @@ pub(in crate::queue) mod tests {
     fn the_estimate_is_what_was_measured_and_never_better_than_what_is_steered() {
         let open = Room { opens_at: NOW, ..room() };
         let check = |room: &Room, expected: u64| {
-            let told = shown(PlaceStatus::Waiting { rank: 600 }, room, NOW);
-            assert_eq!(told["estimatedWaitSeconds"], expected, "{:?} {:?}", room.pace, room.active_limit);
+            let actual = shown(PlaceStatus::Waiting { rank: 600 }, room, NOW);
+            assert_eq!(actual["estimatedWaitSeconds"], expected, "{:?} {:?}", room.pace, room.active_limit);
         };
         check(&open, 60);
         check(&Room { pace: Some(5_000), ..open.clone() }, 120);

@@ -280,7 +280,7 @@ mod tests {
     }
 
     /// What events say, as `version: seat=status …`.
-    fn told(events: &[Bytes]) -> Vec<String> {
+    fn texts_of(events: &[Bytes]) -> Vec<String> {
         let one = |event: &Bytes| {
             let text = std::str::from_utf8(event).unwrap();
             let (id, data) = text.trim_end().split_once("\ndata: ").unwrap();
@@ -296,7 +296,7 @@ mod tests {
 
     fn check(feed: &Arc<Feed>, known: Option<u64>, expected: &[&str]) {
         let (first, _) = Arc::clone(feed).watch(known.map(Seq), Seq(99));
-        assert_eq!(told(&first), expected, "known: {known:?}");
+        assert_eq!(texts_of(&first), expected, "known: {known:?}");
     }
 
     #[tokio::test]
@@ -337,9 +337,9 @@ mod tests {
         let (_, mut watching) = Arc::clone(&feed).watch(None, Seq(10));
         feed.note(Seq(11), vec![HELD, AVAILABLE, AVAILABLE]);
         feed.note(Seq(12), vec![HELD, HELD, AVAILABLE]);
-        assert_eq!(told(&watching.next().await.unwrap()), ["11: 1=HELD", "12: 2=HELD"]);
+        assert_eq!(texts_of(&watching.next().await.unwrap()), ["11: 1=HELD", "12: 2=HELD"]);
         feed.note(Seq(13), vec![AVAILABLE, HELD, AVAILABLE]);
-        assert_eq!(told(&watching.next().await.unwrap()), ["13: 1=AVAILABLE"]);
+        assert_eq!(texts_of(&watching.next().await.unwrap()), ["13: 1=AVAILABLE"]);
         feed.moved.send_replace(OVER);
         assert!(watching.next().await.is_none());
     }
@@ -353,7 +353,7 @@ mod tests {
             feed.note(Seq(11 + version), vec![state, AVAILABLE, AVAILABLE]);
         }
         assert_eq!(feed.memory.lock().steps.len(), STEPS_KEPT);
-        assert_eq!(told(&watching.next().await.unwrap()), ["251: 1=HELD 2=AVAILABLE 3=AVAILABLE"]);
+        assert_eq!(texts_of(&watching.next().await.unwrap()), ["251: 1=HELD 2=AVAILABLE 3=AVAILABLE"]);
         check(&feed, Some(10), &["251: 1=HELD 2=AVAILABLE 3=AVAILABLE"]);
     }
 }

@@ -171,7 +171,7 @@ fn hash(text: &str) -> Option<DrawHash> {
 }
 
 /// One line about a draw, for people.
-pub(super) fn told(view: &DrawView) -> String {
+pub(super) fn described(view: &DrawView) -> String {
     let root = match view.cohort {
         Some((root, size)) => format!("cohort {size}, root {root}"),
         None => "not frozen yet".to_owned(),

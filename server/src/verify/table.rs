@@ -44,7 +44,7 @@ pub(super) fn print(report: &Report, draws: bool, out: &mut dyn Write) -> io::Re
     }
     for event in report.events.iter().filter(|_| draws) {
         if let Some(view) = &event.draw {
-            writeln!(out, "draw of event {}: {}", event.event, draw::told(view))?;
+            writeln!(out, "draw of event {}: {}", event.event, draw::described(view))?;
         }
     }
     for event in &report.events {

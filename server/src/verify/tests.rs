@@ -131,8 +131,8 @@ async fn a_directory_that_a_server_left_is_good() {
     assert_eq!(event.chain_head.len(), 64);
     let table = text(&report, false);
     assert!(table.contains("verdict") && table.contains("everything is as it must be"), "{table}");
-    let told: Value = serde_json::from_str(&text(&report, true)).unwrap();
-    assert_eq!((&told["good"], &told["events"][0]["seats"]["sold"]), (&json!(true), &json!(2)));
+    let actual: Value = serde_json::from_str(&text(&report, true)).unwrap();
+    assert_eq!((&actual["good"], &actual["events"][0]["seats"]["sold"]), (&json!(true), &json!(2)));
 }
 
 #[tokio::test]
@@ -236,8 +236,8 @@ async fn a_snapshot_that_leads_elsewhere_is_told() {
     wrong.tickets += 1;
     reader.keep_snapshot(event, &wrong).unwrap();
     drop((dir, reader));
-    let told = only_fault(&verify(data.path()).unwrap()).to_string();
-    assert!(told.contains("the snapshot differs"), "{told}");
+    let actual = only_fault(&verify(data.path()).unwrap()).to_string();
+    assert!(actual.contains("the snapshot differs"), "{actual}");
 }
 
 /// Every file's bytes and when it was changed last.
@@ -319,16 +319,19 @@ async fn unmatched_outcomes_are_listed() {
     let table = text(&report, false);
     let line = format!("unmatched outcome, payment {}: 2001 captured at ", payment.view.id);
     assert!(table.contains(&line) && table.contains("1 unmatched outcomes"), "{table}");
-    let told: Value = serde_json::from_str(&text(&report, true)).unwrap();
-    assert_eq!((&told["unmatchedOutcomes"], &told["events"][0]["unmatched"][0]["amount"]), (&json!(1), &json!(2001)));
+    let actual: Value = serde_json::from_str(&text(&report, true)).unwrap();
+    assert_eq!(
+        (&actual["unmatchedOutcomes"], &actual["events"][0]["unmatched"][0]["amount"]),
+        (&json!(1), &json!(2001))
+    );
 }
 
 #[test]
 fn what_is_no_data_directory_or_is_in_use_is_told() {
     let temp = tempfile::tempdir().unwrap();
-    let told = |error: VerifyError| error.to_string();
-    assert!(told(verify(temp.path()).unwrap_err()).contains("no data directory"));
+    let message = |error: VerifyError| error.to_string();
+    assert!(message(verify(temp.path()).unwrap_err()).contains("no data directory"));
     let path = temp.path().join("data");
     let _owner = DataDir::open(&path).unwrap();
-    assert!(told(verify(&path).unwrap_err()).contains("in use"));
+    assert!(message(verify(&path).unwrap_err()).contains("in use"));
 }

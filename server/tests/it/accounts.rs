@@ -50,8 +50,8 @@ async fn every_mistake_of_a_signup_is_named() {
     let server = Server::start().await;
     let shop = server.shop();
     let body = json!({ "email": "nobody", "password": "short", "phone": "call me", "captchaToken": 7 });
-    let told = shop.post("/auth/signup").json(&body).send().await.mistakes();
-    assert_eq!(told, ["email", "password", "name", "phone", "captchaToken"]);
+    let actual = shop.post("/auth/signup").json(&body).send().await.mistakes();
+    assert_eq!(actual, ["email", "password", "name", "phone", "captchaToken"]);
     let body = json!({ "email": 1, "password": "p".repeat(129), "name": "n".repeat(101) });
     assert_eq!(shop.post("/auth/signup").json(&body).send().await.mistakes(), ["email", "password", "name"]);
     assert_eq!(shop.post("/auth/login").json(&json!({})).send().await.mistakes(), ["email", "password"]);
@@ -136,9 +136,9 @@ async fn seats_of_a_deleted_account_count_for_its_address() {
     shop.post("/reservations/hold").by(&again).json(&best).send().await.refused(409, "SEAT_LIMIT_EXCEEDED");
     // Of two at once one fits.
     let (one, other) = tokio::join!(shop.hold(&event, &again, &["B-1"]), shop.hold(&event, &again, &["B-3"]));
-    let mut told = [one.status, other.status];
-    told.sort_unstable();
-    assert_eq!(told, [201, 409]);
+    let mut actual = [one.status, other.status];
+    actual.sort_unstable();
+    assert_eq!(actual, [201, 409]);
     let held = if one.status == 201 { one.json() } else { other.json() };
     let path = format!("/reservations/hold/{}", held["reservationId"].as_str().unwrap());
     let change = async |seats: &[&str]| shop.put(&path).by(&again).json(&json!({ "newSeatIds": seats })).send().await;

@@ -20,8 +20,8 @@ fn admin(data: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String) 
             .arg("admin")
             .args(arguments);
     });
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+    let actual = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&actual).into_owned())
 }
 
 async fn log_in(shop: &Shop, email: &str, password: &str) -> Reply {
@@ -37,18 +37,18 @@ async fn logged_in(shop: &Shop, email: &str) -> Person {
 async fn the_command_line_makes_lists_and_disables_administrators() {
     let mut server = Server::start().await;
     let data = server.data_path();
-    let (code, told) = admin(&data, &["list"], "");
-    assert!(code == Some(1) && told.contains("another process"), "a server works on it: {told}");
+    let (code, actual) = admin(&data, &["list"], "");
+    assert!(code == Some(1) && actual.contains("another process"), "a server works on it: {actual}");
     server.terminate();
     server.ended().await;
     assert_eq!(admin(&data, &["add", "nobody"], PASSWORD).0, Some(1), "no address");
-    let (code, told) = admin(&data, &["add", "first@example.com"], "short\n");
-    assert!(code == Some(1) && told.contains("the password must be"), "{told}");
-    let (code, told) = admin(&data, &["add", "first@example.com", "--name", "First"], &format!("{PASSWORD}\nmore"));
-    assert!(code == Some(0) && told.contains("first@example.com is an administrator"), "{told}");
-    assert!(!told.contains(PASSWORD), "{told}");
-    let (code, told) = admin(&data, &["add", "FIRST@example.com"], PASSWORD);
-    assert!(code == Some(1) && told.contains("an account has this e-mail address"), "{told}");
+    let (code, actual) = admin(&data, &["add", "first@example.com"], "short\n");
+    assert!(code == Some(1) && actual.contains("the password must be"), "{actual}");
+    let (code, actual) = admin(&data, &["add", "first@example.com", "--name", "First"], &format!("{PASSWORD}\nmore"));
+    assert!(code == Some(0) && actual.contains("first@example.com is an administrator"), "{actual}");
+    assert!(!actual.contains(PASSWORD), "{actual}");
+    let (code, actual) = admin(&data, &["add", "FIRST@example.com"], PASSWORD);
+    assert!(code == Some(1) && actual.contains("an account has this e-mail address"), "{actual}");
 
     server.start_again().await;
     logged_in(&server.shop(), "first@example.com").await;
@@ -56,10 +56,10 @@ async fn the_command_line_makes_lists_and_disables_administrators() {
     server.ended().await;
 
     assert_eq!(admin(&data, &["disable", "stranger@example.com"], "").0, Some(1));
-    let (code, told) = admin(&data, &["disable", "first@example.com"], "");
-    assert!(code == Some(0) && told.contains("is disabled; 1 access tokens revoked"), "{told}");
-    let (_, told) = admin(&data, &["list"], "");
-    assert!(told.contains("first@example.com\tFirst\tmade ") && told.contains("\tdisabled 2"), "{told}");
+    let (code, actual) = admin(&data, &["disable", "first@example.com"], "");
+    assert!(code == Some(0) && actual.contains("is disabled; 1 access tokens revoked"), "{actual}");
+    let (_, actual) = admin(&data, &["list"], "");
+    assert!(actual.contains("first@example.com\tFirst\tmade ") && actual.contains("\tdisabled 2"), "{actual}");
     server.start_again().await;
     log_in(&server.shop(), "first@example.com", PASSWORD).await.refused(401, "INVALID_CREDENTIALS");
     server.terminate();

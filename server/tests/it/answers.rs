@@ -1,7 +1,7 @@
 //! The table of `docs/answers.md` over HTTP: every ending, every call. A buyer makes one call, so each cell has one of its own.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop, in_days, in_seconds};
+use crate::shop::{Person, Reply, Shop, TIMEOUT, in_days, in_seconds};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ impl Story {
                 if payment == wanted {
                     break;
                 }
-                assert!(began.elapsed() < PATIENCE, "never {wanted}: {payment}");
+                assert!(began.elapsed() < TIMEOUT, "never {wanted}: {payment}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -281,7 +281,7 @@ async fn in_progress(story: &Story) {
     for visitor in &story.visitors {
         // To the same seat: a change that changes nothing, unless it is being paid.
         while story.change(visitor, 'A').await.status != 409 {
-            assert!(began.elapsed() < PATIENCE, "no charge has begun");
+            assert!(began.elapsed() < TIMEOUT, "no charge has begun");
         }
     }
 }

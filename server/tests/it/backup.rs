@@ -19,10 +19,10 @@ fn onsale(args: &[&str], paths: &[&Path]) -> Output {
 
 #[track_caller]
 fn done(output: &Output) -> String {
-    let told = [output.stdout.clone(), output.stderr.clone()].concat();
-    let told = String::from_utf8_lossy(&told).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    told
+    let actual = [output.stdout.clone(), output.stderr.clone()].concat();
+    let actual = String::from_utf8_lossy(&actual).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{actual}");
+    actual
 }
 
 /// Buys seat after seat until told to stop; answers what was acknowledged.
@@ -125,16 +125,16 @@ async fn a_changed_or_half_backup_is_refused_and_nothing_is_overwritten() {
     let into = backups.path().join("all");
     let made =
         onsale(&["backup", "--label", "deployment", "--from"], &[&server.data_path(), Path::new("--into"), &into]);
-    let told = done(&made);
-    assert!(told.contains("1 events"), "{told}");
+    let actual = done(&made);
+    assert!(actual.contains("1 events"), "{actual}");
     let backup = std::fs::read_dir(&into).unwrap().next().unwrap().unwrap().path();
     assert!(backup.file_name().unwrap().to_string_lossy().starts_with("deployment-"));
 
     let refused = |backup: &Path, to: &Path, reason: &str| {
         let output = onsale(&["restore"], &[backup, Path::new("--to"), to]);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains(reason), "{told}");
+        let actual = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{actual}");
+        assert!(actual.contains(reason), "{actual}");
     };
     refused(&backup, &server.data_path(), "is not empty");
     refused(backups.path(), &backups.path().join("x"), "is no whole backup");

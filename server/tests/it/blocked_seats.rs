@@ -2,7 +2,7 @@
 //! frees seats while selling.
 
 use crate::harness::{Server, Setup};
-use crate::shop::{PATIENCE, Reply, Shop, in_days, texts};
+use crate::shop::{Reply, Shop, TIMEOUT, in_days, texts};
 use onsale_adapters::private_postgres::TestDatabase;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -102,7 +102,7 @@ async fn sells_out(setup: Setup) {
             if list["totalElements"] == 1 && list["items"][0]["id"] == **expected {
                 break;
             }
-            assert!(began.elapsed() < PATIENCE, "{status}: {list}");
+            assert!(began.elapsed() < TIMEOUT, "{status}: {list}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }

@@ -24,11 +24,11 @@ async fn somebody(shop: Shop, event: String, comes_after: Duration, opened: Inst
     let mut place = shop.post("/queue/enter").by(&buyer).json(&json!({ "eventId": event })).send().await.expect(200);
     while place["status"] != "ACTIVE" {
         tokio::time::sleep(Duration::from_secs_f64(place["pollAfterSeconds"].as_f64().unwrap())).await;
-        let told = shop.get(&format!("/queue/status?eventId={event}")).by(&buyer).send().await;
-        if told.status != 200 || shop.get(&format!("/events/{event}")).send().await.json()["status"] == "SOLD_OUT" {
+        let actual = shop.get(&format!("/queue/status?eventId={event}")).by(&buyer).send().await;
+        if actual.status != 200 || shop.get(&format!("/events/{event}")).send().await.json()["status"] == "SOLD_OUT" {
             return None;
         }
-        place = told.json();
+        place = actual.json();
     }
     let token = place["token"].as_str().unwrap().to_owned();
     // They choose.
@@ -122,12 +122,12 @@ fn the_command_prints_figures_curves_and_other_rates_and_writes_a_page() {
         command.current_dir(directory.path()).args(["plan", "--seats", "500", "--buyers", "2000", "--rate", "20"]);
         command.args(["--rates", "10,40", "--html"]).arg(&page);
     });
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let actual = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{actual}");
     for part in
         ["2000 people within 10 s, 500 seats, 20 let in a second", "seats sold", "500 of 500", "█", "what another rate"]
     {
-        assert!(told.contains(part), "{part:?} is not in\n{told}");
+        assert!(actual.contains(part), "{part:?} is not in\n{actual}");
     }
     assert!(std::fs::read_to_string(page).unwrap().contains("<svg"));
     let output = run(|command| {
@@ -141,13 +141,13 @@ fn the_same_plan_as_json_and_a_hall_file_that_is_none() {
     let output = run(|command| {
         command.args(["plan", "--seats", "200", "--buyers", "1000", "--within", "5", "--rate", "20", "--json"]);
     });
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let first = &told["rates"][0];
+    let actual: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &actual["rates"][0];
     assert_eq!((&first["ratePerSecond"], &first["seats"]), (&json!(20), &json!(200)));
     // Who wants two may leave a single seat behind.
     assert!((190..=200).contains(&first["seatsSold"].as_u64().unwrap()), "{first}");
-    assert_eq!(told["rates"].as_array().unwrap().len(), 4);
-    assert!(told["seconds"].as_array().unwrap().len() > 5 && first["memoryBytes"].is_u64(), "{first}");
+    assert_eq!(actual["rates"].as_array().unwrap().len(), 4);
+    assert!(actual["seconds"].as_array().unwrap().len() > 5 && first["memoryBytes"].is_u64(), "{first}");
 
     let scratch = tempfile::tempdir().unwrap();
     let refused = |text: &str| {

@@ -144,8 +144,8 @@ async fn an_event_lives_from_its_making_to_its_end() {
     assert_eq!(opened["status"], "ON_SALE");
     change(json!({ "prices": { "VIP": 1 } })).await.refused(409, "SALE_STARTED");
     change(json!({ "endsAt": in_days(40) })).await.refused(409, "SALE_STARTED");
-    let told = change(json!({ "title": "Night", "description": null })).await.expect(200);
-    assert_eq!((&told["title"], &told["description"]), (&json!("Night"), &Value::Null));
+    let actual = change(json!({ "title": "Night", "description": null })).await.expect(200);
+    assert_eq!((&actual["title"], &actual["description"]), (&json!("Night"), &Value::Null));
 
     let held = shop.hold(&event, &shop.admin, &["A-1"]).await.expect(201);
     shop.delete(&path).by(&shop.admin).send().await.refused(409, "EVENT_HAS_RESERVATIONS");

@@ -8,10 +8,10 @@ fn check(file: &str, overrides: &[(&str, &str)], expected: &[&str]) {
     let output = run(|command| {
         command.current_dir(directory.path()).arg("--config").arg(&path).envs(overrides.iter().copied());
     });
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let actual = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{actual}");
     for part in expected {
-        assert!(told.contains(part), "{part:?} is not in\n{told}");
+        assert!(actual.contains(part), "{part:?} is not in\n{actual}");
     }
     assert!(!directory.path().join("data").exists(), "nothing was started");
 }
@@ -49,14 +49,14 @@ fn a_variable_that_is_nearly_a_key_is_a_mistake_of_the_check_too() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for name in ["ONSALE_SERVER__LISTEN", "ONSALE_SERVER_LISTEN", "onsale__server__listen", "ONSALE__SERVER_LISTEN"] {
-        let (code, told) = check(name);
-        assert_eq!(code, Some(2), "{name}: {told}");
-        assert!(told.contains(name) && told.contains("did you mean ONSALE__SERVER__LISTEN?"), "{name}: {told}");
+        let (code, actual) = check(name);
+        assert_eq!(code, Some(2), "{name}: {actual}");
+        assert!(actual.contains(name) && actual.contains("did you mean ONSALE__SERVER__LISTEN?"), "{name}: {actual}");
     }
     // What a cluster sets for a service of that name, and what scripts have for themselves.
     for name in ["ONSALE_SERVICE_HOST", "ONSALE_PORT_8080_TCP", "ONSALE_STORAGE", "ONSALE_SECRET"] {
-        let (code, told) = check(name);
-        assert_eq!(code, Some(0), "{name}: {told}");
+        let (code, actual) = check(name);
+        assert_eq!(code, Some(0), "{name}: {actual}");
     }
 }
 
@@ -96,9 +96,9 @@ fn no_mistake_repeats_a_secret() {
         let output = run(|command| {
             command.current_dir(directory.path()).arg("check").arg("--config").arg(&path).envs(over);
         });
-        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{file} {over:?}: {told}");
-        assert!(!told.contains("very-private"), "{file} {over:?}: {told}");
+        let actual = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{file} {over:?}: {actual}");
+        assert!(!actual.contains("very-private"), "{file} {over:?}: {actual}");
     }
 }
 
@@ -107,9 +107,9 @@ fn a_file_that_was_named_must_be_there() {
     let output = run(|command| {
         command.args(["serve", "--config", "/no/such/file.toml"]);
     });
-    let told = String::from_utf8_lossy(&output.stderr);
+    let actual = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains("/no/such/file.toml: "), "{told}");
+    assert!(actual.contains("/no/such/file.toml: "), "{actual}");
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn winners(answers: &[(Person, Vec<String>, Reply)]) -> BTreeMap<String, Value> 
 /// The counts of everything that tells them, against what was answered.
 async fn check_counts(shop: &Shop, event: &str, held: &BTreeSet<String>, sold: &BTreeSet<String>, total: usize) {
     let seats = shop.seats(event).await;
-    let told = |member: &str| texts(&seats[member]).into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
-    assert_eq!((&told("held"), &told("sold")), (held, sold));
+    let seats_in = |member: &str| texts(&seats[member]).into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!((&seats_in("held"), &seats_in("sold")), (held, sold));
     let (held, sold) = (held.len(), sold.len());
     let counts = json!({ "total": total, "available": total - held - sold, "held": held, "sold": sold, "blocked": 0 });
     assert_eq!(seats["seats"], counts);

@@ -12,8 +12,9 @@ fn a_crowd_buys_and_everything_adds_up() {
     });
     let (said, errors) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
     assert!(shown.status.success(), "{said}{errors}");
-    for told in ["EVENT=", "curl -s $BASE/events/$EVENT", "12 of 12 through", "12 buyers: ", "every invariant holds"] {
-        assert!(said.contains(told), "{told} is not in\n{said}");
+    for actual in ["EVENT=", "curl -s $BASE/events/$EVENT", "12 of 12 through", "12 buyers: ", "every invariant holds"]
+    {
+        assert!(said.contains(actual), "{actual} is not in\n{said}");
     }
     let verified = run(|command| {
         command.args(["verify"]).arg(&path);
@@ -24,6 +25,6 @@ fn a_crowd_buys_and_everything_adds_up() {
     let again = run(|command| {
         command.current_dir(temp.path()).args(["demo", "--exit", "--listen", "127.0.0.1:0", "--path"]).arg(&path);
     });
-    let told = String::from_utf8_lossy(&again.stderr);
-    assert!(!again.status.success() && told.contains("a demo starts with nothing"), "{told}");
+    let actual = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && actual.contains("a demo starts with nothing"), "{actual}");
 }

@@ -1,7 +1,7 @@
 //! The draw over HTTP: what is published when, everybody's proof, and that both hold offline and across crashes.
 
 use crate::harness::{Server, run, write};
-use crate::shop::{PATIENCE, Person, Shop, in_days, in_seconds};
+use crate::shop::{Person, Shop, TIMEOUT, in_days, in_seconds};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -33,7 +33,7 @@ async fn until_drawn(shop: &Shop, event: &str) -> Value {
         if !draw["seed"].is_null() {
             return draw;
         }
-        assert!(began.elapsed() < PATIENCE, "never drawn: {draw}");
+        assert!(began.elapsed() < TIMEOUT, "never drawn: {draw}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -91,8 +91,8 @@ async fn a_draw_is_bound_before_and_can_be_checked_after() {
     server.kill();
     let data = server.data_path();
     let checked = verify(&format!("--draw={event}"), &data);
-    let told = String::from_utf8_lossy(&checked.stdout);
-    assert!(checked.status.success() && told.contains(draw["root"].as_str().unwrap()), "{told}");
+    let actual = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && actual.contains(draw["root"].as_str().unwrap()), "{actual}");
     let none = verify("--draw=00000000-0000-0000-0000-000000000000", &data);
     assert_eq!(none.status.code(), Some(2));
 }

@@ -1,7 +1,7 @@
 //! The end of a sale, by its time or by an operator: who waits or shops is sent the reason at once, and may go elsewhere.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop, Stream, in_seconds};
+use crate::shop::{Person, Reply, Shop, Stream, TIMEOUT, in_seconds};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -182,7 +182,7 @@ async fn a_notice_says_why_nobody_is_let_in_and_a_stream_sends_it_at_once() {
                 assert!(began.elapsed() < Duration::from_secs(2), "{wanted} after {:?}", began.elapsed());
                 return place;
             }
-            assert!(began.elapsed() < PATIENCE, "never {wanted}: {place}");
+            assert!(began.elapsed() < TIMEOUT, "never {wanted}: {place}");
         }
     };
     steer(&shop, &event, json!({ "paused": true })).await;

@@ -1,7 +1,7 @@
 //! The export of an event's reservations: what its rows say, and that slow readers cost nothing.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Shop};
+use crate::shop::{Shop, TIMEOUT};
 use rusqlite::{Connection, params};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
@@ -143,7 +143,7 @@ async fn slow_readers_of_a_large_export_hold_neither_memory_nor_a_connection() {
     for _ in 0..20 {
         let began = tokio::time::Instant::now();
         shop.get(&format!("/admin/reservations?eventId={event}&q=nobody")).by(&shop.admin).send().await.expect(200);
-        assert!(began.elapsed() < PATIENCE / 4, "a reader holds a connection");
+        assert!(began.elapsed() < TIMEOUT / 4, "a reader holds a connection");
     }
     let rows = export(&shop, &event, "").await;
     assert_eq!(rows.len(), ROWS as usize + 1);
@@ -171,7 +171,7 @@ async fn slow_readers_of_a_large_export_hold_neither_memory_nor_a_connection() {
         }
         done.send(lines).unwrap();
     });
-    let lines = tokio::time::timeout(PATIENCE * 3, finished).await.unwrap().unwrap();
+    let lines = tokio::time::timeout(TIMEOUT * 3, finished).await.unwrap().unwrap();
     // A row that a chunk of the transfer cuts in two may be missed by this count.
     assert!(lines + 500 > ROWS as usize, "{lines}");
     server.stop().await;

@@ -1,7 +1,7 @@
 //! Free tickets: confirmed without a charge, whatever the card, the provider or the limits of charges say.
 
 use crate::harness::{Server, run};
-use crate::shop::{PATIENCE, Person, Reply, Shop, confirmation};
+use crate::shop::{Person, Reply, Shop, TIMEOUT, confirmation};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -107,7 +107,7 @@ async fn an_unavailable_provider_does_not_keep_anybody_from_a_free_ticket() {
             if opened.status == 201 && shop.confirm(&buyer, &opened.json(), "sim_timeout").await.status == 202 {
                 let began = Instant::now();
                 while payment(&shop, &buyer, &opened.json()).await["status"] == "PENDING" {
-                    assert!(began.elapsed() < PATIENCE, "never settled");
+                    assert!(began.elapsed() < TIMEOUT, "never settled");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -161,7 +161,7 @@ async fn a_cancelled_event_gives_free_tickets_back_and_is_verified() {
     while shop.reservation(&one, &free).await["status"] != "CANCELLED"
         || shop.reservation(&two, &paid).await["status"] != "CANCELLED"
     {
-        assert!(began.elapsed() < PATIENCE, "it is not swept");
+        assert!(began.elapsed() < TIMEOUT, "it is not swept");
         // Asked again as a buyer would; there is nothing to wait for but the answer.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

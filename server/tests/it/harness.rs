@@ -1,7 +1,7 @@
 //! Starts the real binary on a free port with a data directory of its own, waits until it is ready, kills it, starts it
 //! again. Waits by asking, with a deadline; never by sleeping to hope.
 
-use crate::shop::{PATIENCE, Shop};
+use crate::shop::{Shop, TIMEOUT};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -80,7 +80,7 @@ impl Setup {
     pub async fn stand_by(self) -> Server {
         let mut server = self.server();
         server.spawn();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while server.port == 0 {
             assert!(Instant::now() < until, "it does not listen:\n{}", server.log());
             server.port = listening(&server.log()).map_or(0, |address| address.port());
@@ -119,7 +119,7 @@ impl Server {
     /// Starts it (again), on the port that it had, and waits until it is ready.
     pub async fn start_again(&mut self) {
         assert!(self.child.is_none(), "it is running");
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             self.spawn();
             match self.wait_ready(until).await {
@@ -179,7 +179,7 @@ impl Server {
     /// A connection, whose reads wait for a bounded time.
     pub fn connect(&self) -> Option<TcpStream> {
         let stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Some(stream)
     }
 
@@ -252,7 +252,7 @@ impl Server {
 
     /// Waits until it is ready, or not.
     pub async fn until_ready(&self, ready: bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while (self.status("/health/ready") == Some(200)) != ready {
             assert!(Instant::now() < until, "ready {ready} takes too long:\n{}", self.log());
             tokio::time::sleep(ASK_EVERY).await;
@@ -261,7 +261,7 @@ impl Server {
 
     /// Waits until something is true of its log; answers the log.
     pub async fn log_when(&self, is_so: impl Fn(&str) -> bool) -> String {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             let log = self.log();
             if is_so(&log) {
@@ -274,7 +274,7 @@ impl Server {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 self.child = None;

@@ -30,13 +30,13 @@ async fn administrators_are_told_of_members_that_nobody_knows() {
     };
     let body =
         Shop::event_body(&hall, &json!({ "maxSeatPerBuyer": 2, "admission": { "ratePerSec": 5, "activeLimit": 1 } }));
-    let told = refused(Method::POST, "/events", &body, &["admission.ratePerSec", "maxSeatPerBuyer"]).await;
-    assert_eq!(told, "unknown member; did you mean ratePerSecond?");
+    let actual = refused(Method::POST, "/events", &body, &["admission.ratePerSec", "maxSeatPerBuyer"]).await;
+    assert_eq!(actual, "unknown member; did you mean ratePerSecond?");
     refused(Method::PATCH, &format!("/events/{event}"), &json!({ "titel": "x" }), &["titel"]).await;
     refused(Method::PATCH, &format!("/events/{event}"), &json!({ "admission": { "x": null } }), &["admission.x"]).await;
     let house = json!({ "name": "House", "address": "1 Road", "city": "Seoul", "timezone": "UTC" });
-    let told = refused(Method::POST, "/venues", &house, &["timezone"]).await;
-    assert_eq!(told, "unknown member; did you mean timeZone?");
+    let actual = refused(Method::POST, "/venues", &house, &["timezone"]).await;
+    assert_eq!(actual, "unknown member; did you mean timeZone?");
     refused(Method::PATCH, &format!("/venues/{venue}"), &json!({ "zone": "UTC" }), &["zone"]).await;
     let seats = json!({ "rows": ["A"], "seatsPerRow": 1, "gradeMapping": { "A": "S" }, "seatPerRow": 2 });
     let hall_body = json!({ "name": "Hall", "seatTemplate": seats, "sead": 1 });

@@ -56,7 +56,7 @@ async fn tickets_of_what_is_over_or_cancelled_keep_nobody() {
     let both = leave(&shop, &ada, "").await.refused(409, "ACCOUNT_HAS_TICKETS");
     assert_eq!(both["eventIds"].as_array().map(Vec::len), Some(2));
     shop.post(&format!("/admin/events/{cancelled}/cancel")).by(&shop.admin).send().await.expect(200);
-    let until = tokio::time::Instant::now() + crate::shop::PATIENCE;
+    let until = tokio::time::Instant::now() + crate::shop::TIMEOUT;
     while leave(&shop, &ada, "").await.status == 409 {
         assert!(tokio::time::Instant::now() < until, "an event that has ended keeps the account");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -78,7 +78,7 @@ async fn nobody_leaves_while_a_charge_may_still_make_a_ticket() {
         tokio::spawn(async move { shop.confirm(&ada, &payment, "sim_timeout").await })
     };
     let listed = format!("/admin/payments?q={}", payment["paymentId"].as_str().unwrap());
-    let until = tokio::time::Instant::now() + crate::shop::PATIENCE;
+    let until = tokio::time::Instant::now() + crate::shop::TIMEOUT;
     while shop.get(&listed).by(&shop.admin).send().await.expect(200)["items"][0]["state"] != "CHARGING" {
         assert!(tokio::time::Instant::now() < until, "it is not charged");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -21,9 +21,9 @@ async fn a_second_process_on_the_data_directory_is_refused_in_words() {
         command.env("ONSALE__STORAGE__PATH", server.data_path()).env("ONSALE__SERVER__LISTEN", "127.0.0.1:0");
         command.env("ONSALE__AUTH__JWT_SECRET", SECRET);
     });
-    let told = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(1), "{told}");
-    assert!(told.contains("in use by another process"), "{told}");
+    let actual = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{actual}");
+    assert!(actual.contains("in use by another process"), "{actual}");
     assert_eq!(server.status("/health/ready"), Some(200));
     server.stop().await;
 }
@@ -35,9 +35,9 @@ async fn a_port_that_is_taken_is_told() {
     let second = run(|command| {
         command.current_dir(data.path()).env("ONSALE__SERVER__LISTEN", server.address().to_string());
     });
-    let told = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(1), "{told}");
-    assert!(told.contains("cannot listen on 127.0.0.1"), "{told}");
+    let actual = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{actual}");
+    assert!(actual.contains("cannot listen on 127.0.0.1"), "{actual}");
     server.stop().await;
 }
 
@@ -64,7 +64,7 @@ async fn readiness_and_metrics_say_how_it_is() {
         &format!("onsale_seats{{event=\"{event}\",state=\"sold\"}} 2"),
         &format!("onsale_seats{{event=\"{event}\",state=\"available\"}} 18"),
     ] {
-        assert!(metrics.lines().any(|told| told == line), "{line} is not in\n{metrics}");
+        assert!(metrics.lines().any(|actual| actual == line), "{line} is not in\n{metrics}");
     }
     server.stop().await;
 }
@@ -93,7 +93,7 @@ async fn a_violated_invariant_is_counted() {
     break_the_snapshot(&server);
     server.start_again().await;
     let metrics = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    assert!(metrics.lines().any(|told| told == "onsale_invariant_violations 1"), "{metrics}");
+    assert!(metrics.lines().any(|actual| actual == "onsale_invariant_violations 1"), "{metrics}");
     server.stop().await;
 }
 
@@ -147,9 +147,9 @@ async fn what_a_killed_server_leaves_behind_verifies() {
     assert_eq!(verify().status.code(), Some(2), "a running server owns the directory");
     server.kill();
     let output = verify();
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.to_string().contains(&event), "{told}");
+    let actual: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{actual}");
+    assert!(actual.to_string().contains(&event), "{actual}");
 }
 
 #[tokio::test]
@@ -217,15 +217,15 @@ async fn a_container_asks_the_binary_itself_whether_it_serves() {
         let output = run(|command| {
             command.arg("health").args(arguments);
         });
-        let told = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+        let actual = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&actual).into_owned())
     };
-    let (code, told) = asked(&["--url", &base]);
-    assert!(code == Some(0) && told.contains("/health/ready: 200"), "{told}");
+    let (code, actual) = asked(&["--url", &base]);
+    assert!(code == Some(0) && actual.contains("/health/ready: 200"), "{actual}");
     assert_eq!(asked(&["--url", &base, "--live"]).0, Some(0));
     assert_eq!(asked(&["--url", "localhost"]).0, Some(2), "no URL");
     server.terminate();
     server.ended().await;
-    let (code, told) = asked(&["--url", &base, "--timeout-ms", "500"]);
-    assert!(code == Some(1) && told.contains("/health/ready:"), "{told}");
+    let (code, actual) = asked(&["--url", &base, "--timeout-ms", "500"]);
+    assert!(code == Some(1) && actual.contains("/health/ready:"), "{actual}");
 }

@@ -108,8 +108,8 @@ async fn a_new_key_with_each_request_does_not_put_off_counting() {
         [json!({}), json!({ "eventId": uuid::Uuid::new_v4(), "seatIds": ["A-1"] }), json!({ "eventId": event })];
     for (number, body) in wrong.iter().enumerate() {
         let key = format!("new {number}");
-        let told = shop.post("/reservations/hold").by(&buyer).key(&key).json(body).send().await;
-        assert_eq!(told.status == 429, number == 2, "{number}: {told:?}");
+        let actual = shop.post("/reservations/hold").by(&buyer).key(&key).json(body).send().await;
+        assert_eq!(actual.status == 429, number == 2, "{number}: {actual:?}");
     }
     shop.post("/reservations/hold").by(&buyer).key("broken").text("{").send().await.refused(429, "RATE_LIMITED");
     shop.post("/reservations/hold").by(&buyer).json(&json!({})).send().await.refused(429, "RATE_LIMITED");
@@ -122,13 +122,13 @@ async fn a_new_key_with_each_request_does_not_put_off_counting() {
     // Payments and accounts alike.
     let nothing = json!({ "reservationId": uuid::Uuid::new_v4(), "amount": 1, "paymentMethod": "CARD" });
     for number in 0..5 {
-        let told = shop.post("/payments").by(&buyer).key(format!("p{number}").as_str()).json(&nothing).send().await;
-        assert_eq!(told.status, if number < 3 { 404 } else { 429 }, "{told:?}");
+        let actual = shop.post("/payments").by(&buyer).key(format!("p{number}").as_str()).json(&nothing).send().await;
+        assert_eq!(actual.status, if number < 3 { 404 } else { 429 }, "{actual:?}");
     }
     for number in 0..5 {
         let key = format!("s{number}");
-        let told = shop.post("/auth/signup").key(&key).json(&json!({ "email": "nobody" })).send().await;
-        assert_eq!(told.status, if number < 3 { 400 } else { 429 }, "{told:?}");
+        let actual = shop.post("/auth/signup").key(&key).json(&json!({ "email": "nobody" })).send().await;
+        assert_eq!(actual.status, if number < 3 { 400 } else { 429 }, "{actual:?}");
     }
     server.stop().await;
 }

@@ -122,8 +122,8 @@ async fn by_whatever_its_buyer_can_tell(server: Server) {
 
     for path in ["/admin/reservations", "/admin/payments"] {
         let wrong = format!("{path}?eventId=7&status=GONE&size=101&page=-1&q={}", "x".repeat(201));
-        let told = shop.get(&wrong).by(&shop.admin).send().await.mistakes();
-        assert_eq!(told, ["eventId", "status", "q", "page", "size"]);
+        let actual = shop.get(&wrong).by(&shop.admin).send().await.mistakes();
+        assert_eq!(actual, ["eventId", "status", "q", "page", "size"]);
         shop.get(path).by(&ada).send().await.refused(403, "FORBIDDEN");
         shop.get(path).send().await.refused(401, "UNAUTHENTICATED");
     }
@@ -188,7 +188,7 @@ async fn has_a_story_and_is_refunded(mut server: Server) {
     assert_eq!(before["payments"].as_array().unwrap().len(), 2);
 
     // Mistakes, each by name; nothing is done.
-    for (body, told) in [
+    for (body, actual) in [
         (json!({}), vec!["reason"]),
         (json!({ "reason": "", "why": 1 }), vec!["why", "reason"]),
         (json!({ "reason": "r".repeat(501) }), vec!["reason"]),
@@ -198,7 +198,7 @@ async fn has_a_story_and_is_refunded(mut server: Server) {
         (json!({ "reason": "ill", "seatIds": ["A-2", "A-2"] }), vec!["seatIds[1]"]),
     ] {
         let mistakes = refund(&shop, &id(&held), &body).await.mistakes();
-        assert!(told.iter().all(|field| mistakes.iter().any(|mistake| mistake == field)), "{body}: {mistakes:?}");
+        assert!(actual.iter().all(|field| mistakes.iter().any(|mistake| mistake == field)), "{body}: {mistakes:?}");
     }
     assert_eq!(
         cancel(&shop, &id(&held), &json!({ "reason": "ill", "seatIds": ["A-2"] })).await.mistakes(),
@@ -230,14 +230,14 @@ async fn has_a_story_and_is_refunded(mut server: Server) {
     let admin = admins_id(&shop, &event).await;
     let after = look(&shop, &one).await;
     let cancelled = after["story"].as_array().unwrap().iter().find(|step| step["what"] == "CANCELLED").unwrap();
-    let told = ["by", "operatorId", "reason", "amount"].map(|member| cancelled[member].clone());
-    assert_eq!(told, [json!("OPERATOR"), json!(admin), json!("the buyer is ill"), json!(300_000)]);
+    let actual = ["by", "operatorId", "reason", "amount"].map(|member| cancelled[member].clone());
+    assert_eq!(actual, [json!("OPERATOR"), json!(admin), json!("the buyer is ill"), json!(300_000)]);
     let ordered = after["story"].as_array().unwrap().iter().find(|step| step["what"] == "REFUND_ORDERED").unwrap();
     assert_eq!(ordered["code"], "OPERATOR_CANCELLED");
     let audit = look(&shop, &format!("/admin/audit?eventId={event}")).await;
     let action = &audit["items"][0];
-    let told = ["action", "reservationId", "reason", "by"].map(|member| action[member].clone());
-    assert_eq!(told, [json!("RESERVATION_CANCELLED"), json!(id(&held)), json!("the buyer is ill"), json!(admin)]);
+    let actual = ["action", "reservationId", "reason", "by"].map(|member| action[member].clone());
+    assert_eq!(actual, [json!("RESERVATION_CANCELLED"), json!(id(&held)), json!("the buyer is ill"), json!(admin)]);
     assert_eq!((&action["changes"], &audit["totalElements"]), (&json!([]), &json!(2)), "once, however often asked");
 
     // A crash forgets none of it.
@@ -277,7 +277,7 @@ async fn a_pending_hold_is_released_but_never_while_it_is_charged() {
         tokio::spawn(async move { shop.confirm(&two, &payment, "sim_timeout").await })
     };
     let listed = format!("/admin/payments?q={}", payment["paymentId"].as_str().unwrap());
-    let until = tokio::time::Instant::now() + crate::shop::PATIENCE;
+    let until = tokio::time::Instant::now() + crate::shop::TIMEOUT;
     while look(&shop, &listed).await["items"][0]["state"] != "CHARGING" {
         assert!(tokio::time::Instant::now() < until, "it is not charged");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -303,7 +303,7 @@ async fn an_operator_has_no_window_and_needs_no_event_in_memory() {
         let metrics = shop.probe("/metrics").await;
         std::str::from_utf8(&metrics.body).unwrap().contains("onsale_events{state=\"unloaded\"} 1")
     };
-    let until = tokio::time::Instant::now() + crate::shop::PATIENCE;
+    let until = tokio::time::Instant::now() + crate::shop::TIMEOUT;
     while !unloaded().await {
         assert!(tokio::time::Instant::now() < until, "it stays in memory");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

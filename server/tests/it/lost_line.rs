@@ -2,7 +2,7 @@
 //! that has to be put back from a copy, after which the buyers' own tickets put the line back.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop, in_days, in_seconds};
+use crate::shop::{Person, Reply, Shop, TIMEOUT, in_days, in_seconds};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -66,9 +66,9 @@ async fn arrive_counted(shop: &Shop, event: &str, buyers: &[Person], answers: &A
 async fn line(shop: &Shop, event: &str, buyers: &[Person]) -> Vec<usize> {
     let mut ranks = Vec::new();
     for (number, buyer) in buyers.iter().enumerate() {
-        let told = status(shop, event, buyer, None).await;
-        if told.status == 200 {
-            ranks.push((told.json()["rank"].as_u64().unwrap(), number));
+        let actual = status(shop, event, buyer, None).await;
+        if actual.status == 200 {
+            ranks.push((actual.json()["rank"].as_u64().unwrap(), number));
         }
     }
     ranks.sort_unstable();
@@ -100,11 +100,11 @@ async fn a_crash_in_the_middle_of_the_arrivals_moves_nobody_who_was_answered() {
     // Some of the second half have been answered when it dies.
     let began = Instant::now();
     while answers.load(Ordering::Relaxed) < 5 {
-        assert!(began.elapsed() < PATIENCE, "nobody arrives");
+        assert!(began.elapsed() < TIMEOUT, "nobody arrives");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     server.kill();
-    answered.extend(arriving.await.unwrap().into_iter().map(|(number, told)| (number + early.len(), told)));
+    answered.extend(arriving.await.unwrap().into_iter().map(|(number, actual)| (number + early.len(), actual)));
     assert!(answered.len() > early.len(), "some were answered");
     server.start_again().await;
     let shop = server.shop();
@@ -212,8 +212,8 @@ async fn a_journal_that_is_put_back_gets_its_line_from_the_tickets() {
         async move { arrive(&shop, &event, &during).await }
     });
     copy_journal(&server.data_path(), &copy);
-    let mut add = |first: usize, told: Answered| {
-        answered.extend(told.into_iter().map(|(number, told)| (first + number, told)));
+    let mut add = |first: usize, actual: Answered| {
+        answered.extend(actual.into_iter().map(|(number, actual)| (first + number, actual)));
     };
     add(known.len(), arriving.await.unwrap());
     add(known.len() + during.len(), arrive(&shop, &event, after).await);
@@ -242,14 +242,14 @@ async fn a_journal_that_is_put_back_gets_its_line_from_the_tickets() {
     let missing: Vec<usize> = order.iter().copied().filter(|number| !before.contains(number)).collect();
     for (at, number) in missing.iter().rev().enumerate() {
         let (buyer, ticket) = (&buyers[*number], ticket(*number));
-        let told = match at % 2 {
+        let actual = match at % 2 {
             0 => status(&shop, &event, buyer, Some(&ticket)).await,
             _ => {
                 let call = shop.post("/queue/enter").by(buyer).header("x-queue-ticket", &ticket);
                 call.json(&json!({ "eventId": event })).send().await
             }
         };
-        assert_eq!(told.expect(200)["ticket"], ticket, "the same place, the same ticket");
+        assert_eq!(actual.expect(200)["ticket"], ticket, "the same place, the same ticket");
     }
     assert_eq!(line(&shop, &event, &buyers).await, order, "the old order");
     let last = status(&shop, &event, &newcomer, None).await.expect(200);

@@ -36,18 +36,18 @@ async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits
         [postgres]\nurl = \"postgres://user:hidden@localhost/onsale\"\n";
     write(server.directory(), "config.toml", after);
     server.signal("HUP");
-    let told = |log: &str| {
+    let changes = |log: &str| {
         let lines = lines(log).into_iter().filter(|line| line["key"].is_string());
         lines.map(|line| (line["key"].clone(), line["restart_needed"].clone())).collect::<Vec<_>>()
     };
-    let log = server.log_when(|log| told(log).len() == 4).await;
+    let log = server.log_when(|log| changes(log).len() == 4).await;
     let expected = [
         (json!("engine.arbiters"), json!(true)),
         (json!("log.level"), json!(false)),
         (json!("postgres.url"), json!(true)),
         (json!("server.request_timeout_ms"), json!(false)),
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(changes(&log), expected);
     assert!(!log.contains("hidden"), "no secret is told");
     shop.get("/events").header("x-request-id", "now-logged").send().await.expect(200);
     let log = server.log_when(|log| log.contains("now-logged")).await;
@@ -57,15 +57,15 @@ async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits
     write(server.directory(), "config.toml", "[log]\nlevel = \"error\"\nlevels = 1\n[engine]\narbiters = 0\n");
     server.signal("HUP");
     let log = server.log_when(|log| log.contains("arbiters: must be") && log.contains("log.levels")).await;
-    assert_eq!(told(&log).len(), 4, "{log}");
+    assert_eq!(changes(&log).len(), 4, "{log}");
     shop.get("/events").header("x-request-id", "still-logged").send().await.expect(200);
     server.log_when(|log| log.contains("still-logged")).await;
 
     // What waits for a restart is told again, what is in force is not.
     write(server.directory(), "config.toml", after);
     server.signal("HUP");
-    let log = server.log_when(|log| told(log).len() >= 6).await;
-    assert_eq!(told(&log)[4..], [expected[0].clone(), expected[2].clone()]);
+    let log = server.log_when(|log| changes(log).len() >= 6).await;
+    assert_eq!(changes(&log)[4..], [expected[0].clone(), expected[2].clone()]);
     server.stop().await;
 }
 
@@ -123,8 +123,8 @@ async fn a_slow_answer_is_logged_whoever_was_answered() {
 #[tokio::test]
 async fn a_level_that_is_none_is_named_by_the_check_and_by_a_reload() {
     let empty = tempfile::tempdir().unwrap();
-    let told = check(empty.path(), "[log]\nlevel = \"loud\"\n", 2);
-    assert!(told.contains("log.level: \"loud\" is no level"), "{told}");
+    let changes = check(empty.path(), "[log]\nlevel = \"loud\"\n", 2);
+    assert!(changes.contains("log.level: \"loud\" is no level"), "{changes}");
 
     let file = "[log]\nlevel = \"info\"\naccess_one_in = 1\n";
     let server = Server::with().without("LOG__LEVEL").file(file).start().await;
@@ -143,10 +143,10 @@ fn check(directory: &Path, file: &str, expected: i32) -> String {
     let output = run(|command| {
         command.current_dir(directory).args(["check", "--config"]).arg(&path);
     });
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told).into_owned();
-    assert_eq!(output.status.code(), Some(expected), "{told}");
-    told
+    let changes = [output.stdout, output.stderr].concat();
+    let changes = String::from_utf8_lossy(&changes).into_owned();
+    assert_eq!(output.status.code(), Some(expected), "{changes}");
+    changes
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn the_check_for_production_names_every_key_in_one_run() {
         command.current_dir(empty.path()).args(["check", "--production", "--config"]).arg(&path);
         command.env("ONSALE__AUTH__JWT_SECRET", secret);
     });
-    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let changes = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{changes}");
     for key in
         ["auth.jwt_secret", "server.listen", "metrics.token", "rate_limit.enabled", "payment.provider", "postgres.url"]
     {
-        assert!(told.lines().any(|line| line.starts_with(&format!("BAD   {key}: "))), "{key} is not in\n{told}");
+        assert!(changes.lines().any(|line| line.starts_with(&format!("BAD   {key}: "))), "{key} is not in\n{changes}");
     }
-    assert!(!told.contains(secret) && !told.contains("very-private"), "{told}");
+    assert!(!changes.contains(secret) && !changes.contains("very-private"), "{changes}");
 }
 
 #[tokio::test]
@@ -226,11 +226,11 @@ async fn files_are_closed_to_others_from_the_start() {
 #[tokio::test]
 async fn the_check_names_every_problem_and_changes_nothing() {
     let empty = tempfile::tempdir().unwrap();
-    let told = check(empty.path(), "[server]\nlisten = \"127.0.0.1:0\"\n", 0);
-    assert!(told.contains("has no data yet") && told.contains("MiB are free"), "{told}");
+    let changes = check(empty.path(), "[server]\nlisten = \"127.0.0.1:0\"\n", 0);
+    assert!(changes.contains("has no data yet") && changes.contains("MiB are free"), "{changes}");
     assert!(!empty.path().join("data").exists());
-    let told = check(empty.path(), "[server]\nlisten = 1\nlissen = 2\n", 2);
-    assert!(told.contains("server.listen: must be") && told.contains("server.lissen: unknown key"), "{told}");
+    let changes = check(empty.path(), "[server]\nlisten = 1\nlissen = 2\n", 2);
+    assert!(changes.contains("server.listen: must be") && changes.contains("server.lissen: unknown key"), "{changes}");
 
     // A server works here: its port and its data are taken; and the logs cannot be where they are told to be.
     let mut server = Server::start().await;
@@ -241,19 +241,19 @@ async fn the_check_names_every_problem_and_changes_nothing() {
         "[server]\nlisten = \"{}\"\n[log]\ndirectory = \"a-file\"\n[auth]\njwt_secret = \"{SECRET}\"\n",
         server.address()
     );
-    let told = check(server.directory(), &file, 1);
-    let bad: Vec<&str> = told.lines().filter(|line| line.starts_with("BAD")).collect();
-    assert_eq!(bad.len(), 3, "{told}");
+    let changes = check(server.directory(), &file, 1);
+    let bad: Vec<&str> = changes.lines().filter(|line| line.starts_with("BAD")).collect();
+    assert_eq!(bad.len(), 3, "{changes}");
     for part in ["cannot listen on", "in use by another process", "log.directory: a-file cannot be written"] {
-        assert!(bad.iter().any(|line| line.contains(part)), "{part:?} is not in {told}");
+        assert!(bad.iter().any(|line| line.contains(part)), "{part:?} is not in {changes}");
     }
     assert_eq!(server.status("/health/ready"), Some(200));
     server.kill();
 
     // A journal without its key is no data directory.
     std::fs::remove_file(server.data_path().join("journal.key")).unwrap();
-    let told = check(server.directory(), "[server]\nlisten = \"127.0.0.1:0\"\n", 1);
-    assert!(told.contains("journal.key is missing"), "{told}");
+    let changes = check(server.directory(), "[server]\nlisten = \"127.0.0.1:0\"\n", 1);
+    assert!(changes.contains("journal.key is missing"), "{changes}");
 }
 
 #[test]
@@ -286,10 +286,10 @@ fn what_is_in_force_is_printed_with_where_it_comes_from() {
 
     write(scratch.path(), "config.toml", "[log]\n\nlevle = \"info\"\nlevel = \"loud\"\n");
     for command in ["check", "config"] {
-        let (code, told) = printed(command);
+        let (code, changes) = printed(command);
         assert_eq!(code, Some(2));
-        assert!(told.contains("(config.toml)"), "{told}");
-        assert!(told.contains("log.levle: unknown key; did you mean level? (line 3)"), "{told}");
-        assert!(told.contains("log.level: \"loud\" is no level") && told.contains("(line 4)"), "{told}");
+        assert!(changes.contains("(config.toml)"), "{changes}");
+        assert!(changes.contains("log.levle: unknown key; did you mean level? (line 3)"), "{changes}");
+        assert!(changes.contains("log.level: \"loud\" is no level") && changes.contains("(line 4)"), "{changes}");
     }
 }

@@ -1,7 +1,7 @@
 //! What administrators steer, and that nobody else may.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, texts};
+use crate::shop::{TIMEOUT, texts};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -21,8 +21,8 @@ async fn admission_is_steered_at_once_or_tried_dry() {
     assert_eq!(read().await, before, "a dry run changes nothing");
     let steered = steer("", change).await.expect(200);
     assert_eq!(steered, tried, "and says what the change does");
-    let told = ["ratePerSecond", "activeLimit", "paused", "message"].map(|name| steered[name].clone());
-    assert_eq!(told, [json!(55), Value::Null, json!(true), json!("Soon")]);
+    let actual = ["ratePerSecond", "activeLimit", "paused", "message"].map(|name| steered[name].clone());
+    assert_eq!(actual, [json!(55), Value::Null, json!(true), json!("Soon")]);
     let after = read().await;
     assert_eq!((&after["ratePerSecond"], &after["paused"]), (&json!(55), &json!(true)));
     let resumed =
@@ -67,7 +67,7 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
     }
     let began = Instant::now();
     while shop.seats(&event).await["seats"]["available"] != 20 {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let over = shop.reservation(&paid, &bought).await;
@@ -75,7 +75,7 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
     assert_eq!(shop.reservation(&holding, &held).await["status"], "CANCELLED");
     // The provider is asked after the seats are free.
     while shop.get("/payments").by(&paid).send().await.expect(200)["items"][0]["status"] != "REFUNDED" {
-        assert!(began.elapsed() < PATIENCE, "the refund is not written");
+        assert!(began.elapsed() < TIMEOUT, "the refund is not written");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(texts(&shop.seats(&event).await["sold"]), [""; 0]);
@@ -109,11 +109,12 @@ async fn what_administrators_did_is_told_newest_first_with_who_and_why() {
     server.crash().await;
     let shop = server.shop();
     let audit = format!("/admin/audit?eventId={event}");
-    let told = shop.get(&audit).by(&shop.admin).send().await.expect(200);
-    assert_eq!((&told["totalElements"], &told["page"]), (&json!(4), &json!(0)), "{told}");
-    let deeds: Vec<_> = told["items"].as_array().unwrap().iter().map(|deed| deed["action"].as_str().unwrap()).collect();
-    assert_eq!(deeds, ["SALE_CANCELLED", "ADMISSION_STEERED", "ADMISSION_STEERED", "RULES_SET"]);
-    let paused = &told["items"][2];
+    let actual = shop.get(&audit).by(&shop.admin).send().await.expect(200);
+    assert_eq!((&actual["totalElements"], &actual["page"]), (&json!(4), &json!(0)), "{actual}");
+    let actions: Vec<_> =
+        actual["items"].as_array().unwrap().iter().map(|action| action["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["SALE_CANCELLED", "ADMISSION_STEERED", "ADMISSION_STEERED", "RULES_SET"]);
+    let paused = &actual["items"][2];
     assert_eq!((&paused["reason"], &paused["after"]["paused"]), (&json!("the door is jammed"), &json!(true)));
     assert!(paused["by"].is_string() && paused["at"].is_string());
     let changed = |member: &str, to: bool| json!({ "member": member, "from": null, "to": to });
@@ -152,7 +153,7 @@ async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_hal
     patch(format!("/venues/{venue}"), json!({ "city": "Busan", "address": "2 Example Road" })).await;
     patch(format!("/halls/{hall}"), json!({ "name": "Small" })).await;
 
-    let told = async |query: &str| -> Vec<String> {
+    let changes = async |query: &str| -> Vec<String> {
         let audit = shop.get(&format!("/admin/audit?{query}")).by(&shop.admin).send().await.expect(200);
         let line = |item: &serde_json::Value| {
             let changes = item["changes"].as_array().unwrap().iter();
@@ -164,7 +165,7 @@ async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_hal
         };
         audit["items"].as_array().unwrap().iter().map(line).collect()
     };
-    let of_event = told(&format!("eventId={event}")).await;
+    let of_event = changes(&format!("eventId={event}")).await;
     assert_eq!(of_event[0], "ADMISSION_STEERED closed: null -> false, paused: null -> false, ratePerSecond: 10 -> 3");
     let mut patched = of_event[1..3].to_vec();
     patched.sort();
@@ -172,11 +173,11 @@ async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_hal
     assert_eq!(patched, [title, "RULES_SET prices.VIP: 150000 -> 1, tokenSeconds: 600 -> 7"]);
     assert!(of_event[3].starts_with("RULES_SET ") && of_event[3].contains("prices.S: null -> 90000"), "{of_event:?}");
     assert_eq!(of_event.len(), 4);
-    let of_venue = told(&format!("venueId={venue}")).await;
+    let of_venue = changes(&format!("venueId={venue}")).await;
     let moved = "address: \"1 Example Road\" -> \"2 Example Road\", city: \"Seoul\" -> \"Busan\"";
     assert_eq!(of_venue[0], format!("VENUE_CHANGED {moved}"));
     assert!(of_venue[1].starts_with("VENUE_MADE ") && of_venue.len() == 2, "{of_venue:?}");
-    let of_hall = told(&format!("hallId={hall}")).await;
+    let of_hall = changes(&format!("hallId={hall}")).await;
     assert_eq!(of_hall[0], "HALL_CHANGED name: \"Main\" -> \"Small\"");
     assert!(of_hall[1].starts_with("HALL_MADE ") && of_hall.len() == 2, "{of_hall:?}");
 
@@ -184,9 +185,9 @@ async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_hal
     for path in [format!("/events/{event}"), format!("/halls/{hall}"), format!("/venues/{venue}")] {
         assert_eq!(shop.delete(&path).by(&shop.admin).send().await.status, 204);
     }
-    assert!(told(&format!("eventId={event}")).await[0].starts_with("EVENT_DELETED"));
-    assert!(told(&format!("hallId={hall}")).await[0].starts_with("HALL_DELETED capacity: 10 -> null"));
-    assert!(told(&format!("venueId={venue}")).await[0].starts_with("VENUE_DELETED address: "));
+    assert!(changes(&format!("eventId={event}")).await[0].starts_with("EVENT_DELETED"));
+    assert!(changes(&format!("hallId={hall}")).await[0].starts_with("HALL_DELETED capacity: 10 -> null"));
+    assert!(changes(&format!("venueId={venue}")).await[0].starts_with("VENUE_DELETED address: "));
     let nowhere = format!("/admin/audit?venueId={}", uuid::Uuid::new_v4());
     shop.get(&nowhere).by(&shop.admin).send().await.refused(404, "NOT_FOUND");
     server.stop().await;

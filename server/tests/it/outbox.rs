@@ -18,21 +18,21 @@ fn messages(server: &Server) -> Vec<Value> {
 }
 
 /// Every member of a message's thing is the contract's, with its value, and none of the contract's is missing.
-fn assert_is_the_contracts(told: &Value, read: &Value) {
+fn assert_is_the_contracts(actual: &Value, read: &Value) {
     let members = |thing: &Value| thing.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    for name in members(told).iter().filter(|name| !BESIDE.contains(&name.as_str()) && *name != "seats") {
-        assert_eq!(told[name], read[name], "{name}");
+    for name in members(actual).iter().filter(|name| !BESIDE.contains(&name.as_str()) && *name != "seats") {
+        assert_eq!(actual[name], read[name], "{name}");
     }
     for name in members(read).iter().filter(|name| !PRIVATE.contains(&name.as_str())) {
-        assert!(!told[name].is_null(), "{name} is missing in {told}");
+        assert!(!actual[name].is_null(), "{name} is missing in {actual}");
     }
-    for (told, read) in
-        told["seats"].as_array().into_iter().flatten().zip(read["seats"].as_array().into_iter().flatten())
+    for (actual, read) in
+        actual["seats"].as_array().into_iter().flatten().zip(read["seats"].as_array().into_iter().flatten())
     {
         // The price stands in the total.
         let price = &read["price"];
         assert_eq!(
-            told,
+            actual,
             &json!({ "seatId": read["seatId"], "label": read["label"], "category": read["category"] }),
             "{price}"
         );

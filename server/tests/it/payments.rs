@@ -1,7 +1,7 @@
 //! Paying: what the built-in provider decides, what is asked twice, what comes too late, and every refusal.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Shop, confirmation};
+use crate::shop::{Person, Shop, TIMEOUT, confirmation};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ async fn settled(shop: &Shop, buyer: &Person, opened: &Value) -> Value {
         if now["status"] != "PENDING" {
             return now;
         }
-        assert!(began.elapsed() < PATIENCE, "never settled: {now}");
+        assert!(began.elapsed() < TIMEOUT, "never settled: {now}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -40,10 +40,10 @@ async fn a_pending_payment_is_opened_once() {
     let buyer = shop.buyer();
     let (held, first) = opened(&shop, &event, &buyer, "A-1").await;
     let members = ["reservationId", "amount", "currency", "method", "status", "provider"];
-    let told = Value::from_iter(members.map(|name| (name, first[name].clone())));
+    let actual = Value::from_iter(members.map(|name| (name, first[name].clone())));
     let expected = json!({ "reservationId": held["reservationId"], "amount": 150_000, "currency": "KRW",
         "method": "CARD", "status": "PENDING", "provider": "simulated" });
-    assert_eq!(told, expected);
+    assert_eq!(actual, expected);
     assert!(first["paymentKey"].as_str().unwrap().starts_with("pk_") && first["checkout"].is_object());
     assert_eq!(shop.pay(&buyer, &held).await.expect(201), first, "answered again");
 

@@ -3,7 +3,7 @@
 //! events.
 
 use crate::harness::{Server, run};
-use crate::shop::{PATIENCE, Person, Shop};
+use crate::shop::{Person, Shop, TIMEOUT};
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres, TestDatabase};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ impl Scene {
             if again.status == 201 {
                 break again.json();
             }
-            assert!(matches!(again.status, 503 | 504) && back.elapsed() < PATIENCE, "{again:?}");
+            assert!(matches!(again.status, 503 | 504) && back.elapsed() < TIMEOUT, "{again:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert_eq!(shop.reservation(&buyer, &held).await, held, "asked again with its key, it is held once");
@@ -83,7 +83,7 @@ impl Scene {
             if list.status == 200 && list.json()["totalElements"] == 1 {
                 break list.json();
             }
-            assert!(back.elapsed() < PATIENCE, "the tables catch up: {list:?}");
+            assert!(back.elapsed() < TIMEOUT, "the tables catch up: {list:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert_eq!(list["items"][0], held);
@@ -172,7 +172,7 @@ async fn a_slow_database_makes_nobody_wait_beyond_their_deadline() {
     let back = Instant::now();
     while shop.seats(&event).await["seats"]["held"] != 40 {
         twenty(&shop, &event, &others, "B").await;
-        assert!(back.elapsed() < PATIENCE, "asked again with their keys, all have their seats");
+        assert!(back.elapsed() < TIMEOUT, "asked again with their keys, all have their seats");
     }
     // Tables come behind: a list waits for them, but not for long.
     loop {
@@ -181,7 +181,7 @@ async fn a_slow_database_makes_nobody_wait_beyond_their_deadline() {
             assert_eq!(list["items"][0]["seats"][0]["seatId"], "B-1");
             break;
         }
-        assert!(back.elapsed() < PATIENCE, "{list}");
+        assert!(back.elapsed() < TIMEOUT, "{list}");
     }
     server.stop().await;
     let rows = database.sql("SELECT count(*) = max(seq), count(*) = count(DISTINCT seq) FROM journal");
@@ -212,17 +212,17 @@ async fn a_killed_server_is_there_again_at_once_and_verify_finds_nothing_wrong()
         command.args(["verify", "--json"]);
         command.envs([("ONSALE__STORAGE__KIND", "postgres"), ("ONSALE__POSTGRES__URL", database.url())]);
     });
-    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "beside a running server: {told}");
+    let actual = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "beside a running server: {actual}");
     server.stop().await;
     database.sql("UPDATE journal SET at = at + 1 WHERE seq = 2");
     let verified = run(|command| {
         command.args(["verify"]);
         command.envs([("ONSALE__STORAGE__KIND", "postgres"), ("ONSALE__POSTGRES__URL", database.url())]);
     });
-    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert_eq!(verified.status.code(), Some(1), "{told}");
-    assert!(told.contains("seq 2") || told.contains("row 2"), "the row is named: {told}");
+    let actual = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert_eq!(verified.status.code(), Some(1), "{actual}");
+    assert!(actual.contains("seq 2") || actual.contains("row 2"), "the row is named: {actual}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +268,7 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
     let began = Instant::now();
     let path = format!("/reservations/seats/{event}");
     while old.get(&path).by(&other).send().await.status != 503 {
-        assert!(began.elapsed() < PATIENCE, "what it knows is old, and it knows that");
+        assert!(began.elapsed() < TIMEOUT, "what it knows is old, and it knows that");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(new.seats(&event).await["sold"], json!(["A-1"]));
@@ -278,7 +278,7 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
     second.stop().await;
     let began = Instant::now();
     while old.get(&path).by(&other).send().await.status != 200 {
-        assert!(began.elapsed() < PATIENCE, "{}", first.log());
+        assert!(began.elapsed() < TIMEOUT, "{}", first.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(old.seats(&event).await["sold"], json!(["A-1", "B-1"]));

@@ -2,7 +2,7 @@
 //! every answer carries.
 
 use crate::harness::{SECRET, Server};
-use crate::shop::{PATIENCE, Shop};
+use crate::shop::{Shop, TIMEOUT};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::{Method, Request};
@@ -61,8 +61,8 @@ async fn an_expired_token_is_refused() {
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
     let bearer = format!("Bearer {token}");
-    let told = shop.get("/users/me").header("authorization", &bearer).send().await.refused(401, "UNAUTHENTICATED");
-    assert_eq!(told["detail"], "the access token has expired");
+    let actual = shop.get("/users/me").header("authorization", &bearer).send().await.refused(401, "UNAUTHENTICATED");
+    assert_eq!(actual["detail"], "the access token has expired");
     server.stop().await;
 }
 
@@ -76,8 +76,8 @@ async fn bodies_must_be_json_and_within_their_limit() {
         "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: text/plain\r\n\
          content-length: 2\r\n\r\n{}",
     );
-    let (status, told) = problem(&plain.unwrap());
-    assert_eq!((status, &told["code"]), (415, &json!("UNSUPPORTED_MEDIA_TYPE")));
+    let (status, actual) = problem(&plain.unwrap());
+    assert_eq!((status, &actual["code"]), (415, &json!("UNSUPPORTED_MEDIA_TYPE")));
 
     let padded = |bytes: usize| json!({ "email": "a@b.example", "password": "p", "more": "m".repeat(bytes) });
     shop.post("/auth/login").json(&padded(9 * 1024)).send().await.refused(401, "INVALID_CREDENTIALS");
@@ -102,8 +102,8 @@ async fn a_body_of_unsaid_length_is_bounded_too_and_its_sender_hears_the_answer(
     stream.write_all(b"0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (status, told) = problem(&answer);
-    assert_eq!((status, &told["code"]), (413, &json!("PAYLOAD_TOO_LARGE")));
+    let (status, actual) = problem(&answer);
+    assert_eq!((status, &actual["code"]), (413, &json!("PAYLOAD_TOO_LARGE")));
     server.stop().await;
 }
 
@@ -112,8 +112,8 @@ async fn headers_are_bounded_in_both_versions() {
     let server = Server::start().await;
     let big = "b".repeat(17 * 1024);
     let raw = server.raw(&format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx-big: {big}\r\n\r\n"));
-    let (status, told) = problem(&raw.unwrap());
-    assert_eq!((status, &told["code"]), (431, &json!("HEADERS_TOO_LARGE")));
+    let (status, actual) = problem(&raw.unwrap());
+    assert_eq!((status, &actual["code"]), (431, &json!("HEADERS_TOO_LARGE")));
     let fits = "f".repeat(15 * 1024);
     let fitting = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-big: {fits}\r\n\r\n");
     assert!(server.raw(&fitting).unwrap().starts_with("HTTP/1.1 200"));
@@ -132,8 +132,8 @@ async fn headers_are_bounded_in_both_versions() {
 #[tokio::test]
 async fn what_is_no_http_is_told_so() {
     let server = Server::start().await;
-    let (status, told) = problem(&server.raw("NONSENSE\r\n\r\n").unwrap());
-    assert_eq!((status, &told["code"]), (400, &json!("MALFORMED_REQUEST")));
+    let (status, actual) = problem(&server.raw("NONSENSE\r\n\r\n").unwrap());
+    assert_eq!((status, &actual["code"]), (400, &json!("MALFORMED_REQUEST")));
     let (status, _) = problem(&server.raw("POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n").unwrap());
     assert_eq!(status, 400);
     assert_eq!(server.status("/health/live"), Some(200));
@@ -149,8 +149,8 @@ async fn a_request_that_does_not_come_to_its_end_is_answered_at_its_deadline() {
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (status, told) = problem(&answer);
-    assert_eq!((status, &told["code"]), (504, &json!("DEADLINE_EXCEEDED")));
+    let (status, actual) = problem(&answer);
+    assert_eq!((status, &actual["code"]), (504, &json!("DEADLINE_EXCEEDED")));
     server.stop().await;
 }
 
@@ -220,7 +220,7 @@ async fn one_connection_carries_many_requests_in_both_versions() {
         let (client, uri) = (client.clone(), format!("{}/api/v1/events", server.base()));
         asking.spawn(async move {
             let request = Request::builder().uri(uri).body(Full::default()).unwrap();
-            tokio::time::timeout(PATIENCE, client.request(request)).await.unwrap().unwrap().status()
+            tokio::time::timeout(TIMEOUT, client.request(request)).await.unwrap().unwrap().status()
         });
     }
     assert!(asking.join_all().await.iter().all(|status| *status == 200));
@@ -304,7 +304,7 @@ async fn a_body_that_trickles_has_its_requests_deadline() {
     stream.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
     let (began, mut answer, mut some) = (std::time::Instant::now(), Vec::new(), [0; 1024]);
     loop {
-        assert!(began.elapsed() < PATIENCE, "a body that trickles is waited for");
+        assert!(began.elapsed() < TIMEOUT, "a body that trickles is waited for");
         match stream.read(&mut some) {
             Ok(0) => break,
             Ok(bytes) => answer.extend_from_slice(&some[..bytes]),
@@ -312,7 +312,7 @@ async fn a_body_that_trickles_has_its_requests_deadline() {
             Err(_) => drop(stream.write_all(b" ")),
         }
     }
-    let (status, told) = problem(&String::from_utf8(answer).unwrap());
-    assert_eq!((status, &told["code"]), (504, &json!("DEADLINE_EXCEEDED")));
+    let (status, actual) = problem(&String::from_utf8(answer).unwrap());
+    assert_eq!((status, &actual["code"]), (504, &json!("DEADLINE_EXCEEDED")));
     server.stop().await;
 }

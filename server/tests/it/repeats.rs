@@ -64,17 +64,17 @@ async fn places_tokens_and_seats_are_the_same_after_a_crash() {
     let held = shop.post("/reservations/hold").by(&shopping).admitted(&token).json(&body).send().await.expect(201);
     let upcoming = shop.small_event(&json!({ "saleStartsAt": in_days(1) })).await;
     let read = async || {
-        let mut told = Vec::new();
+        let mut actual = Vec::new();
         for buyer in [&shopping, &waiting[0], &waiting[1]] {
             let mut place = shop.get(&format!("/queue/status?eventId={event}")).by(buyer).send().await.expect(200);
             place["now"].take();
-            told.push(place);
+            actual.push(place);
         }
         let seats = shop.seats_of(&event, &shopping, &token).await;
-        told.push(json!([seats["held"], seats["seats"]]));
-        told.push(shop.reservation(&shopping, &held).await);
-        told.push(shop.get(&format!("/events/{upcoming}")).send().await.expect(200));
-        told
+        actual.push(json!([seats["held"], seats["seats"]]));
+        actual.push(shop.reservation(&shopping, &held).await);
+        actual.push(shop.get(&format!("/events/{upcoming}")).send().await.expect(200));
+        actual
     };
     let before = read().await;
     assert_eq!((&before[0]["token"], &before[2]["rank"]), (&json!(token), &json!(2)));

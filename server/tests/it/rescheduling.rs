@@ -2,7 +2,7 @@
 //! the record and the outbox say, and what a crash in between leaves.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Reply, Shop, id_of, in_days, in_seconds};
+use crate::shop::{Reply, Shop, TIMEOUT, id_of, in_days, in_seconds};
 use onsale_adapters::private_postgres::TestDatabase;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -145,7 +145,7 @@ async fn messages(server: &Server, kind: &str, count: usize) -> Vec<Value> {
         if found.len() >= count {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "{} of {count} {kind}", found.len());
+        assert!(began.elapsed() < TIMEOUT, "{} of {count} {kind}", found.len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -284,7 +284,7 @@ async fn postgres_keeps_both_and_tells_of_both() {
     let began = Instant::now();
     let sql = "SELECT count(*) FROM outbox_events WHERE payload LIKE '%.postponed\"%'";
     while database.sql(sql).trim() != "2" {
-        assert!(began.elapsed() < PATIENCE, "one of the event, one of its ticket");
+        assert!(began.elapsed() < TIMEOUT, "one of the event, one of its ticket");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.stop().await;

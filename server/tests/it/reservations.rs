@@ -1,7 +1,7 @@
 //! Holding, changing, giving back: every refusal, keys, expiry, and the streams of seat changes.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop, Stream, in_days, texts};
+use crate::shop::{Person, Reply, Shop, Stream, TIMEOUT, in_days, texts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -149,7 +149,7 @@ async fn a_hold_given_back_or_expired_frees_its_seats_and_stays_readable() {
     let held = shop.hold(&event, &buyer, &["A-1", "A-2"]).await.expect(201);
     let began = Instant::now();
     while shop.reservation(&buyer, &held).await["status"] == "PENDING" {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let expired = shop.reservation(&buyer, &held).await;
@@ -170,7 +170,7 @@ async fn a_hold_given_back_or_expired_frees_its_seats_and_stays_readable() {
 }
 
 /// Reads a stream until every seat of `wanted` was told, and answers how it was told last.
-async fn told(stream: &mut Stream, wanted: &[&str]) -> (u64, BTreeMap<String, String>) {
+async fn seats_of(stream: &mut Stream, wanted: &[&str]) -> (u64, BTreeMap<String, String>) {
     let mut seats = BTreeMap::new();
     loop {
         let event = stream.next().await.unwrap();
@@ -194,33 +194,33 @@ async fn seat_changes_are_streamed_and_a_stream_goes_on_where_it_broke_off() {
     let (buyer, path) = (shop.buyer(), format!("/events/{event}/seats/stream"));
     let sold = shop.buy(&event, &buyer, &["A-1"]).await;
     let mut stream = shop.get(&path).by(&buyer).stream().await;
-    let (_, seats) = told(&mut stream, &["A-1"]).await;
+    let (_, seats) = seats_of(&mut stream, &["A-1"]).await;
     assert_eq!(seats, BTreeMap::from([("A-1".into(), "SOLD".into())]), "what is not free, to begin with");
 
     let held = shop.hold(&event, &buyer, &["B-1", "B-2"]).await.expect(201);
-    let (version, seats) = told(&mut stream, &["B-1", "B-2"]).await;
+    let (version, seats) = seats_of(&mut stream, &["B-1", "B-2"]).await;
     assert_eq!((&seats["B-1"], &seats["B-2"]), (&"HELD".to_owned(), &"HELD".to_owned()));
     let live = shop.seats(&event).await;
     assert_eq!(live["version"], version);
     release(&shop, &buyer, &held).await.expect(204);
-    assert_eq!(told(&mut stream, &["B-1", "B-2"]).await.1["B-1"], "AVAILABLE");
+    assert_eq!(seats_of(&mut stream, &["B-1", "B-2"]).await.1["B-1"], "AVAILABLE");
     drop(stream);
 
     // What came since the version that is named, and nothing else.
     let mut resumed = shop.get(&path).by(&buyer).header("last-event-id", &version.to_string()).stream().await;
-    let (_, seats) = told(&mut resumed, &["B-1", "B-2"]).await;
+    let (_, seats) = seats_of(&mut resumed, &["B-1", "B-2"]).await;
     assert_eq!(seats.len(), 2);
     let id = sold["reservationId"].as_str().unwrap();
     shop.delete(&format!("/reservations/{id}")).by(&buyer).send().await.expect(200);
-    assert_eq!(told(&mut resumed, &["A-1"]).await.1["A-1"], "AVAILABLE");
+    assert_eq!(seats_of(&mut resumed, &["A-1"]).await.1["A-1"], "AVAILABLE");
     let mut queried = shop.get(&format!("{path}?version={version}")).by(&buyer).stream().await;
-    assert_eq!(told(&mut queried, &["A-1", "B-1"]).await.1.len(), 3);
+    assert_eq!(seats_of(&mut queried, &["A-1", "B-1"]).await.1.len(), 3);
 
     // A version that is too old, or none of ours: all of the hall.
-    let mut anew = shop.get(&path).by(&buyer).header("last-event-id", "1").stream().await;
-    assert_eq!(told(&mut anew, &["A-1"]).await.1.len(), 20);
+    let mut renewed = shop.get(&path).by(&buyer).header("last-event-id", "1").stream().await;
+    assert_eq!(seats_of(&mut renewed, &["A-1"]).await.1.len(), 20);
     let mut strange = shop.get(&path).by(&buyer).header("last-event-id", "x").stream().await;
-    assert_eq!(told(&mut strange, &["A-1"]).await.1.len(), 20);
+    assert_eq!(seats_of(&mut strange, &["A-1"]).await.1.len(), 20);
     assert_eq!(shop.get(&format!("{path}?version=x")).by(&buyer).send().await.mistakes(), ["version"]);
     server.stop().await;
 }

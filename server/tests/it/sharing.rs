@@ -1,7 +1,7 @@
 //! Nodes that share a Redis, and what becomes of them when it is gone, paused, wiped, or back.
 
 use crate::harness::SECRET;
-use crate::shop::{PATIENCE, Person, Shop, in_seconds};
+use crate::shop::{Person, Shop, TIMEOUT, in_seconds};
 use onsale_adapters::private_redis::RedisServer;
 use onsale_engine::ports::shared::Quota;
 use onsale_server::config::{Config, RedisConfig};
@@ -69,7 +69,7 @@ impl Node {
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let since = Instant::now();
     while !is_so().await {
-        assert!(since.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(since.elapsed() < TIMEOUT, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

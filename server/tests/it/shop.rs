@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server and those who use it.
 #[derive(Clone)]
@@ -127,13 +127,13 @@ impl Call {
 
     pub async fn send(self) -> Reply {
         let (parts, body) = self.begin().await.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        let body = tokio::time::timeout(TIMEOUT, body.collect()).await.unwrap().unwrap().to_bytes();
         Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
     async fn begin(self) -> http::Response<hyper::body::Incoming> {
         let request = self.request.body(Full::new(self.body)).unwrap();
-        tokio::time::timeout(PATIENCE, self.shop.client.request(request)).await.unwrap().unwrap()
+        tokio::time::timeout(TIMEOUT, self.shop.client.request(request)).await.unwrap().unwrap()
     }
 
     /// Opens a stream of events, which must be granted.
@@ -161,7 +161,7 @@ pub struct Event {
 impl Stream {
     /// The next event with data; `None` when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
-        tokio::time::timeout(PATIENCE, self.read()).await.expect("an event in time")
+        tokio::time::timeout(TIMEOUT, self.read()).await.expect("an event in time")
     }
 
     async fn read(&mut self) -> Option<Event> {
@@ -300,9 +300,9 @@ impl Shop {
     pub async fn tries_to_enter(&self, event: &str, buyer: &Person) -> Option<Value> {
         let call = self.post("/queue/enter").by(buyer).json(&json!({ "eventId": event }));
         let request = call.request.body(Full::new(call.body)).unwrap();
-        let response = tokio::time::timeout(PATIENCE, self.client.request(request)).await.unwrap().ok()?;
+        let response = tokio::time::timeout(TIMEOUT, self.client.request(request)).await.unwrap().ok()?;
         let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().ok()?.to_bytes();
+        let body = tokio::time::timeout(TIMEOUT, body.collect()).await.unwrap().ok()?.to_bytes();
         (parts.status == StatusCode::OK).then(|| serde_json::from_slice(&body).unwrap())
     }
 
@@ -312,7 +312,7 @@ impl Shop {
         let mut place = entered.expect(200);
         let asked = tokio::time::Instant::now();
         while place["status"] != "ACTIVE" {
-            assert!(asked.elapsed() < PATIENCE, "not let in: {place}");
+            assert!(asked.elapsed() < TIMEOUT, "not let in: {place}");
             tokio::time::sleep(Duration::from_millis(20)).await;
             place = self.get(&format!("/queue/status?eventId={event}")).by(buyer).send().await.expect(200);
         }
@@ -329,11 +329,11 @@ impl Shop {
     pub async fn hold_until_refused(&self, event: &str, row: char) -> Reply {
         let began = Instant::now();
         for seat in 1.. {
-            let told = self.hold(event, &self.buyer(), &[&format!("{row}-{seat}")]).await;
-            if told.status != 201 {
-                return told;
+            let actual = self.hold(event, &self.buyer(), &[&format!("{row}-{seat}")]).await;
+            if actual.status != 201 {
+                return actual;
             }
-            assert!(began.elapsed() < PATIENCE, "nothing is refused");
+            assert!(began.elapsed() < TIMEOUT, "nothing is refused");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         unreachable!()

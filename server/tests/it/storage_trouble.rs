@@ -2,7 +2,7 @@
 //! told turns out to be false.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop};
+use crate::shop::{Person, Reply, Shop, TIMEOUT};
 use rusqlite::Connection;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -22,14 +22,14 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
     let (mut filed_later, began) = (Vec::new(), Instant::now());
     let unknown = loop {
         let (buyer, seat) = (shop.buyer(), format!("A-{}", filed_later.len() + 1));
-        let told = hold_with_key(&shop, &event, &buyer, &seat).await;
-        if told.status != 201 {
+        let actual = hold_with_key(&shop, &event, &buyer, &seat).await;
+        if actual.status != 201 {
             // Whoever was taken right then hears that it is unknown.
-            told.refused(504, "DEADLINE_EXCEEDED");
+            actual.refused(504, "DEADLINE_EXCEEDED");
             break (buyer, seat);
         }
-        assert!(began.elapsed() < PATIENCE, "nothing is refused");
-        filed_later.push((buyer, seat, told.json()));
+        assert!(began.elapsed() < TIMEOUT, "nothing is refused");
+        filed_later.push((buyer, seat, actual.json()));
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     // From then on it is certainly not done.
@@ -59,7 +59,7 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
         if again.status == 201 {
             break again.json();
         }
-        assert!(matches!(again.status, 503 | 504) && began.elapsed() < PATIENCE, "{again:?}");
+        assert!(matches!(again.status, 503 | 504) && began.elapsed() < TIMEOUT, "{again:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(shop.reservation(&buyer, &held).await, held, "asked again with its key, it is held once");
@@ -71,12 +71,12 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
         let list = shop.get("/reservations").by(buyer).send().await.expect(200);
         assert_eq!(list["totalElements"], 1);
     }
-    let told = shop.seats(&event).await;
+    let actual = shop.seats(&event).await;
     let sorted = |mut seats: Vec<String>| {
         seats.sort();
         seats
     };
-    let seats: Vec<String> = serde_json::from_value(told["held"].clone()).unwrap();
+    let seats: Vec<String> = serde_json::from_value(actual["held"].clone()).unwrap();
     assert_eq!(sorted(seats), sorted(filed_later.into_iter().map(|(_, seat, _)| seat).collect()));
     server.stop().await;
 }

@@ -50,12 +50,12 @@ async fn small_load(shop: &Shop) -> Sent {
 async fn prometheus_is_told_what_the_catalogue_has_and_nothing_else() {
     let server = Server::start().await;
     small_load(&server.shop()).await;
-    let told = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let types = told.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let told: BTreeSet<&str> = types.collect();
+    let actual = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let types = actual.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let actual: BTreeSet<&str> = types.collect();
     let catalogue: Vec<String> =
         PROMETHEUS.iter().map(|family| format!("{} {}", family.name, family.kind.word())).collect();
-    assert_eq!(told, catalogue.iter().map(String::as_str).collect());
+    assert_eq!(actual, catalogue.iter().map(String::as_str).collect());
     server.stop().await;
 }
 
@@ -111,7 +111,7 @@ async fn embedded_metrics_are_ten_at_most_and_count_what_was_sent() {
 #[tokio::test]
 async fn statsd_datagrams_count_the_same() {
     let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
-    listener.set_read_timeout(Some(crate::shop::PATIENCE)).unwrap();
+    listener.set_read_timeout(Some(crate::shop::TIMEOUT)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let setup = Server::with().key("METRICS__CLOUDWATCH", "statsd").key("METRICS__INTERVAL_S", "1");
     let mut server = setup.key("METRICS__STATSD_ADDRESS", &address).key("METRICS__SERVICE", "other").start().await;

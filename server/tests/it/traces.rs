@@ -2,7 +2,7 @@
 //! systems get, also where a crash lies in between.
 
 use crate::harness::{Server, Setup};
-use crate::shop::{PATIENCE, Person, Shop, confirmation};
+use crate::shop::{Person, Shop, TIMEOUT, confirmation};
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres, TestDatabase};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ async fn is_continued(setup: Setup, read: impl Fn(&Server) -> Messages, lose: im
         if now["state"] == "CHARGING" || trace_or_none(&read(&server), "payment.started").is_some() {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "it is never charged: {now}");
+        assert!(began.elapsed() < TIMEOUT, "it is never charged: {now}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     written(&shop, &buyer).await;
@@ -160,7 +160,7 @@ async fn is_continued(setup: Setup, read: impl Fn(&Server) -> Messages, lose: im
         if trace_or_none(&after, "payment.failed").is_some() {
             break after;
         }
-        assert!(began.elapsed() < PATIENCE, "never settled: {after:?}");
+        assert!(began.elapsed() < TIMEOUT, "never settled: {after:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(trace_of(&after, "reservation.held").as_deref(), Some(HOLDING));

@@ -1,7 +1,7 @@
 //! An event that is over and has left memory answers as if it had not.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Shop, in_seconds};
+use crate::shop::{Shop, TIMEOUT, in_seconds};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ async fn events(shop: &Shop) -> (u64, u64) {
 }
 
 async fn until_unloaded(shop: &Shop, expected: (u64, u64)) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while events(shop).await != expected {
         assert!(Instant::now() < until, "in memory and not: {:?}", events(shop).await);
         tokio::time::sleep(Duration::from_millis(50)).await;

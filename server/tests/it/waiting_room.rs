@@ -1,7 +1,7 @@
 //! The waiting room: places, ranks, admission, tokens, streams, and every refusal.
 
 use crate::harness::Server;
-use crate::shop::{PATIENCE, Person, Reply, Shop, in_days, in_seconds};
+use crate::shop::{Person, Reply, Shop, TIMEOUT, in_days, in_seconds};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ async fn until(shop: &Shop, event: &str, buyer: &Person, wanted: &str) -> Value 
         if place["status"] == wanted {
             return place;
         }
-        assert!(began.elapsed() < PATIENCE, "never {wanted}: {place}");
+        assert!(began.elapsed() < TIMEOUT, "never {wanted}: {place}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -51,11 +51,11 @@ async fn places_before_the_opening_are_first_come_first_served() {
     for (number, buyer) in buyers.iter().enumerate() {
         let place = enter(&shop, &event, buyer).await.expect(200);
         let members = ["eventId", "status", "rank", "totalInQueue", "token", "tokenExpiresAt"];
-        let told = Value::from_iter(members.map(|name| (name, place[name].clone())));
+        let actual = Value::from_iter(members.map(|name| (name, place[name].clone())));
         let rank = number + 1;
         let expected = json!({ "eventId": event, "status": "PRE_QUEUE", "rank": rank, "totalInQueue": rank,
             "token": null, "tokenExpiresAt": null });
-        assert_eq!(told, expected);
+        assert_eq!(actual, expected);
         assert!(place["ticket"].as_str().unwrap().starts_with("pt_"));
         let wait = place["estimatedWaitSeconds"].as_u64().unwrap();
         assert!((86_000..=86_401).contains(&wait) && place["pollAfterSeconds"].as_u64().unwrap() >= 1);
@@ -217,11 +217,11 @@ async fn a_slot_whose_time_is_over_makes_no_new_hold_while_one_is_pending() {
     };
     let held = hold("A-1").await.expect(201);
     let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&busy).stream().await;
-    let told = stream.next().await.unwrap().data;
-    assert_eq!(told["status"], "ACTIVE");
+    let actual = stream.next().await.unwrap().data;
+    assert_eq!(actual["status"], "ACTIVE");
     enter(&shop, &event, &next).await.expect(200);
     // The token goes by time alone, which no fact tells of.
-    let mut place = told;
+    let mut place = actual;
     while place["token"].is_string() {
         place = stream.next().await.unwrap().data;
     }
@@ -305,23 +305,23 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
 
     let began = Instant::now();
     steer(&shop, &event, json!({ "message": "Back in a moment" })).await;
-    let told = stream.next().await.unwrap().data;
-    assert_eq!(told["message"], "Back in a moment");
+    let actual = stream.next().await.unwrap().data;
+    assert_eq!(actual["message"], "Back in a moment");
     assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
 
     // A changed rank waits for the poll interval.
     leave(&shop, &event, &ahead).await;
-    let told = stream.next().await.unwrap().data;
-    assert_eq!((&told["rank"], &told["totalInQueue"]), (&json!(1), &json!(1)));
+    let actual = stream.next().await.unwrap().data;
+    assert_eq!((&actual["rank"], &actual["totalInQueue"]), (&json!(1), &json!(1)));
     assert!(began.elapsed() >= Duration::from_millis(1900), "told after {:?}", began.elapsed());
 
     let began = Instant::now();
     steer(&shop, &event, json!({ "paused": false, "message": null })).await;
-    let mut told = stream.next().await.unwrap().data;
-    while told["status"] != "ACTIVE" {
-        told = stream.next().await.unwrap().data;
+    let mut actual = stream.next().await.unwrap().data;
+    while actual["status"] != "ACTIVE" {
+        actual = stream.next().await.unwrap().data;
     }
-    assert!(told["token"].is_string() && told["notice"].is_null() && told.get("message").is_none());
+    assert!(actual["token"].is_string() && actual["notice"].is_null() && actual.get("message").is_none());
     assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
     leave(&shop, &event, &buyer).await;
     assert_eq!(stream.next().await.unwrap().data["code"], "SLOT_ENDED");

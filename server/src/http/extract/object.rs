@@ -307,8 +307,8 @@ mod tests {
     fn check(value: &Value, read: impl Fn(&Object<'_>, &mut Mistakes), expected: &[(&str, &str)]) {
         let mut mistakes = Mistakes::default();
         read(&Object::root(value, &mut mistakes), &mut mistakes);
-        let told: Vec<(&str, &str)> = mistakes.0.iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
-        assert_eq!(told, expected);
+        let actual: Vec<(&str, &str)> = mistakes.0.iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
+        assert_eq!(actual, expected);
     }
 
     #[test]
@@ -406,14 +406,14 @@ mod tests {
         let strict = Object::strict_root(&body, &mut mistakes);
         read(&strict, &mut mistakes);
         strict.refuse_unknown(&body, &mut mistakes);
-        let told: Vec<(&str, &str)> = mistakes.0.iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
+        let actual: Vec<(&str, &str)> = mistakes.0.iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
         let expected = [
             ("admission.far", "unknown member"),
             ("admission.ratePerSec", "unknown member; did you mean ratePerSecond?"),
             ("list[1].lable", "unknown member; did you mean label?"),
             ("titel", "unknown member; did you mean title?"),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(actual, expected);
         // A buyer's body is read all the same.
         let mut mistakes = Mistakes::default();
         let lenient = Object::root(&body, &mut mistakes);

@@ -169,11 +169,11 @@ mod tests {
         assert!(mistakes.is_empty());
         Query::parse("dryrun=true&x=1").refuse_unknown(&mut mistakes, &["dryRun"]);
         let problem = mistakes.refuse();
-        let told: Vec<(&str, &str)> =
+        let actual: Vec<(&str, &str)> =
             problem.mistakes().iter().map(|m| (m.field.as_str(), m.message.as_str())).collect();
         let expected =
             [("dryrun", "unknown member of the query; did you mean dryRun?"), ("x", "unknown member of the query")];
-        assert_eq!(told, expected);
+        assert_eq!(actual, expected);
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         query.required_id(&mut mistakes, "venueId");
         query.one_of(&mut mistakes, "status", &[("ENDED", 1)]);
         let problem = mistakes.refuse();
-        let told: Vec<&str> = problem.mistakes().iter().map(|mistake| mistake.field.as_str()).collect();
-        assert_eq!(told, ["page", "size", "eventId", "venueId", "status"]);
+        let actual: Vec<&str> = problem.mistakes().iter().map(|mistake| mistake.field.as_str()).collect();
+        assert_eq!(actual, ["page", "size", "eventId", "venueId", "status"]);
     }
 }

@@ -270,11 +270,11 @@ pub(crate) mod tests {
     }
 
     async fn check(headers: &[(&str, &str)], body: &str, expected: &str) {
-        let told = match request("/", headers, body, 20).json().await {
+        let actual = match request("/", headers, body, 20).json().await {
             Ok(json) => json.value.to_string(),
             Err(problem) => problem.code().to_owned(),
         };
-        assert_eq!(told, expected, "{headers:?} {body}");
+        assert_eq!(actual, expected, "{headers:?} {body}");
     }
 
     #[tokio::test]
