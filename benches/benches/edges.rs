@@ -11,7 +11,7 @@ use onsale_engine::money::Amount;
 use onsale_engine::ports::accounts::Role;
 use onsale_engine::sale::{ReservationStatus, ReservationView};
 use onsale_engine::time::Timestamp;
-use onsale_server::auth::{AccessTokens, Revoked, Seals};
+use onsale_server::auth::{AccessTokens, Revoked, TokenSigner};
 use onsale_server::reservations::{ReservationJson, Terms};
 use serde::Deserialize;
 use std::hint::black_box;
@@ -47,14 +47,14 @@ fn access_tokens(criterion: &mut Criterion) {
 
 fn queue_tokens(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("queue token");
-    let seals = Seals::new(JWT_SECRET.as_bytes());
-    let token = seals.queue_token(EVENT, buyer(7), Slot(9), NOW);
+    let signer = TokenSigner::new(JWT_SECRET.as_bytes());
+    let token = signer.queue_token(EVENT, buyer(7), Slot(9), NOW);
     group.bench_function("sealed", |bencher| {
-        bencher.iter(|| assert_eq!(seals.queue_token(EVENT, black_box(buyer(7)), Slot(9), NOW).len(), token.len()));
+        bencher.iter(|| assert_eq!(signer.queue_token(EVENT, black_box(buyer(7)), Slot(9), NOW).len(), token.len()));
     });
     group.bench_function("checked", |bencher| {
         bencher.iter(|| {
-            let read = seals.read_queue_token(black_box(&token), EVENT, buyer(7));
+            let read = signer.read_queue_token(black_box(&token), EVENT, buyer(7));
             assert_eq!(read, Some((Slot(9), NOW)));
         });
     });
@@ -85,7 +85,7 @@ fn json(criterion: &mut Criterion) {
             assert_eq!((hold.event_id.len(), hold.seat_ids.len()), (36, 2));
         });
     });
-    let (plan, seals) = (small_plan(100, 50), Seals::new(JWT_SECRET.as_bytes()));
+    let (plan, signer) = (small_plan(100, 50), TokenSigner::new(JWT_SECRET.as_bytes()));
     let terms = Terms::new(EVENT, &plan, &small_config(NOW));
     let view = ReservationView {
         id: ReservationId::new(EVENT, NOW.unix_millis(), 7),
@@ -99,11 +99,11 @@ fn json(criterion: &mut Criterion) {
         ticket: None,
         refund: None,
     };
-    let length = serde_json::to_vec(&ReservationJson::new(&view, &terms, &seals)).unwrap().len();
+    let length = serde_json::to_vec(&ReservationJson::new(&view, &terms, &signer)).unwrap().len();
     group.bench_function("a reservation written", |bencher| {
         bencher.iter(|| {
             let mut out = Vec::with_capacity(512);
-            serde_json::to_writer(&mut out, &ReservationJson::new(black_box(&view), &terms, &seals)).unwrap();
+            serde_json::to_writer(&mut out, &ReservationJson::new(black_box(&view), &terms, &signer)).unwrap();
             assert_eq!(out.len(), length);
         });
     });

@@ -2,7 +2,7 @@
 //! on it meanwhile; beside Postgres one may. Must never print, log or take a password as an argument: others read arguments.
 
 use crate::accounts::{PasswordLimits, Passwords, UNNAMED, check_password, is_email};
-use crate::auth::Seals;
+use crate::auth::TokenSigner;
 use crate::config::Config;
 use crate::secret;
 use crate::storage;
@@ -106,7 +106,7 @@ async fn add(accounts: &dyn Accounts, config: &Config, email: String, name: Stri
         created_at: SystemClock::start().now(),
         disabled_at: None,
     };
-    let email_hash = Seals::new(&secret).email_hash(&email_key(&account.email));
+    let email_hash = TokenSigner::new(&secret).email_hash(&email_key(&account.email));
     match accounts.create(&account, email_hash, None).await {
         Ok(_) => {}
         Err(CreateAccountError::EmailTaken) => return Err(taken()),

@@ -1,7 +1,7 @@
 //! The application that handlers work on: the engine, its ports, and the secrets. Holds no state of the domain.
 
 use crate::accounts::{Challenges, Passwords, Predecessors};
-use crate::auth::{AccessTokens, Seals};
+use crate::auth::{AccessTokens, TokenSigner};
 use crate::config::CatalogueConfig;
 use crate::health::Checks;
 use crate::idempotency::InFlight;
@@ -53,7 +53,7 @@ pub struct App {
     /// The threads that hash passwords.
     pub passwords: Passwords,
     /// Queue tokens, payment keys, tickets.
-    pub seals: Seals,
+    pub signer: TokenSigner,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// What is solved to go on beyond some of them.

@@ -4,7 +4,7 @@
 use crate::catalogue::{SeatMaps, Shelf};
 use crate::http::OpenStreams;
 use crate::queue::{Hubs, Paces};
-use crate::reservations::{Acknowledged, Feeds, LiveSeats};
+use crate::reservations::{Feeds, LiveSeats, ReadYourWrites};
 use std::sync::Arc;
 
 /// See the file's head.
@@ -23,8 +23,8 @@ pub struct Readers {
     pub hubs: Arc<Hubs>,
     /// How fast lines move.
     pub paces: Paces,
-    /// The last facts that buyers were told of.
-    pub acknowledged: Acknowledged,
+    /// The last facts that buyers have received.
+    pub read_your_writes: ReadYourWrites,
 }
 
 impl Readers {
@@ -39,7 +39,7 @@ impl Readers {
             feeds: Arc::default(),
             hubs: Arc::default(),
             paces: Paces::default(),
-            acknowledged: Acknowledged::default(),
+            read_your_writes: ReadYourWrites::default(),
         }
     }
 }

@@ -146,12 +146,12 @@ pub fn stored(sale: &SaleHandle, key: Option<RequestKey>) -> Stored {
     }
 }
 
-/// The slot that the request's queue token names, if its seal fits this event and buyer. Whether it lives is the
+/// The slot that the request's queue token names, if it was signed for this event and buyer. Whether it exists is the
 /// sale's to say.
 #[must_use]
 pub fn slot(ctx: &Context, request: &Request, event: EventId, buyer: BuyerId) -> Option<Slot> {
     let token = request.header("x-queue-token")?;
-    ctx.app.seals.read_queue_token(token, event, buyer).map(|(slot, _)| slot)
+    ctx.app.signer.read_queue_token(token, event, buyer).map(|(slot, _)| slot)
 }
 
 /// For reads that only admitted buyers may make: whether the token's slot lives, where one is needed. It does as long as a

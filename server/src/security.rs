@@ -27,13 +27,13 @@ impl SecurityLog {
             return;
         }
         let Some(unlogged) = self.log_ins.take(second(ctx.now())) else { return };
-        let (client, buyer_id) = (ctx.app.seals.client_name(ctx.client), account.map(tracing::field::display));
+        let (client, buyer_id) = (ctx.app.signer.client_name(ctx.client), account.map(tracing::field::display));
         tracing::info!(target: IMPORTANT, security = "LOGIN_REFUSED", client, buyer_id, code, unlogged, "log-in refused");
     }
 
     /// An administrator has logged in. Never left out.
     pub fn administrator_logged_in(&self, ctx: &Context, account: BuyerId) {
-        let client = ctx.app.seals.client_name(ctx.client);
+        let client = ctx.app.signer.client_name(ctx.client);
         tracing::info!(target: IMPORTANT, security = "ADMIN_LOGIN", client, buyer_id = %account, "administrator logged in");
     }
 
@@ -45,13 +45,13 @@ impl SecurityLog {
     /// A refresh token was used a second time: one of the two was not its owner.
     pub fn refresh_token_reused(&self, ctx: &Context, account: BuyerId) {
         let Some(unlogged) = self.tokens.take(second(ctx.now())) else { return };
-        let client = ctx.app.seals.client_name(ctx.client);
+        let client = ctx.app.signer.client_name(ctx.client);
         tracing::info!(target: IMPORTANT, security = "REFRESH_REUSED", client, buyer_id = %account, unlogged, "refresh token reused");
     }
 
     /// An administrator exports the reservations of an event, with the names and addresses of its buyers. Never left out.
     pub fn exported(&self, ctx: &Context, by: BuyerId, event: EventId) {
-        let client = ctx.app.seals.client_name(ctx.client);
+        let client = ctx.app.signer.client_name(ctx.client);
         tracing::info!(target: IMPORTANT, security = "EXPORT", client, buyer_id = %by, event_id = %event, "reservations exported");
     }
 

@@ -3,7 +3,7 @@
 
 use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors, UNNAMED};
 use crate::app::App;
-use crate::auth::{AccessTokens, Revoked, Seals};
+use crate::auth::{AccessTokens, Revoked, TokenSigner};
 use crate::catalogue::Shelf;
 use crate::catalogue::{Venues, catch_up, open_sale};
 use crate::config::RedisConfig;
@@ -126,7 +126,7 @@ pub async fn open_with(
     let started = blocking.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
     let Started { engine, stores, payments, secret } = started;
     let now = clock.now();
-    let seals = Seals::new(&secret);
+    let signer = TokenSigner::new(&secret);
     stores.accounts.bring_up_to_date(email_hash(&secret)).await?;
     let predecessors = Predecessors::new(stores.accounts.predecessors().await?);
     let revocations = stores.accounts.revocations(now).await?;
@@ -152,7 +152,7 @@ pub async fn open_with(
         clock,
         tokens: AccessTokens::new(&secret, Revoked::of(&revocations)),
         passwords: Passwords::start(hashing)?,
-        seals,
+        signer,
         challenges: Box::new(Altcha::new(&secret, config.auth.challenge_max_number, now, Arc::clone(&limits))),
         challenge_signups: config.auth.challenge_signups,
         predecessors,
@@ -179,8 +179,8 @@ pub async fn open_with(
 
 /// How storages hash the e-mail addresses that they have.
 fn email_hash(secret: &[u8]) -> EmailHash {
-    let seals = Seals::new(secret);
-    Arc::new(move |key| seals.email_hash(key))
+    let signer = TokenSigner::new(secret);
+    Arc::new(move |key| signer.email_hash(key))
 }
 
 /// Begins to connect, and waits a moment: a node would rather begin with what the others know.
@@ -247,7 +247,7 @@ fn start_engine(
         lacks_reserve,
     } = stores;
     let ports = Ports { journal, reader, projection, payments: Arc::clone(&payments), clock };
-    let seals = Seals::new(&secret);
+    let signer = TokenSigner::new(&secret);
     let settings = Settings {
         arbiters: config.engine.arbiters,
         charge_timeout: config.payment.timeout,
@@ -256,7 +256,7 @@ fn start_engine(
         commit_stall: config.engine.commit_stall,
         unloaded_after: config.engine.unload_after,
         on_fatal: crate::server::fatal(),
-        draw_seed: Arc::new(move |event| seals.draw_seed(event)),
+        draw_seed: Arc::new(move |event| signer.draw_seed(event)),
         behind: Arc::new(step_back),
     };
     let engine = start(ports, settings)?;
@@ -299,7 +299,7 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
         created_at: app.clock.now(),
         disabled_at: None,
     };
-    let email_hash = app.seals.email_hash(&email_key(&account.email));
+    let email_hash = app.signer.email_hash(&email_key(&account.email));
     match app.accounts.create(&account, email_hash, None).await {
         Ok(_) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN is made"),
         Err(CreateAccountError::EmailTaken) => {}

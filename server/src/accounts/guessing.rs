@@ -37,19 +37,19 @@ pub(super) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// Somebody who logs in. An address without an account counts like one, so that it cannot be told apart.
     pub(super) fn log_in(ctx: &Context, email: &str, account: Option<&'a Account>, solution: Option<&'a str>) -> Self {
-        let seals = &ctx.app.seals;
+        let signer = &ctx.app.signer;
         let whose = match account {
-            Some(account) => seals.account_digest("guess", &[account.id.0.as_bytes()]),
-            None => seals.account_digest("guess", &[email_key(email).as_bytes()]),
+            Some(account) => signer.account_digest("guess", &[account.id.0.as_bytes()]),
+            None => signer.account_digest("guess", &[email_key(email).as_bytes()]),
         };
-        let pair = seals.account_digest("guess from", &[&whose, &ctx.client.to_be_bytes()]);
+        let pair = signer.account_digest("guess from", &[&whose, &ctx.client.to_be_bytes()]);
         let guess = Guess { pair: u128::from_be_bytes(pair), account: Some(u128::from_be_bytes(whose)) };
         Self { account, solution, guess, has_session: false }
     }
 
     /// Somebody who has a session of the account: counted apart, so that nobody else can use it up.
     pub(super) fn in_session(ctx: &Context, account: &'a Account) -> Self {
-        let pair = ctx.app.seals.account_digest("guess in session", &[account.id.0.as_bytes()]);
+        let pair = ctx.app.signer.account_digest("guess in session", &[account.id.0.as_bytes()]);
         let guess = Guess { pair: u128::from_be_bytes(pair), account: None };
         Self { account: Some(account), solution: None, guess, has_session: true }
     }
@@ -95,7 +95,7 @@ impl<'a> Attempt<'a> {
     /// Whether the account has logged in from this address. Also asked where there is no account, which takes as long.
     async fn is_known(&self, ctx: &Context) -> Result<bool, Problem> {
         let id = self.account.map_or(BuyerId(Uuid::nil()), |account| account.id);
-        Ok(ctx.app.accounts.knows_address(id, ctx.app.seals.client_hash(id, ctx.client)).await?)
+        Ok(ctx.app.accounts.knows_address(id, ctx.app.signer.client_hash(id, ctx.client)).await?)
     }
 
     fn refusal(&self, ctx: &Context, too_many: TooMany) -> Problem {

@@ -77,7 +77,7 @@ pub(super) async fn delete(ctx: Context, request: Request) -> Result<Response, P
     let caller = *ctx.caller()?;
     let (app, now) = (ctx.app.clone(), ctx.now());
     ctx.to_the_end(async move {
-        let email_hash = app.seals.email_hash(&email_key(&account.email));
+        let email_hash = app.signer.email_hash(&email_key(&account.email));
         let ended = app.accounts.delete(account.id, email_hash, now).await?;
         app.revoke(ended).await;
         // The caller's token may have been minted elsewhere, then it belongs to no session.

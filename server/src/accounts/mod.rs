@@ -139,7 +139,7 @@ async fn make(
     }
     account.password_hash = ctx.app.passwords.hash(ctx.client, password).await?;
     let stored = created.stored(key, ctx.now());
-    let email_hash = ctx.app.seals.email_hash(&email_key(&account.email));
+    let email_hash = ctx.app.signer.email_hash(&email_key(&account.email));
     match ctx.app.accounts.create(&account, email_hash, stored.as_ref()).await {
         Ok(before) => {
             ctx.app.predecessors.add(account.id, before);

@@ -55,7 +55,7 @@ pub(super) async fn login(ctx: Context, mut request: Request) -> Result<Response
         drop(hash_again(&ctx, &account, password).await);
     }
     let (issued, tokens) = issue(&ctx, &account, Uuid::now_v7())?;
-    let from = ctx.app.seals.client_hash(account.id, ctx.client);
+    let from = ctx.app.signer.client_hash(account.id, ctx.client);
     ctx.app.accounts.open_session(&issued, from, ctx.now()).await?;
     if account.role == Role::Admin {
         ctx.app.security.administrator_logged_in(&ctx, account.id);

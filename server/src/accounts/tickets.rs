@@ -16,7 +16,7 @@ const NAMED: usize = 20;
 /// 409 `ACCOUNT_HAS_TICKETS`; 503 while the tables do not have what the buyer was told of.
 pub(super) async fn check(ctx: &Context, buyer: BuyerId) -> Result<(), Problem> {
     let app = &ctx.app;
-    if !app.readers.acknowledged.wait(buyer, app).await {
+    if !app.readers.read_your_writes.wait(buyer, app).await {
         return Err(Problem::storage_unavailable());
     }
     let holdings = app.search.holdings(buyer).await?;

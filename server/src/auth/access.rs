@@ -109,7 +109,7 @@ struct PlainClaims<'a> {
 pub struct AccessTokens {
     signing: EncodingKey,
     /// The secret, worked in once for all tokens; none for one that HMAC does not take.
-    sealing: Option<Hmac<Sha256>>,
+    hmac_key: Option<Hmac<Sha256>>,
     verifying: DecodingKey,
     validation: Validation,
     header: Header,
@@ -136,7 +136,7 @@ impl AccessTokens {
         validation.set_required_spec_claims(&["exp"]);
         Self {
             signing: EncodingKey::from_secret(secret),
-            sealing: Hmac::new_from_slice(secret).ok(),
+            hmac_key: Hmac::new_from_slice(secret).ok(),
             verifying: DecodingKey::from_secret(secret),
             validation,
             header: Header::new(Algorithm::HS256),
@@ -239,7 +239,7 @@ impl AccessTokens {
         }
         let mut given = [0; 32];
         let length = BASE64_URL_SAFE_NO_PAD.decode_slice(signature, &mut given).ok()?;
-        self.sealing.clone()?.chain_update(signed).verify_slice(&given[..length]).ok()?;
+        self.hmac_key.clone()?.chain_update(signed).verify_slice(&given[..length]).ok()?;
         let mut json = [0; PLAIN_CLAIMS];
         let length = BASE64_URL_SAFE_NO_PAD.decode_slice(claims, &mut json).ok()?;
         let PlainClaims { sub, role, exp, jti } = serde_json::from_slice(&json[..length]).ok()?;
@@ -364,7 +364,7 @@ mod tests {
             [minted.clone(), foreign(SECRET, Algorithm::HS256, &whole), foreign(SECRET, Algorithm::HS256, &bare)]
         {
             let mut library = self::tokens();
-            library.sealing = None;
+            library.hmac_key = None;
             let actual = library.decode(&token);
             assert!(actual.is_ok());
             assert_eq!(tokens.decode_plain(&token), actual.ok());

@@ -138,7 +138,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         let (sale, by) = (place.sale(&form)?, ctx.buyer()?);
         for _ in 0..DRAWS {
             let event = place.event(EventId(Uuid::now_v7()), form.clone(), sale.clone(), by, ctx.now());
-            let live = Live::of_new(&place.plan, &event.sale, ctx.app.seals.draw_seed(event.id));
+            let live = Live::of_new(&place.plan, &event.sale, ctx.app.signer.draw_seed(event.id));
             let location = format!("/api/v1/events/{}", event.id);
             let answer = Created::new(Some(location), &EventJson::new(&event, &live, ctx.now()))?;
             let made = ctx.app.catalogue.create_event(&event, answer.stored(key, ctx.now()).as_ref()).await;

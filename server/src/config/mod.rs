@@ -111,7 +111,7 @@ pub struct ServerConfig {
 /// Accounts and tokens.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// The secret of access tokens and seals, at least 32 bytes. Default: one that is made at the first start and kept
+    /// The secret of access tokens and signer, at least 32 bytes. Default: one that is made at the first start and kept
     /// in the data directory.
     pub jwt_secret: Option<SecretString>,
     /// Threads that hash passwords. Default 1. Raising it takes processors from the sale.

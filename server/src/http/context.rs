@@ -60,13 +60,13 @@ impl Context {
         let Some(key) = request.idempotency_key()? else { return Ok(None) };
         let buyer = self.caller.as_ref().map_or_else(uuid::Uuid::nil, |caller| caller.buyer.0);
         let method = request.method().as_str();
-        let scope = self.app.seals.request_digest(&[
+        let scope = self.app.signer.request_digest(&[
             buyer.as_bytes(),
             method.as_bytes(),
             self.route.as_bytes(),
             key.as_bytes(),
         ]);
-        let body = self.app.seals.request_digest(&[request.path().as_bytes(), body]);
+        let body = self.app.signer.request_digest(&[request.path().as_bytes(), body]);
         Ok(Some(RequestKey { scope, body }))
     }
 

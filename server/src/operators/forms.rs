@@ -1,7 +1,7 @@
 //! Reservations and payments as operators read them: what their buyers see, who these are, and what a provider was asked.
 //! Owns the JSON; must never look anything up.
 
-use crate::auth::Seals;
+use crate::auth::TokenSigner;
 use crate::payments::PaymentJson;
 use crate::reservations::{ReservationJson, Terms};
 use onsale_engine::id::{BuyerId, ReservationId};
@@ -94,14 +94,14 @@ pub(super) struct Beside<'a> {
     pub(super) buyers: &'a Buyers,
     /// The payments of all of them, the oldest first.
     pub(super) payments: &'a HashMap<ReservationId, Vec<PaymentRecord>>,
-    pub(super) seals: &'a Seals,
+    pub(super) signer: &'a TokenSigner,
 }
 
 impl<'a> AdminReservationJson<'a> {
     pub(super) fn new(view: &ReservationView, terms: &'a Terms, beside: &Beside<'a>) -> Self {
         let payments = beside.payments.get(&view.id).map(Vec::as_slice).unwrap_or_default();
         Self {
-            reservation: ReservationJson::with_places(view, terms, beside.seals),
+            reservation: ReservationJson::with_places(view, terms, beside.signer),
             buyer: BuyerJson::new(view.buyer, beside.buyers),
             payments: payments.iter().map(|payment| AdminPaymentJson::new(payment, &terms.currency)).collect(),
         }

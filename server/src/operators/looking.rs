@@ -60,7 +60,7 @@ pub(super) async fn settle(ctx: &Context, event: Option<EventId>) -> Result<(), 
         None => app.engine.sales().iter().map(|sale| (sale.event(), sale.view().seq())).collect(),
     };
     let committed = committed.into_iter().filter(missing).collect();
-    tokio::join!(app.readers.acknowledged.wait(caller, app), until_written(committed, app.records.as_ref(), moved));
+    tokio::join!(app.readers.read_your_writes.wait(caller, app), until_written(committed, app.records.as_ref(), moved));
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn named(ctx: &Context, event: Option<EventId>, text: &str) -> 
         named.payments.push(PaymentId(id));
         named.buyers.push(BuyerId(id));
     } else {
-        let hash = app.seals.email_hash(&email_key(&text));
+        let hash = app.signer.email_hash(&email_key(&text));
         named.buyers = app.accounts.search(&text, hash, ACCOUNTS).await?;
     }
     if let Some((tag, serial)) = read_ticket_number(&text)

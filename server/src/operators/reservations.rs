@@ -58,7 +58,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
     let buyers = buyers(&ctx, listed.items.iter().map(|record| record.reservation.buyer)).await?;
     let ids = listed.items.iter().map(|record| record.reservation.id).collect();
     let payments = by_reservation(ctx.app.search.payments_of(ids).await?);
-    let beside = Beside { buyers: &buyers, payments: &payments, seals: &ctx.app.seals };
+    let beside = Beside { buyers: &buyers, payments: &payments, signer: &ctx.app.signer };
     let items: Vec<AdminReservationJson<'_>> = listed
         .items
         .iter()
@@ -137,7 +137,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
     let story = history::of(&ctx, event, id, &terms).await?;
     let buyers = buyers(&ctx, std::iter::once(view.buyer)).await?;
     let payments = HashMap::from([(id, payments)]);
-    let beside = Beside { buyers: &buyers, payments: &payments, seals: &ctx.app.seals };
+    let beside = Beside { buyers: &buyers, payments: &payments, signer: &ctx.app.signer };
     response::ok(&WithStoryJson { reservation: AdminReservationJson::new(&view, &terms, &beside), story })
 }
 
@@ -238,7 +238,7 @@ async fn end(ctx: &Context, id: ReservationId, reason: Box<str>, only_paid: bool
     if let Found::Live(_, view, _) = &found {
         // The buyer may look at once, told by the operator: their lists wait for it, too.
         let app = &ctx.app;
-        app.readers.acknowledged.note(view.buyer, sale.event(), answer.seq, app.records.as_ref());
+        app.readers.read_your_writes.record(view.buyer, sale.event(), answer.seq, app.records.as_ref());
     }
     answered(ctx, found).await
 }
@@ -262,6 +262,6 @@ async fn answered(ctx: &Context, found: Found) -> Result<Response, Problem> {
     let (view, terms, payments) = described(ctx, found).await?;
     let buyers = buyers(ctx, std::iter::once(view.buyer)).await?;
     let payments = HashMap::from([(view.id, payments)]);
-    let beside = Beside { buyers: &buyers, payments: &payments, seals: &ctx.app.seals };
+    let beside = Beside { buyers: &buyers, payments: &payments, signer: &ctx.app.signer };
     response::ok(&AdminReservationJson::new(&view, &terms, &beside))
 }

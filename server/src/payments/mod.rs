@@ -81,7 +81,7 @@ async fn open(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     let view = payment_of(answer.reply)?;
     let currency = currency(&sale)?;
     let location = format!("/api/v1/payments/{}", view.id);
-    let opened = OpenedJson::new(&view, &currency, ctx.app.payments.name(), &ctx.app.seals);
+    let opened = OpenedJson::new(&view, &currency, ctx.app.payments.name(), &ctx.app.signer);
     response::created(location, &opened)
 }
 
@@ -137,7 +137,7 @@ async fn confirm(ctx: Context, mut request: Request) -> Result<Response, Problem
         return Err(sales::no_payment());
     }
     // Only now: nobody can have the key of a payment that is not there.
-    if !ctx.app.seals.fits_payment_key(asked.payment_key, asked.payment, buyer) {
+    if !ctx.app.signer.fits_payment_key(asked.payment_key, asked.payment, buyer) {
         mistakes.add("paymentKey", "not the key of this payment");
         return Err(mistakes.refuse());
     }

@@ -93,7 +93,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
     let page = request.query().page(&mut mistakes);
     mistakes.check()?;
     let buyer = ctx.buyer()?;
-    ctx.app.readers.acknowledged.wait(buyer, &ctx.app).await;
+    ctx.app.readers.read_your_writes.wait(buyer, &ctx.app).await;
     let listed = ctx.app.records.payments(buyer, page).await?;
     let mut currencies: HashMap<EventTag, Currency> = HashMap::new();
     for view in &listed.items {

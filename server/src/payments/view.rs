@@ -1,6 +1,6 @@
 //! A payment as its buyer reads it. Owns its JSON; must never look anything up.
 
-use crate::auth::Seals;
+use crate::auth::TokenSigner;
 use crate::time::rfc3339;
 use onsale_adapters::{PAYMENT_METHOD, payment_failure};
 use onsale_engine::money::Currency;
@@ -91,14 +91,14 @@ impl<'a> OpenedJson<'a> {
     /// Writes a payment down as it was when it was opened, whatever has become of it, with its key: the same request
     /// is given the same answer.
     #[must_use]
-    pub fn new(view: &PaymentView, currency: &'a Currency, provider: &'a str, seals: &Seals) -> Self {
+    pub fn new(view: &PaymentView, currency: &'a Currency, provider: &'a str, signer: &TokenSigner) -> Self {
         let view = &PaymentView { status: PaymentStatus::Opened, paid_at: None, ..view.clone() };
         let checkout = Checkout {
             provider,
             order_name: format!("Reservation {}", view.reservation),
             transaction_id_prefixes: (provider == "simulated").then_some(PREFIXES),
         };
-        let payment_key = seals.payment_key(view.id, view.buyer);
+        let payment_key = signer.payment_key(view.id, view.buyer);
         Self { payment: PaymentJson::new(view, currency), payment_key, provider, checkout }
     }
 }
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn an_opened_payment_has_the_members_of_the_contract() {
-        let seals = Seals::new(b"an example secret of 32 bytes or more");
+        let signer = TokenSigner::new(b"an example secret of 32 bytes or more");
         let (currency, view) = ("KRW".parse().unwrap(), view(PaymentStatus::Opened));
-        let opened = serde_json::to_value(OpenedJson::new(&view, &currency, "simulated", &seals)).unwrap();
+        let opened = serde_json::to_value(OpenedJson::new(&view, &currency, "simulated", &signer)).unwrap();
         let members = json!({
             "paymentId": "00000000-0000-0000-0000-000000000008",
             "reservationId": "00000000-0000-0000-0000-000000000007",
@@ -165,7 +165,7 @@ mod tests {
         for (name, value) in members.as_object().unwrap() {
             assert_eq!(&opened[name], value, "{name}");
         }
-        assert!(seals.fits_payment_key(opened["paymentKey"].as_str().unwrap(), view.id, view.buyer));
+        assert!(signer.fits_payment_key(opened["paymentKey"].as_str().unwrap(), view.id, view.buyer));
         assert_eq!(opened["checkout"]["transactionIdPrefixes"][0]["prefix"], "sim_ok");
     }
 

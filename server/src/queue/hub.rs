@@ -291,7 +291,7 @@ impl Checking<'_> {
             Due::No | Due::Later(_) => false,
         };
         if sends {
-            listener.latest.send(written(&PlaceJson::new(&place, room, &self.app.seals, now)));
+            listener.latest.send(written(&PlaceJson::new(&place, room, &self.app.signer, now)));
             (listener.sent, listener.sent_at) = (sent, now);
         } else if now.since(listener.sent_at.max(listener.commented_at)) >= HEARTBEAT {
             listener.latest.comment();

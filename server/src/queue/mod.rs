@@ -60,7 +60,7 @@ async fn enter(ctx: Context, mut request: Request) -> Result<Response, Problem> 
 }
 
 fn place_answer(ctx: &Context, place: &PlaceView, room: &Room, now: Timestamp) -> Response {
-    response::ok_text(PlaceJson::new(place, room, &ctx.app.seals, now).to_json())
+    response::ok_text(PlaceJson::new(place, room, &ctx.app.signer, now).to_json())
 }
 
 /// Names the event that the buyer is in, unless only another node knows it.
@@ -94,7 +94,7 @@ async fn follow(ctx: Context, request: Request) -> Result<Response, Problem> {
     let now = ctx.now();
     let (place, room) = look_up(&ctx, &sale, ctx.buyer()?, now)?;
     heartbeat(&sale, &place, now);
-    let first = PlaceJson::new(&place, &room, &ctx.app.seals, now).to_json();
+    let first = PlaceJson::new(&place, &room, &ctx.app.signer, now).to_json();
     let first = String::from_utf8(first).map_err(|error| Problem::internal().because(error))?;
     let (hubs, caller) = (&ctx.app.readers.hubs, *ctx.caller()?);
     let subscription = hubs.listen(&ctx.app, &sale, caller, (place, &room));
@@ -134,7 +134,7 @@ async fn restored(
     buyer: BuyerId,
 ) -> Result<Option<PlaceView>, Problem> {
     let Some(ticket) = request.header("x-queue-ticket") else { return Ok(None) };
-    let read = ctx.app.seals.read_place_ticket(ticket, sale.event(), buyer);
+    let read = ctx.app.signer.read_place_ticket(ticket, sale.event(), buyer);
     let fits = |(_, incarnation): &(_, u64)| *incarnation == sale.view().incarnation();
     let Some((ordinal, _)) = read.filter(fits) else { return Ok(None) };
     if !sale.view().restores(ordinal) || sale.view().is_in_room(buyer) {

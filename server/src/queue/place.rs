@@ -1,7 +1,7 @@
 //! A place as its buyer reads it: JSON, an honest estimate of the wait, and how soon to ask again. Pure; must never
 //! look anything up but what it is given.
 
-use crate::auth::Seals;
+use crate::auth::TokenSigner;
 use crate::http::{ObjectText, member};
 use crate::queue::notice::{Notice, Notices};
 use crate::queue::pace::Paces;
@@ -107,7 +107,7 @@ pub struct PlaceJson<'a> {
 impl<'a> PlaceJson<'a> {
     /// Writes a place down.
     #[must_use]
-    pub fn new(place: &PlaceView, room: &'a Room, seals: &Seals, now: Timestamp) -> Self {
+    pub fn new(place: &PlaceView, room: &'a Room, signer: &TokenSigner, now: Timestamp) -> Self {
         let total = place.total_in_queue;
         let (status, rank, wait, until) = match place.status {
             PlaceStatus::PreQueue { rank } => {
@@ -133,9 +133,11 @@ impl<'a> PlaceJson<'a> {
             // A token that makes no hold any more is not shown; who has it goes on reading with it.
             token: until
                 .filter(|(_, _, may_hold)| *may_hold)
-                .map(|(slot, ends, _)| seals.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
+                .map(|(slot, ends, _)| signer.queue_token(room.event, place.buyer, slot.unwrap_or(Slot(0)), ends)),
             token_expires_at: until.map(|(_, ends, _)| ends),
-            ticket: place.ordinal.map(|ordinal| seals.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
+            ticket: place
+                .ordinal
+                .map(|ordinal| signer.place_ticket(room.event, place.buyer, ordinal, room.incarnation)),
             notice: notice.map(Notice::word),
             now,
             message: room.message.as_deref().filter(|_| says),
@@ -241,8 +243,8 @@ pub(in crate::queue) mod tests {
     fn shown(status: PlaceStatus, room: &Room, now: Timestamp) -> Value {
         let buyer = BuyerId(Uuid::from_u128(2));
         let place = PlaceView { buyer, ordinal: Some(Ordinal(7)), status, total_in_queue: 95 };
-        let seals = Seals::new(b"an example secret of 32 bytes or more");
-        serde_json::from_slice(&PlaceJson::new(&place, room, &seals, now).to_json()).unwrap()
+        let signer = TokenSigner::new(b"an example secret of 32 bytes or more");
+        serde_json::from_slice(&PlaceJson::new(&place, room, &signer, now).to_json()).unwrap()
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! Seats and reservations over HTTP: what is free, holding, changing, giving back, cancelling, and one's own
 //! reservations. Must never decide who gets a seat.
 
-mod acknowledged;
 mod feed;
 mod former;
 mod live;
 mod own;
 mod past;
+mod read_your_writes;
 mod seats;
 mod view;
 
-pub use acknowledged::{Acknowledged, until_written};
 pub use feed::Feeds;
 pub use live::{CategoryJson, CountsJson, LiveSeats, categories_json};
 pub use onsale_engine::ticket_number::{read_ticket_number, ticket_number};
 pub use own::{PageJson, note, past_terms};
 pub use past::unpayable;
+pub use read_your_writes::{ReadYourWrites, until_written};
 pub use view::{ReservationJson, Terms, status_word};
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, Stored, read_id, read_json, response};
@@ -134,7 +134,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
     let location = format!("/api/v1/reservations/{}", view.id);
-    response::created(location, &ReservationJson::new(&view, &terms, &ctx.app.seals))
+    response::created(location, &ReservationJson::new(&view, &terms, &ctx.app.signer))
 }
 
 fn wanted<'a>(body: &Object<'a>, mistakes: &mut Mistakes) -> Option<Wanted<'a>> {
@@ -244,7 +244,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, own), command).await?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let view = reservation_of(answer.reply)?;
-    response::ok(&ReservationJson::new(&view, &terms, &ctx.app.seals))
+    response::ok(&ReservationJson::new(&view, &terms, &ctx.app.signer))
 }
 
 async fn release(ctx: Context, request: Request) -> Result<Response, Problem> {

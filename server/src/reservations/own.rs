@@ -45,7 +45,7 @@ impl<T> PageJson<T> {
 /// Notes that the caller is told of everything up to `seq`.
 pub fn note(ctx: &Context, event: EventId, seq: Seq) -> Result<(), Problem> {
     let app = &ctx.app;
-    app.readers.acknowledged.note(ctx.buyer()?, event, seq, app.records.as_ref());
+    app.readers.read_your_writes.record(ctx.buyer()?, event, seq, app.records.as_ref());
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
         Own::Live(sale, view) => (view, sales::terms(&sale).ok_or_else(Problem::not_found)?),
         Own::Past(record) => (record.reservation, past_terms(&ctx.app, record.event).await?),
     };
-    response::ok(&ReservationJson::new(&view, &terms, &ctx.app.seals))
+    response::ok(&ReservationJson::new(&view, &terms, &ctx.app.signer))
 }
 
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
@@ -88,13 +88,15 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
     let items: Vec<ReservationJson<'_>> = listed
         .items
         .iter()
-        .filter_map(|record| Some(ReservationJson::new(&record.reservation, terms.get(&record.event)?, &ctx.app.seals)))
+        .filter_map(|record| {
+            Some(ReservationJson::new(&record.reservation, terms.get(&record.event)?, &ctx.app.signer))
+        })
         .collect();
     response::ok(&PageJson::of(items, page, listed.total))
 }
 
 async fn settled_list(ctx: &Context, buyer: BuyerId, page: Page) -> Result<Listed<ReservationRecord>, Problem> {
-    ctx.app.readers.acknowledged.wait(buyer, &ctx.app).await;
+    ctx.app.readers.read_your_writes.wait(buyer, &ctx.app).await;
     Ok(ctx.app.records.reservations(buyer, page).await?)
 }
 

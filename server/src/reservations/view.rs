@@ -1,6 +1,6 @@
 //! A reservation as its buyer reads it. Owns its JSON; must never look anything up.
 
-use crate::auth::Seals;
+use crate::auth::TokenSigner;
 use crate::time::rfc3339;
 use onsale_engine::id::EventId;
 use onsale_engine::money::{Amount, Currency};
@@ -74,7 +74,7 @@ struct SeatJson<'a> {
 impl<'a> ReservationJson<'a> {
     /// Writes a reservation down.
     #[must_use]
-    pub fn new(view: &ReservationView, terms: &'a Terms, seals: &Seals) -> Self {
+    pub fn new(view: &ReservationView, terms: &'a Terms, signer: &TokenSigner) -> Self {
         // A ticket that was given back opens no door.
         let ticket = view.ticket.filter(|_| view.status == ReservationStatus::Confirmed);
         Self {
@@ -88,15 +88,15 @@ impl<'a> ReservationJson<'a> {
             created_at: rfc3339(view.created_at),
             confirmed_at: view.confirmed_at.map(rfc3339),
             ticket_number: view.ticket.map(|serial| ticket_number(terms.event.tag(), serial)),
-            qr_data: ticket.map(|serial| seals.qr_data(terms.event, view.id, serial)),
+            qr_data: ticket.map(|serial| signer.qr_data(terms.event, view.id, serial)),
             refund_amount: view.refund.map(|amount| amount.0),
         }
     }
 
     /// Writes a reservation down with section, row and number of each seat.
     #[must_use]
-    pub fn with_places(view: &ReservationView, terms: &'a Terms, seals: &Seals) -> Self {
-        Self { seats: seats_json(view, terms, true), ..Self::new(view, terms, seals) }
+    pub fn with_places(view: &ReservationView, terms: &'a Terms, signer: &TokenSigner) -> Self {
+        Self { seats: seats_json(view, terms, true), ..Self::new(view, terms, signer) }
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_reservation_has_the_members_of_the_contract() {
-        let (terms, seals) = (terms(), Seals::new(b"an example secret of 32 bytes or more"));
+        let (terms, signer) = (terms(), TokenSigner::new(b"an example secret of 32 bytes or more"));
         let mut view = ReservationView {
             id: ReservationId(Uuid::from_u128(7)),
             buyer: BuyerId(Uuid::nil()),
@@ -191,19 +191,19 @@ mod tests {
             "holdExpiresAt": "2026-06-01T10:05:00Z",
             "createdAt": "2026-06-01T10:00:00Z",
         });
-        assert_eq!(serde_json::to_value(ReservationJson::new(&view, &terms, &seals)).unwrap(), pending);
+        assert_eq!(serde_json::to_value(ReservationJson::new(&view, &terms, &signer)).unwrap(), pending);
 
         view.status = ReservationStatus::Confirmed;
         view.confirmed_at = Some(Timestamp::from_secs(1_780_308_060));
         view.ticket = Some(TicketSerial(12));
-        let confirmed = serde_json::to_value(ReservationJson::new(&view, &terms, &seals)).unwrap();
+        let confirmed = serde_json::to_value(ReservationJson::new(&view, &terms, &signer)).unwrap();
         assert_eq!(confirmed["ticketNumber"], "0000000Z-000012");
         assert_eq!(confirmed["confirmedAt"], "2026-06-01T10:01:00Z");
-        assert!(seals.fits_qr_data(confirmed["qrData"].as_str().unwrap(), terms.event, view.id, TicketSerial(12)));
+        assert!(signer.fits_qr_data(confirmed["qrData"].as_str().unwrap(), terms.event, view.id, TicketSerial(12)));
 
         view.status = ReservationStatus::Cancelled;
         view.refund = Some(Amount(150_000));
-        let cancelled = serde_json::to_value(ReservationJson::new(&view, &terms, &seals)).unwrap();
+        let cancelled = serde_json::to_value(ReservationJson::new(&view, &terms, &signer)).unwrap();
         assert_eq!((&cancelled["refundAmount"], &cancelled["qrData"]), (&json!(150_000), &json!(null)));
         assert_eq!(cancelled["seats"], pending["seats"], "its seats stay listed when it is over");
     }

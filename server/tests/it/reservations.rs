@@ -170,7 +170,7 @@ async fn a_hold_given_back_or_expired_frees_its_seats_and_stays_readable() {
 }
 
 /// Reads a stream until every seat of `wanted` was told, and answers how it was told last.
-async fn seats_of(stream: &mut Stream, wanted: &[&str]) -> (u64, BTreeMap<String, String>) {
+async fn changes_of(stream: &mut Stream, wanted: &[&str]) -> (u64, BTreeMap<String, String>) {
     let mut seats = BTreeMap::new();
     loop {
         let event = stream.next().await.unwrap();
@@ -194,33 +194,33 @@ async fn seat_changes_are_streamed_and_a_stream_goes_on_where_it_broke_off() {
     let (buyer, path) = (shop.buyer(), format!("/events/{event}/seats/stream"));
     let sold = shop.buy(&event, &buyer, &["A-1"]).await;
     let mut stream = shop.get(&path).by(&buyer).stream().await;
-    let (_, seats) = seats_of(&mut stream, &["A-1"]).await;
+    let (_, seats) = changes_of(&mut stream, &["A-1"]).await;
     assert_eq!(seats, BTreeMap::from([("A-1".into(), "SOLD".into())]), "what is not free, to begin with");
 
     let held = shop.hold(&event, &buyer, &["B-1", "B-2"]).await.expect(201);
-    let (version, seats) = seats_of(&mut stream, &["B-1", "B-2"]).await;
+    let (version, seats) = changes_of(&mut stream, &["B-1", "B-2"]).await;
     assert_eq!((&seats["B-1"], &seats["B-2"]), (&"HELD".to_owned(), &"HELD".to_owned()));
     let live = shop.seats(&event).await;
     assert_eq!(live["version"], version);
     release(&shop, &buyer, &held).await.expect(204);
-    assert_eq!(seats_of(&mut stream, &["B-1", "B-2"]).await.1["B-1"], "AVAILABLE");
+    assert_eq!(changes_of(&mut stream, &["B-1", "B-2"]).await.1["B-1"], "AVAILABLE");
     drop(stream);
 
     // What came since the version that is named, and nothing else.
     let mut resumed = shop.get(&path).by(&buyer).header("last-event-id", &version.to_string()).stream().await;
-    let (_, seats) = seats_of(&mut resumed, &["B-1", "B-2"]).await;
+    let (_, seats) = changes_of(&mut resumed, &["B-1", "B-2"]).await;
     assert_eq!(seats.len(), 2);
     let id = sold["reservationId"].as_str().unwrap();
     shop.delete(&format!("/reservations/{id}")).by(&buyer).send().await.expect(200);
-    assert_eq!(seats_of(&mut resumed, &["A-1"]).await.1["A-1"], "AVAILABLE");
+    assert_eq!(changes_of(&mut resumed, &["A-1"]).await.1["A-1"], "AVAILABLE");
     let mut queried = shop.get(&format!("{path}?version={version}")).by(&buyer).stream().await;
-    assert_eq!(seats_of(&mut queried, &["A-1", "B-1"]).await.1.len(), 3);
+    assert_eq!(changes_of(&mut queried, &["A-1", "B-1"]).await.1.len(), 3);
 
     // A version that is too old, or none of ours: all of the hall.
     let mut renewed = shop.get(&path).by(&buyer).header("last-event-id", "1").stream().await;
-    assert_eq!(seats_of(&mut renewed, &["A-1"]).await.1.len(), 20);
+    assert_eq!(changes_of(&mut renewed, &["A-1"]).await.1.len(), 20);
     let mut strange = shop.get(&path).by(&buyer).header("last-event-id", "x").stream().await;
-    assert_eq!(seats_of(&mut strange, &["A-1"]).await.1.len(), 20);
+    assert_eq!(changes_of(&mut strange, &["A-1"]).await.1.len(), 20);
     assert_eq!(shop.get(&format!("{path}?version=x")).by(&buyer).send().await.mistakes(), ["version"]);
     server.stop().await;
 }

@@ -158,7 +158,7 @@ fn without_content(body: Incoming, work: Work) -> Work {
 
 /// Checks the bearer token, and the role where the route is for administrators.
 fn caller(app: &App, route: &Route, headers: &HeaderMap, client: Who, now: Timestamp) -> Result<Caller, Problem> {
-    let name = || app.seals.client_name(client);
+    let name = || app.signer.client_name(client);
     let caller = app.tokens.caller(headers, now);
     let caller = caller.inspect_err(|fault| app.security.token_refused(name, *fault, route.path, now))?;
     if route.access == Access::Admin && caller.role != Role::Admin {
