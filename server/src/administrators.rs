@@ -172,7 +172,7 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // Where it cannot be brought back there is nobody to tell but the one who types.
+        // Where it cannot be brought back there is nobody to report it to but the one who types.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
         let _ = io::stderr().write_all(b"\n");
     }

@@ -31,7 +31,7 @@ pub struct App {
     pub catalogue: Arc<dyn Catalogue>,
     /// What holds for venues and events that do not say otherwise.
     pub catalogue_rules: CatalogueConfig,
-    /// Held while an event's row is read, changed and written, by whoever does that: nobody writes what is old. Administrators do
+    /// Held by every reader that then changes and writes an event's row, so that no stale row is written. Administrators do
     /// so, one after the other.
     pub event_changes: Arc<Mutex<()>>,
     /// Accounts, sessions, revocations.

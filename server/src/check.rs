@@ -1,4 +1,4 @@
-//! `onsale check`: whether a server would start here, as far as that can be told without starting one. Reads the
+//! `onsale check`: whether a server would start here, as far as that can be known without starting one. Reads the
 //! configuration and tries what it names; every finding has a line. Must never change data.
 
 mod production;

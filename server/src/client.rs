@@ -1,4 +1,4 @@
-//! A small HTTP client for the tools that speak to a server as buyers do: the demo and the load tools. Tells what
+//! A small HTTP client for the tools that speak to a server as buyers do: the demo and the load tools. Reports what
 //! certainly did not happen from what is unknown, and never repeats a request by itself.
 
 use bytes::Bytes;

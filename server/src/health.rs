@@ -149,7 +149,7 @@ struct LastCheck {
 }
 
 impl Checks {
-    /// How many invariants do not hold. Made anew every ten seconds, for sales that have changed, on copies of them.
+    /// How many invariants do not hold. Checked again every ten seconds, for sales that have changed, on copies of them.
     pub async fn violations(&self, app: &App) -> usize {
         let _turn = self.turn.lock().await;
         let now = app.clock.now();

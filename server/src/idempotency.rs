@@ -69,8 +69,8 @@ fn answer(status: StatusCode, location: Option<&str>, json: String) -> Response 
     response
 }
 
-/// Runs `work` to its end, whatever becomes of the caller, unless its key was answered before. Repeats wait for the
-/// first. Call it before any token or limit is looked at, and after the body was found valid.
+/// Runs `work` to its end, even if the caller goes away, unless its key was answered before. Repeats wait for the
+/// first. Call it before any token or limit is checked, and after the body was found valid.
 ///
 /// # Errors
 /// 422 when the key came with another request before; 503 when the storage does not answer; the work's own.

@@ -67,7 +67,7 @@ pub fn start(config: &LogConfig) -> Result<Log, InitError> {
         None => None,
     };
     let (all, important) = match files {
-        // Standard error has the important ones too, for whoever looks there first.
+        // Important lines also go to standard error, where many operators read first.
         Some((all, important)) => (all, vec![important, standard_error]),
         None => (standard_error, Vec::new()),
     };

@@ -1,4 +1,4 @@
-//! Which members of something differ, by their paths, with what they were and are: what the audit tells. Must never leave one
+//! Which members of something differ, by their paths, with what they were and are, for the audit log. Must never leave one
 //! out that differs.
 
 use serde::{Deserialize, Serialize};

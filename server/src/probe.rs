@@ -1,5 +1,5 @@
 //! `onsale health`: asks a running server whether it is there, for containers and supervisors that have no HTTP client. Must
-//! never start anything, and never wait for longer than it was told to.
+//! never start anything, and never wait for longer than its flag says.
 
 use crate::client::{Call, Client};
 use crate::config::Config;

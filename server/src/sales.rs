@@ -28,7 +28,7 @@ pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
         None if is_retired(believed(app, event).as_ref()) => None,
         None => app.engine.load(event).await.map_err(refused)?,
     };
-    standing(app, sale)
+    existing(app, sale)
 }
 
 /// What is known of an event that exists, for what need not have it in memory.
@@ -38,7 +38,7 @@ pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
 pub async fn known(app: &App, event: EventId) -> Result<Found, Problem> {
     Scope::note_event(event);
     match believed(app, event) {
-        Some(Found::Unloaded(summary)) if stands(summary.phase) => Ok(Found::Unloaded(summary)),
+        Some(Found::Unloaded(summary)) if exists(summary.phase) => Ok(Found::Unloaded(summary)),
         Some(Found::Loaded(_) | Found::Unloaded(_)) | None => of(app, event).await.map(Found::Loaded),
     }
 }
@@ -64,11 +64,11 @@ fn is_active(app: &App) -> bool {
 }
 
 fn is_retired(found: Option<&Found>) -> bool {
-    matches!(found, Some(Found::Unloaded(summary)) if !stands(summary.phase))
+    matches!(found, Some(Found::Unloaded(summary)) if !exists(summary.phase))
 }
 
-fn standing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>, Problem> {
-    readable(app, sale)?.filter(|sale| stands(sale.phase())).ok_or_else(no_event)
+fn existing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>, Problem> {
+    readable(app, sale)?.filter(|sale| exists(sale.phase())).ok_or_else(no_event)
 }
 
 /// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What memory has
@@ -104,7 +104,7 @@ fn readable(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Option<Arc<SaleH
     if is_true { Ok(sale) } else { Err(Problem::storage_unavailable()) }
 }
 
-fn stands(phase: SalePhase) -> bool {
+fn exists(phase: SalePhase) -> bool {
     match phase {
         SalePhase::Scheduled | SalePhase::Cancelled => true,
         SalePhase::Unconfigured | SalePhase::Retired => false,
@@ -114,8 +114,8 @@ fn stands(phase: SalePhase) -> bool {
 /// What a sale's seats are called and cost.
 #[must_use]
 pub fn terms(sale: &SaleHandle) -> Option<Terms> {
-    let standing = sale.info()?;
-    Some(Terms::new(sale.event(), &standing.plan, &standing.config))
+    let info = sale.info()?;
+    Some(Terms::new(sale.event(), &info.plan, &info.config))
 }
 
 /// The same of an event that need not be in memory.
@@ -136,7 +136,7 @@ pub async fn terms_of(app: &App, event: EventId) -> Result<Terms, Problem> {
     }
 }
 
-/// What the sale remembers of this key. A stored answer is given before any limit is looked at.
+/// What the sale remembers of this key. A stored answer is given before any limit is checked.
 #[must_use]
 pub fn stored(sale: &SaleHandle, key: Option<RequestKey>) -> Stored {
     match key.and_then(|key| Some((key, sale.view().remembered(key.scope)?))) {

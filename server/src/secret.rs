@@ -1,4 +1,4 @@
-//! The secret of access tokens and signer: the configured one, or one that is made at the first start and kept in the
+//! The secret that signs access tokens and everything that buyers carry: the configured one, or one that is made at the first start and kept in the
 //! data directory, readable by its owner only. Must never be logged.
 
 use crate::config::AuthConfig;

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// How often what is remembered in memory is looked through.
+/// How often outdated entries are removed from memory.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// The exit code when nothing can be committed any more: the journal's storage is lost, or a thread has panicked.
 const EXIT_FATAL: i32 = 74;
@@ -168,7 +168,7 @@ impl Running {
         logging::set_level(&config.log.level);
     }
 
-    /// The readiness check says no from now on; everything is still answered.
+    /// The readiness check fails from now on; everything is still answered.
     pub fn leave(&self) {
         self.pipeline.leave();
     }

@@ -1,5 +1,5 @@
-//! What this node shares with others through Redis: begins it, hears the news, tells its own, and keeps what it knows
-//! of revocations right while there are no news. Without Redis there is none of this. Must never hold up a request for
+//! What this node shares with others through Redis: starts it, receives notifications and sends its own, and keeps its
+//! revocations current while there are no notifications. Without Redis there is none of this. Must never hold up a request for
 //! longer than Redis' own time-out.
 
 use crate::app::App;
@@ -14,17 +14,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How often what could not be told is told again.
+/// How often unsent notifications are sent again.
 const TELL_AGAIN: Duration = Duration::from_millis(500);
-/// How often revocations are read from the storage while there are no news, which bounds how long a token that was
+/// How often revocations are read from the storage while there are no notifications, which bounds how long a token that was
 /// revoked on another node still works here.
 const READ_WITHOUT_NEWS: Duration = Duration::from_secs(2);
-/// The same while there are, because another node may not reach those who hear us.
+/// The same while there are, because another node may not reach the nodes that receive from us.
 const READ_WITH_NEWS: Duration = Duration::from_secs(60);
-/// Revocations that wait to be told; the others are read from the storage.
-const UNTOLD: usize = 10_000;
+/// Revocations that wait to be sent; the others are read from the storage.
+const MOST_UNSENT: usize = 10_000;
 
-/// What is shared, and what could not be told yet.
+/// What is shared, and what could not be sent yet.
 pub struct Sharing {
     redis: Redis,
     unsent: Mutex<Vec<Revocation>>,
@@ -50,7 +50,7 @@ impl Sharing {
         self.redis.health().up
     }
 
-    /// Begins to share claims and copies, and to hear the news. Once, before requests come.
+    /// Starts to share claims and copies, and to receive notifications. Once, before the first request.
     pub fn begin(app: &Arc<App>) {
         let Some(sharing) = &app.sharing else { return };
         let redis = Arc::new(sharing.redis.clone());
@@ -60,11 +60,11 @@ impl Sharing {
         tokio::spawn(supervised_task("sharing", crate::server::fatal(), keep_up(Arc::downgrade(app))));
     }
 
-    /// Tells the other nodes of revoked tokens, now or as soon as it can be.
+    /// Sends revoked tokens to the other nodes, now or as soon as possible.
     async fn publish(&self, revoked: Vec<Revocation>) {
         if !revoked.is_empty() && self.redis.tell_revoked(&revoked).await.is_err() {
             let mut unsent = self.unsent.lock();
-            let room = UNTOLD.saturating_sub(unsent.len());
+            let room = MOST_UNSENT.saturating_sub(unsent.len());
             unsent.extend(revoked.into_iter().take(room));
         }
     }
@@ -84,7 +84,7 @@ impl Sharing {
 }
 
 impl App {
-    /// These tokens stop working: here at once, on other nodes as soon as they hear of it. The storage knows already.
+    /// These tokens stop working: here at once, on other nodes as soon as they receive it. The storage knows already.
     pub async fn revoke(&self, revoked: Vec<Revocation>) {
         self.tokens.revoked().add_all(&revoked);
         if let Some(sharing) = &self.sharing {
@@ -107,7 +107,7 @@ fn receive(app: &Weak<App>, notification: Heard) {
     }
 }
 
-/// Tells what is untold, and reads revocations as often as is due, until the server drains.
+/// Sends what is unsent, and reads revocations as often as is due, until the server drains.
 async fn keep_up(app: Weak<App>) {
     let mut read_at = Instant::now();
     loop {
@@ -121,7 +121,7 @@ async fn keep_up(app: Weak<App>) {
         if sharing.is_up() {
             let unsent = std::mem::take(&mut *sharing.unsent.lock());
             sharing.publish(unsent).await;
-            app.readers.shelf.tell_again().await;
+            app.readers.shelf.send_again().await;
         }
         let due = if sharing.is_up() { READ_WITH_NEWS } else { READ_WITHOUT_NEWS };
         if missed || read_at.elapsed() >= due {

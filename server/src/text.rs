@@ -76,7 +76,7 @@ pub fn read_composed_file(path: &Path) -> Result<String, FileMistake> {
 /// A JSON value with every string and every name in NFC.
 ///
 /// # Errors
-/// A name that two members of one object have once both are composed: which of them was meant cannot be told.
+/// A name that two members of one object have once both are composed: which of them was meant is unknown.
 pub fn composed_json(value: Value) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => Value::String(owned(text)),

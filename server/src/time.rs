@@ -9,7 +9,7 @@ use onsale_engine::time::Timestamp;
 const DAY: i64 = 86_400_000_000;
 
 /// RFC 3339 in UTC, with as many fractional digits as are needed: `2026-06-01T10:00:00Z`. What lies past the last instant of
-/// the calendar, such as a deadline counted from it, is told as that instant.
+/// the calendar, such as a deadline counted from it, is shown as that instant.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
     rfc3339::write(at).or_else(|| rfc3339::write(at.clamp(rfc3339::FIRST, rfc3339::LAST))).unwrap_or_default()
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_past_the_calendar_is_told_as_its_last_instant() {
+    fn a_deadline_past_the_calendar_is_shown_as_its_last_instant() {
         assert_eq!(rfc3339(Timestamp(i64::MAX)), "9999-12-31T23:59:59.999999Z");
         assert_eq!(rfc3339(Timestamp(i64::MIN)), "0000-01-01T00:00:00Z");
         let at = read_rfc3339("9999-12-31T23:59:59Z").unwrap();

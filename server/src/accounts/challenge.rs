@@ -1,4 +1,4 @@
-//! Port of what tells people from scripts where a password was guessed at too often: hands out challenges and takes each
+//! Port of what distinguishes people from scripts where a password was guessed at too often: hands out challenges and takes each
 //! solution once. The adapter that ships is ALTCHA's proof of work. Must never be asked by who is within the limits.
 
 use crate::http::Problem;

@@ -1,6 +1,6 @@
 //! Comparing a password: who may, at what cost, and what becomes of a wrong one. A stranger's wrong passwords never keep an
 //! account's owner out: beyond the account's limit an address that has logged in there before goes on, and so does any that
-//! solves a challenge. Must never tell by answer or time whether an address has an account.
+//! solves a challenge. Must never reveal by answer or time whether an address has an account.
 
 use crate::accounts::challenge::Effort;
 use crate::accounts::passwords::Fit;
@@ -35,7 +35,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Somebody who logs in. An address without an account counts like one, so that it cannot be told apart.
+    /// Somebody who logs in. An address without an account counts like one, so that it cannot be distinguished.
     pub(super) fn log_in(ctx: &Context, email: &str, account: Option<&'a Account>, solution: Option<&'a str>) -> Self {
         let signer = &ctx.app.signer;
         let whose = match account {

@@ -1,5 +1,5 @@
 //! Accounts over HTTP: signing up, logging in and out, refreshing, and one's own account. Must never keep or log a
-//! clear password or a token, and never tell by time or words whether an address has an account (but at signup).
+//! clear password or a token, and never reveal by time or words whether an address has an account (but at signup).
 
 mod administrators;
 mod altcha;

@@ -13,7 +13,7 @@ const NAMED: usize = 20;
 /// once the account is gone, and it expires by itself.
 ///
 /// # Errors
-/// 409 `ACCOUNT_HAS_TICKETS`; 503 while the tables do not have what the buyer was told of.
+/// 409 `ACCOUNT_HAS_TICKETS`; 503 while the tables do not have what the buyer has received.
 pub(super) async fn check(ctx: &Context, buyer: BuyerId) -> Result<(), Problem> {
     let app = &ctx.app;
     if !app.readers.read_your_writes.wait(buyer, app).await {

@@ -1,5 +1,5 @@
 //! Access tokens: JWTs signed HS256 with the configured secret. The only reasons to refuse one are signature, `alg`,
-//! `exp` and revocation, so that whoever holds the secret may mint buyers of their own.
+//! `exp` and revocation, so that a holder of the secret may mint tokens for buyers of their own.
 
 use crate::auth::Revoked;
 use crate::http::Problem;
@@ -32,7 +32,7 @@ const PLAIN_CLAIMS: usize = 512;
 
 const _: () = assert!(GROUPS.is_power_of_two() && GROUPS <= 1 << 16);
 
-/// Whoever a good access token names.
+/// The account that a valid access token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The buyer or administrator; no account need exist for it.
@@ -55,7 +55,7 @@ pub struct Minted {
     pub expires_at: Timestamp,
 }
 
-/// Why a token is refused; the caller is told.
+/// Why a token is refused; the caller receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
     /// There is none, or not of the form `Bearer …`.

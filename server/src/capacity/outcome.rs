@@ -19,7 +19,7 @@ const READS_BEFORE_WAITING: u64 = 2;
 pub struct Second {
     /// People who came.
     pub entered: u64,
-    /// Looks at one's place.
+    /// Status reads.
     pub polls: u64,
     /// Tries to hold seats.
     pub holds: u64,
@@ -108,7 +108,7 @@ impl Outcome {
         }
     }
 
-    /// The second that an instant after the opening lies in; those passed over stand as the last one did.
+    /// The second that an instant after the opening lies in; those skipped have the value of the last one.
     pub(super) fn second(&mut self, after: Duration) -> &mut Second {
         let at = usize::try_from(after.as_secs()).unwrap_or(usize::MAX).min(48 * 3600 + 1);
         while self.seconds.len() <= at {

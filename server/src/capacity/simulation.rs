@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(super) const OPENS: Timestamp = Timestamp::from_secs(1_900_000_000);
 const EPOCH: Epoch = Epoch(1);
 const EVENT: EventId = EventId(Uuid::from_u128(0x0190_0000_0000_7abc_8def_0123_4567_89ab));
-/// A simulation that has not ended by then is told as it stands.
+/// A simulation that has not ended by then is reported as it is.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
 
 /// What somebody does next. Ordered by time, then by number, so that runs are alike.
@@ -72,7 +72,7 @@ impl Simulation {
         };
         let configure =
             Command::Configure { config: Box::new(config.clone()), plan: Arc::clone(plan), by: buyer(u32::MAX) };
-        // The rules come from this program: where they are refused, the outcome of nothing tells.
+        // The rules come from this program: where they are refused, an empty outcome shows it.
         let _ = simulation.ask(&configure);
         simulation.now = OPENS;
         simulation
@@ -104,7 +104,7 @@ impl Simulation {
             self.notice();
             let counts = self.sale.counts();
             let sold_out = counts.available == 0 && counts.held == 0;
-            // Told so, they go.
+            // They receive that and leave.
             if sold_out && self.outcome.sold_out_after.is_none() {
                 self.outcome.sold_out_after = Some(self.now.since(OPENS));
                 self.outcome.left_without = self.waiting();
@@ -151,7 +151,7 @@ impl Simulation {
         facts.len()
     }
 
-    /// Somebody polls: whoever is let in finds out at a random moment of the pause.
+    /// A buyer polls: who is let in finds out at a random moment of the interval.
     fn until_noticed(&mut self) -> Duration {
         Duration::from_secs_f64(self.poll_after() as f64 * self.dice.random::<f64>())
     }

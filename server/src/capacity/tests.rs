@@ -36,7 +36,7 @@ fn a_line_drains_at_its_rate_and_everybody_gets_seats_where_there_are_enough() {
 #[test]
 fn the_last_seat_is_sold_when_as_many_as_want_all_of_them_were_let_in() {
     let outcome = simulate(&plain_hall(200).unwrap(), &rules(10), &crowd(1_000), false);
-    // 100 buyers, or a few more who find nothing; the last one needs at most 2 s to hear of it, 15 to choose, 30 to pay.
+    // 100 buyers, or a few more who find nothing; the last one needs at most 2 s to receive it, 15 to choose, 30 to pay.
     assert!((25.0..60.0).contains(&seconds(outcome.sold_out_after)), "{:?}", outcome.sold_out_after);
     assert_eq!(outcome.sold, 200);
     assert!(outcome.left_without > 500 && outcome.admitted < 400);
@@ -64,7 +64,7 @@ fn a_full_line_refuses_and_those_who_leave_make_it_shorter() {
 }
 
 #[test]
-fn a_plan_is_a_function_of_its_numbers_and_tells_all_of_them() {
+fn a_plan_is_a_function_of_its_numbers_and_shows_all_of_them() {
     let config = Config::load(None, []).unwrap();
     let plan = plain_hall(500).unwrap();
     let run = || simulate(&plan, &rules(10), &crowd(400), true);

@@ -36,7 +36,7 @@ pub fn list<'a>(body: &Object<'a>, mistakes: &mut Mistakes, member: &str, most: 
     (!twice).then_some(ids)
 }
 
-/// Names every seat that the hall does not have. Passes over what is wrong by itself.
+/// Names every seat that the hall does not have. Ignores values that are wrong by themselves.
 pub fn check(body: &Object<'_>, plan: &Plan, mistakes: &mut Mistakes) {
     let mut quiet = Mistakes::default();
     let Some(ids) = read(body, &mut quiet) else { return };

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How often an id is drawn anew because its tag is taken: once is already rarer than any failure of the disk.
+/// How often an id is drawn again because its tag is taken: once is already rarer than any failure of the disk.
 const DRAWS: usize = 5;
 /// How long the sale of an event is waited for when the storage makes trouble.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,7 +159,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
 }
 
 /// Opens the sale of an event that is in the catalogue. When the storage does not take it, the event has been made
-/// all the same: the caller hears that it is unknown, and it is tried until it is done.
+/// all the same: the caller receives that it is unknown, and it is retried until it is done.
 async fn open_or_keep_trying(app: &Arc<App>, event: Event, plan: &Arc<Plan>) -> Result<(), Problem> {
     if configure(app, &event, plan).await.is_ok() {
         return Ok(());
@@ -336,7 +336,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
 /// Cancels the sale of an event, for good, and notes it in the catalogue. Again is no mistake.
 ///
 /// # Errors
-/// 404; whatever the sale or the catalogue says.
+/// 404; the sale's and the catalogue's own refusals.
 pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Problem> {
     let (by, app) = (ctx.buyer()?, Arc::clone(&ctx.app));
     ctx.to_the_end(async move {

@@ -1,5 +1,5 @@
 //! What an administrator says of an event: read from JSON with every mistake named, checked together, and turned
-//! into the rules of its sale. Must never ask storage: whoever calls brings the hall.
+//! into the rules of its sale. Must never ask storage: the caller passes the hall.
 
 use crate::catalogue::blocked_seats;
 use crate::catalogue::times::Times;
@@ -99,8 +99,8 @@ impl EventForm {
         })
     }
 
-    /// What only shows when members are seen side by side. Reads the body and not a form, so that it is told along
-    /// with all other mistakes; a member that is wrong by itself is passed over here. Of a change, `before` is the body that it
+    /// What only shows when members are seen side by side. Reads the body and not a form, so that it is reported along
+    /// with all other mistakes; a member that is wrong by itself is skipped here. Of a change, `before` is the body that it
     /// is laid over: what it does not touch is no mistake of it.
     pub fn check_together(
         body: &Object<'_>,

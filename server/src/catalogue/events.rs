@@ -89,7 +89,7 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ETAG, HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("")));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    // Prices may change until the sale opens, so whoever keeps it asks again, which costs a 304.
+    // Prices may change until the sale opens, so caches ask again, which costs a 304.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
     response
 }

@@ -47,7 +47,7 @@ struct HallJson<'a> {
     created_at: String,
 }
 
-/// Something that a hall's author may want to look at.
+/// Something that a hall's author may want to check.
 #[derive(Serialize)]
 pub(super) struct WarningJson<'a> {
     code: &'a str,

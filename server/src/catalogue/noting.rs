@@ -1,4 +1,4 @@
-//! Writes to the catalogue that the audit tells of: who changed which members of a venue, a hall, an event. Must never be on
+//! Writes to the catalogue that the audit log records: who changed which members of a venue, a hall, an event. Must never be on
 //! the way of a read.
 
 use crate::app::App;

@@ -1,6 +1,6 @@
 //! The seat map of an event as its readers get it: serialised and compressed once for each plan and price list,
 //! then handed out as shared bytes. Owns the bounded cache of them. Must never hold live state: who has which seat
-//! is told elsewhere.
+//! is answered elsewhere.
 
 use crate::http::compression;
 use bytes::Bytes;
@@ -119,7 +119,7 @@ impl SeatMaps {
         Arc::clone(&slot.map)
     }
 
-    /// Lets the oldest go until the rest is within bounds; `newest` stays whatever its size.
+    /// Lets the oldest go until the rest is within bounds; `newest` stays at any size.
     fn make_room(&self, newest: EventId) {
         let mut kept = self.kept.lock();
         let size = |slot: &Slot| slot.map.get().map_or(0, |map| map.bytes());
@@ -211,7 +211,7 @@ impl<'a> Document<'a> {
     }
 }
 
-// Sections, rows and seats are written as they are walked: no tree of a stadium's seats is ever in memory.
+// Sections, rows and seats are written while they are traversed: no tree of a stadium's seats is ever in memory.
 struct Sections<'a>(&'a Plan);
 struct Rows<'a>(&'a Plan, usize, &'a Section);
 struct Seats<'a>(&'a Plan, Range<u32>);

@@ -212,7 +212,7 @@ impl Shelf {
     }
 
     /// Tells what could not be told before.
-    pub async fn tell_again(&self) {
+    pub async fn send_again(&self) {
         let untold = std::mem::take(&mut *self.0.untold.lock());
         for what in untold {
             self.changed(what).await;

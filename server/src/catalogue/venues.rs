@@ -193,7 +193,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
             if !updated? {
                 return Err(Problem::not_found());
             }
-            // Whoever makes an event from here on reads the new zone.
+            // An event that is made from here on reads the new zone.
             drop(changes);
             if concerns_events {
                 zones::follow(&app, &venue, &order).await?;

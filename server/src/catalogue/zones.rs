@@ -31,7 +31,7 @@ const AT_ONCE: u32 = 100;
 const NAMED: usize = 100;
 /// How long the sale of an event is waited for when the storage makes trouble.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Changes of a venue that are looked at for the last one of its zone.
+/// Changes of a venue that are searched for the last one of its zone.
 const LOOKED_AT: u32 = 1000;
 
 /// The member of a venue that says where its clocks stand.
@@ -111,7 +111,7 @@ pub(super) async fn follow(app: &Arc<App>, venue: &Venue, order: &Order) -> Resu
     bought.check("the zone is changed; these were bought meanwhile and keep their times, unless it is forced")
 }
 
-/// Venues that were read, for a walk over all events.
+/// Venues that were read, for a pass through all events.
 #[derive(Default)]
 pub struct Venues(HashMap<Uuid, Option<Venue>>);
 

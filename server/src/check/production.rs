@@ -1,4 +1,4 @@
-//! `onsale check --production`: what may be right on a desk and is wrong where people buy. Only looks at the configuration;
+//! `onsale check --production`: what may be right on a desk and is wrong where people buy. Only reads the configuration;
 //! must never print a secret.
 
 use crate::config::{Config, ConfigMistake, PaymentProviderName, StorageKind};
@@ -205,7 +205,7 @@ mod tests {
                 assert_eq!(problems_of(&[("POSTGRES__URL", &near)]), [""; 0], "{near}");
             }
         }
-        // What is not chosen is not looked at.
+        // What is not chosen is not checked.
         let embedded = [("STORAGE__KIND", "embedded"), ("POSTGRES__URL", "postgres://u:p@db.example/onsale")];
         assert_eq!(problems_of(&embedded), [""; 0]);
     }

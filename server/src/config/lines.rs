@@ -1,4 +1,4 @@
-//! Where in the file a key stands, so that a mistake and a value can be told with it. Must never keep a value.
+//! Where in the file a key stands, so that a mistake and a value can be reported with it. Must never keep a value.
 
 use std::collections::BTreeMap;
 use toml::de::DeTable;

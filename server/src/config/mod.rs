@@ -73,7 +73,7 @@ pub struct Config {
     pub engine: EngineConfig,
     /// The administrator to make before ready, unless the e-mail address has an account.
     pub bootstrap_admin: Option<BootstrapAdmin>,
-    /// Every key as it was told, to be compared when the file is read again.
+    /// Every key as it was reported, to be compared when the file is read again.
     pub reported: Reported,
 }
 
@@ -87,7 +87,7 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// How long a stopping server waits for open requests. Milliseconds, default 10000. Raising it delays restarts.
     pub drain_timeout: Duration,
-    /// How long a server that was told to stop goes on answering while its readiness check already says no, so that
+    /// How long a stopping server continues to answer while its readiness check already fails, so that
     /// load balancers send nobody any more. Milliseconds, default 0. Raising it delays restarts.
     pub leave: Duration,
     /// Connections at the same time; more are answered 503. Default 16384. Each costs a file descriptor and about
@@ -111,7 +111,7 @@ pub struct ServerConfig {
 /// Accounts and tokens.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// The secret of access tokens and signer, at least 32 bytes. Default: one that is made at the first start and kept
+    /// The secret that signs access tokens and everything that buyers carry, at least 32 bytes. Default: one that is made at the first start and kept
     /// in the data directory.
     pub jwt_secret: Option<SecretString>,
     /// Threads that hash passwords. Default 1. Raising it takes processors from the sale.
@@ -148,7 +148,7 @@ pub enum PaymentProviderName {
 pub struct RateLimitConfig {
     /// Whether limits are kept. Default true.
     pub enabled: bool,
-    /// Proxies in front of the server that add to `X-Forwarded-For`. Default 0: whoever connects is the client.
+    /// Proxies in front of the server that add to `X-Forwarded-For`. Default 0: the peer of the connection is the client.
     pub forwarded_hops: usize,
     /// How much each family allows, by its number; as `"requests/seconds s"` in the file.
     pub quotas: [Quota; FAMILIES],
@@ -158,7 +158,7 @@ pub struct RateLimitConfig {
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// A level for everything (`error`, `warn`, `info`, `debug`, `trace`, `off`), and levels for parts after it, as in
-    /// `info,onsale::access=debug`; important lines are written whatever it says. Default `info`. `debug` writes a line for each request, which costs throughput.
+    /// `info,onsale::access=debug`; important lines are always written. Default `info`. `debug` writes a line for each request, which costs throughput.
     pub level: String,
     /// `json` (default), a line for each record, or `text`.
     pub format: LogFormat,
@@ -168,9 +168,9 @@ pub struct LogConfig {
     /// Whether the group may read these files, for an agent that ships them. Default false.
     pub group_readable: bool,
     /// Of how many buyers one has all requests logged at `info`; 0 is none. Default 100. Lowering it costs log volume.
-    /// Failures, and changes to reservations and payments, are logged whoever made them, up to a number a second.
+    /// Failures, and changes to reservations and payments, are logged for every caller, up to a number a second.
     pub access_one_in: u32,
-    /// From when on an answer is slow and its request logged, whoever made it, up to 20 a second; routes that hash passwords,
+    /// Answers that take this long or longer are slow: their requests are logged for every caller, up to 20 a second; routes that hash passwords,
     /// read seating plans, or wait for a payment provider may take ten times as long. Milliseconds, default 250; 0 is never.
     /// Lowering it costs log volume.
     pub slow: Duration,
@@ -179,7 +179,7 @@ pub struct LogConfig {
 /// Metrics for CloudWatch; Prometheus' are always at `/metrics`.
 #[derive(Clone, Debug)]
 pub struct MetricsConfig {
-    /// In which form they are told. Default `none`.
+    /// In which form they are published. Default `none`.
     pub cloudwatch: CloudWatchForm,
     /// Where StatsD datagrams go. Default 127.0.0.1:8125, the CloudWatch agent's.
     pub statsd_address: SocketAddr,

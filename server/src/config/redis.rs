@@ -1,4 +1,4 @@
-//! What nodes share beside their storage: where Redis is, and how long the catalogue is remembered. Must never tell a
+//! What nodes share beside their storage: where Redis is, and how long the catalogue is cached. Must never print a
 //! URL, which may hold a password.
 
 use super::begins;

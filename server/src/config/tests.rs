@@ -42,7 +42,7 @@ fn the_file_names_every_key_in_its_section() {
 }
 
 #[test]
-fn every_mistake_is_told_in_one_run() {
+fn every_mistake_is_reported_in_one_run() {
     let file = "
         stray = 1
         [server]

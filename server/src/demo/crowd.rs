@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often the terminal is told how far it is.
+/// How often progress is shown on the terminal.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 /// How long after the opening the last arrive.
 const LATE: Duration = Duration::from_secs(5);

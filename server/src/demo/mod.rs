@@ -79,7 +79,7 @@ pub enum DemoError {
     DoesNotAddUp(Vec<String>),
 }
 
-/// What is asked of the terminal is the crowd: the log would tear it apart, so it only tells of trouble.
+/// What is asked of the terminal is the crowd: the log would tear it apart, so only warnings are logged.
 pub fn quiet(config: &mut Config) {
     config.log.level = "warn".to_owned();
     config.log.format = LogFormat::Text;

@@ -100,7 +100,7 @@ impl Shopper {
         }
     }
 
-    /// `None` for whoever goes home without a ticket.
+    /// `None` for a buyer who goes home without a ticket.
     async fn shop(&mut self) -> Option<()> {
         if self.ways.makes_an_account {
             self.make_an_account().await?;
@@ -164,7 +164,7 @@ impl Shopper {
         Some(())
     }
 
-    /// Enters, and asks again as often as it is told to, until it is let in.
+    /// Enters, and polls at the interval that it is sent, until it is let in.
     async fn wait_for_the_turn(&mut self) -> Option<()> {
         let event = self.stage.event.clone();
         let enter = Call::post("/api/v1/queue/enter", &json!({ "eventId": event }));
@@ -197,7 +197,7 @@ impl Shopper {
         }
     }
 
-    /// Looks at the seats, then takes some: in front, or the best of a category; or what is offered instead.
+    /// Reads the seats, then takes some: in front, or the best of a category; or what is offered instead.
     async fn hold(&mut self) -> Option<Held> {
         let event = self.stage.event.clone();
         let live = Call::get(format!("/api/v1/reservations/seats/{event}")).queue_token(Some(&self.queue_token));

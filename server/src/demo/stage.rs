@@ -175,7 +175,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What is not as it must be: the engine's own invariants, and what the buyers were told against what it counts.
+    /// What is not as it must be: the engine's own invariants, and what the buyers were answered against what it counts.
     pub(super) fn what_does_not_add_up(&self, app: &App, tally: &Tally) -> Vec<String> {
         let event = Uuid::try_parse(&self.event).map(EventId).unwrap_or(EventId(Uuid::nil()));
         let Some(handle) = app.engine.sale(event) else { return vec!["the event has no sale".to_owned()] };
@@ -183,7 +183,7 @@ impl Stage {
         let mut broken = sale.check_invariants();
         let (sold, answered) = (u64::from(sale.counts().sold), tally.seats.load(Ordering::Relaxed));
         if sold < answered {
-            broken.push(format!("buyers were told of {answered} seats, {sold} are sold"));
+            broken.push(format!("buyers were answered {answered} seats, {sold} are sold"));
         }
         broken
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_opens_when_it_is_told_to() {
+    fn an_event_opens_at_the_time_that_is_given() {
         let event = event("hall", Duration::from_secs(30), 300);
         let at = |member: &str| text(&event, member).parse::<jiff::Timestamp>().unwrap_or_default();
         assert_eq!(event["admission"]["ratePerSecond"], 8);

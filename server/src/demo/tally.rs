@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The longest answer time that is told apart, in microseconds.
+/// The longest answer time that is distinguished, in microseconds.
 const LONGEST_MICROS: u64 = 60_000_000;
 
 /// Figures of a demo.
@@ -17,7 +17,7 @@ pub(super) struct Tally {
     requests: AtomicU64,
     times: Mutex<Histogram<u64>>,
     refused: Mutex<BTreeMap<String, u64>>,
-    /// Buyers who are through, whatever came of it.
+    /// Buyers who have finished, with or without a ticket.
     pub done: AtomicU64,
     /// Buyers with a ticket that stands.
     pub bought: AtomicU64,

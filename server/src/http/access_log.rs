@@ -1,6 +1,6 @@
-//! Which requests are logged, and how: every failure of ours, every slow answer and every change that somebody made, up to
-//! a number a second; of everything else all requests of one buyer in so many, so that what is left is whole ways and not crumbs.
-//! Must never log a path as it was asked for, a query, or anything of a body.
+//! Decides which requests are logged, and writes their lines: every 5xx, every slow answer and every change, each up to a number
+//! a second; of everything else all requests of one buyer in so many, so that the log has whole sessions. Must never log a path
+//! as it was requested, a query, or anything of a body.
 
 use crate::http::problem::Problem;
 use crate::http::router::{Access, Route};
@@ -20,17 +20,17 @@ const CHANGES_PER_SECOND: u32 = 50;
 /// Slow answers logged in any one second; when everything is slow, more lines would say no more.
 const SLOW_PER_SECOND: u32 = 20;
 
-/// What is said of a request.
+/// The content of a request's line.
 pub(in crate::http) struct Line<'a> {
     pub route: Option<&'a Route>,
     pub status: StatusCode,
     pub refusal: Option<Refusal>,
     /// Who calls.
     pub buyer: Option<BuyerId>,
-    /// What it belongs to.
+    /// Request, trace and event that it belongs to.
     pub scope: &'a Scope,
     pub elapsed: Duration,
-    /// Asked what second it is, where that counts.
+    /// Read only where the second matters.
     pub clock: &'a dyn Clock,
 }
 
@@ -41,7 +41,7 @@ impl Line<'_> {
     }
 }
 
-/// What the log says of a problem.
+/// A problem as the log has it.
 pub(in crate::http) struct Refusal {
     code: &'static str,
     cause: Option<String>,
@@ -75,7 +75,7 @@ enum Reason {
     Failure {
         unlogged: u32,
     },
-    /// It took longer than the route may.
+    /// It took longer than its route should.
     Slow {
         unlogged: u32,
     },
@@ -142,7 +142,7 @@ impl AccessLog {
     }
 
     fn reason(&self, line: &Line<'_>) -> Option<Reason> {
-        // A readiness check that says no is an answer, not a failure.
+        // A failing readiness check is an answer, not a failure.
         let is_probe = line.refusal.as_ref().is_some_and(|refusal| matches!(refusal.code, "STARTING" | "DRAINING"));
         if line.status.is_server_error() && !is_probe {
             return self.failures.take(line.second()).map(|unlogged| Reason::Failure { unlogged });
@@ -188,7 +188,7 @@ impl AccessLog {
     }
 }
 
-/// Changes that a whole crowd makes at once.
+/// Changes that thousands of buyers make at once.
 fn is_frequent(route: Option<&Route>) -> bool {
     route.is_some_and(|route| route.path.starts_with("/api/v1/queue/"))
 }
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_logged_within_a_budget_that_tells_what_it_dropped() {
+    fn lines_are_logged_within_a_budget_that_counts_what_it_dropped() {
         let budget = Budget::<100>::default();
         assert_eq!((0..150).filter_map(|_| budget.take(5)).count(), 100);
         assert_eq!(budget.take(6), Some(50));

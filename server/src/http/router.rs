@@ -14,11 +14,11 @@ use std::time::Duration;
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everyone; a bearer token is not looked at.
+    /// Everyone; a bearer token is not read.
     Public,
-    /// Whoever has a good bearer token.
+    /// Who has a valid bearer token.
     Bearer,
-    /// Whoever has one with the role of an administrator.
+    /// Who has one with the role of an administrator.
     Admin,
 }
 
@@ -226,7 +226,7 @@ impl Router {
     /// Builds the table.
     ///
     /// # Errors
-    /// Two routes of the same method and path, or a pattern that cannot be told from another.
+    /// Two routes of the same method and path, or a pattern that cannot be distinguished from another.
     pub fn new(routes: Vec<Route>) -> Result<Self, RouteConflict> {
         let mut paths = matchit::Router::new();
         let mut methods: Vec<Methods> = Vec::new();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_finds_its_route_or_is_told_what_is_allowed() {
+    fn a_request_finds_its_route_or_what_is_allowed() {
         check(Method::GET, "/a/7", r#"/a/{id} ["id"] ["7"]"#);
         check(Method::HEAD, "/a/7", r#"/a/{id} ["id"] ["7"]"#);
         check(Method::GET, "/a/7/b/8", r#"/a/{id}/b/{other} ["id", "other"] ["7", "8"]"#);

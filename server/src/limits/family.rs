@@ -1,5 +1,5 @@
 //! Families of routes that are limited together, each with its name in the configuration and in `RateLimit-Policy`,
-//! and its default. Generous: they stop scripts, not people, nor a crowd that polls as it is told.
+//! and its default. Generous: they stop scripts, not people, nor a crowd that polls at the interval it is sent.
 
 use onsale_engine::ports::shared::Quota;
 use std::num::NonZeroU32;
@@ -33,7 +33,7 @@ pub enum Family {
     Password,
     /// Wrong passwords, for each account from anywhere.
     PasswordAccount,
-    /// Declined charges, for each buyer: no route's, and asked by whoever starts one.
+    /// Declined charges, for each buyer: no route's; checked where a charge is started.
     Declined,
     /// Declined charges, for each address.
     DeclinedAddress,

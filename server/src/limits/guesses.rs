@@ -7,7 +7,7 @@ use onsale_engine::ports::shared::{Quota, Verdict};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// As whom a guess counts; keyed hashes, so that neither tells an address.
+/// As whom a guess counts; keyed hashes, so that neither reveals an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Guess {
     /// This account from this address.

@@ -64,7 +64,7 @@ impl Limits {
     }
 
     /// Keeps the limits of another configuration from now on. A family whose limit is the same goes on counting; any
-    /// other begins anew. The proxies in front stay as they were.
+    /// other begins again with a full allowance. The proxies in front stay as they were.
     pub fn renew(&self, config: &RateLimitConfig) {
         let before = self.kept.load_full();
         let limit = |family: Family| {
@@ -91,7 +91,7 @@ impl Limits {
         if self.spend_here(due)? { self.spend_everywhere(due).await } else { Ok(()) }
     }
 
-    /// Counts a request on this node; answers whether all nodes have to be asked, too. Whoever asks this node too often
+    /// Counts a request on this node; returns whether all nodes have to be asked, too. Who asks this node too often
     /// asks all of them too often.
     ///
     /// # Errors
@@ -305,7 +305,7 @@ mod tests {
         assert!(matches!(limits.may_guess(guess(7)), Err(TooMany::FromAddress(_))));
         assert!(limits.may_guess(guess(8)).is_ok(), "a stranger's guesses are the stranger's");
         assert!(limits.was_wrong(guess(8)).await.is_ok());
-        // Three in all: now every address hears of the account's limit, and who has a session does not.
+        // Three in all: now every address is refused by the account's limit, and who has a session is not.
         assert!(matches!(limits.may_guess(guess(8)), Err(TooMany::AtAccount(_))));
         assert!(matches!(limits.may_guess(guess(9)), Err(TooMany::AtAccount(_))));
         assert!(limits.may_guess(Guess { pair: 9, account: None }).is_ok());
@@ -326,7 +326,7 @@ mod tests {
         one.has_failed(due(7)).await;
         other.has_failed(due(7)).await;
         assert!(one.may_try(due(7)).is_ok() && other.may_try(due(7)).is_ok());
-        // Two in all: this node is told so by the next that fails.
+        // Two in all: this node learns it from the next that fails.
         one.has_failed(due(7)).await;
         let refused = one.may_try(due(7)).unwrap_err().into_response("", Default::default());
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);

@@ -18,7 +18,7 @@ pub type Who = u128;
 /// until others are forgotten.
 const MAX_REMEMBERED: usize = 1 << 20;
 
-/// Whether something is taken, or only looked at.
+/// Whether a permit is taken, or only checked for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Ask {
     Spend(Who),
@@ -143,7 +143,7 @@ impl StateStore for SharedStates {
     }
 }
 
-/// What a state holds. Looking is deciding nothing: an `Err` leaves it as it is and carries it out.
+/// Reads a state without changing it: an `Err` leaves it as it is and carries the result out.
 fn arrival(state: &InMemoryState) -> Option<Nanos> {
     state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
 }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_as_told_is_let_through_and_not_before() {
+    fn who_waits_for_retry_after_is_let_through_and_not_before() {
         let clock = FakeRelativeClock::default();
         let limit = OwnLimit::with(quota(3, 30), clock.clone(), 100);
         for _ in 0..3 {
@@ -250,7 +250,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let limit = OwnLimit::with(quota(3, 30), clock.clone(), 100);
         assert_eq!([limit.look(7); 9], [Verdict::Allowed; 9]);
-        assert_eq!(limit.forget_idle(), 0, "whoever was only looked at is not remembered");
+        assert_eq!(limit.forget_idle(), 0, "a check alone is not remembered");
         for _ in 0..3 {
             assert_eq!((limit.look(7), limit.spend(7)), (Verdict::Allowed, Verdict::Allowed));
         }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Changes of one thing that are looked at: the newest. Nobody makes more by hand; the oldest beyond them are not told.
+/// Changes of one thing that are read: the newest. Nobody makes more by hand; the oldest beyond them are left out.
 const LOOKED_AT: u32 = 10_000;
 
 /// Something that an administrator did.
@@ -167,7 +167,7 @@ impl BlockedSeats {
     fn named(&self, seats: &[SeatIndex]) -> Value {
         match &self.plan {
             Some(plan) => json!(blocked_seats::ids(seats, plan)),
-            // The rules are older than what is looked at.
+            // The rules are older than the changes that are read.
             None => seats.iter().map(|seat| seat.0).collect(),
         }
     }
@@ -177,7 +177,7 @@ fn change(from: Value, to: Value) -> MemberChange {
     MemberChange { member: blocked_seats::MEMBER.to_owned(), from, to }
 }
 
-/// All of a sale's rules: no `..`, so that a new one is told, too.
+/// All of a sale's rules: no `..`, so that a new one is recorded, too.
 fn rules(config: &SaleConfig, plan: &Plan) -> Value {
     let SaleConfig {
         sale_starts_at,

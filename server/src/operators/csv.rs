@@ -1,5 +1,5 @@
 //! Comma-separated values (RFC 4180): quoting, and cells that no spreadsheet takes for a formula. Must never write a cell
-//! that begins as a formula does, whoever typed it.
+//! that begins as a formula does, wherever the text is from.
 
 /// With what a formula begins, in one spreadsheet or another.
 const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];

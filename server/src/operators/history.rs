@@ -1,5 +1,5 @@
 //! A reservation's story: what happened to it, when and by whom, read from the facts themselves. The tables keep where
-//! in the journal they are, so it takes as many reads as it tells, also of an event that is not in memory. Must never walk
+//! in the journal they are, so it takes one read for each fact, also for an event that is not in memory. Must never scan
 //! a journal.
 
 use crate::http::{Context, Problem};
@@ -14,9 +14,9 @@ use onsale_engine::sale::{Entry, Fact, PaymentFailure, PaymentStatus, Seats};
 use onsale_engine::trace::Scope;
 use serde::Serialize;
 
-/// Facts that are told: the latest. Nearly all reservations have fewer than ten.
+/// Facts in a history: the latest. Nearly all reservations have fewer than ten.
 const MOST_FACTS: usize = 500;
-/// What administrators did that is looked through for the cancellation of the whole sale: the latest.
+/// Administrators' actions that are searched for the cancellation of the whole sale: the latest.
 const LOOKED_AT: u64 = 1000;
 
 /// See the module.
@@ -90,7 +90,7 @@ pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: 
     })
 }
 
-/// Tells one fact; `cancelled` is where the whole sale was, whose sweep releases and cancels as buyers do.
+/// Describes one fact; `cancelled` is where the whole sale was, whose sweep releases and cancels as buyers do.
 fn step(entry: &Entry, terms: &Terms, cancelled: Option<Seq>) -> StepJson {
     let is_swept = cancelled.is_some_and(|cancelled| entry.seq > cancelled);
     let by_buyer = if is_swept { "SYSTEM" } else { "BUYER" };
@@ -105,7 +105,7 @@ struct Describer<'a> {
 }
 
 impl Describer<'_> {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else belongs to a reservation is told by its name")]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "any other fact of a reservation is described by its name")]
     fn fact(&self, fact: &Fact, by_buyer: &'static str) -> StepJson {
         match fact {
             Fact::SeatsHeld { seats, amount, .. } => self.seats(happened("HELD", "BUYER"), seats, *amount),
@@ -138,7 +138,7 @@ impl Describer<'_> {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "whatever else belongs to a reservation is told by its name")]
+#[allow(clippy::wildcard_enum_match_arm, reason = "any other fact of a reservation is described by its name")]
 fn of_money(fact: &Fact) -> StepJson {
     match fact {
         Fact::PaymentOpened { payment, amount, .. } => {

@@ -1,5 +1,5 @@
 //! What an operator types to find a reservation or a payment, and the tables being brought up to what has been
-//! committed before they are read. Every look-up is bounded; must never tell anything to anybody but an administrator.
+//! committed before they are read. Every look-up is bounded; must never answer anybody but an administrator.
 
 use crate::http::{Context, Mistakes, Problem, Query, read_id};
 use crate::reservations::{past_terms, read_ticket_number, until_written};
@@ -12,18 +12,18 @@ use onsale_engine::runtime::Found;
 use onsale_engine::trace::Scope;
 use std::sync::Arc;
 
-/// Characters of what is looked for.
+/// Characters of a search.
 const TEXT_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-/// Accounts that a part of a name or an address may mean; more are not looked at.
+/// Accounts that a part of a name or an address may match; further ones are ignored.
 const ACCOUNTS: u32 = 50;
-/// Seats that one label may mean; more are not looked at.
+/// Seats that one label may match; further ones are ignored.
 const SEATS: usize = 100;
 
 /// What a list of operators is asked for.
 pub(super) struct Listing<'r, S> {
     pub(super) event: Option<EventId>,
     pub(super) status: Option<S>,
-    /// What a buyer can tell.
+    /// What a buyer knows of it: an id, a name, an address, a seat.
     pub(super) text: Option<&'r str>,
     pub(super) page: Page,
 }
@@ -45,7 +45,7 @@ impl<'r, S: Copy> Listing<'r, S> {
     }
 }
 
-/// Waits until the tables have what was committed of the event, or of every event in memory, and what the caller was told
+/// Waits until the tables have what was committed of the event, or of every event in memory, and what the caller has received
 /// of; as long as lists wait at the most.
 pub(super) async fn settle(ctx: &Context, event: Option<EventId>) -> Result<(), Problem> {
     let (app, caller) = (&ctx.app, ctx.buyer()?);

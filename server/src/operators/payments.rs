@@ -1,4 +1,4 @@
-//! Payments of anybody, as lists by event, status and what a buyer can tell. Must never be reached without the role of an
+//! Payments of all buyers, as lists by event, status and what a buyer knows of it. Must never be reached without the role of an
 //! administrator.
 
 use crate::http::{Context, Problem, Request, Response, response};

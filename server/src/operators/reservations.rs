@@ -1,5 +1,5 @@
-//! Reservations of anybody: lists by event, status and what a buyer can tell, one of them with its story, and cancelling
-//! one with a reason. Whatever is answered is personal; must never be reached without the role of an administrator.
+//! Reservations of all buyers: lists by event, status and what a buyer knows of it, one of them with its history, and cancelling
+//! one with a reason. Every answer is personal; must never be reached without the role of an administrator.
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::operators::forms::{AdminReservationJson, Beside, Buyers};
@@ -141,7 +141,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
     response::ok(&WithStoryJson { reservation: AdminReservationJson::new(&view, &terms, &beside), story })
 }
 
-/// What is told of a reservation, and what its seats are called.
+/// A reservation with the names of its seats and its payments.
 async fn described(ctx: &Context, found: Found) -> Result<(ReservationView, Terms, Vec<PaymentRecord>), Problem> {
     match found {
         Found::Live(sale, view, payments) => Ok((view, sales::terms(&sale).ok_or_else(Problem::not_found)?, payments)),
@@ -236,7 +236,7 @@ async fn end(ctx: &Context, id: ReservationId, reason: Box<str>, only_paid: bool
     // What is committed is in the view before it is answered.
     let found = live(&sale, id).ok_or_else(Problem::storage_unavailable)?;
     if let Found::Live(_, view, _) = &found {
-        // The buyer may look at once, told by the operator: their lists wait for it, too.
+        // The buyer may list at once, informed by the operator: their lists wait for it, too.
         let app = &ctx.app;
         app.readers.read_your_writes.record(view.buyer, sale.event(), answer.seq, app.records.as_ref());
     }

@@ -1,5 +1,5 @@
 //! Declined charges as a limit: who tries stolen cards has many of them. Counted when a decline is answered, for the buyer and
-//! for the address, and looked at before the next charge. Must never count anything but a decline, nor the same one twice.
+//! for the address, and checked before the next charge. Must never count anything but a decline, nor the same one twice.
 
 use crate::http::{Context, Problem};
 use crate::limits::{Due, Family};

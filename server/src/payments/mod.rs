@@ -30,7 +30,7 @@ use view::{OpenedJson, UnsettledJson, as_paid};
 /// After which a buyer asks again about a payment that the provider has not settled.
 const POLL_AFTER_SECONDS: u32 = 3;
 /// How much earlier than the provider's time-out a buyer is answered 202: later the same payment may be found not
-/// charged, and whether a buyer hears 202 or 402 must not hang on a millisecond.
+/// charged, and whether a buyer receives 202 or 402 must not depend on a millisecond.
 const BEFORE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Amounts in requests: what a hall costs stays far below.
 const AMOUNTS: std::ops::RangeInclusive<i64> = 0..=i64::MAX / 2;
@@ -181,7 +181,7 @@ async fn settled(
             Ok(Ok(settled)) => settled,
             // Another owner goes on with it: what became of it is not known here.
             Ok(Err(_)) if !sale.is_readable() => return Err(Problem::deadline_exceeded()),
-            // The actor was rebuilt meanwhile: what is committed tells.
+            // The actor was rebuilt meanwhile: the committed state decides.
             Ok(Err(_)) => sale.view().payment(view.id).unwrap_or(view),
             Err(_) => view,
         };
@@ -208,7 +208,7 @@ async fn past_outcome(ctx: &Context, view: &PaymentView, currency: &Currency) ->
     outcome(view, currency, record.reservation.confirmed_at.is_some())
 }
 
-/// What a buyer is told of a payment that was confirmed: the same as often as it is asked. `was_sold` says whether
+/// The answer to a payment that was confirmed: the same at every call. `was_sold` says whether
 /// its seats were ever the buyer's.
 fn outcome(view: &PaymentView, currency: &Currency, was_sold: bool) -> Result<Response, Problem> {
     let answer = |problem: Problem| {

@@ -1,5 +1,5 @@
 //! One's own payments: one of them from the owner's read view, or from the tables when memory has let it go; lists
-//! from the tables, once they have what the buyer was told. Somebody else's is not found.
+//! from the tables, once they have what the buyer has received. Another buyer's is not found.
 
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
 use crate::payments::view::PaymentJson;

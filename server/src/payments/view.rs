@@ -50,7 +50,7 @@ pub struct UnsettledJson<'a> {
 struct Checkout<'a> {
     provider: &'a str,
     order_name: String,
-    /// What `simulated` decides by, for whoever tries it out; other providers make their own transactions.
+    /// What `simulated` decides by, for trying it out; other providers make their own transactions.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id_prefixes: Option<[Prefix; 5]>,
 }

@@ -1,5 +1,5 @@
 //! The draw over HTTP: what is published of it, and a buyer's proof that they are in it. Everything in these answers can
-//! be checked by whoever has them, with `onsale verify --proof` or anything else that knows SHA-256. Must never show a
+//! be checked by everyone who has them, with `onsale verify --proof` or anything else that knows SHA-256. Must never show a
 //! seed before the sale shows it.
 
 use crate::http::{Context, Problem, Request, Response, response};

@@ -1,5 +1,5 @@
 //! Open streams of waiting rooms. One task for each event serves all of them: it is woken with the buyers whose place has changed
-//! and sends to them first; everybody's rank is looked up in rounds of small parts that rest in between. Fifty thousand streams
+//! and sends to them first; everybody's rank is looked up in rounds of small parts with pauses between them. Fifty thousand streams
 //! therefore cost one task, not fifty thousand wake-ups for each fact. Must never hold the read view while it writes to a listener.
 
 mod agenda;
@@ -33,18 +33,18 @@ use tokio::time::Instant;
 
 /// A listener is reported to the sale as present at least this often, and three times within the silence that is allowed.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
-/// An end that is farther off is looked at again after so long: timers need not reach years ahead.
+/// An end that is farther off is checked again after this time: timers need not reach years ahead.
 const ENDS_NOT_YET: Duration = Duration::from_secs(3600);
-/// When ranks that found no room are looked at again.
+/// When ranks beyond the allowance are tried again.
 const RANKS_AGAIN: Duration = Duration::from_millis(50);
 
-/// All waiting rooms that somebody listens to.
+/// All waiting rooms with open streams.
 #[derive(Default)]
 pub struct Hubs {
     hubs: Mutex<HashMap<EventId, Arc<Hub>>>,
 }
 
-/// What streams tell the task of their event.
+/// What streams send to the task of their event.
 #[derive(Default)]
 struct Hub {
     joining: Mutex<Vec<Listener>>,
@@ -113,7 +113,7 @@ impl Hubs {
 }
 
 /// A hub that a task serves. When the task ends, also by a panic, the next listener is given a new one, and who joined this one
-/// meanwhile is told to come again.
+/// meanwhile must connect again.
 struct OpenHub {
     hubs: Arc<Hubs>,
     event: EventId,

@@ -65,7 +65,7 @@ impl Notices {
         Self { waiting, over, is_nothing_for_sale: counts.sold == 0 }
     }
 
-    /// What a place of that status says. Who shops goes on whatever keeps others out.
+    /// What a place of that status says. Who shops continues, even if nobody else is let in.
     #[must_use]
     pub fn to(&self, status: &PlaceStatus) -> Option<Notice> {
         match status {

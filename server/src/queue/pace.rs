@@ -1,5 +1,5 @@
 //! How fast a line really moves: measured from the committed admissions while somebody waits, pauses and all, so that
-//! what people are told is what they will see. Noted by whoever reads a place, at most once a second; nothing here is
+//! the estimate matches what buyers will see. Updated by reads of places, at most once a second; nothing here is
 //! state of the domain. Must never hold up a read.
 
 use onsale_engine::id::EventId;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A line is looked at this often at the most.
+/// A line is measured this often at the most.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// What is older says little about what comes.
 const MEASURED_OVER: Duration = Duration::from_secs(120);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_runs_empty_has_no_pace_and_notes_are_seldom() {
+    fn a_line_that_runs_empty_has_no_pace_and_notes_are_rare() {
         let pace = Pace::default();
         for second in 0..=20 {
             pace.note(after(second), second * 3, true);

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Where there is no limit, pauses make a line this many times slower at the most, as far as people are told.
+/// Where there is no limit, pauses make a line this many times slower at the most, in estimates.
 const SLOWEST_SHARE: u64 = 10;
 
 /// Free seats in each category.
@@ -47,7 +47,7 @@ pub struct Room {
     pub left: Left,
     /// The hall, which names the categories.
     pub plan: Option<Arc<Plan>>,
-    /// What tells this line from one of another journal: tickets name it.
+    /// Distinguishes this line from one of another journal: tickets name it.
     pub incarnation: u64,
 }
 
@@ -248,7 +248,7 @@ pub(in crate::queue) mod tests {
     }
 
     #[test]
-    fn every_status_tells_what_the_contract_says() {
+    fn every_status_has_what_the_contract_says() {
         let check = |status: PlaceStatus, now: Timestamp, expected: Value| {
             let actual = shown(status, &room(), now);
             let members = ["status", "rank", "estimatedWaitSeconds", "tokenExpiresAt"];
@@ -272,7 +272,7 @@ pub(in crate::queue) mod tests {
     }
 
     #[test]
-    fn nobody_is_told_a_time_while_nobody_is_let_in() {
+    fn no_time_is_estimated_while_nobody_is_let_in() {
         let paused = Room { held_up: true, message: Some("Back at ten".into()), ..room() };
         let actual = shown(PlaceStatus::Waiting { rank: 1 }, &paused, NOW);
         assert_eq!((&actual["estimatedWaitSeconds"], &actual["message"]), (&Value::Null, &json!("Back at ten")));

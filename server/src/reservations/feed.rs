@@ -1,4 +1,4 @@
-//! Seat changes as they commit, for whoever watches a hall. One task for each event compares the seats with what it
+//! Seat changes as they commit, for clients that watch a hall. One task for each event compares the seats with what it
 //! saw last, a few times a second, and writes the difference once for all streams; a short memory of differences lets
 //! a stream that broke off go on. Must never hold the read view while it compares.
 
@@ -69,8 +69,8 @@ pub struct Watching {
 
 impl Feeds {
     /// Watches an event from the version that the client knows, or from the beginning: the first events to send, and
-    /// what to wait on for more. A client that knows nothing is told of every seat that is not free; one that knows
-    /// a version too old is told of every seat.
+    /// what to wait on for more. A client that knows nothing is sent every seat that is not free; one that knows
+    /// a version too old is sent every seat.
     pub fn watch(self: &Arc<Self>, sale: &Arc<SaleHandle>, known: Option<Seq>) -> Option<(Vec<Bytes>, Watching)> {
         let current = sale.view().seq();
         Some(self.feed(sale)?.watch(known, current))
@@ -160,8 +160,8 @@ impl Feed {
         let first = match known {
             None => vec![snapshot(&self.plan, &memory, false)],
             Some(known) if known >= memory.oldest && known <= current => {
-                let news = memory.steps.iter().filter(|step| step.to > known);
-                news.map(|step| step.event.clone()).collect()
+                let missed = memory.steps.iter().filter(|step| step.to > known);
+                missed.map(|step| step.event.clone()).collect()
             }
             Some(_) => vec![snapshot(&self.plan, &memory, true)],
         };
@@ -191,7 +191,7 @@ impl Feed {
         true
     }
 
-    /// Remembers the difference to what was seen last, and tells of it.
+    /// Remembers the difference to what was seen last, and sends it.
     fn note(&self, version: Seq, states: Vec<u8>) {
         let mut memory = self.memory.lock();
         let pairs = memory.states.iter().zip(&states).enumerate();
@@ -309,10 +309,10 @@ mod tests {
         feed.note(Seq(20), vec![SOLD, HELD, AVAILABLE]);
         check(&feed, None, &["20: 1=SOLD 2=HELD"]);
         check(&feed, Some(10), &["12: 1=HELD", "20: 1=SOLD 2=HELD"]);
-        // A version between two differences is told the whole of the second.
+        // A version between two differences is sent the whole of the second.
         check(&feed, Some(13), &["20: 1=SOLD 2=HELD"]);
         check(&feed, Some(20), &[]);
-        // Ahead of the feed, yet committed: there is nothing to tell.
+        // Ahead of the feed, yet committed: there is nothing to send.
         check(&feed, Some(99), &[]);
         check(&feed, Some(9), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
         check(&feed, Some(100), &["20: 1=SOLD 2=HELD 3=AVAILABLE"]);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_hears_every_difference_once() {
+    async fn a_stream_is_sent_every_difference_once() {
         let feed = feed();
         let (_, mut watching) = Arc::clone(&feed).watch(None, Seq(10));
         feed.note(Seq(11), vec![HELD, AVAILABLE, AVAILABLE]);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_has_a_bound_and_who_falls_behind_hears_of_every_seat() {
+    async fn what_is_kept_has_a_bound_and_who_falls_behind_is_sent_every_seat() {
         let feed = feed();
         let (_, mut watching) = Arc::clone(&feed).watch(None, Seq(10));
         for version in 0..=STEPS_KEPT as u64 {

@@ -1,5 +1,5 @@
 //! One's own reservations: one of them from the owner's read view, or from the tables when memory has let it go;
-//! lists from the tables, once they have what the buyer was told. Somebody else's is not found.
+//! lists from the tables, once they have what the buyer has received. Another buyer's is not found.
 
 use crate::app::App;
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
@@ -42,7 +42,7 @@ impl<T> PageJson<T> {
     }
 }
 
-/// Notes that the caller is told of everything up to `seq`.
+/// Records that the caller receives everything up to `seq`.
 pub fn note(ctx: &Context, event: EventId, seq: Seq) -> Result<(), Problem> {
     let app = &ctx.app;
     app.readers.read_your_writes.record(ctx.buyer()?, event, seq, app.records.as_ref());
@@ -105,7 +105,7 @@ async fn settled_list(ctx: &Context, buyer: BuyerId, page: Page) -> Result<Liste
 /// # Errors
 /// 503 when neither knows.
 pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
-    // Of an event that was deleted the catalogue tells nothing any more.
+    // Of an event that was deleted the catalogue knows nothing any more.
     let (hash, config) = match app.engine.find(event) {
         Some(Found::Loaded(sale)) if sale.info().is_some() => {
             return sales::terms(&sale).ok_or_else(Problem::storage_unavailable);

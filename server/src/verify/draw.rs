@@ -22,7 +22,7 @@ pub(super) struct DrawCheck {
 }
 
 impl DrawCheck {
-    /// Looks at a fact before the sale applies it.
+    /// Checks a fact before the sale applies it.
     pub(super) fn before(&mut self, sale: &Sale, entry: &Entry) {
         if let Fact::DrawCommitted { seed, commitment } = &entry.fact {
             self.commit(*seed, *commitment);
@@ -35,7 +35,7 @@ impl DrawCheck {
         }
     }
 
-    /// Looks at a fact when the sale has applied it.
+    /// Checks a fact after the sale has applied it.
     pub(super) fn after(&mut self, sale: &Sale, entry: &Entry) {
         if let Fact::Drawn { seed } = &entry.fact {
             self.draw(sale, seed);
@@ -52,7 +52,7 @@ impl DrawCheck {
         self.committed.get_or_insert((seed, commitment));
     }
 
-    /// Whoever enters at the opening or later must find the cohort frozen.
+    /// Who enters at the opening or later must find the cohort frozen.
     fn check_entry(&mut self, sale: &Sale, entry: &Entry, buyer: BuyerId) {
         let Some(config) = sale.config() else { return };
         let bound = config.admission.draw && self.committed.is_some();
@@ -91,7 +91,7 @@ impl DrawCheck {
             return;
         };
         let order = drawn_order(seed, *root, cohort).into_iter().map(|at| cohort[at as usize]);
-        // Whoever has left meanwhile is not in the line, and whoever came later stands behind it.
+        // Who has left meanwhile is not in the line, and who came later stands behind it.
         let mut line = sale.waiting();
         let in_line: std::collections::HashSet<BuyerId> = sale.waiting().collect();
         let again: std::collections::HashSet<BuyerId> = self.came_again(sale, cohort);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_proof_is_good_and_every_change_of_it_is_told() {
+    fn a_good_proof_is_good_and_every_change_of_it_is_found() {
         assert_eq!(wrong(|_| ()), Vec::<String>::new());
         let other = "ab".repeat(32);
         assert!(wrong(|proof| proof.draw.seed = Some(other.clone())).len() == 2, "another seed");

@@ -95,7 +95,7 @@ pub struct UnmatchedOutcome {
 }
 
 impl UnmatchedOutcome {
-    /// The outcome of such a fact; none of another, nor of a repeat: memory lets old payments go, but their rows tell.
+    /// The outcome of such a fact; none of another, nor of a repeat: old payments leave memory, but their rows remain.
     fn of(entry: &Entry, changes: &Changes) -> Option<Self> {
         let Fact::OutcomeUnmatched { payment, moved } = &entry.fact else { return None };
         let repeats = changes.payments.get(payment).is_some_and(|change| match moved {

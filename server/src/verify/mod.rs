@@ -1,6 +1,6 @@
-//! `onsale verify`: checks a data directory offline, or a database. Walks every event's journal from genesis (chain, no gaps, every
+//! `onsale verify`: checks a data directory offline, or a database. Reads every event's journal from genesis (chain, no gaps, every
 //! fact readable), replays it, and holds against it the invariants, the snapshots, and the tables written behind.
-//! Shares a directory's lock, so never beside a running server, but beside one on Postgres. Must never mend anything, nor
+//! Shares a directory's lock, so never beside a running server, but beside one on Postgres. Must never repair anything, nor
 //! change a byte of what it checks.
 
 mod draw;
@@ -36,7 +36,7 @@ pub struct Report {
     pub took: Duration,
 }
 
-/// Why data could not be looked at; says nothing of its content.
+/// Why data could not be read; says nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The directory was not opened.
@@ -60,7 +60,7 @@ impl Report {
         self.events.iter().all(|event| event.faults.is_empty())
     }
 
-    /// How many outcomes no payment accounts for. They are no faults of the data: it says truly what it was told.
+    /// How many outcomes no payment accounts for. They are no faults of the data: it has them as they were reported.
     #[must_use]
     pub fn unmatched(&self) -> usize {
         self.events.iter().map(|event| event.unmatched.len()).sum()
@@ -165,7 +165,7 @@ pub fn run_proof(path: &Path) -> ExitCode {
 }
 
 /// Checks what lies at `place` and prints a table, or one JSON object. Ends with 0 when nothing is wrong, 1
-/// when something is, 2 when it could not be looked at.
+/// when something is, 2 when it could not be read.
 #[must_use]
 pub fn run(place: &Place, output: &Output) -> ExitCode {
     let done = checked(place, output, &mut io::BufWriter::new(io::stdout().lock()));

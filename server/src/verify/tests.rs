@@ -216,7 +216,7 @@ async fn facts_that_contradict_each_other_are_a_fault_of_their_row() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_leads_elsewhere_is_told() {
+async fn a_snapshot_that_leads_elsewhere_is_reported() {
     let data = data().await;
     let dir = DataDir::open_existing(data.path()).unwrap();
     let plans: Arc<dyn Plans> = SqlitePlans::open(&dir).unwrap();
@@ -327,7 +327,7 @@ async fn unmatched_outcomes_are_listed() {
 }
 
 #[test]
-fn what_is_no_data_directory_or_is_in_use_is_told() {
+fn what_is_no_data_directory_or_is_in_use_is_reported() {
     let temp = tempfile::tempdir().unwrap();
     let message = |error: VerifyError| error.to_string();
     assert!(message(verify(temp.path()).unwrap_err()).contains("no data directory"));

@@ -166,7 +166,7 @@ async fn seats_of_a_deleted_account_count_for_its_address() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
+async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
     let server = Server::start().await;
     let shop = server.shop();
     sign_up(&shop, "a@example.org").await.expect(201);

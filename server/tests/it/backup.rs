@@ -25,7 +25,7 @@ fn done(output: &Output) -> String {
     actual
 }
 
-/// Buys seat after seat until told to stop; answers what was acknowledged.
+/// Buys seat after seat until it is stopped; returns what was acknowledged.
 async fn buy_on(shop: Shop, event: String, row: char, stop: Arc<AtomicBool>) -> Vec<(Person, Value)> {
     let mut bought = Vec::new();
     for seat in 1..=400 {
@@ -38,7 +38,7 @@ async fn buy_on(shop: Shop, event: String, row: char, stop: Arc<AtomicBool>) -> 
     bought
 }
 
-/// Makes events until told to stop: a backup must not fall between their facts and their rows.
+/// Makes events until it is stopped: a backup must not fall between their facts and their rows.
 async fn make_events(shop: Shop, hall: String, stop: Arc<AtomicBool>) -> usize {
     let mut made = 0;
     while !stop.load(Ordering::Relaxed) {

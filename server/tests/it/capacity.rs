@@ -16,7 +16,7 @@ fn crowd() -> Crowd {
     Crowd { buyers: BUYERS, within: 1.0, choose: 2.0, pay: 1.0, abandon: 0, leave: 0, wants: 2.0, seed: 3 }
 }
 
-/// One of the crowd, as `onsale plan` thinks of them: polls as told, chooses two seats, pays, or goes when all is sold.
+/// One of the crowd, as `onsale plan` thinks of them: polls at the interval it is sent, chooses two seats, pays, or goes when all is sold.
 async fn somebody(shop: Shop, event: String, comes_after: Duration, opened: Instant) -> Option<Duration> {
     // Part of what is measured: when they come, how long they choose and pay.
     tokio::time::sleep(comes_after).await;

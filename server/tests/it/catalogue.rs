@@ -117,7 +117,7 @@ async fn an_event_lives_from_its_making_to_its_end() {
         json!({ "name": "VIP", "price": 150_000, "total": 10, "available": 10, "blocked": 0 })
     );
 
-    // Anything before the opening; what is wrong or unknown is told.
+    // Anything before the opening; what is wrong or unknown is reported.
     let change = |body: Value| shop.patch(&path).by(&shop.admin).json(&body).send();
     let dearer = change(json!({ "prices": { "VIP": 200_000 }, "admission": { "capacity": 7 } })).await.expect(200);
     assert_eq!(

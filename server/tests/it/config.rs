@@ -1,4 +1,4 @@
-//! A configuration with mistakes: every one is told, nothing is started, the exit code is 2.
+//! A configuration with mistakes: every one is reported, nothing is started, the exit code is 2.
 
 use crate::harness::{run, write};
 
@@ -17,7 +17,7 @@ fn check(file: &str, overrides: &[(&str, &str)], expected: &[&str]) {
 }
 
 #[test]
-fn every_key_and_reason_is_told_in_one_run() {
+fn every_key_and_reason_is_reported_in_one_run() {
     let file = "[server]\nlisten = \"here\"\nlissen = 1\n[payments]\nprovider = \"x\"\n[engine]\narbiters = 0\n";
     let overrides = [
         ("ONSALE__AUTH__JWT_SECRET", "too short"),
@@ -61,7 +61,7 @@ fn a_variable_that_is_nearly_a_key_is_a_mistake_of_the_check_too() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_place() {
+fn a_file_that_is_no_toml_is_reported_with_its_place() {
     check("[server]\nlisten = \n", &[], &["the file: is no TOML: line 2, column "]);
 }
 

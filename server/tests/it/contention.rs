@@ -1,5 +1,5 @@
 //! Three hundred buyers at once, over HTTP: for the same four seats, and for sets of seats that overlap. Nothing is
-//! sold twice, whoever loses hears what is free, and the counts add up.
+//! sold twice, who loses is sent what is free, and the counts add up.
 
 use crate::harness::Server;
 use crate::shop::{Person, Reply, Shop, texts};
@@ -48,7 +48,7 @@ fn winners(answers: &[(Person, Vec<String>, Reply)]) -> BTreeMap<String, Value> 
     taken
 }
 
-/// The counts of everything that tells them, against what was answered.
+/// All published counts, against what was answered.
 async fn check_counts(shop: &Shop, event: &str, held: &BTreeSet<String>, sold: &BTreeSet<String>, total: usize) {
     let seats = shop.seats(event).await;
     let seats_in = |member: &str| texts(&seats[member]).into_iter().map(str::to_owned).collect::<BTreeSet<_>>();

@@ -50,7 +50,7 @@ async fn goes_elsewhere(shop: &Shop, elsewhere: &str, buyer: &Person) {
             return;
         }
         entered.refused(409, "ALREADY_QUEUED_ELSEWHERE");
-        assert!(began.elapsed() < Duration::from_secs(5), "still held back");
+        assert!(began.elapsed() < Duration::from_secs(5), "still not let in");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,5 @@
 //! Guessing at passwords over HTTP: strangers do not keep anybody out, a challenge lets who solves it go on, one address'
-//! wave does not hold the others up, and the important log tells.
+//! wave does not hold the others up, and the important log records it.
 
 use crate::harness::{Server, Setup};
 use crate::shop::{Reply, Shop};

@@ -303,7 +303,7 @@ impl Drop for Server {
     }
 }
 
-/// The address that the first lines of a log tell.
+/// The address in the first lines of a log.
 fn listening(log: &str) -> Option<SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     lines.filter_map(|line| line["address"].as_str()?.parse().ok()).next()

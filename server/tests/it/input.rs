@@ -13,7 +13,7 @@ const APART: &str = "\u{1110}\u{1173}\u{11a8}\u{1109}\u{1165}\u{11a8}";
 const TOGETHER: &str = "특석";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn administrators_are_told_of_members_that_nobody_knows() {
+async fn unknown_members_of_administrators_are_mistakes() {
     let server = Server::start().await;
     let shop = server.shop();
     let (admin, venue) = (&shop.admin, shop.venue().await);
@@ -106,7 +106,7 @@ async fn a_delete_with_a_body_does_nothing() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(shop.reservation(&buyer, &bought).await["status"], "CANCELLED");
 
-    // Every route, whoever calls and whatever is said.
+    // Every route, with every caller and every body.
     for path in ["/queue/leave?eventId=x", "/users/me", "/reservations/hold/7", &format!("/events/{}", Uuid::new_v4())]
     {
         let refused = shop.delete(path).by(&shop.admin).header("content-type", "text/plain").body("x").send().await;

@@ -35,7 +35,7 @@ async fn who_has_tickets_stays_unless_it_is_meant() {
     let path = format!("/admin/reservations/{}", bought["reservationId"].as_str().unwrap());
     let kept = shop.get(&path).by(&shop.admin).send().await.expect(200);
     assert_eq!((&kept["status"], &kept["buyer"]), (&json!("CONFIRMED"), &json!({ "id": minji_id })));
-    // Whoever had the address is still found by it.
+    // The account that had the address is still found by it.
     let found = shop.get("/admin/reservations?q=minji@example.org").by(&shop.admin).send().await.expect(200);
     assert_eq!(found["totalElements"], 1);
     server.stop().await;

@@ -29,7 +29,7 @@ async fn a_second_process_on_the_data_directory_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told() {
+async fn a_port_that_is_taken_is_reported() {
     let server = Server::start().await;
     let data = tempfile::tempdir().unwrap();
     let second = run(|command| {

@@ -21,7 +21,7 @@ async fn hold(shop: &Shop, event: &str, buyer: &Person, seat: &str, key: &str) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_buyer_who_asks_too_often_is_told_when_to_come_back_and_others_are_not() {
+async fn a_buyer_who_asks_too_often_is_refused_with_a_time_to_come_back_and_others_are_not() {
     let server = Server::with().key("RATE_LIMIT__HOLD", "2/3600s").key("RATE_LIMIT__STATUS", "2/3600s").start().await;
     let shop = server.shop();
     let event = shop.small_event(&json!({ "admission": { "required": false } })).await;
@@ -113,7 +113,7 @@ async fn a_new_key_with_each_request_does_not_put_off_counting() {
     }
     shop.post("/reservations/hold").by(&buyer).key("broken").text("{").send().await.refused(429, "RATE_LIMITED");
     shop.post("/reservations/hold").by(&buyer).json(&json!({})).send().await.refused(429, "RATE_LIMITED");
-    // The stored answer is still given, however often; another body under its key is still told so.
+    // The stored answer is still given, however often; another body under its key is still refused as that.
     for _ in 0..5 {
         assert_eq!(hold(&shop, &event, &buyer, "A-1", "kept").await.body, held.body);
     }
@@ -159,7 +159,7 @@ async fn a_repeat_gives_back_what_it_was_counted_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_token_yet_is_limited_by_address_which_only_our_proxies_tell() {
+async fn who_has_no_token_yet_is_limited_by_address_which_only_our_proxies_forward() {
     let limited = || Server::with().key("RATE_LIMIT__LOGIN", "1/3600s");
     let server = limited().start().await;
     let shop = server.shop();
@@ -218,7 +218,7 @@ async fn an_account_is_guessed_at_only_so_often() {
     // Others, and who is logged in, are none the wiser.
     try_one("other@example.org", "a long password").await.expect(200);
     shop.get("/users/me").by(&bearer).send().await.expect(200);
-    // An address without an account is told the same.
+    // An address without an account is answered the same.
     for _ in 0..3 {
         try_one("none@example.org", "a long password").await.refused(401, "INVALID_CREDENTIALS");
     }
@@ -280,7 +280,7 @@ async fn who_has_many_cards_declined_starts_no_further_charge() {
     let held = shop.hold(&event, &thief, &["A-2"]).await.expect(201);
     let opened = shop.pay(&thief, &held).await.expect(201);
     for _ in 0..3 {
-        // Told again it is the same decline.
+        // Repeated, it is the same decline.
         shop.confirm(&thief, &opened, "sim_decline").await.refused(402, "PAYMENT_DECLINED");
     }
     // Two of the buyer, of whom one counts for this address: the other came past the proxy.

@@ -1,4 +1,4 @@
-//! What an operator does for one buyer: find the reservation by whatever the buyer can tell, see its story, cancel and
+//! What an operator does for one buyer: find the reservation by anything that the buyer knows of it, read its history, cancel and
 //! refund it with a reason.
 
 use crate::harness::Server;
@@ -33,17 +33,17 @@ async fn cancel(shop: &Shop, reservation: &str, body: &Value) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reservation_is_found_by_whatever_its_buyer_can_tell() {
-    by_whatever_its_buyer_can_tell(Server::start().await).await;
+async fn a_reservation_is_found_by_anything_its_buyer_knows() {
+    by_anything_its_buyer_knows(Server::start().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reservation_is_found_by_whatever_its_buyer_can_tell_on_postgres() {
+async fn a_reservation_is_found_by_anything_its_buyer_knows_on_postgres() {
     let database = TestDatabase::create();
-    by_whatever_its_buyer_can_tell(Server::with().postgres(database.url()).start().await).await;
+    by_anything_its_buyer_knows(Server::with().postgres(database.url()).start().await).await;
 }
 
-async fn by_whatever_its_buyer_can_tell(server: Server) {
+async fn by_anything_its_buyer_knows(server: Server) {
     let shop = server.shop();
     let (event, other) = (shop.small_event(&json!({})).await, shop.small_event(&json!({})).await);
     let (ada, ada_id) = shop.signed_up("Ada.Example@example.org", "Ada Lovelace").await;

@@ -76,7 +76,7 @@ async fn line(shop: &Shop, event: &str, buyers: &[Person]) -> Vec<usize> {
     ranks.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Those of `answered`, by the rank that they were told.
+/// Those of `answered`, by the rank that they were sent.
 fn in_order(answered: &Answered) -> Vec<usize> {
     let mut order: Vec<_> = answered.iter().map(|(number, (rank, _))| (*rank, *number)).collect();
     order.sort_unstable();
@@ -253,7 +253,7 @@ async fn a_journal_that_is_put_back_gets_its_line_from_the_tickets() {
     }
     assert_eq!(line(&shop, &event, &buyers).await, order, "the old order");
     let last = status(&shop, &event, &newcomer, None).await.expect(200);
-    assert_eq!(last["rank"], CROWD + 1, "whoever came meanwhile stands behind");
+    assert_eq!(last["rank"], CROWD + 1, "who came meanwhile stands behind");
 
     // A ticket whose place was given up is spent, also after another crash.
     let first = &buyers[order[0]];
@@ -267,7 +267,7 @@ async fn a_journal_that_is_put_back_gets_its_line_from_the_tickets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admission_waits_until_the_lost_were_heard_of() {
+async fn admission_waits_until_the_lost_have_returned() {
     let mut server = Server::start().await;
     let shop = server.shop();
     let event = event(&shop, &in_days(-1), 100).await;

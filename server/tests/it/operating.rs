@@ -21,7 +21,7 @@ async fn readiness_goes_first_while_everything_is_still_answered() {
     assert_eq!(server.status("/health/ready"), Some(503));
     assert_eq!(server.status("/health/live"), Some(200));
     shop.hold(&event, &shop.buyer(), &["A-1"]).await.expect(201);
-    // Told again, it does not wait any longer.
+    // A second signal ends the wait.
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 }
@@ -48,12 +48,12 @@ async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits
         (json!("server.request_timeout_ms"), json!(false)),
     ];
     assert_eq!(changes(&log), expected);
-    assert!(!log.contains("hidden"), "no secret is told");
+    assert!(!log.contains("hidden"), "no secret is logged");
     shop.get("/events").header("x-request-id", "now-logged").send().await.expect(200);
     let log = server.log_when(|log| log.contains("now-logged")).await;
     assert!(!log.contains("too-early"));
 
-    // A mistake changes nothing, and is told whole.
+    // A mistake changes nothing, and is reported whole.
     write(server.directory(), "config.toml", "[log]\nlevel = \"error\"\nlevels = 1\n[engine]\narbiters = 0\n");
     server.signal("HUP");
     let log = server.log_when(|log| log.contains("arbiters: must be") && log.contains("log.levels")).await;
@@ -61,7 +61,7 @@ async fn a_configuration_that_is_read_again_says_what_is_in_force_and_what_waits
     shop.get("/events").header("x-request-id", "still-logged").send().await.expect(200);
     server.log_when(|log| log.contains("still-logged")).await;
 
-    // What waits for a restart is told again, what is in force is not.
+    // What waits for a restart is reported again, what is in force is not.
     write(server.directory(), "config.toml", after);
     server.signal("HUP");
     let log = server.log_when(|log| changes(log).len() >= 6).await;
@@ -86,7 +86,7 @@ async fn a_request_timeout_that_is_read_again_is_in_force() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_logged_whoever_was_answered() {
+async fn a_slow_answer_is_logged_for_every_caller() {
     // A log-in hashes a password, which takes longer than ten times this in any build; nobody is sampled.
     let file = "[log]\nlevel = \"info\"\naccess_one_in = 0\nslow_ms = 1\n";
     let mut server = Server::with().without("LOG__LEVEL").file(file).start().await;
@@ -232,7 +232,7 @@ async fn the_check_names_every_problem_and_changes_nothing() {
     let changes = check(empty.path(), "[server]\nlisten = 1\nlissen = 2\n", 2);
     assert!(changes.contains("server.listen: must be") && changes.contains("server.lissen: unknown key"), "{changes}");
 
-    // A server works here: its port and its data are taken; and the logs cannot be where they are told to be.
+    // A server works here: its port and its data are taken; and the logs cannot be written where they are configured.
     let mut server = Server::start().await;
     let shop = server.shop();
     shop.small_event(&json!({})).await;

@@ -94,7 +94,7 @@ async fn cancelling_a_sale_ends_it_and_refunds_everyone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_administrators_did_is_told_newest_first_with_who_and_why() {
+async fn administrators_actions_are_listed_newest_first_with_who_and_why() {
     let mut server = Server::start().await;
     let shop = server.shop();
     let event = shop.small_event(&json!({ "admission": { "required": true } })).await;
@@ -181,7 +181,7 @@ async fn the_audit_names_every_member_that_changed_also_of_prices_venues_and_hal
     assert_eq!(of_hall[0], "HALL_CHANGED name: \"Main\" -> \"Small\"");
     assert!(of_hall[1].starts_with("HALL_MADE ") && of_hall.len() == 2, "{of_hall:?}");
 
-    // What is deleted is told, too.
+    // What is deleted is recorded, too.
     for path in [format!("/events/{event}"), format!("/halls/{hall}"), format!("/venues/{venue}")] {
         assert_eq!(shop.delete(&path).by(&shop.admin).send().await.status, 204);
     }

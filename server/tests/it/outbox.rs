@@ -40,7 +40,7 @@ fn assert_is_the_contracts(actual: &Value, read: &Value) {
 }
 
 #[tokio::test]
-async fn a_purchase_is_told_in_the_words_of_the_contract() {
+async fn a_purchase_is_published_in_the_words_of_the_contract() {
     let server = Server::start().await;
     let shop = server.shop();
     let event = shop.small_event(&json!({})).await;

@@ -238,7 +238,7 @@ async fn a_provider_that_fails_too_often_is_not_asked_any_more() {
     let refused = shop.pay(&buyer, &held).await;
     refused.refused(503, "PAYMENT_PROVIDER_UNAVAILABLE");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
-    // What is wrong or not there is told before.
+    // What is wrong or not there is answered before.
     let nothing = json!({ "reservationId": Uuid::new_v4().to_string(), "totalAmount": 1 });
     shop.pay(&buyer, &nothing).await.refused(404, "NOT_FOUND");
     server.stop().await;

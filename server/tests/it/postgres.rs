@@ -1,5 +1,5 @@
 //! The server on Postgres in trouble: the database gone, silent or slow, and two servers on one database. What writes is
-//! refused or unknown, what reads goes on, nothing that was told turns out to be false, and one node at a time owns the
+//! refused or unknown, what reads goes on, nothing that was answered turns out to be false, and one node at a time owns the
 //! events.
 
 use crate::harness::{Server, run};
@@ -23,7 +23,7 @@ struct Scene {
 impl Scene {
     async fn set() -> Self {
         let postgres = PrivatePostgres::start(Durability::Synced, &[]);
-        // So short that who is taken before it was noticed and who comes after it are told apart within a second.
+        // So short that who is taken before it was noticed and who comes after it are distinguished within a second.
         let setup = Server::with().postgres(&postgres.database("onsale")).key("SERVER__REQUEST_TIMEOUT_MS", "1000");
         let setup = setup.key("ENGINE__COMMIT_STALL_MS", "250");
         let server = setup.start().await;
@@ -44,7 +44,7 @@ impl Scene {
             let body = json!({ "eventId": event, "seatIds": ["A-1"] });
             shop.post("/reservations/hold").by(&buyer).key("k").json(&body).send().await
         };
-        // Whoever was taken before it was noticed hears that it is unknown.
+        // A request from before it was noticed is answered that it is unknown.
         hold().await.refused(504, "DEADLINE_EXCEEDED");
         // From then on it is certainly not done.
         let refused = shop.hold(&event, &other, &["A-2"]).await;
@@ -55,7 +55,7 @@ impl Scene {
         let login = shop.post("/auth/login").json(&login).send().await;
         assert!(matches!(login.status, 503 | 504), "{login:?}");
         assert!(began.elapsed() < Duration::from_secs(2), "the request's deadline holds");
-        // Reads tell what is committed, and no more than that.
+        // Reads answer what is committed, and no more than that.
         let seats = shop.seats(&event).await;
         assert_eq!(seats["seats"], json!({ "total": 20, "available": 19, "held": 0, "sold": 1, "blocked": 0 }));
         assert_eq!(shop.reservation(&other, &bought).await, bought);
@@ -97,13 +97,13 @@ impl Scene {
 const READY: &str = "GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_stopped_and_started_again_costs_nothing_that_was_told() {
+async fn a_database_that_is_stopped_and_started_again_costs_nothing_that_was_answered() {
     let scene = Scene::set().await;
     scene.goes_and_comes_back(|postgres| postgres.stop("fast"), PrivatePostgres::start_again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_crashes_costs_nothing_that_was_told() {
+async fn a_database_that_crashes_costs_nothing_that_was_answered() {
     let scene = Scene::set().await;
     scene.goes_and_comes_back(|postgres| postgres.stop("immediate"), PrivatePostgres::start_again).await;
 }
@@ -259,7 +259,7 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
     let (buyer, other) = (new.buyer(), new.buyer());
     let bought = new.buy(&event, &buyer, &["A-1"]).await;
     first.signal("CONT");
-    // Whoever asks the old owner at once is fenced, later ones are not taken.
+    // A request to the old owner right then is fenced, later ones are not accepted.
     let refused = old.hold(&event, &other, &["A-1"]).await;
     assert!(
         matches!((refused.status, refused.json()["code"].as_str()), (503, Some("STORAGE_UNAVAILABLE"))),
@@ -286,8 +286,7 @@ async fn a_server_that_slept_through_its_lease_cannot_write_and_says_nothing_fal
     first.stop().await;
 }
 
-/// A live hold, its payment, and an event that is new are none of which `old` could tell the truth: neither from what it knew nor
-/// from the tables.
+/// `old` answers nothing about a live hold, its payment, and a new event: neither from its memory nor from the tables.
 async fn says_nothing_of_what_another_owns(old: &Shop, new: &Shop, event: &str) {
     let buyer = new.buyer();
     let hold = new.hold(event, &buyer, &["B-1"]).await.expect(201);

@@ -88,7 +88,7 @@ async fn bodies_must_be_json_and_within_their_limit() {
 }
 
 #[tokio::test]
-async fn a_body_of_unsaid_length_is_bounded_too_and_its_sender_hears_the_answer() {
+async fn a_body_of_undeclared_length_is_bounded_too_and_its_sender_reads_the_answer() {
     let server = Server::start().await;
     let mut stream = server.connect().unwrap();
     let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
@@ -130,7 +130,7 @@ async fn headers_are_bounded_in_both_versions() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_told_so() {
+async fn what_is_no_http_is_answered_as_that() {
     let server = Server::start().await;
     let (status, actual) = problem(&server.raw("NONSENSE\r\n\r\n").unwrap());
     assert_eq!((status, &actual["code"]), (400, &json!("MALFORMED_REQUEST")));
@@ -235,7 +235,7 @@ async fn one_connection_carries_many_requests_in_both_versions() {
     server.stop().await;
 }
 
-/// What is told of an answer's content and keeping.
+/// The headers about an answer's content and caching.
 fn kept(headers: &http::HeaderMap) -> (String, String) {
     let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     (value("x-content-type-options"), value("cache-control"))

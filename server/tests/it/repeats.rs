@@ -1,5 +1,5 @@
-//! Requests that are sent again after the server was killed: whoever has a key hears the same answer, and whoever was
-//! told of a place, a token or a seat still has it.
+//! Requests that are sent again after the server was killed: who has a key receives the same answer, and who has
+//! received a place, a token or a seat still has it.
 
 use crate::harness::Server;
 use crate::shop::{Call, Reply, Shop, confirmation, in_days};

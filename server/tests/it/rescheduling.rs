@@ -151,7 +151,7 @@ async fn messages(server: &Server, kind: &str, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postponed_event_tells_those_with_tickets_and_lets_them_cancel_for_a_while() {
+async fn a_postponed_event_notifies_those_with_tickets_and_lets_them_cancel_for_a_while() {
     let mut server = Server::start().await;
     let shop = server.shop();
     // It begins within the hour: the day of the event has begun, and nobody can cancel.
@@ -219,7 +219,7 @@ async fn a_postponed_event_tells_those_with_tickets_and_lets_them_cancel_for_a_w
     assert_eq!(messages(&server, "reservation.postponed", 1).await.len(), 1);
     assert_eq!(messages(&server, "event.postponed", 1).await.len(), 1);
 
-    // The hold goes on, and who was told may cancel.
+    // The hold continues, and who was informed may cancel.
     let payment = shop.pay(&holder, &held).await.expect(201);
     shop.confirm(&holder, &payment, "sim_ok").await.expect(200);
     assert_eq!(shop.delete(&cancel).by(&buyer).send().await.expect(200)["refundAmount"], 300_000);
@@ -261,7 +261,7 @@ async fn a_sale_that_has_ended_opens_again_and_a_lost_row_is_written_at_the_next
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_keeps_both_and_tells_of_both() {
+async fn postgres_keeps_both_and_returns_both() {
     let database = TestDatabase::create();
     let mut server = Server::with().postgres(database.url()).start().await;
     let shop = server.shop();

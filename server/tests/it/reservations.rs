@@ -169,7 +169,7 @@ async fn a_hold_given_back_or_expired_frees_its_seats_and_stays_readable() {
     server.stop().await;
 }
 
-/// Reads a stream until every seat of `wanted` was told, and answers how it was told last.
+/// Reads a stream until every seat of `wanted` was sent; returns the last version, and the states that were sent.
 async fn changes_of(stream: &mut Stream, wanted: &[&str]) -> (u64, BTreeMap<String, String>) {
     let mut seats = BTreeMap::new();
     loop {

@@ -242,7 +242,7 @@ async fn two_nodes_share_limits_claims_and_revocations() {
     other.shop.get(&format!("/queue/status?eventId={there}")).by(&out).send().await.refused(404, "NOT_IN_QUEUE");
     one.shop.post("/auth/logout").by(&out).send().await.expect(204);
     let path = format!("/queue/status?eventId={there}");
-    until("heard of", async || other.shop.get(&path).by(&out).send().await.status == 401).await;
+    until("received", async || other.shop.get(&path).by(&out).send().await.status == 401).await;
     one.stop().await;
     other.stop().await;
 }

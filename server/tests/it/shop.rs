@@ -193,7 +193,7 @@ impl Shop {
         shop
     }
 
-    /// Somebody new; the contract lets whoever holds the secret mint tokens.
+    /// Somebody new; the contract lets holders of the secret mint tokens.
     pub fn person(&self, role: &str) -> Person {
         let id = Uuid::new_v4();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
@@ -296,7 +296,7 @@ impl Shop {
         self.event(&hall, changes).await
     }
 
-    /// Enters, unless the server dies meanwhile: the place of whoever was answered.
+    /// Enters, unless the server dies meanwhile: the place of who was answered.
     pub async fn tries_to_enter(&self, event: &str, buyer: &Person) -> Option<Value> {
         let call = self.post("/queue/enter").by(buyer).json(&json!({ "eventId": event }));
         let request = call.request.body(Full::new(call.body)).unwrap();

@@ -1,5 +1,5 @@
 //! A journal that cannot be written to: what writes is refused or unknown, what reads goes on, and nothing that was
-//! told turns out to be false.
+//! answered turns out to be false.
 
 use crate::harness::Server;
 use crate::shop::{Person, Reply, Shop, TIMEOUT};
@@ -24,7 +24,7 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
         let (buyer, seat) = (shop.buyer(), format!("A-{}", filed_later.len() + 1));
         let actual = hold_with_key(&shop, &event, &buyer, &seat).await;
         if actual.status != 201 {
-            // Whoever was taken right then hears that it is unknown.
+            // A request in progress right then is answered that it is unknown.
             actual.refused(504, "DEADLINE_EXCEEDED");
             break (buyer, seat);
         }
@@ -41,7 +41,7 @@ async fn while_the_journal_is_stuck_writes_are_refused_and_reads_go_on() {
     let slower = json!({ "ratePerSecond": 1 });
     let path = format!("/admin/events/{event}/admission");
     shop.patch(&path).by(&shop.admin).json(&slower).send().await.refused(503, "STORAGE_UNAVAILABLE");
-    // Reads tell what is committed, and no more than that.
+    // Reads answer what is committed, and no more than that.
     let seats = shop.seats(&event).await;
     let held = filed_later.len();
     assert_eq!(seats["seats"], json!({ "total": 800, "available": 799 - held, "held": held, "sold": 1, "blocked": 0 }));

@@ -121,7 +121,7 @@ async fn written(shop: &Shop, buyer: &Person) {
 }
 
 /// A purchase in two traces, and a charge of which the outcome is not known when the server is killed. Everything that was
-/// written behind is lost with it; the journal alone tells the messages again.
+/// written behind is lost with it; the messages are made again from the journal alone.
 async fn is_continued(setup: Setup, read: impl Fn(&Server) -> Messages, lose: impl Fn(&Server)) {
     let mut server = setup.start().await;
     let shop = server.shop();

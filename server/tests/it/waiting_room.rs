@@ -220,7 +220,7 @@ async fn a_slot_whose_time_is_over_makes_no_new_hold_while_one_is_pending() {
     let actual = stream.next().await.unwrap().data;
     assert_eq!(actual["status"], "ACTIVE");
     enter(&shop, &event, &next).await.expect(200);
-    // The token goes by time alone, which no fact tells of.
+    // The token ends by time alone, without a fact.
     let mut place = actual;
     while place["token"].is_string() {
         place = stream.next().await.unwrap().data;
@@ -265,7 +265,7 @@ async fn a_slot_is_good_for_so_many_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_heard_of_loses_the_place_and_an_open_stream_is_heard() {
+async fn who_sends_no_heartbeat_loses_the_place_and_an_open_stream_is_one() {
     let server = Server::start().await;
     let shop = server.shop();
     let event = event(&shop, json!({ "absentSeconds": 1 }), json!({ "saleStartsAt": in_days(1) })).await;
@@ -275,7 +275,7 @@ async fn who_is_not_heard_of_loses_the_place_and_an_open_stream_is_heard() {
     }
     let mut stream = shop.get(&format!("/queue/stream?eventId={event}")).by(&listening).stream().await;
     assert_eq!(stream.next().await.unwrap().data["rank"], 2);
-    // The silent one ahead goes, which the stream tells. Asking for the silent one's status would be a sign of life.
+    // The silent one ahead goes, which the stream shows. Asking for the silent one's status would be a sign of life.
     assert_eq!(stream.next().await.unwrap().data["rank"], 1);
     assert_eq!(status(&shop, &event, &silent).await.expect(200)["status"], "EXPIRED");
     // Longer than a silent buyer would be waited for.
@@ -285,7 +285,7 @@ async fn who_is_not_heard_of_loses_the_place_and_an_open_stream_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
+async fn a_stream_sends_the_place_at_once_and_every_change_of_it() {
     let server = Server::start().await;
     let shop = server.shop();
     let event = event(&shop, json!({ "ratePerSecond": 100 }), json!({})).await;
@@ -307,13 +307,13 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
     steer(&shop, &event, json!({ "message": "Back in a moment" })).await;
     let actual = stream.next().await.unwrap().data;
     assert_eq!(actual["message"], "Back in a moment");
-    assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "sent after {:?}", began.elapsed());
 
     // A changed rank waits for the poll interval.
     leave(&shop, &event, &ahead).await;
     let actual = stream.next().await.unwrap().data;
     assert_eq!((&actual["rank"], &actual["totalInQueue"]), (&json!(1), &json!(1)));
-    assert!(began.elapsed() >= Duration::from_millis(1900), "told after {:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(1900), "sent after {:?}", began.elapsed());
 
     let began = Instant::now();
     steer(&shop, &event, json!({ "paused": false, "message": null })).await;
@@ -322,7 +322,7 @@ async fn a_stream_tells_the_place_at_once_and_every_change_of_it() {
         actual = stream.next().await.unwrap().data;
     }
     assert!(actual["token"].is_string() && actual["notice"].is_null() && actual.get("message").is_none());
-    assert!(began.elapsed() < Duration::from_secs(1), "told after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "sent after {:?}", began.elapsed());
     leave(&shop, &event, &buyer).await;
     assert_eq!(stream.next().await.unwrap().data["code"], "SLOT_ENDED");
     assert!(stream.next().await.is_none(), "the place is gone, and so is the stream");

@@ -149,7 +149,7 @@ async fn without_the_others_it_reads_by_itself_and_tells_them_later() {
     assert_eq!(name(&nodes[0]).await.as_deref(), Some("Palace"));
     // It comes back with what it had, which nobody may read any more.
     shared.go(false);
-    nodes[0].tell_again().await;
+    nodes[0].send_again().await;
     for shelf in &nodes {
         assert_eq!(name(shelf).await.as_deref(), Some("Palace"));
     }

@@ -1,5 +1,5 @@
-//! The body of a response: bytes at once, or a stream. A body of the second kind tells its connection that it is being sent,
-//! and whether it is read. Must never be boxed on the fast path.
+//! The body of a response: bytes at once, or a stream. A stream keeps its connection in use until it is
+//! sent; an HTTP/2 body also records whether it is read. Must never be boxed on the fast path.
 
 use crate::http::connection::activity::Busy;
 use crate::http::connection::deadline_io::Answering;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 /// What a handler answers.
 pub type Response = http::Response<Body>;
 
-/// A stream that cannot go on. Its connection, or its HTTP/2 stream, is ended in the middle, so that nobody takes a part of the
-/// answer for the whole.
+/// A stream that cannot continue. Its connection, or its HTTP/2 stream, is aborted, so that a part of the answer is not taken for
+/// the whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer breaks off: {0}")]
 pub struct Broken(pub String);
@@ -24,9 +24,9 @@ pub type Frames = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Broken> + Se
 pub enum Body {
     /// All of it at once; its length is known, so `Content-Length` is sent.
     Full(Option<Bytes>),
-    /// Little by little.
+    /// In pieces.
     Stream(Frames),
-    /// Either of them on an HTTP/2 connection, which has to know whether it is read.
+    /// Either of them on an HTTP/2 connection, which must know whether it is read.
     Watched(Box<Watched>),
 }
 
@@ -43,18 +43,18 @@ impl Body {
         Self::Full(None)
     }
 
-    /// The same body, which tells its connection whether it is read, until it is sent.
+    /// The same body, which records in its connection's activity whether it is read, until it is sent.
     #[must_use]
     pub(in crate::http) fn watched(self, busy: Busy) -> Self {
         let is_empty = matches!(&self, Self::Full(None));
         if is_empty { self } else { Self::Watched(Box::new(Watched { body: self, busy: busy.sends() })) }
     }
 
-    /// The same body, which keeps the sign that it is being sent as long as it is a stream.
+    /// The same body; a stream keeps `guard` until it is sent.
     #[must_use]
-    pub(in crate::http) fn answering(self, sign: Answering) -> Self {
+    pub(in crate::http) fn answering(self, guard: Answering) -> Self {
         match self {
-            Self::Stream(frames) => Self::Stream(Box::pin(Sent { frames, _sign: sign })),
+            Self::Stream(frames) => Self::Stream(Box::pin(Sent { frames, _guard: guard })),
             Self::Full(_) | Self::Watched(_) => self,
         }
     }
@@ -72,7 +72,7 @@ impl Body {
 /// A stream on an HTTP/1 connection.
 struct Sent {
     frames: Frames,
-    _sign: Answering,
+    _guard: Answering,
 }
 
 impl http_body::Body for Sent {
@@ -84,7 +84,7 @@ impl http_body::Body for Sent {
     }
 }
 
-/// A body and the sign that it is being sent.
+/// A body on an HTTP/2 connection, and the request that it keeps open.
 pub struct Watched {
     body: Body,
     busy: Busy,

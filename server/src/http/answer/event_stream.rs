@@ -1,6 +1,6 @@
 //! Server-sent events: a response whose body is driven by an async block, without a task or a channel of its own. The block is
-//! dropped when the client goes away or somebody ends the stream, and the last event says why. Must never outlive the rights that
-//! it was opened with by more than a heartbeat; who sends the heartbeats looks at [`Rights`].
+//! dropped when the client goes away or the stream is ended, and the last event says why. Must never outlive the rights that it
+//! was opened with by more than a heartbeat; the sender of the heartbeats checks [`Rights`].
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Silence after which a comment keeps a connection open, and how often the rights to a stream are looked at.
+/// Silence after which a comment keeps a connection open, and how often the rights to a stream are checked.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The sending end, inside the block. A send waits until the client has taken what was sent before.
@@ -47,12 +47,12 @@ impl Events {
         self.push(event).await;
     }
 
-    /// Sends a comment, which clients pass over: the heartbeat that keeps the connection open.
+    /// Sends a comment, which clients ignore: the heartbeat that keeps the connection open.
     pub async fn comment(&self) {
         self.push(Bytes::from_static(b":\n\n")).await;
     }
 
-    /// Tells the client how long to wait before it connects again.
+    /// Sends the time that the client should wait before it connects again.
     pub async fn retry_after_millis(&self, millis: u32) {
         self.push(Bytes::from(format!("retry: {millis}\n\n"))).await;
     }
@@ -134,16 +134,16 @@ impl<F: Future<Output = End> + Send> http_body::Body for Driven<F> {
     }
 }
 
-/// 200 with a stream of events that `work` sends; it ends when `work` does, or when somebody ends it.
+/// 200 with a stream of events that `work` sends; it ends when `work` does, or when it is ended from outside.
 ///
 /// # Errors
-/// 401 on a public route: a stream is somebody's.
+/// 401 on a public route: a stream belongs to a buyer.
 pub fn events<F>(ctx: &Surroundings, work: impl FnOnce(Events) -> F) -> Result<Response, Problem>
 where
     F: Future<Output = End> + Send + 'static,
 {
     let open = ctx.app.readers.streams.open(ctx.buyer()?);
-    // Looked at after it can be found: a drain ends those that can be found.
+    // Checked after the stream is registered: a drain ends the registered ones.
     if ctx.app.draining.is_cancelled() {
         return Err(Problem::unavailable("DRAINING", "the server is stopping", 1));
     }

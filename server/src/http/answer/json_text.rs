@@ -1,4 +1,4 @@
-//! JSON objects written member by member, for the answers that a whole crowd asks for: a place and a refusal. Names are
+//! JSON objects written member by member, for the most frequent answers: a place and a refusal. Names are
 //! constants that need no escaping, and nothing is allocated but the text itself, which costs a third of what serializing a
 //! struct does. Every other answer is a struct that is serialized. Must never write a name that needs escaping.
 

@@ -20,11 +20,11 @@ pub const STREAMS_PER_BUYER: usize = 4;
 pub enum End {
     /// The access token has expired or was revoked.
     TokenEnded,
-    /// The buyer's place or slot is over.
+    /// The buyer's place or slot has ended.
     SlotEnded,
     /// The buyer has opened too many others since.
     Replaced,
-    /// What it follows has changed as a whole: open it again.
+    /// Its subject has changed as a whole: open it again.
     Renew,
     /// The server stops: open it again elsewhere.
     Draining,
@@ -33,7 +33,7 @@ pub enum End {
 impl End {
     const ALL: [Self; 5] = [Self::TokenEnded, Self::SlotEnded, Self::Replaced, Self::Renew, Self::Draining];
 
-    /// As the contract has it.
+    /// The code of the contract.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl End {
     }
 }
 
-/// How others end a stream.
+/// The handle by which others end a stream.
 #[derive(Default)]
 struct Ending(Mutex<(Option<End>, Option<Waker>)>);
 
@@ -117,7 +117,7 @@ impl OpenStreams {
 }
 
 impl OpenStream {
-    /// Whether somebody has ended it; if not, the task is woken when somebody does.
+    /// Why it was ended from outside, if it was; if not, the task is woken when it is.
     pub(in crate::http) fn poll_end(&self, cx: &Context<'_>) -> Option<End> {
         let mut state = self.ending.0.lock();
         if state.0.is_none() && !state.1.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

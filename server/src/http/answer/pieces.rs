@@ -1,6 +1,6 @@
-//! A long answer that is made piece by piece: the next piece is begun when the connection has room for it, so a slow
-//! reader costs one piece of memory and nothing else, and one who has gone costs nothing. What a piece needs (a
-//! connection to a database) is taken for that piece alone. Must never make a piece that nobody asks for.
+//! A long answer that is made in pieces: the next one is begun when the connection has room for it, so a slow client costs one
+//! piece of memory, and one that has gone away nothing. What a piece needs (a connection to a database) is taken for that piece
+//! alone. Must never make a piece before it is asked for.
 
 use crate::http::answer::body::{Body, Broken};
 use bytes::Bytes;

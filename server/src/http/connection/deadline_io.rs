@@ -1,6 +1,6 @@
-//! A plaintext socket with deadlines: a request's head that was begun must come to its end, and an answer must be read. Both are
-//! errors of the socket, so that its connection ends. Deadlines are noted in the connection's [`Alarm`] and cost
-//! no timer of their own. Must never end a connection that only waits for its next request, nor one whose answer is being made.
+//! An IO wrapper with deadlines: a request's head that was begun must arrive whole, and an answer must be read. A missed deadline
+//! is an error of the socket, which ends the connection. Deadlines are stored in the connection's [`Alarm`] and cost no timer of
+//! their own. Must never end a connection that only waits for its next request, nor one whose answer is being made.
 
 use super::alarm::Alarm;
 use super::frames::Frames;
@@ -14,15 +14,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How many of the first bytes tell the protocol: no method of HTTP/1.1 begins as the preface of HTTP/2 does.
+/// How many of the first bytes decide the protocol: no method of HTTP/1.1 begins as the preface of HTTP/2 does.
 const DECIDING: usize = 4;
-/// Each so many bytes of an answer that are taken give its reader a second more, up to all of its time again. What reads slower
-/// for longer than that is no reader.
+/// The slowest reading that is tolerated: so many bytes of an answer extend its deadline by a second, up to the whole time.
 const BYTES_A_SECOND: usize = 4096;
 
 /// What a connection reads and writes: a socket of the operating system, or one in memory.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// What was written and is not sent yet is thrown away when it is closed.
+    /// Written bytes that are not sent yet are discarded when it is closed.
     fn abandon(&self);
 }
 
@@ -36,25 +35,25 @@ impl Socket for DuplexStream {
     fn abandon(&self) {}
 }
 
-/// How long may be waited for a client.
+/// How long a client is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct Waits {
     /// For a whole head: from its first byte, and for the first one from the connection's beginning.
     pub head: Duration,
-    /// For the client to take anything of an answer.
+    /// For the client to read anything of an answer.
     pub unread: Duration,
 }
 
-/// What the socket and the service of an HTTP/1 connection tell each other.
+/// State that the IO wrapper and the service of an HTTP/1 connection share.
 #[derive(Default)]
 pub(super) struct Exchange {
-    /// Heads that have come.
+    /// Heads that have arrived.
     heads: AtomicU32,
     is_answering: AtomicBool,
 }
 
 impl Exchange {
-    /// A head has come; until this is dropped its answer is being made and sent, and bytes are no next head.
+    /// A head has arrived. Until the guard is dropped its answer is being made and sent, and bytes are not the next head.
     pub(super) fn begin(self: &Arc<Self>) -> Answering {
         self.heads.fetch_add(1, Ordering::Relaxed);
         self.is_answering.store(true, Ordering::Relaxed);
@@ -71,13 +70,13 @@ impl Drop for Answering {
     }
 }
 
-/// What tells where a head begins and ends.
+/// How the begin and end of a head are known.
 enum Reading {
     Http1 { exchange: Arc<Exchange>, heads: u32 },
     Http2(Frames),
 }
 
-/// The first bytes of a connection, read to find out its protocol and not yet handed on.
+/// The first bytes of a connection, read to decide its protocol and not yet passed to hyper.
 #[derive(Default)]
 struct First {
     bytes: [u8; DECIDING],
@@ -85,7 +84,7 @@ struct First {
     to: usize,
 }
 
-/// A connection of which only the first bytes are known.
+/// A connection whose protocol is not decided yet.
 pub(super) struct Fresh<S> {
     stream: S,
     first: First,
@@ -97,7 +96,7 @@ impl<S: Socket> Fresh<S> {
         Self { stream, first: First::default(), since: Instant::now() }
     }
 
-    /// When the first head must be there.
+    /// The deadline of the first head.
     pub(super) fn head_due(&self, waits: Waits) -> Instant {
         self.since + waits.head
     }
@@ -145,7 +144,7 @@ impl<S: Socket> Fresh<S> {
     }
 }
 
-/// What a guarded socket goes by.
+/// What the deadlines are checked with.
 pub(super) struct Guard {
     pub alarm: Arc<Alarm>,
     pub waits: Waits,
@@ -158,23 +157,23 @@ pub(super) struct DeadlineIo<S> {
     first: First,
     reading: Reading,
     guard: Guard,
-    /// When the head that has begun must be whole.
+    /// The deadline of the head that has begun.
     head_due: Option<Instant>,
-    /// Whether a head has begun that has no deadline yet. It gets one when more of it is waited for, so a head that comes whole,
-    /// as nearly all do, costs no look at the clock.
+    /// Whether a head has begun that has no deadline yet. It gets one when more of it is waited for, so a head that arrives
+    /// whole, as nearly all do, costs no reading of the clock.
     is_head_begun: bool,
-    /// When something of what is being sent must have been taken.
+    /// The deadline for the client to read something of what is being sent.
     unread_due: Option<Instant>,
     is_late: bool,
 }
 
 impl<S: Socket> DeadlineIo<S> {
-    /// Whether the connection ended because a head did not come to its end.
+    /// Whether the connection ended because a head was late.
     pub(super) fn is_late(&self) -> bool {
         self.is_late
     }
 
-    /// These bytes were read: notes what they begin and end.
+    /// Updates the deadlines for bytes that were read.
     fn note_read(&mut self, bytes: &[u8]) {
         let waits = self.guard.waits;
         match &mut self.reading {
@@ -187,7 +186,7 @@ impl<S: Socket> DeadlineIo<S> {
                 if std::mem::take(&mut self.is_head_begun) {
                     self.head_due = Some(Instant::now() + waits.head);
                 }
-                // Line ends before a head are no head (RFC 9112, 2.2); some clients send one after a body.
+                // Line ends before a head are ignored (RFC 9112, 2.2); some clients send one after a body.
                 let is_begun = bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
                 if is_begun && self.head_due.is_none() && !exchange.is_answering.load(Ordering::Relaxed) {
                     self.is_head_begun = true;
@@ -204,7 +203,7 @@ impl<S: Socket> DeadlineIo<S> {
         }
     }
 
-    /// An error once a head that was begun has taken too long.
+    /// An error once a head has passed its deadline.
     fn check_head(&mut self) -> io::Result<()> {
         if let Some(due) = self.head_due
             && self.guard.alarm.has_passed(due)
@@ -212,12 +211,12 @@ impl<S: Socket> DeadlineIo<S> {
             if !std::mem::replace(&mut self.is_late, true) {
                 self.guard.counts.late_heads.fetch_add(1, Ordering::Relaxed);
             }
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "a request's head did not come to its end"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "a request's head was late"));
         }
         Ok(())
     }
 
-    /// What was offered to the socket was taken so far, or not at all.
+    /// Updates the deadline for the result of a write of `offered` bytes.
     fn note_written(&mut self, written: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(taken)) => {
@@ -236,7 +235,7 @@ impl<S: Socket> DeadlineIo<S> {
                     return Poll::Pending;
                 }
                 self.guard.counts.unread_answers.fetch_add(1, Ordering::Relaxed);
-                // What is left is not worth the kernel's memory either.
+                // The rest is discarded from the kernel's memory, too.
                 self.stream.abandon();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "an answer was not read")))
             }
@@ -258,7 +257,7 @@ impl<S: Socket> AsyncRead for DeadlineIo<S> {
             this.check_head()?;
             return Poll::Pending;
         }
-        // The deadline is looked at when nothing more comes: until then the head may still become whole.
+        // The deadline is checked only when nothing more arrives: until then the head may still become whole.
         this.note_read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -317,21 +316,21 @@ mod tests {
             let (mut client, mut fresh) = pair().await;
             client.write_all(sent.as_bytes()).await.unwrap();
             let mut polls = 0;
-            let mut telling = pin!(fresh.speaks_http2());
+            let mut deciding = pin!(fresh.speaks_http2());
             let counted = poll_fn(|cx| {
                 polls += 1;
-                telling.as_mut().poll(cx)
+                deciding.as_mut().poll(cx)
             });
             assert!(tokio::time::timeout(Duration::from_millis(200), counted).await.is_err(), "{sent} is not enough");
             // One for the beginning, one for what came, one for the end of the wait.
             assert!(polls <= 4, "polled {polls} times");
             client.write_all(rest.as_bytes()).await.unwrap();
-            assert_eq!(telling.await.unwrap(), expected, "{sent}{rest}");
+            assert_eq!(deciding.await.unwrap(), expected, "{sent}{rest}");
         }
     }
 
     #[tokio::test]
-    async fn what_was_read_to_tell_the_protocol_is_read_again() {
+    async fn what_was_read_to_decide_the_protocol_is_read_again() {
         let (mut client, mut fresh) = pair().await;
         client.write_all(b"GET / HTTP/1.1").await.unwrap();
         assert!(!fresh.speaks_http2().await.unwrap());

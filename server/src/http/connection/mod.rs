@@ -1,4 +1,4 @@
-//! One connection: tells HTTP/1.1 from prior-knowledge HTTP/2 by the first bytes, serves its requests through the pipeline,
+//! One connection: distinguishes HTTP/1.1 from prior-knowledge HTTP/2 by the first bytes, serves its requests through the pipeline,
 //! and bounds the time that it may be silent, half-sent or unread. Must never judge a request: that is the pipeline's.
 //!
 //! ```text

@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub struct Object<'a> {
     members: Option<&'a Map<String, Value>>,
     path: String,
-    /// Where it is kept what was asked for; nowhere in buyers' calls, which pass over unknown members.
+    /// The members asked for so far; `None` in buyers' calls, where unknown members are ignored.
     asked: Option<Arc<AskedMembers>>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Object<'a> {
         self.members?.get(member).filter(|value| !value.is_null())
     }
 
-    /// Whether a member is there, be it `null`: PATCH tells "leave it" from "take it away" by this.
+    /// Whether a member is there, be it `null`: PATCH distinguishes "leave it" from "remove it" by this.
     #[must_use]
     pub fn has(&self, member: &str) -> bool {
         self.ask(member);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_path() {
+    fn every_mistake_is_reported_with_its_path() {
         check(
             &json!({ "name": 7, "count": 101, "on": "yes", "id": "x", "at": "noon", "inner": [], "list": [{}, 3] }),
             |body, m| {

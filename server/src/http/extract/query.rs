@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let query = Query::parse("size=101&page=-1&eventId=7&status=GONE");
         let mut mistakes = Mistakes::default();
         query.page(&mut mistakes);

@@ -132,8 +132,8 @@ impl Request {
         Ok(Json { value: read_json(&bytes)?, bytes: text::without_mark(bytes) })
     }
 
-    /// The bytes of a body that is said to be JSON, for whoever reads it without making a tree of it first. Its text is as it
-    /// came: only [`read_json`] composes it.
+    /// The bytes of a body that is declared as JSON, for readers that build no tree of it first. Its text is as received: only
+    /// [`read_json`] composes it.
     ///
     /// # Errors
     /// 415 when it is not said to be JSON, 413 beyond the limit.

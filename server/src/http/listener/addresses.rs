@@ -1,6 +1,6 @@
-//! How many connections each address has open, and whether it may have one more. An IPv6 address counts by the half that its
-//! subscriber cannot choose; proxies that the configuration names are not counted, since a crowd stands behind each. Must never
-//! wait, nor keep an address that has no connection.
+//! Counts the open connections of each address, and decides whether it may have one more. IPv6 addresses count by their /64;
+//! proxies that the configuration names are not counted, since each carries the connections of many clients. Must never wait,
+//! nor keep an address that has no connection.
 
 use crate::limits::{Networks, Who, address};
 use http::HeaderMap;
@@ -66,12 +66,12 @@ mod tests {
         assert!(count("2001:db8:1:2::9").is_none() && count("2001:db8:1:3::9").is_some());
         let proxied: Vec<Counted> = (0..9).map(|_| count("192.0.2.7").unwrap()).collect();
         drop((first, subscriber, proxied));
-        assert!(addresses.open.is_empty(), "nobody is kept who has no connection");
+        assert!(addresses.open.is_empty(), "no address without a connection is kept");
         assert!(count("203.0.113.1").is_some());
     }
 
     #[test]
-    fn behind_proxies_without_names_nobody_is_counted() {
+    fn without_a_list_of_proxies_no_address_is_counted() {
         let addresses = Addresses::new(1, None);
         let all: Vec<_> = (0..5).map(|_| addresses.count("203.0.113.1".parse().unwrap())).collect();
         assert!(all.iter().all(Option::is_some));

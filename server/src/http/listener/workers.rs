@@ -1,6 +1,6 @@
-//! The threads that serve connections: each has a runtime of its own and keeps its connections for good, so that a request
-//! is read, answered and sent by one thread, and no lock is shared to find out who goes on. What takes long must leave them
-//! by `spawn_blocking`.
+//! The threads that serve connections: each has a runtime of its own and keeps its connections, so that a request is read,
+//! answered and sent by one thread, and the threads share no scheduler's lock. Must never run blocking work: that goes through
+//! `spawn_blocking`.
 
 use onsale_engine::runtime::supervised;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-/// See the module. They end when this is dropped, and with them whatever they still serve.
+/// See the module. They end when this is dropped, and with them the connections that they still serve.
 pub struct Workers {
     threads: Vec<Handle>,
     next: AtomicUsize,

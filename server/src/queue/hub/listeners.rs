@@ -1,4 +1,4 @@
-//! The listeners of one event: in places that are checked in turn, and found by their buyer. Must never keep one whose stream is
+//! The listeners of one event: in numbered places that are checked in order, and found by their buyer. Must never keep one whose stream is
 //! closed for longer than until its buyer is looked up.
 
 use super::latest::LatestEvent;
@@ -19,13 +19,13 @@ pub(super) struct Listener {
     pub sent_at: Timestamp,
     /// When the last comment was sent.
     pub commented_at: Timestamp,
-    /// When the access token was looked at last.
+    /// When the access token was last checked.
     pub checked_at: Timestamp,
     /// When the buyer was last reported as present.
     pub seen_at: Timestamp,
 }
 
-/// Who is not looked after any more has to come again, unless it was sent another end.
+/// A listener without a task must connect again, unless it was sent another end.
 impl Drop for Listener {
     fn drop(&mut self) {
         self.latest.end(End::Renew);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Ranks that may be sent in a second at the least, however few listen.
 const RANKS_PER_SECOND: usize = 256;
 
-/// What a listener was sent last. Whatever of it changes is sent at once, but for the rank and the seats that are left.
+/// What a listener was sent last. A change is sent at once, except of the rank and the seats that are left.
 #[derive(Clone, PartialEq)]
 pub(super) struct Sent {
     pub place: PlaceView,

@@ -1,4 +1,4 @@
-//! What a server tells of itself: metrics in three forms, from one catalogue, and the two logs.
+//! What a server publishes of itself: metrics in three forms, from one catalogue, and the two logs.
 
 use crate::harness::Server;
 use crate::shop::Shop;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::path::Path;
 
-/// What was sent, by whoever sent it.
+/// What was sent, by its sender.
 #[derive(Debug, Default, PartialEq)]
 struct Sent {
     requests: u64,
@@ -47,7 +47,7 @@ async fn small_load(shop: &Shop) -> Sent {
 }
 
 #[tokio::test]
-async fn prometheus_is_told_what_the_catalogue_has_and_nothing_else() {
+async fn prometheus_is_sent_what_the_catalogue_has_and_nothing_else() {
     let server = Server::start().await;
     small_load(&server.shop()).await;
     let actual = server.raw("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
