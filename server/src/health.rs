@@ -105,7 +105,7 @@ fn write_engine(out: &mut String, app: &App) {
     write_single(out, "onsale_revoked_tokens", app.tokens.revoked().len());
     write_single(out, "onsale_database_connections", (app.database_connections)());
     write_single(out, "onsale_storage_reserve", u8::from(!(app.lacks_reserve)()));
-    let (hits, misses) = app.readers.shelf.reads();
+    let (hits, misses) = app.readers.cache.reads();
     write_head(out, "onsale_cache_reads_total");
     let _ = writeln!(out, "onsale_cache_reads_total{{outcome=\"hit\"}} {hits}");
     let _ = writeln!(out, "onsale_cache_reads_total{{outcome=\"miss\"}} {misses}");

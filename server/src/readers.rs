@@ -1,7 +1,7 @@
 //! What reading handlers share: caches, open streams, and who must see which fact. All of it can be lost at any
 //! moment and is made again from the catalogue and the read views; nothing here is state of the domain.
 
-use crate::catalogue::{SeatMaps, Shelf};
+use crate::catalogue::{CatalogueCache, SeatMaps};
 use crate::http::OpenStreams;
 use crate::queue::{Hubs, Paces};
 use crate::reservations::{Feeds, LiveSeats, ReadYourWrites};
@@ -12,14 +12,14 @@ pub struct Readers {
     /// Seat maps, serialised.
     pub seat_maps: SeatMaps,
     /// The descriptive part of events, venues and halls.
-    pub shelf: Shelf,
+    pub cache: CatalogueCache,
     /// Which seats are held and sold, serialised.
     pub live_seats: LiveSeats,
     /// The open streams of each buyer.
     pub streams: Arc<OpenStreams>,
-    /// OpenStreams of seat changes.
+    /// Streams of seat changes.
     pub feeds: Arc<Feeds>,
-    /// OpenStreams of waiting rooms.
+    /// Streams of waiting rooms.
     pub hubs: Arc<Hubs>,
     /// How fast lines move.
     pub paces: Paces,
@@ -28,12 +28,12 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// With this shelf, and nothing else yet.
+    /// With this cache, and otherwise empty.
     #[must_use]
-    pub fn new(shelf: Shelf) -> Self {
+    pub fn new(cache: CatalogueCache) -> Self {
         Self {
             seat_maps: SeatMaps::default(),
-            shelf,
+            cache,
             live_seats: LiveSeats::default(),
             streams: Arc::default(),
             feeds: Arc::default(),

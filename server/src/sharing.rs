@@ -75,7 +75,7 @@ impl Sharing {
         write_single(out, "onsale_redis_up", u8::from(health.up));
         write_single(out, "onsale_redis_outages_total", health.outages);
         write_single(out, "onsale_redis_unanswered_total", health.unanswered);
-        write_single(out, "onsale_redis_cache_hits_total", app.readers.shelf.shared_hits());
+        write_single(out, "onsale_redis_cache_hits_total", app.readers.cache.shared_hits());
         let Some(copies) = app.engine.copies() else { return };
         write_single(out, "onsale_redis_copies_total", copies.writes);
         write_single(out, "onsale_redis_copies_whole_total", copies.whole);
@@ -96,10 +96,10 @@ impl App {
 fn receive(app: &Weak<App>, notification: Heard) {
     let Some(app) = app.upgrade() else { return };
     match notification {
-        Heard::Changed(what) => app.readers.shelf.forget(what),
+        Heard::Changed(what) => app.readers.cache.forget(what),
         Heard::Revoked(Revocation { access_id, until }) => app.tokens.revoked().add(access_id, until),
         Heard::Missed => {
-            app.readers.shelf.forget_all();
+            app.readers.cache.forget_all();
             if let Some(sharing) = &app.sharing {
                 sharing.missed.notify_one();
             }
@@ -121,7 +121,7 @@ async fn keep_up(app: Weak<App>) {
         if sharing.is_up() {
             let unsent = std::mem::take(&mut *sharing.unsent.lock());
             sharing.publish(unsent).await;
-            app.readers.shelf.send_again().await;
+            app.readers.cache.send_again().await;
         }
         let due = if sharing.is_up() { READ_WITH_NEWS } else { READ_WITHOUT_NEWS };
         if missed || read_at.elapsed() >= due {

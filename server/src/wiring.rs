@@ -4,7 +4,7 @@
 use crate::accounts::{Altcha, PasswordLimits, Passwords, Predecessors, UNNAMED};
 use crate::app::App;
 use crate::auth::{AccessTokens, Revoked, TokenSigner};
-use crate::catalogue::Shelf;
+use crate::catalogue::CatalogueCache;
 use crate::catalogue::{Venues, catch_up, open_sale};
 use crate::config::RedisConfig;
 use crate::config::{BootstrapAdmin, Config, PaymentProviderName};
@@ -137,7 +137,7 @@ pub async fn open_with(
     let cache = shared().map(|redis| redis as Arc<dyn SharedCache>);
     let limits = Limits::new(&config.rate_limit, shared().map(|redis| redis as Arc<dyn SharedLimits>));
     let limits = Arc::new(limits);
-    let shelf = Shelf::new(Arc::clone(&catalogue), Arc::clone(&clock), cache, &config.cache);
+    let cache = CatalogueCache::new(Arc::clone(&catalogue), Arc::clone(&clock), cache, &config.cache);
     let app = Arc::new(App {
         engine,
         catalogue,
@@ -159,7 +159,7 @@ pub async fn open_with(
         security: SecurityLog::default(),
         limits,
         in_flight: InFlight::default(),
-        readers: Readers::new(shelf),
+        readers: Readers::new(cache),
         sharing: redis.clone().map(Sharing::new),
         checks: Checks::default(),
         metrics_token: config.metrics.token.clone(),

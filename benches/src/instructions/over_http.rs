@@ -15,7 +15,7 @@ use onsale_engine::sale::Command;
 use onsale_engine::time::Timestamp;
 use onsale_server::app::App;
 use onsale_server::config::Config;
-use onsale_server::http::{Pipeline, Limits, Listener, Router, Tuning, Workers};
+use onsale_server::http::{Limits, Listener, Pipeline, Router, Tuning, Workers};
 use onsale_server::logging::{self, Log};
 use onsale_server::{server, wiring};
 use parking_lot::Mutex;

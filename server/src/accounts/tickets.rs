@@ -46,7 +46,7 @@ async fn is_to_come(ctx: &Context, event: EventId) -> Result<bool, Problem> {
         None => None,
     };
     let is_over = phase.is_some_and(|phase| matches!(phase, SalePhase::Cancelled | SalePhase::Retired));
-    let described = ctx.app.readers.shelf.event(event).await?;
+    let described = ctx.app.readers.cache.event(event).await?;
     let now = ctx.now();
     Ok(!is_over && described.is_some_and(|event| event.ends_at > now && !event.cancelled))
 }

@@ -61,7 +61,7 @@ async fn write_row(app: &App, id: EventId) -> Result<(), Problem> {
         return Ok(());
     }
     let updated = app.catalogue.update_event(&after).await;
-    app.readers.shelf.changed(Described::Event(id)).await;
+    app.readers.cache.changed(Described::Event(id)).await;
     if updated? { Ok(()) } else { Err(Problem::not_found()) }
 }
 
@@ -109,6 +109,6 @@ async fn compose(app: &App, id: EventId) -> Result<(), Problem> {
     event.artist = composed(&event.artist).into_owned();
     event.description = event.description.map(|text| composed(&text).into_owned());
     let updated = app.catalogue.update_event(&event).await;
-    app.readers.shelf.changed(Described::Event(id)).await;
+    app.readers.cache.changed(Described::Event(id)).await;
     updated.map(drop).map_err(Problem::from)
 }

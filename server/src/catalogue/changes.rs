@@ -143,7 +143,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
             let answer = Created::new(Some(location), &EventJson::new(&event, &live, ctx.now()))?;
             let made = ctx.app.catalogue.create_event(&event, answer.stored(key, ctx.now()).as_ref()).await;
             // Also when there was no answer: lists show it if it was made.
-            ctx.app.readers.shelf.changed(Described::Event(event.id)).await;
+            ctx.app.readers.cache.changed(Described::Event(event.id)).await;
             match made {
                 Ok(()) => {
                     open_or_keep_trying(&ctx.app, event, &place.plan).await?;
@@ -306,7 +306,7 @@ async fn put(
         sale.ask(command, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
     }
     let updated = catalogue.update_event(after).await;
-    app.readers.shelf.changed(Described::Event(after.id)).await;
+    app.readers.cache.changed(Described::Event(after.id)).await;
     match updated {
         Ok(true) => Ok(()),
         Ok(false) => Err(Problem::not_found()),
@@ -326,7 +326,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
             sale.ask(Command::Retire { by }, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
         }
         let deleted = app.catalogue.delete_event(id).await;
-        app.readers.shelf.changed(Described::Event(id)).await;
+        app.readers.cache.changed(Described::Event(id)).await;
         if deleted? { Ok(()) } else { Err(Problem::not_found()) }
     })
     .await?;
@@ -346,7 +346,7 @@ pub async fn cancel_event(ctx: &Context, id: EventId) -> Result<Response, Proble
         sale.ask(Command::CancelSale { by }, app.clock.now() + TIMEOUT).await.map_err(sales::refused)?;
         event.cancelled = true;
         let updated = app.catalogue.update_event(&event).await;
-        app.readers.shelf.changed(Described::Event(id)).await;
+        app.readers.cache.changed(Described::Event(id)).await;
         // The sale is cancelled already; asking again notes it.
         updated.map(drop).map_err(|error| Problem::deadline_exceeded().because(error))
     })

@@ -51,7 +51,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let query = asked_for(&request.query(), now, &mut mistakes);
     mistakes.check()?;
     let page = query.page;
-    let listed = ctx.app.readers.shelf.event_page(query).await?;
+    let listed = ctx.app.readers.cache.event_page(query).await?;
     let live = |event: &ListedEvent| Live::status_of(&sales::believed(&ctx.app, event.id)?, now);
     let items = listed.items.iter().map(|event| EventItemJson::new(event, live(event), now)).collect();
     response::ok(&PageJson::of(items, page, listed.total))
@@ -62,7 +62,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 /// # Errors
 /// 404; 503 when the event is in the catalogue and its sale is not served.
 pub(super) async fn find(ctx: &Context, id: EventId) -> Result<(Arc<Event>, Live), Problem> {
-    let event = ctx.app.readers.shelf.event(id).await?.ok_or_else(Problem::not_found)?;
+    let event = ctx.app.readers.cache.event(id).await?.ok_or_else(Problem::not_found)?;
     let live = Live::found(&sales::known(&ctx.app, id).await?);
     Ok((event, live.ok_or_else(Problem::storage_unavailable)?))
 }

@@ -98,7 +98,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let hall = ctx.app.readers.shelf.hall(request.path_id("hallId")?).await?.ok_or_else(Problem::not_found)?;
+    let hall = ctx.app.readers.cache.hall(request.path_id("hallId")?).await?.ok_or_else(Problem::not_found)?;
     check_venue(&request, &hall)?;
     response::ok(&HallJson::from(&*hall))
 }
@@ -229,7 +229,7 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
         let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(id), "HALL_CHANGED", members.each_ref());
         let renamed = ctx.to_the_end(async move {
             let renamed = catalogue.rename_hall(id, &to).await;
-            app.readers.shelf.changed(Described::Hall(id)).await;
+            app.readers.cache.changed(Described::Hall(id)).await;
             Ok(renamed?)
         });
         if !renamed.await? {
@@ -247,7 +247,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(hall.id), "HALL_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
         let deleted = catalogue.delete_hall(hall.id).await;
-        app.readers.shelf.changed(Described::Hall(hall.id)).await;
+        app.readers.cache.changed(Described::Hall(hall.id)).await;
         Ok(deleted)
     });
     match deleted.await? {

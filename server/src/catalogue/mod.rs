@@ -2,6 +2,7 @@
 //! sale's. Must never answer something live from memory of its own.
 
 pub(crate) mod blocked_seats;
+mod cache;
 mod catching_up;
 mod changes;
 mod columns;
@@ -13,16 +14,15 @@ mod noting;
 mod postponing;
 mod preview;
 mod seat_map;
-mod shelf;
 mod times;
 mod venues;
 mod zones;
 
+pub use cache::CatalogueCache;
 pub use catching_up::catch_up;
 pub use changes::{cancel_event, open_sale};
 pub use event_view::{AdmissionJson, EventJson, Live};
 pub use seat_map::{SeatMap, SeatMaps, category_name};
-pub use shelf::Shelf;
 pub use zones::Venues;
 
 use crate::http::Route;

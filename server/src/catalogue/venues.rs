@@ -110,7 +110,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
 }
 
 async fn read(ctx: Context, request: Request) -> Result<Response, Problem> {
-    let venue = ctx.app.readers.shelf.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
+    let venue = ctx.app.readers.cache.venue(request.path_id("id")?).await?.ok_or_else(Problem::not_found)?;
     response::ok(&VenueJson::from(&*venue))
 }
 
@@ -189,7 +189,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         .to_the_end(async move {
             let changes = app.event_changes.lock().await;
             let updated = catalogue.update_venue(&venue).await;
-            app.readers.shelf.changed(Described::Venue(venue.id)).await;
+            app.readers.cache.changed(Described::Venue(venue.id)).await;
             if !updated? {
                 return Err(Problem::not_found());
             }
@@ -211,7 +211,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let catalogue = Author::of(&ctx)?.noting(&app, Described::Venue(id), "VENUE_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
         let deleted = catalogue.delete_venue(id).await;
-        app.readers.shelf.changed(Described::Venue(id)).await;
+        app.readers.cache.changed(Described::Venue(id)).await;
         Ok(deleted)
     });
     match deleted.await? {

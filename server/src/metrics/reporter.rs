@@ -45,7 +45,7 @@ pub fn read(app: &App) -> Reading {
             admitted += summary.admitted_total;
         }
     }
-    let (cache_hits, cache_misses) = app.readers.shelf.reads();
+    let (cache_hits, cache_misses) = app.readers.cache.reads();
     Reading {
         http: app.http.totals(),
         waiting,

@@ -112,7 +112,7 @@ pub async fn past_terms(app: &App, event: EventId) -> Result<Terms, Problem> {
         }
         Some(Found::Unloaded(summary)) => (summary.plan, summary.config.clone()),
         Some(Found::Loaded(_)) | None => {
-            let described = app.readers.shelf.event(event).await?;
+            let described = app.readers.cache.event(event).await?;
             let described = described.ok_or_else(Problem::storage_unavailable)?;
             (described.plan, described.sale.clone())
         }

@@ -1,4 +1,4 @@
-//! The shelf on fakes: who reads, who waits, what is forgotten.
+//! The cache on fakes and a real Redis: who reads, who waits, what is forgotten.
 #![allow(clippy::unwrap_used, reason = "a test may end on its first surprise")]
 
 use super::*;
@@ -28,20 +28,20 @@ fn venue(name: &str) -> Venue {
     }
 }
 
-/// A node: its shelf hears what the others tell.
-fn node(catalogue: &Arc<FakeCatalogue>, shared: Option<&FakeShared>) -> Shelf {
+/// A node: its cache receives what the others send.
+fn node(catalogue: &Arc<FakeCatalogue>, shared: Option<&FakeShared>) -> CatalogueCache {
     let cache = shared.map(|shared| Arc::new(shared.clone()) as Arc<dyn SharedCache>);
     let catalogue = Arc::clone(catalogue) as Arc<dyn Catalogue>;
-    let shelf = Shelf::new(catalogue, Arc::new(FakeClock::at(NOON)), cache, &config());
+    let cache = CatalogueCache::new(catalogue, Arc::new(FakeClock::at(NOON)), cache, &config());
     if let Some(shared) = shared {
-        let hearing = shelf.clone();
+        let hearing = cache.clone();
         shared.listen(Arc::new(move |heard| match heard {
             Heard::Changed(what) => hearing.forget(what),
             Heard::Missed => hearing.forget_all(),
             Heard::Revoked(_) => {}
         }));
     }
-    shelf
+    cache
 }
 
 async fn catalogue() -> Arc<FakeCatalogue> {
@@ -50,12 +50,12 @@ async fn catalogue() -> Arc<FakeCatalogue> {
     catalogue
 }
 
-async fn name(shelf: &Shelf) -> Option<String> {
-    shelf.venue(Uuid::from_u128(7)).await.unwrap().map(|venue| venue.name.clone())
+async fn name(cache: &CatalogueCache) -> Option<String> {
+    cache.venue(Uuid::from_u128(7)).await.unwrap().map(|venue| venue.name.clone())
 }
 
-fn reads(shelf: &Shelf) -> u64 {
-    shelf.0.reads.load(Ordering::Relaxed)
+fn reads(cache: &CatalogueCache) -> u64 {
+    cache.0.reads.load(Ordering::Relaxed)
 }
 
 #[tokio::test]
@@ -67,16 +67,16 @@ async fn a_thousand_readers_of_one_key_cause_one_read() {
     }
     assert_eq!(reads(&nodes[0]) + reads(&nodes[1]), 1);
     // Expired, it is read once more.
-    nodes.iter().for_each(Shelf::forget_all);
+    nodes.iter().for_each(CatalogueCache::forget_all);
     shared.wipe();
     a_thousand_readers(&nodes).await;
     assert_eq!(reads(&nodes[0]) + reads(&nodes[1]), 2);
 }
 
-async fn a_thousand_readers(nodes: &[Shelf]) {
+async fn a_thousand_readers(nodes: &[CatalogueCache]) {
     let readers = (0..1000).map(|number| {
-        let shelf = nodes[number % nodes.len()].clone();
-        tokio::spawn(async move { name(&shelf).await })
+        let cache = nodes[number % nodes.len()].clone();
+        tokio::spawn(async move { name(&cache).await })
     });
     for reader in readers.collect::<Vec<_>>() {
         assert_eq!(reader.await.unwrap().as_deref(), Some("House"));
@@ -84,7 +84,7 @@ async fn a_thousand_readers(nodes: &[Shelf]) {
 }
 
 /// A node with connections of its own to a real Redis.
-async fn node_on(redis: &RedisServer, catalogue: &Arc<FakeCatalogue>) -> Shelf {
+async fn node_on(redis: &RedisServer, catalogue: &Arc<FakeCatalogue>) -> CatalogueCache {
     let secs = Duration::from_secs;
     let redis = Redis::open(RedisSettings {
         url: redis.url(),
@@ -98,7 +98,7 @@ async fn node_on(redis: &RedisServer, catalogue: &Arc<FakeCatalogue>) -> Shelf {
     let redis = redis.unwrap();
     assert!(redis.wait_until_up(secs(30)).await, "redis does not answer");
     let catalogue = Arc::clone(catalogue) as Arc<dyn Catalogue>;
-    Shelf::new(catalogue, Arc::new(FakeClock::at(NOON)), Some(Arc::new(redis)), &config())
+    CatalogueCache::new(catalogue, Arc::new(FakeClock::at(NOON)), Some(Arc::new(redis)), &config())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,7 @@ async fn nodes_on_one_redis_read_a_key_once_whenever_it_has_expired() {
     for expected in 1..=3 {
         a_thousand_readers(&nodes).await;
         assert_eq!(nodes.iter().map(reads).sum::<u64>(), expected);
-        nodes.iter().for_each(Shelf::forget_all);
+        nodes.iter().for_each(CatalogueCache::forget_all);
         for key in server.keys() {
             server.command(&format!("PEXPIRE {key} 1"));
         }
@@ -126,19 +126,19 @@ async fn nodes_on_one_redis_read_a_key_once_whenever_it_has_expired() {
 async fn a_change_is_seen_on_every_node() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     let nodes = [node(&catalogue, Some(&shared)), node(&catalogue, Some(&shared))];
-    for shelf in &nodes {
-        assert_eq!(name(shelf).await.as_deref(), Some("House"));
+    for cache in &nodes {
+        assert_eq!(name(cache).await.as_deref(), Some("House"));
     }
     catalogue.update_venue(&venue("Palace")).await.unwrap();
     assert_eq!(name(&nodes[1]).await.as_deref(), Some("House"), "nobody has told it yet");
     nodes[0].changed(Described::Venue(Uuid::from_u128(7))).await;
-    for shelf in &nodes {
-        assert_eq!(name(shelf).await.as_deref(), Some("Palace"));
+    for cache in &nodes {
+        assert_eq!(name(cache).await.as_deref(), Some("Palace"));
     }
 }
 
 #[tokio::test]
-async fn without_the_others_it_reads_by_itself_and_tells_them_later() {
+async fn without_the_others_it_reads_by_itself_and_invalidates_theirs_later() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     let nodes = [node(&catalogue, Some(&shared)), node(&catalogue, Some(&shared))];
     assert_eq!(name(&nodes[1]).await.as_deref(), Some("House"));
@@ -150,25 +150,25 @@ async fn without_the_others_it_reads_by_itself_and_tells_them_later() {
     // It comes back with what it had, which nobody may read any more.
     shared.go(false);
     nodes[0].send_again().await;
-    for shelf in &nodes {
-        assert_eq!(name(shelf).await.as_deref(), Some("Palace"));
+    for cache in &nodes {
+        assert_eq!(name(cache).await.as_deref(), Some("Palace"));
     }
-    assert!(nodes[0].0.untold.lock().is_empty());
+    assert!(nodes[0].0.unsent.lock().is_empty());
 }
 
 #[tokio::test]
 async fn alone_it_keeps_what_is_there_until_it_is_changed() {
     let catalogue = catalogue().await;
-    let shelf = node(&catalogue, None);
+    let cache = node(&catalogue, None);
     for _ in 0..3 {
-        assert_eq!(name(&shelf).await.as_deref(), Some("House"));
+        assert_eq!(name(&cache).await.as_deref(), Some("House"));
     }
-    assert_eq!(reads(&shelf), 1);
+    assert_eq!(reads(&cache), 1);
     let other = Uuid::from_u128(8);
-    assert!(shelf.venue(other).await.unwrap().is_none());
+    assert!(cache.venue(other).await.unwrap().is_none());
     catalogue.create_venue(&Venue { id: other, ..venue("New") }, None).await.unwrap();
-    assert_eq!(shelf.venue(other).await.unwrap().unwrap().name, "New", "that it is not there is not remembered");
-    assert_eq!(shelf.reads(), (2, 3));
+    assert_eq!(cache.venue(other).await.unwrap().unwrap().name, "New", "that it is not there is not remembered");
+    assert_eq!(cache.reads(), (2, 3));
 }
 
 #[test]
@@ -241,14 +241,14 @@ async fn create_event(catalogue: &FakeCatalogue, number: u128, opens_at: Timesta
 }
 
 /// Lists that were asked for at the same time, all of them while none was answered, and how many queries that took.
-async fn a_hundred_lists(shelf: &Shelf, catalogue: &FakeCatalogue, query: &EventQuery) -> u64 {
+async fn a_hundred_lists(cache: &CatalogueCache, catalogue: &FakeCatalogue, query: &EventQuery) -> u64 {
     let (before, asked) = (catalogue.list_queries(), Arc::new(AtomicU64::new(0)));
     let held = catalogue.hold_lists().await;
     let readers = (0..100).map(|_| {
-        let (shelf, query, asked) = (shelf.clone(), query.clone(), Arc::clone(&asked));
+        let (cache, query, asked) = (cache.clone(), query.clone(), Arc::clone(&asked));
         tokio::spawn(async move {
             asked.fetch_add(1, Ordering::SeqCst);
-            shelf.event_page(query).await.unwrap().total
+            cache.event_page(query).await.unwrap().total
         })
     });
     let readers: Vec<_> = readers.collect();
@@ -266,14 +266,14 @@ async fn a_hundred_lists(shelf: &Shelf, catalogue: &FakeCatalogue, query: &Event
 async fn a_hundred_lists_at_once_cause_one_query() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     create_event(&catalogue, 1, NOON + Duration::from_secs(86_400)).await;
-    for shelf in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
-        assert_eq!(a_hundred_lists(&shelf, &catalogue, &every_event()).await, 1);
-        assert_eq!(shelf.reads(), (99, 1));
+    for cache in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
+        assert_eq!(a_hundred_lists(&cache, &catalogue, &every_event()).await, 1);
+        assert_eq!(cache.reads(), (99, 1));
         // And from then on none.
-        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
         let second = EventQuery { page: Page { number: 1, size: 20 }, ..every_event() };
-        assert!(shelf.event_page(second).await.unwrap().items.is_empty(), "another page");
-        assert_eq!(shelf.reads(), (100, 2));
+        assert!(cache.event_page(second).await.unwrap().items.is_empty(), "another page");
+        assert_eq!(cache.reads(), (100, 2));
     }
 }
 
@@ -282,16 +282,16 @@ async fn what_is_filtered_by_status_is_read_together_and_never_kept() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     let event = create_event(&catalogue, 1, NOON).await;
     let on_sale = EventQuery { status: Some(EventStatus::OnSale), ..every_event() };
-    for shelf in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
-        // Whoever came after the first query had begun is answered by a second one.
-        let queries = a_hundred_lists(&shelf, &catalogue, &on_sale).await;
+    for cache in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
+        // Who came after the first query had begun is answered by a second one.
+        let queries = a_hundred_lists(&cache, &catalogue, &on_sale).await;
         assert!((1..=2).contains(&queries), "{queries} queries");
     }
-    // No change of the catalogue tells that the last seat is sold.
-    let shelf = node(&catalogue, Some(&shared));
-    assert_eq!(shelf.event_page(on_sale.clone()).await.unwrap().total, 1);
+    // No change of the catalogue announces that the last seat is sold.
+    let cache = node(&catalogue, Some(&shared));
+    assert_eq!(cache.event_page(on_sale.clone()).await.unwrap().total, 1);
     catalogue.sell_out(event.id);
-    assert_eq!(shelf.event_page(on_sale).await.unwrap().total, 0);
+    assert_eq!(cache.event_page(on_sale).await.unwrap().total, 0);
 }
 
 #[tokio::test]
@@ -302,8 +302,8 @@ async fn a_change_is_in_the_next_list_on_every_node() {
     let mut event = create_event(&catalogue, 1, far).await;
     let seen = async || {
         let mut pages = Vec::new();
-        for shelf in &nodes {
-            let page = shelf.event_page(every_event()).await.unwrap();
+        for cache in &nodes {
+            let page = cache.event_page(every_event()).await.unwrap();
             pages.push((page.total, page.items[0].title.clone(), page.items[0].venue_name.clone()));
         }
         assert_eq!(pages[0], pages[1]);
@@ -337,33 +337,33 @@ async fn a_change_is_in_the_next_list_on_every_node() {
 async fn what_was_read_before_a_change_is_not_kept_after_it() {
     let catalogue = catalogue().await;
     let mut event = create_event(&catalogue, 1, NOON).await;
-    let shelf = node(&catalogue, None);
+    let cache = node(&catalogue, None);
     let held = catalogue.hold_lists().await;
     let early = tokio::spawn({
-        let shelf = shelf.clone();
-        async move { shelf.event_page(every_event()).await.unwrap() }
+        let cache = cache.clone();
+        async move { cache.event_page(every_event()).await.unwrap() }
     });
     while catalogue.list_queries() == 0 {
         tokio::task::yield_now().await;
     }
-    shelf.changed(Described::Event(event.id)).await;
+    cache.changed(Described::Event(event.id)).await;
     drop(held);
     early.await.unwrap();
     event.title = "Night".into();
     assert!(catalogue.update_event(&event).await.unwrap());
-    assert_eq!(shelf.event_page(every_event()).await.unwrap().items[0].title, "Night");
+    assert_eq!(cache.event_page(every_event()).await.unwrap().items[0].title, "Night");
 }
 
 #[tokio::test]
 async fn a_list_is_kept_for_less_time_around_an_opening() {
     let (catalogue, server) = (catalogue().await, RedisServer::start());
-    let shelf = node_on(&server, &catalogue).await;
+    let cache = node_on(&server, &catalogue).await;
     let kept_for = async |page: EventQuery, expected: u64| {
-        shelf.event_page(page).await.unwrap();
+        cache.event_page(page).await.unwrap();
         let answer = server.command("PTTL onsale:cache:events");
         let millis: u64 = answer.trim_start_matches(':').trim().parse().unwrap();
         server.command("DEL onsale:cache:events");
-        shelf.forget_all();
+        cache.forget_all();
         // Some time may have passed between the two commands.
         assert!((expected - 10..=expected).contains(&millis.div_ceil(1000)), "{millis} ms instead of {expected} s");
     };
@@ -388,16 +388,16 @@ async fn alone_a_list_is_kept_for_its_time_too() {
     create_event(&catalogue, 1, NOON + Duration::from_secs(86_400)).await;
     let config = CacheConfig { opening_ttl: Duration::from_millis(1), ..config() };
     let clock = Arc::new(FakeClock::at(NOON));
-    let shelf = Shelf::new(Arc::clone(&catalogue) as Arc<dyn Catalogue>, clock, None, &config);
+    let cache = CatalogueCache::new(Arc::clone(&catalogue) as Arc<dyn Catalogue>, clock, None, &config);
     for _ in 0..3 {
-        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
     }
     assert_eq!(catalogue.list_queries(), 1);
     let soon = create_event(&catalogue, 2, NOON).await;
-    shelf.changed(Described::Event(soon.id)).await;
+    cache.changed(Described::Event(soon.id)).await;
     let since = Instant::now();
     while catalogue.list_queries() < 3 {
-        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 2);
+        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 2);
         assert!(since.elapsed() < Duration::from_secs(30), "it is kept for longer than a millisecond");
     }
 }
@@ -407,9 +407,9 @@ async fn what_redis_answers_is_a_hit() {
     let (catalogue, server) = (catalogue().await, RedisServer::start());
     create_event(&catalogue, 1, NOON).await;
     let (one, other) = (node_on(&server, &catalogue).await, node_on(&server, &catalogue).await);
-    for shelf in [&one, &other] {
-        assert_eq!(shelf.event_page(every_event()).await.unwrap().total, 1);
-        assert_eq!(name(shelf).await.as_deref(), Some("House"));
+    for cache in [&one, &other] {
+        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(name(cache).await.as_deref(), Some("House"));
     }
     assert_eq!((one.reads(), one.shared_hits()), ((0, 2), 0), "it has read both");
     assert_eq!((other.reads(), other.shared_hits()), ((2, 0), 2), "Redis has answered both");

@@ -1,13 +1,13 @@
-//! The descriptive part of events, venues and halls in memory, and pages of the list of events, because a popular event is read thousands of times a
-//! second and changes once a day: a short layer of this process, and where nodes share something a longer one of all of
-//! them, in which one reads for all. Whoever changes something says so, and every node forgets it. Must never hold
-//! what is live: seats, admission and status come from the sale; and never be what a change is based on.
+//! The cache of the catalogue: descriptions of events, venues and halls, and pages of the list of events. A popular event is read
+//! thousands of times a second and changes once a day. One layer belongs to this process; where nodes share a Redis, a second
+//! one with a longer lifetime belongs to all of them, and one node reads for all. A change invalidates both on every node. Must
+//! never hold what is live (seats, admission and status come from the sale), and never be what a change is based on.
 
 mod pages;
 
 pub use pages::EventPage;
 
-use crate::catalogue::shelf::pages::{PageRequest, Pages};
+use crate::catalogue::cache::pages::{PageRequest, Pages};
 use crate::config::CacheConfig;
 use crate::idempotency::InFlight;
 use onsale_adapters::described::Cached;
@@ -24,20 +24,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Things kept by this process; beyond them all are let go and read again.
+/// Entries kept by this process; beyond them all are dropped and read again.
 const THINGS: usize = 10_000;
-/// How often it is asked again whether another one has read it.
+/// Interval at which the shared layer is asked whether another node has read the entry.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
-/// How long another one is waited for.
-const PATIENCE: Duration = Duration::from_millis(2500);
-/// How long it is remembered by all that there is no such thing.
+/// How long another node is waited for.
+const READ_TIMEOUT: Duration = Duration::from_millis(2500);
+/// How long all nodes remember that an entry does not exist.
 const ABSENT_LIVES: Duration = Duration::from_secs(5);
-/// Changes that wait to be told; with more, what nodes share may be as old as it lives.
-const UNTOLD: usize = 10_000;
+/// Invalidations that wait to be sent; with more, shared entries may be stale until they expire.
+const MOST_UNSENT: usize = 10_000;
 
-/// The things in memory. Clones are the same.
+/// See the module. Clones share their content.
 #[derive(Clone)]
-pub struct Shelf(Arc<Inner>);
+pub struct CatalogueCache(Arc<Inner>);
 
 struct Inner {
     catalogue: Arc<dyn Catalogue>,
@@ -46,7 +46,7 @@ struct Inner {
     config: CacheConfig,
     kept: Mutex<Kept>,
     reading: InFlight,
-    untold: Mutex<BTreeSet<Described>>,
+    unsent: Mutex<BTreeSet<Described>>,
     own_hits: AtomicU64,
     shared_hits: AtomicU64,
     reads: AtomicU64,
@@ -75,7 +75,7 @@ impl Wanted {
         }
     }
 
-    /// Those who ask for the same wait for one of them.
+    /// Callers with the same scope wait for one of them.
     fn scope(&self) -> u128 {
         match self.key() {
             CacheKey::Thing(Described::Event(EventId(id)) | Described::Venue(id) | Described::Hall(id)) => id.as_u128(),
@@ -83,7 +83,7 @@ impl Wanted {
         }
     }
 
-    /// Whether nodes keep it together; not what is of its moment.
+    /// Whether it is kept in the shared layer; not what is valid for one moment only.
     fn is_shared(&self) -> bool {
         match self {
             Self::Thing(_) => true,
@@ -127,8 +127,8 @@ impl Thing {
     }
 }
 
-impl Shelf {
-    /// A shelf before `catalogue`; `shared` is what all nodes have read.
+impl CatalogueCache {
+    /// An empty cache in front of `catalogue`; `shared` is the layer of all nodes.
     #[must_use]
     pub fn new(
         catalogue: Arc<dyn Catalogue>,
@@ -143,7 +143,7 @@ impl Shelf {
             config: config.clone(),
             kept: Mutex::default(),
             reading: InFlight::default(),
-            untold: Mutex::default(),
+            unsent: Mutex::default(),
             own_hits: AtomicU64::new(0),
             shared_hits: AtomicU64::new(0),
             reads: AtomicU64::new(0),
@@ -166,7 +166,7 @@ impl Shelf {
     /// A venue; none if there is none.
     ///
     /// # Errors
-    /// See [`Shelf::event`].
+    /// See [`CatalogueCache::event`].
     pub async fn venue(&self, id: Uuid) -> Result<Option<Arc<Venue>>, StoreError> {
         match self.thing(Wanted::Thing(Described::Venue(id))).await? {
             Thing::Venue(venue) => Ok(Some(venue)),
@@ -177,7 +177,7 @@ impl Shelf {
     /// A hall; none if there is none.
     ///
     /// # Errors
-    /// See [`Shelf::event`].
+    /// See [`CatalogueCache::event`].
     pub async fn hall(&self, id: Uuid) -> Result<Option<Arc<Hall>>, StoreError> {
         match self.thing(Wanted::Thing(Described::Hall(id))).await? {
             Thing::Hall(hall) => Ok(Some(hall)),
@@ -188,7 +188,7 @@ impl Shelf {
     /// A page of events: without what is live, which the caller adds.
     ///
     /// # Errors
-    /// See [`Shelf::event`].
+    /// See [`CatalogueCache::event`].
     pub async fn event_page(&self, query: EventQuery) -> Result<Arc<EventPage>, StoreError> {
         match self.thing(Wanted::Page(Arc::new(PageRequest::new(query)))).await? {
             Thing::Page(page) => Ok(page),
@@ -198,23 +198,23 @@ impl Shelf {
         }
     }
 
-    /// To be called after something was made, changed or deleted: nobody reads what it was any more, but for what could not
-    /// be told, which is told as soon as it can be.
+    /// To be called after something was made, changed or deleted: no node answers the old
+    /// entry any more, unless Redis cannot be reached: then it is invalidated as soon as it can be.
     pub async fn changed(&self, what: Described) {
         self.forget(what);
         let Some(shared) = &self.0.shared else { return };
         if shared.forget(what).await.is_err() {
-            let mut untold = self.0.untold.lock();
-            if untold.len() < UNTOLD {
-                untold.insert(what);
+            let mut unsent = self.0.unsent.lock();
+            if unsent.len() < MOST_UNSENT {
+                unsent.insert(what);
             }
         }
     }
 
-    /// Tells what could not be told before.
+    /// Sends the invalidations that could not be sent before.
     pub async fn send_again(&self) {
-        let untold = std::mem::take(&mut *self.0.untold.lock());
-        for what in untold {
+        let unsent = std::mem::take(&mut *self.0.unsent.lock());
+        for what in unsent {
             self.changed(what).await;
         }
     }
@@ -244,7 +244,7 @@ impl Shelf {
         (of(&self.0.own_hits) + of(&self.0.shared_hits), of(&self.0.reads))
     }
 
-    /// The hits among them that another layer than this process' own answered.
+    /// The hits among them that the shared layer answered.
     #[must_use]
     pub fn shared_hits(&self) -> u64 {
         self.0.shared_hits.load(Ordering::Relaxed)
@@ -255,20 +255,20 @@ impl Shelf {
             self.0.own_hits.fetch_add(1, Ordering::Relaxed);
             return Ok(thing);
         }
-        // One of this process looks further, to the end whatever becomes of who asked; the others wait for it.
-        let shelf = self.clone();
-        let looking = tokio::spawn(Scope::carry_future(async move {
-            let _turn = shelf.0.reading.take(wanted.scope()).await;
-            if let Some(thing) = shelf.0.here(&wanted) {
-                shelf.0.own_hits.fetch_add(1, Ordering::Relaxed);
+        // One task of this process reads further, even if its caller goes away; the other callers wait for it.
+        let cache = self.clone();
+        let reading = tokio::spawn(Scope::carry_future(async move {
+            let _turn = cache.0.reading.take(wanted.scope()).await;
+            if let Some(thing) = cache.0.here(&wanted) {
+                cache.0.own_hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(thing);
             }
-            let (changes, read_at) = (shelf.0.kept.lock().changes, Instant::now());
-            let thing = shelf.0.look_further(&wanted).await?;
-            shelf.0.keep_here(&wanted, &thing, changes, read_at);
+            let (changes, read_at) = (cache.0.kept.lock().changes, Instant::now());
+            let thing = cache.0.read_further(&wanted).await?;
+            cache.0.keep_here(&wanted, &thing, changes, read_at);
             Ok(thing)
         }));
-        looking.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
+        reading.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
     }
 }
 
@@ -286,7 +286,7 @@ impl Inner {
 
     /// Keeps what was asked for at `read_at`, unless something has changed since `changes` were counted.
     fn keep_here(&self, wanted: &Wanted, thing: &Thing, changes: u64, read_at: Instant) {
-        // Alone, this process hears of every change, and what is not there may be made any moment.
+        // Alone, this process sees every change, and what does not exist may be created any moment.
         let is_alone = self.shared.is_none();
         let mut kept = self.kept.lock();
         if kept.changes != changes {
@@ -310,11 +310,11 @@ impl Inner {
         }
     }
 
-    /// Looks at what all nodes have read, and reads for all of them when it is this one's turn.
-    async fn look_further(&self, wanted: &Wanted) -> Result<Thing, StoreError> {
+    /// Reads the shared layer, and the catalogue for all nodes when it is this one's turn.
+    async fn read_further(&self, wanted: &Wanted) -> Result<Thing, StoreError> {
         let Some(shared) = self.shared.as_ref().filter(|_| wanted.is_shared()) else { return self.read(wanted).await };
         let (asked, key) = (Instant::now(), wanted.key());
-        while asked.elapsed() < PATIENCE {
+        while asked.elapsed() < READ_TIMEOUT {
             match shared.find(key).await {
                 Ok(Found::Value(bytes)) => match Thing::read(key, &bytes) {
                     Some(thing) => {

@@ -21,7 +21,7 @@ pub type EventPage = Listed<ListedEvent>;
 /// A page that is asked for.
 #[derive(Debug)]
 pub(super) struct PageRequest {
-    /// What is asked for; its `now` is set anew when it is read.
+    /// What is asked for; its `now` is set again when it is read.
     pub(super) query: EventQuery,
     /// What it is kept under.
     pub(super) key: u128,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_asked_differently_is_another_page() {
+    fn what_is_asked_differently_is_another_page() {
         let page = |number, size| Page { number, size };
         let text = |text: &str| Some(text.to_owned());
         let others = [
