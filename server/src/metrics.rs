@@ -55,7 +55,7 @@ impl Histogram {
             within += count;
             *sum += count;
         }
-        // Counted after its bucket by whoever is counting now, so never fewer than nothing.
+        // Counted after its bucket by a thread that is counting now, so never negative.
         counts.0[BUCKETS_MICROS.len()] += self.count.load(Ordering::Relaxed).saturating_sub(within);
     }
 

@@ -15,12 +15,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often unsent notifications are sent again.
-const TELL_AGAIN: Duration = Duration::from_millis(500);
+const SEND_AGAIN: Duration = Duration::from_millis(500);
 /// How often revocations are read from the storage while there are no notifications, which bounds how long a token that was
 /// revoked on another node still works here.
-const READ_WITHOUT_NEWS: Duration = Duration::from_secs(2);
+const READ_WITHOUT_NOTIFICATIONS: Duration = Duration::from_secs(2);
 /// The same while there are, because another node may not reach the nodes that receive from us.
-const READ_WITH_NEWS: Duration = Duration::from_secs(60);
+const READ_WITH_NOTIFICATIONS: Duration = Duration::from_secs(60);
 /// Revocations that wait to be sent; the others are read from the storage.
 const MOST_UNSENT: usize = 10_000;
 
@@ -116,14 +116,14 @@ async fn keep_up(app: Weak<App>) {
         let missed = tokio::select! {
             () = app.draining.cancelled() => return,
             () = sharing.missed.notified() => true,
-            () = tokio::time::sleep(TELL_AGAIN) => false,
+            () = tokio::time::sleep(SEND_AGAIN) => false,
         };
         if sharing.is_up() {
             let unsent = std::mem::take(&mut *sharing.unsent.lock());
             sharing.publish(unsent).await;
             app.readers.cache.send_again().await;
         }
-        let due = if sharing.is_up() { READ_WITH_NEWS } else { READ_WITHOUT_NEWS };
+        let due = if sharing.is_up() { READ_WITH_NOTIFICATIONS } else { READ_WITHOUT_NOTIFICATIONS };
         if missed || read_at.elapsed() >= due {
             match app.accounts.revocations(app.clock.now()).await {
                 Ok(revoked) => {
@@ -133,7 +133,7 @@ async fn keep_up(app: Weak<App>) {
                 Err(error) => {
                     tracing::warn!(%error, "revocations could not be read; tried again");
                     sharing.missed.notify_one();
-                    tokio::time::sleep(TELL_AGAIN).await;
+                    tokio::time::sleep(SEND_AGAIN).await;
                 }
             }
         }

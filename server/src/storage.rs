@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long a locked data directory is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it is tried meanwhile.
 const LOCK_ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long a database that cannot be reached is waited for.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it is tried meanwhile.
 const DATABASE_ASK_EVERY: Duration = Duration::from_millis(200);
 
@@ -132,7 +132,7 @@ fn open_dir(path: &Path) -> Result<DataDir, OpenError> {
     let since = Instant::now();
     loop {
         match DataDir::open(path) {
-            Err(OpenError::Locked { .. }) if since.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_ASK_EVERY),
+            Err(OpenError::Locked { .. }) if since.elapsed() < LOCK_TIMEOUT => std::thread::sleep(LOCK_ASK_EVERY),
             outcome => return outcome,
         }
     }
@@ -167,7 +167,7 @@ fn open_database(settings: Settings, draining: &CancellationToken) -> Result<Pos
     let mut is_logged = false;
     loop {
         match Postgres::open(settings.clone()) {
-            Err(DatabaseError::Connect(error)) if since.elapsed() < DATABASE_PATIENCE => {
+            Err(DatabaseError::Connect(error)) if since.elapsed() < DATABASE_TIMEOUT => {
                 if draining.is_cancelled() {
                     return Err(StartError::Stopped);
                 }

@@ -43,7 +43,7 @@ use uuid::Uuid;
 /// From where the server itself asks for a hash.
 pub(crate) const NOBODY: u128 = 0;
 /// How long Redis is waited for at the start.
-const REDIS_PATIENCE: Duration = Duration::from_secs(1);
+const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +195,7 @@ pub(crate) async fn open_redis(config: Option<&RedisConfig>) -> Result<Option<Re
         pool_size: config.pool_size,
         retry_every: config.retry,
     })?;
-    if !redis.wait_until_up(REDIS_PATIENCE).await {
+    if !redis.wait_until_up(REDIS_TIMEOUT).await {
         tracing::warn!("redis does not answer; this node begins without it");
     }
     Ok(Some(redis))

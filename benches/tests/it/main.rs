@@ -19,6 +19,7 @@ mod onsale;
 mod stall;
 mod tidy;
 mod walkthrough;
+mod words;
 
 /// Counts what is allocated, for the footprint.
 #[global_allocator]

@@ -92,7 +92,7 @@ impl<T> Inner<T> {
         job
     }
 
-    /// Takes the latest of the address with the most waiting, if that is more than `newcomer` would have. Looks at every
+    /// Takes the latest of the address with the most waiting, if that is more than `newcomer` would have. Compares every
     /// address in the queue, which the bound keeps few, and only when it is full.
     fn give_way(&mut self, newcomer: Who) -> Option<T> {
         let own = self.waiting.get(&newcomer).map_or(0, VecDeque::len);

@@ -32,7 +32,7 @@ const NAMED: usize = 100;
 /// How long the sale of an event is waited for when the storage makes trouble.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Changes of a venue that are searched for the last one of its zone.
-const LOOKED_AT: u32 = 1000;
+const MOST_READ: u32 = 1000;
 
 /// The member of a venue that says where its clocks stand.
 const ZONE: &str = "timeZone";
@@ -150,7 +150,7 @@ pub(super) async fn finish(app: &Arc<App>, event: &Event, venues: &mut Venues) -
 
 /// Who changed the venue's zone last, as the record of it says.
 async fn last_order(app: &App, venue: &Venue) -> Result<Option<Order>, Problem> {
-    let changes = app.catalogue.changes(Described::Venue(venue.id), LOOKED_AT).await?;
+    let changes = app.catalogue.changes(Described::Venue(venue.id), MOST_READ).await?;
     let order = changes.iter().find_map(|change| {
         let members: Vec<MemberChange> = serde_json::from_str(&change.members).unwrap_or_default();
         let to = |name: &str| members.iter().find(|change| change.member == name).map(|change| &change.to);

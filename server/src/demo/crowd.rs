@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often progress is shown on the terminal.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How long after the opening the last arrive.
 const LATE: Duration = Duration::from_secs(5);
 /// Buyers who make an account and log in, instead of bringing a token: hashing passwords is meant to be slow.
@@ -36,7 +36,7 @@ pub(super) async fn run(stage: &Arc<Stage>, buyers: u32, seed: u64) -> Result<Ar
         });
     }
     let mut progress = Progress::new(u64::from(buyers), stage.opens_at);
-    let mut tick = tokio::time::interval(TELL_EVERY);
+    let mut tick = tokio::time::interval(SHOW_EVERY);
     loop {
         tokio::select! {
             joined = crowd.join_next() => match joined {

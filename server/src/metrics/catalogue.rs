@@ -1,5 +1,5 @@
 //! The catalogue: every metric by name, unit and meaning, for Prometheus and for CloudWatch. `docs/metrics.md` says the
-//! same and a test holds them together, as another holds what a server tells against this. Must never count anything.
+//! same and a test holds them together, as another holds what a server publishes against this. Must never count anything.
 
 use std::fmt::Write;
 
@@ -33,7 +33,7 @@ pub struct Family {
     pub name: &'static str,
     /// What it is.
     pub kind: Kind,
-    /// What its series are told apart by; empty for one series.
+    /// The label that distinguishes its series; empty for one series.
     pub labels: &'static str,
     /// What it means to an operator.
     pub meaning: &'static str,
@@ -49,7 +49,7 @@ pub const PROMETHEUS: &[Family] = &[
         "onsale_invariant_violations",
         Kind::Gauge,
         "",
-        "Rules of seats, places and money that do not hold, looked at every ten seconds. Must read 0.",
+        "Rules of seats, places and money that do not hold, checked every ten seconds. Must be 0.",
     ),
     family("onsale_journal_up", Kind::Gauge, "", "1 while the journal takes facts; 0: what writes answers 503."),
     family("onsale_facts_total", Kind::Counter, "", "Facts committed."),
@@ -133,7 +133,7 @@ pub const PROMETHEUS: &[Family] = &[
         "onsale_streams_ended_total",
         Kind::Counter,
         "code",
-        "Event streams that this server ended, by the code that they were told; clients that went away are not counted.",
+        "Event streams that this server ended, by the code that they were sent; clients that went away are not counted.",
     ),
     family("onsale_http_requests_total", Kind::Counter, "method, route, status", "Requests by class of status."),
     family(
@@ -163,7 +163,7 @@ pub const PROMETHEUS: &[Family] = &[
     family("onsale_http_request_seconds", Kind::Histogram, "method, route", "Time to the first byte of an answer."),
 ];
 
-/// What is told beside [`PROMETHEUS`] where nodes share a Redis.
+/// What is published beside [`PROMETHEUS`] where nodes share a Redis.
 pub const REDIS: &[Family] = &[
     family(
         "onsale_redis_up",
@@ -279,8 +279,8 @@ mod tests {
     fn the_document_has_the_catalogues_tables() {
         let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
         let (_, rest) = document.split_once("<!-- catalogue -->\n").unwrap();
-        let (tables_told, _) = rest.split_once("<!-- end -->").unwrap();
-        assert!(tables_told == tables(), "docs/metrics.md must have, between its marks:\n{}", tables());
+        let (documented, _) = rest.split_once("<!-- end -->").unwrap();
+        assert!(documented == tables(), "docs/metrics.md must have, between its marks:\n{}", tables());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Reading {
     pub outbox_lag: u64,
 }
 
-/// What was measured of one metric: values, and how often each. Empty: nothing to tell.
+/// What was measured of one metric: values, and how often each. Empty: not measured.
 pub type Samples = Vec<(f64, u64)>;
 
 /// One interval.
@@ -67,7 +67,7 @@ impl Profile {
         }
     }
 
-    /// Every metric that has something to tell.
+    /// Every metric that was measured.
     pub fn metrics(&self) -> impl Iterator<Item = (&'static CloudWatchMetric, &Samples)> {
         CLOUDWATCH.iter().zip(&self.samples).filter(|(_, samples)| !samples.is_empty())
     }

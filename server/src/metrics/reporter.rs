@@ -1,4 +1,4 @@
-//! Tells the `cloudwatch` profile once an interval: as an embedded-metric line of the log, or to a StatsD listener. What
+//! Publishes the `cloudwatch` profile once an interval: as an embedded-metric line of the log, or to a StatsD listener. What
 //! it reads is committed state and counters; must never hold a sale or a request up.
 
 use crate::app::App;
@@ -57,7 +57,7 @@ pub fn read(app: &App) -> Reading {
     }
 }
 
-/// Tells a profile every interval, and what is left when the last request has been answered.
+/// Publishes a profile every interval, and what is left when the last request has been answered.
 pub async fn run(app: Arc<App>, config: MetricsConfig, answered: CancellationToken) {
     if config.cloudwatch == CloudWatchForm::None {
         return;
@@ -65,7 +65,7 @@ pub async fn run(app: Arc<App>, config: MetricsConfig, answered: CancellationTok
     let any: IpAddr = if config.statsd_address.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let socket = match UdpSocket::bind((any, 0)).await {
         Ok(socket) => socket,
-        Err(error) => return tracing::error!(%error, "no metrics are told: there is no socket"),
+        Err(error) => return tracing::error!(%error, "no metrics are sent: there is no socket"),
     };
     let (mut before, mut since) = (read(&app), Instant::now());
     loop {
@@ -75,7 +75,7 @@ pub async fn run(app: Arc<App>, config: MetricsConfig, answered: CancellationTok
         };
         let (now, elapsed) = (read(&app), since.elapsed());
         since = Instant::now();
-        tell(&Profile::between(&before, &now, elapsed), &app, &config, &socket).await;
+        publish(&Profile::between(&before, &now, elapsed), &app, &config, &socket).await;
         before = now;
         if ends {
             return;
@@ -83,7 +83,7 @@ pub async fn run(app: Arc<App>, config: MetricsConfig, answered: CancellationTok
     }
 }
 
-async fn tell(profile: &Profile, app: &App, config: &MetricsConfig, socket: &UdpSocket) {
+async fn publish(profile: &Profile, app: &App, config: &MetricsConfig, socket: &UdpSocket) {
     match config.cloudwatch {
         CloudWatchForm::None => {}
         CloudWatchForm::Emf => {

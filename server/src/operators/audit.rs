@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Changes of one thing that are read: the newest. Nobody makes more by hand; the oldest beyond them are left out.
-const LOOKED_AT: u32 = 10_000;
+const MOST_READ: u32 = 10_000;
 
 /// Something that an administrator did.
 #[derive(Serialize)]
@@ -238,7 +238,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
     let page = query.page(&mut mistakes);
     mistakes.check()?;
     let thing = thing.ok_or_else(Problem::not_found)?;
-    let kept = ctx.app.catalogue.changes(thing, LOOKED_AT).await?;
+    let kept = ctx.app.catalogue.changes(thing, MOST_READ).await?;
     let mut actions: Vec<ActionJson> = kept.iter().map(ActionJson::kept).collect();
     match thing {
         Described::Event(event) => actions.extend(of_sale(&ctx, event).await?),
@@ -262,7 +262,7 @@ pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Pro
 async fn of_sale(ctx: &Context, event: EventId) -> Result<Vec<ActionJson>, Problem> {
     ctx.app.engine.find(event).ok_or_else(Problem::not_found)?;
     let engine = ctx.app.engine.clone();
-    let read = tokio::task::spawn_blocking(Scope::carry(move || engine.audit(event, 0, u64::from(LOOKED_AT)))).await;
+    let read = tokio::task::spawn_blocking(Scope::carry(move || engine.audit(event, 0, u64::from(MOST_READ)))).await;
     let read = read.map_err(|error| Problem::internal().because(error))?;
     let (entries, _) = read.map_err(|error| Problem::storage_unavailable().because(error))?;
     let (mut holds, mut seats) = (json!({}), BlockedSeats::default());

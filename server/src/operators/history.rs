@@ -17,7 +17,7 @@ use serde::Serialize;
 /// Facts in a history: the latest. Nearly all reservations have fewer than ten.
 const MOST_FACTS: usize = 500;
 /// Administrators' actions that are searched for the cancellation of the whole sale: the latest.
-const LOOKED_AT: u64 = 1000;
+const MOST_READ: u64 = 1000;
 
 /// See the module.
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ pub(super) async fn of(ctx: &Context, event: EventId, id: ReservationId, terms: 
         let entries = engine.facts(event, &seqs)?;
         let may_be_swept = |fact: &Fact| matches!(fact, Fact::HoldReleased { .. } | Fact::ReservationCancelled { .. });
         let cancelled = match entries.iter().any(|entry| may_be_swept(&entry.fact)) {
-            true => engine.audit(event, 0, LOOKED_AT)?.0,
+            true => engine.audit(event, 0, MOST_READ)?.0,
             false => Vec::new(),
         };
         let cancelled = cancelled.into_iter().find(|entry| matches!(entry.fact, Fact::SaleCancelled { .. }));

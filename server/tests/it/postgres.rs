@@ -32,7 +32,7 @@ impl Scene {
         Self { postgres, server, shop, event }
     }
 
-    /// Takes the database away with `take`, gives it back with `give`, and looks at what the server says meanwhile.
+    /// Takes the database away with `take`, gives it back with `give`, and checks what the server answers meanwhile.
     async fn goes_and_comes_back(self, take: impl FnOnce(&PrivatePostgres), give: impl FnOnce(&PrivatePostgres)) {
         let Self { postgres, server, shop, event } = self;
         let (buyer, other) = (shop.buyer(), shop.buyer());

@@ -88,7 +88,7 @@ async fn the_same_key_holds_once() {
     let (one, two) = tokio::join!(asked("k", "A-1", &token), asked("k", "A-1", &token));
     let held = one.expect(201);
     assert_eq!((two.expect(201), two.header("location")), (held.clone(), one.header("location")));
-    assert_eq!(asked("k", "A-1", "none").await.expect(201), held, "given before any token is looked at");
+    assert_eq!(asked("k", "A-1", "none").await.expect(201), held, "given before any token is checked");
     asked("k", "A-2", &token).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
     // Only what was done is remembered.
     asked("l", "Q-1", &token).await.refused(404, "SEAT_NOT_FOUND");

@@ -95,7 +95,7 @@ async fn streams_end_with_the_token_and_the_slot_at_the_next_heartbeat() {
     let began = Instant::now();
     shop.post("/auth/logout").by(&leaving).send().await.expect(204);
     shop.delete(&format!("/queue/leave?eventId={queued}")).by(&shopping).send().await.expect(204);
-    // Seats change all the time: a stream that is never silent has no comments, and is looked at all the same.
+    // Seats change all the time: a stream that is never silent has no comments, and is checked all the same.
     let busy = tokio::spawn({
         let (shop, open) = (shop.clone(), open.clone());
         async move {

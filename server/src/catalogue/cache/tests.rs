@@ -34,10 +34,10 @@ fn node(catalogue: &Arc<FakeCatalogue>, shared: Option<&FakeShared>) -> Catalogu
     let catalogue = Arc::clone(catalogue) as Arc<dyn Catalogue>;
     let cache = CatalogueCache::new(catalogue, Arc::new(FakeClock::at(NOON)), cache, &config());
     if let Some(shared) = shared {
-        let hearing = cache.clone();
-        shared.listen(Arc::new(move |heard| match heard {
-            Heard::Changed(what) => hearing.forget(what),
-            Heard::Missed => hearing.forget_all(),
+        let receiving = cache.clone();
+        shared.listen(Arc::new(move |notification| match notification {
+            Heard::Changed(what) => receiving.forget(what),
+            Heard::Missed => receiving.forget_all(),
             Heard::Revoked(_) => {}
         }));
     }
@@ -130,7 +130,7 @@ async fn a_change_is_seen_on_every_node() {
         assert_eq!(name(cache).await.as_deref(), Some("House"));
     }
     catalogue.update_venue(&venue("Palace")).await.unwrap();
-    assert_eq!(name(&nodes[1]).await.as_deref(), Some("House"), "nobody has told it yet");
+    assert_eq!(name(&nodes[1]).await.as_deref(), Some("House"), "no invalidation was sent yet");
     nodes[0].changed(Described::Venue(Uuid::from_u128(7))).await;
     for cache in &nodes {
         assert_eq!(name(cache).await.as_deref(), Some("Palace"));
@@ -314,7 +314,7 @@ async fn a_change_is_in_the_next_list_on_every_node() {
 
     event.title = "Night".into();
     assert!(catalogue.update_event(&event).await.unwrap());
-    assert_eq!(seen().await, expected(1, "Evening 1", "House"), "nobody has told it yet");
+    assert_eq!(seen().await, expected(1, "Evening 1", "House"), "no invalidation was sent yet");
     nodes[0].changed(Described::Event(event.id)).await;
     assert_eq!(seen().await, expected(1, "Night", "House"));
 

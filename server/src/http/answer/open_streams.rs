@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-/// OpenStreams that a buyer may have open, over all kinds and events: a few tabs. One more ends the oldest.
+/// Streams that a buyer may have open, over all kinds and events: a few tabs. One more ends the oldest.
 pub const STREAMS_PER_BUYER: usize = 4;
 
 /// Why a stream ends.
