@@ -1,5 +1,6 @@
 //! `onsale backup` and `onsale restore`: copies of an embedded data directory, taken while a server works on it, and the
-//! way back. Old backups are let go by age, and only such as this command made itself.
+//! way back. Old backups are deleted by age. Must never delete one that this
+//! command has not made.
 
 use crate::verify;
 use jiff::{SignedDuration, Timestamp};

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the binary, and how each command ends. Exit codes: 0 done, 1 failed, 2 the
+//! The command line: the commands of the binary, and how each ends. Exit codes: 0 done, 1 failed, 2 the
 //! configuration or the command line has mistakes.
 
 use crate::administrators::{self, AdminArgs};
@@ -281,7 +281,7 @@ async fn leave_first(running: &Running, signals: &mut Signals, leave: Duration) 
     if leave.is_zero() {
         return;
     }
-    tracing::info!(target: IMPORTANT, leave_ms = leave.as_millis(), "not ready any more; still answering");
+    tracing::info!(target: IMPORTANT, leave_ms = leave.as_millis(), "the readiness check fails now; requests are still answered");
     running.leave();
     tokio::select! {
         () = tokio::time::sleep(leave) => {}
@@ -305,7 +305,7 @@ fn read_again(file: Option<&Path>, reported: &mut Reported) -> Option<Config> {
         tracing::info!(target: IMPORTANT, "the configuration was read again; nothing has changed");
     }
     for Change { key, from, to, is_live } in changes {
-        let words = if is_live { "changed, and in force" } else { "changed, and waits for a restart" };
+        let words = if is_live { "changed; in force" } else { "changed; needs a restart" };
         tracing::info!(target: IMPORTANT, key, from, to, restart_needed = !is_live, "{words}");
     }
     reported.take_live(&config.reported);

@@ -1,5 +1,5 @@
-//! A small HTTP client for the tools that speak to a server as buyers do: the demo and the load tools. Reports what
-//! certainly did not happen from what is unknown, and never repeats a request by itself.
+//! A small HTTP client for the tools that speak to a server as buyers do: the demo and the load tools. Distinguishes
+//! what certainly did not happen from what is unknown, and never repeats a request by itself.
 
 use bytes::Bytes;
 use http::{Method, Request, header};

@@ -1,4 +1,4 @@
-//! The log: JSON lines (or text), written behind so that a slow reader holds nobody up. What does not fit is dropped and
+//! The log: JSON lines (or text), written by a thread of its own so that a slow reader delays no request. What does not fit is dropped and
 //! counted. On standard error, or in two files a day: `all`, and `important` (warnings, errors, and what operators did).
 //! Must never carry personal data: ids of things, patterns of paths, no bodies.
 

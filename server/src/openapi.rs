@@ -1,5 +1,5 @@
 //! The description of the HTTP interface, OpenAPI 3.1, written by hand beside the code and served as it lies there. A
-//! test compares it with the routes, so that neither can go on without the other. Must never be made from anything.
+//! test compares it with the routes, so that neither changes without the other. Must never be generated.
 
 use crate::http::{Context, Problem, Request, Response, Route, response};
 use bytes::Bytes;

@@ -25,7 +25,7 @@ pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
     let sale = match app.engine.sale(event) {
         Some(sale) => Some(sale),
         // What was taken off the catalogue is not loaded only to be not found.
-        None if is_retired(believed(app, event).as_ref()) => None,
+        None if is_retired(authoritative(app, event).as_ref()) => None,
         None => app.engine.load(event).await.map_err(refused)?,
     };
     existing(app, sale)
@@ -37,23 +37,22 @@ pub async fn of(app: &App, event: EventId) -> Result<Arc<SaleHandle>, Problem> {
 /// As [`of`].
 pub async fn known(app: &App, event: EventId) -> Result<Found, Problem> {
     Scope::note_event(event);
-    match believed(app, event) {
+    match authoritative(app, event) {
         Some(Found::Unloaded(summary)) if exists(summary.phase) => Ok(Found::Unloaded(summary)),
         Some(Found::Loaded(_) | Found::Unloaded(_)) | None => of(app, event).await.map(Found::Loaded),
     }
 }
 
-/// What is true of an event, in memory or not; none if nothing is.
+/// An event of which this node is the authority, in memory or not.
 #[must_use]
-pub fn believed(app: &App, event: EventId) -> Option<Found> {
+pub fn authoritative(app: &App, event: EventId) -> Option<Found> {
     app.engine.find(event).filter(|found| match found {
         Found::Loaded(sale) => sale.is_readable(),
         Found::Unloaded(_) => !may_be_old(app, event),
     })
 }
 
-/// Whether an event that is not in memory may have gone on at another node: read into memory it is our own again, or the
-/// answer is 503.
+/// Whether an event that is not in memory may have changed at another node. Loading it makes it ours again, or is answered 503.
 fn may_be_old(app: &App, event: EventId) -> bool {
     !is_active(app) || app.engine.is_unloaded_elsewhere(event)
 }
@@ -71,8 +70,8 @@ fn existing(app: &App, sale: Option<Arc<SaleHandle>>) -> Result<Arc<SaleHandle>,
     readable(app, sale)?.filter(|sale| exists(sale.phase())).ok_or_else(no_event)
 }
 
-/// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What memory has
-/// let go of is then in the tables; what another node owns is not answered from them, because they may lag behind it.
+/// The sale that a reservation or payment of ours names by its tag; none for an id that no event here has. What is no
+/// longer in memory is then in the tables; what another node owns is not answered from them, because they may lag behind it.
 ///
 /// # Errors
 /// 503 while nothing true is known of its event here.

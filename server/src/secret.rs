@@ -54,7 +54,7 @@ fn make(path: &Path) -> io::Result<Vec<u8>> {
     if let Some(directory) = path.parent() {
         File::open(directory)?.sync_all()?;
     }
-    tracing::info!(path = %path.display(), "auth.jwt_secret is not configured: one was made and is kept here");
+    tracing::info!(path = %path.display(), "auth.jwt_secret is not configured: one was created and is stored here");
     Ok(secret.into_bytes())
 }
 

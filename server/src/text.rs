@@ -1,5 +1,5 @@
-//! Text as it comes in, from clients and from files: UTF-8 without a byte order mark, composed to NFC, so that what two
-//! programs write alike is alike. The one place for it; must never be passed by on the way in.
+//! Text as it comes in, from clients and from files: UTF-8 without a byte order mark, composed to NFC, so that equal
+//! texts of two programs are equal. The one place for it; text from outside must never bypass it.
 
 use bytes::{Buf, Bytes};
 use onsale_engine::text::composed;

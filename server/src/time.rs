@@ -1,4 +1,4 @@
-//! Instants at the edge: RFC 3339 in and out, zones, and midnights at a venue. Must never reach the domain with a time
+//! Instants at the boundary: RFC 3339 in and out, zones, and midnights at a venue. Must never reach the domain with a time
 //! zone.
 
 use jiff::tz::TimeZone;

@@ -196,7 +196,7 @@ pub(crate) async fn open_redis(config: Option<&RedisConfig>) -> Result<Option<Re
         retry_every: config.retry,
     })?;
     if !redis.wait_until_up(REDIS_TIMEOUT).await {
-        tracing::warn!("redis does not answer; this node begins without it");
+        tracing::warn!("redis does not answer; this node starts without it");
     }
     Ok(Some(redis))
 }
@@ -279,7 +279,7 @@ fn step_back() {
     // Elsewhere this would concern the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(BEHIND_NICE) {
-        tracing::warn!(%error, "what is written behind competes with answers");
+        tracing::warn!(%error, "background threads have the same priority as those that answer");
     }
 }
 
@@ -301,7 +301,7 @@ async fn make_administrator(app: &App, admin: &BootstrapAdmin) -> Result<(), Sta
     };
     let email_hash = app.signer.email_hash(&email_key(&account.email));
     match app.accounts.create(&account, email_hash, None).await {
-        Ok(_) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN is made"),
+        Ok(_) => tracing::info!(id = %account.id, "the administrator of ONSALE_BOOTSTRAP_ADMIN was created"),
         Err(CreateAccountError::EmailTaken) => {}
         Err(CreateAccountError::Store(error)) => return Err(error.into()),
     }
@@ -316,7 +316,7 @@ async fn open_sales(app: &Arc<App>) -> Result<(), StartError> {
             tracing::error!(event_id = %event.id, code = problem.code(), "the event has no sale and is not served");
         }
         if let Err(problem) = catch_up(app, event, &mut venues).await {
-            tracing::error!(event_id = %event.id, code = problem.code(), "the event's times are not brought up to date");
+            tracing::error!(event_id = %event.id, code = problem.code(), "the event's times cannot be updated from its sale");
         }
     }
     tracing::info!(events = events.len(), "every event has its sale");

@@ -1,7 +1,7 @@
 //! ALTCHA's proof of work (protocol version 1, <https://altcha.org/docs/>): find the number whose SHA-256 behind a salt is
-//! the challenge. The challenge is signed (HMAC), so nothing is kept of it until it is solved. Our own, since it is a hash, a
-//! MAC and a set: the vendor's crate speaks version 2 only and brings a second generation of every hash; the community's
-//! does not end its salts. Must never take a solution twice.
+//! the challenge. The challenge is signed (HMAC), so nothing is stored until it is solved. Our own code, since it is a hash, a
+//! MAC and a set: the vendor's crate supports version 2 only and brings a second generation of every hash; the community's
+//! does not terminate its salts. Must never accept a solution twice.
 
 use crate::accounts::challenge::{Challenges, Effort};
 use crate::auth::derived_key;

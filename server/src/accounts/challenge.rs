@@ -1,5 +1,5 @@
-//! Port of what distinguishes people from scripts where a password was guessed at too often: hands out challenges and takes each
-//! solution once. The adapter that ships is ALTCHA's proof of work. Must never be asked by who is within the limits.
+//! Port for challenges that keep scripts out where a password was guessed too often: issues challenges and accepts each solution
+//! once. The adapter that ships is ALTCHA's proof of work. Must never be asked for callers within the limits.
 
 use crate::http::Problem;
 use onsale_engine::ports::Later;

@@ -1,6 +1,6 @@
-//! A bounded queue whose places are shared between addresses: each address in it gets its turn after every other one, and
-//! when it is full, the address with the most waiting gives way. So a wave from one address waits for itself. Must never
-//! hold more than its bound, and never make one address wait for more than one job of each other one.
+//! A bounded queue that is fair between addresses: it takes one job of each address in rotation, and when it is full, the latest
+//! job of the address with the most jobs is dropped. So a wave from one address delays itself alone. Must never hold more than
+//! its bound, and never make one address wait for more than one job of each other one.
 
 use crate::limits::Who;
 use parking_lot::{Condvar, Mutex};

@@ -1,4 +1,4 @@
-//! What an e-mail address and a telephone number look like. Shape only: whether they exist is not asked.
+//! The form of e-mail addresses and telephone numbers. Must never check whether they exist.
 
 use crate::http::{Mistakes, Object};
 use onsale_engine::email::email_key;

@@ -1,6 +1,6 @@
-//! Comparing a password: who may, at what cost, and what becomes of a wrong one. A stranger's wrong passwords never keep an
-//! account's owner out: beyond the account's limit an address that has logged in there before goes on, and so does any that
-//! solves a challenge. Must never reveal by answer or time whether an address has an account.
+//! Limits on wrong passwords, and what a log-in costs beyond them. A stranger's wrong passwords never lock an account's owner
+//! out: beyond the account's limit an address that has logged in there before may continue, and so may any that solves a
+//! challenge. Must never reveal by answer or time whether an address has an account.
 
 use crate::accounts::challenge::Effort;
 use crate::accounts::passwords::Fit;

@@ -1,4 +1,4 @@
-//! One's own account. A token that was minted elsewhere may name a buyer without an account: then this is 404.
+//! The caller's own account. A token that was minted elsewhere may name a buyer without an account: that is 404.
 
 use crate::accounts::guessing::Attempt;
 use crate::accounts::{Fit, NAME_CHARS, PASSWORD_CHARS, check_password, form, invalid_credentials, tickets};

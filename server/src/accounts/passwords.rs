@@ -1,6 +1,6 @@
 //! Hashing of passwords (argon2id, default parameters: 19 MiB and tens of milliseconds each) on a few threads of its
 //! own behind a bounded queue that is fair between addresses, so that a wave of log-ins cannot take the processors from the
-//! sale, nor one address' wave the turn of the others.
+//! sale, nor delay the log-ins of other addresses.
 
 use crate::accounts::fair_queue::{FairQueue, Put};
 use crate::http::Problem;

@@ -1,6 +1,6 @@
-//! Accounts whose e-mail address somebody had before and deleted: what was bought then counts against the limit of seats,
-//! or the limit could be evaded by deleting an account. Only ids, and only of accounts that have a predecessor; nothing of a
-//! deleted account is shown to its successor, who may be somebody else. Must never be asked for who may read something.
+//! Accounts whose e-mail address belonged to a deleted account before: what that one bought counts against the limit of seats,
+//! which could else be evaded by deleting an account. Only ids, and only of accounts that have a predecessor; nothing of a
+//! deleted account is shown to its successor, who may be another person. Must never be used to decide who may read something.
 
 use dashmap::DashMap;
 use onsale_engine::id::BuyerId;

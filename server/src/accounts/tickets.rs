@@ -1,5 +1,5 @@
-//! What keeps an account: tickets of events to come, and charges whose outcome may still make one. Looked up before an
-//! account is deleted; must never take a table that lags behind for the truth.
+//! What prevents the deletion of an account: tickets of future events, and charges whose outcome may still make one. Must never
+//! rely on a table that lags behind.
 
 use crate::http::{Context, Problem};
 use onsale_engine::id::{BuyerId, EventId};

@@ -1,4 +1,4 @@
-//! The crowd of a plan: who comes when, what each wants, and how long it takes them. Thrown from a seed, so that a plan
+//! The crowd of a plan: who comes when, what each wants, and how long it takes them. Drawn from a seed, so that a plan
 //! is a function of its numbers.
 
 use rand::Rng;

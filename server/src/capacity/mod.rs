@@ -1,4 +1,4 @@
-//! `onsale plan`: what an on-sale will ask of people and machines, before it happens. Runs the real engine in virtual
+//! `onsale plan`: predicts an on-sale: how long people wait, and the load on machines. Runs the real engine in virtual
 //! time on a hall, a crowd and the rules of an event; must never open a port or touch data.
 
 mod crowd;

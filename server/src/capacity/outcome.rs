@@ -1,4 +1,4 @@
-//! What came of a simulated on-sale, second by second and in sum, and what it asks of a machine.
+//! The outcome of a simulated on-sale, by the second and in total, and the load that it puts on a machine.
 
 use crate::config::Config;
 use std::time::Duration;

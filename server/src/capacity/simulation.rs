@@ -1,5 +1,5 @@
-//! One on-sale in virtual time: the real [`Sale`], asked by a thrown crowd, with its own deadlines for a clock. Nothing of
-//! the engine is modelled but what lies outside of it: people, their polls, and a payment provider that says yes.
+//! One on-sale in virtual time: the real [`Sale`], used by a random crowd, with its own deadlines as the clock. Only what is outside
+//! of the engine is modelled: people, their polls, and a payment provider that accepts every charge.
 
 use super::crowd::{Crowd, Ways};
 use super::outcome::{Outcome, Second};

@@ -1,5 +1,5 @@
 //! `blockedSeatIds` of an event: the seats that are not for sale whatever their category, by their ids in the hall's plan. Reads
-//! them, and translates between ids and the plan's seats. Must never decide what is for sale: the sale's rules say that.
+//! them, and translates between ids and the plan's seats. Must never decide what is for sale: that is for the sale's rules.
 
 use crate::http::{Mistakes, Object};
 use onsale_engine::id::SeatIndex;

@@ -2,11 +2,11 @@
 //! that a crash in between leaves an event whose sale is made at the next start, never a sale without an event.
 
 use crate::app::App;
+use crate::catalogue::audited::Author;
 use crate::catalogue::blocked_seats;
 use crate::catalogue::event_form::{self, EventForm};
 use crate::catalogue::event_view::{EventJson, Live};
 use crate::catalogue::events::find;
-use crate::catalogue::noting::Author;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
 use crate::sales;
@@ -170,7 +170,9 @@ async fn open_or_keep_trying(app: &Arc<App>, event: Event, plan: &Arc<Plan>) -> 
             tokio::time::sleep(AGAIN_AFTER).await;
             match configure(&app, &event, &plan).await {
                 Ok(_) => return,
-                Err(refusal) => tracing::warn!(event_id = %event.id, ?refusal, "an event is still without its sale"),
+                Err(refusal) => {
+                    tracing::warn!(event_id = %event.id, ?refusal, "the sale of an event cannot be created yet; retried")
+                }
             }
         }
     }));
@@ -241,7 +243,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let by = ctx.buyer()?;
     let app = Arc::clone(&ctx.app);
     let members = [&before, &after].map(described);
-    let catalogue = Author::of(&ctx)?.noting(&app, Described::Event(id), "EVENT_CHANGED", members.each_ref());
+    let catalogue = Author::of(&ctx)?.audited(&app, Described::Event(id), "EVENT_CHANGED", members.each_ref());
     ctx.to_the_end(async move {
         let _changes = changes;
         put(&app, &*catalogue, [&before, &after], &place.plan, by).await

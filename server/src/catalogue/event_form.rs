@@ -1,5 +1,5 @@
-//! What an administrator says of an event: read from JSON with every mistake named, checked together, and turned
-//! into the rules of its sale. Must never ask storage: the caller passes the hall.
+//! An administrator's description of an event: read from JSON with every mistake reported, checked as a whole, and converted to
+//! the rules of its sale. Must never ask storage: the caller passes the hall.
 
 use crate::catalogue::blocked_seats;
 use crate::catalogue::times::Times;

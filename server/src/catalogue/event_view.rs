@@ -1,5 +1,5 @@
-//! An event as its readers get it: what the catalogue says, and what is live (seats, categories, admission, status),
-//! taken from the sale's read view at the moment of asking. Must never answer the live part from anything older.
+//! An event as clients read it: the catalogue's description, and what is live (seats, categories, admission, status), taken from
+//! the sale's read view at the time of the request. Must never answer the live part from anything older.
 
 use crate::reservations::CountsJson;
 use crate::time::rfc3339;

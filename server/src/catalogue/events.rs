@@ -52,7 +52,7 @@ async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     mistakes.check()?;
     let page = query.page;
     let listed = ctx.app.readers.cache.event_page(query).await?;
-    let live = |event: &ListedEvent| Live::status_of(&sales::believed(&ctx.app, event.id)?, now);
+    let live = |event: &ListedEvent| Live::status_of(&sales::authoritative(&ctx.app, event.id)?, now);
     let items = listed.items.iter().map(|event| EventItemJson::new(event, live(event), now)).collect();
     response::ok(&PageJson::of(items, page, listed.total))
 }

@@ -1,7 +1,7 @@
-//! Halls over HTTP: made from a template or from a drawn seating plan, and then with that plan for good.
+//! Halls over HTTP: created from a template or from a drawn seating plan, which never changes afterwards.
 
+use crate::catalogue::audited::{Author, members_of};
 use crate::catalogue::columns::StageJson;
-use crate::catalogue::noting::{Author, members_of};
 use crate::catalogue::preview::preview;
 use crate::catalogue::venues::in_use;
 use crate::http::{Context, HALL_BODY_LIMIT, Json, Mistakes, Object, Problem, Request, Response, Route, response};
@@ -173,7 +173,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         let answer = Created::new(Some(format!("/api/v1/halls/{}", hall.id)), &HallJson::from(&hall))?;
         let made = members_of(&HallJson::from(&hall));
         let thing = Described::Hall(hall.id);
-        let catalogue = Author::of(&ctx)?.noting(&ctx.app, thing, "HALL_MADE", [&Value::Null, &made]);
+        let catalogue = Author::of(&ctx)?.audited(&ctx.app, thing, "HALL_MADE", [&Value::Null, &made]);
         catalogue.create_hall(&hall, &plan, answer.stored(key, ctx.now()).as_ref()).await?;
         Ok(answer)
     })
@@ -226,7 +226,7 @@ async fn rename(ctx: Context, mut request: Request) -> Result<Response, Problem>
     if let Some(name) = name {
         let (id, to, app) = (hall.id, name.clone(), Arc::clone(&ctx.app));
         let members = [&hall.name, &name].map(|name| json!({ "name": name }));
-        let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(id), "HALL_CHANGED", members.each_ref());
+        let catalogue = Author::of(&ctx)?.audited(&app, Described::Hall(id), "HALL_CHANGED", members.each_ref());
         let renamed = ctx.to_the_end(async move {
             let renamed = catalogue.rename_hall(id, &to).await;
             app.readers.cache.changed(Described::Hall(id)).await;
@@ -244,7 +244,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let hall = hall_of_path(&ctx, &request).await?;
     let app = Arc::clone(&ctx.app);
     let gone = members_of(&HallJson::from(&hall));
-    let catalogue = Author::of(&ctx)?.noting(&app, Described::Hall(hall.id), "HALL_DELETED", [&gone, &Value::Null]);
+    let catalogue = Author::of(&ctx)?.audited(&app, Described::Hall(hall.id), "HALL_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
         let deleted = catalogue.delete_hall(hall.id).await;
         app.readers.cache.changed(Described::Hall(hall.id)).await;

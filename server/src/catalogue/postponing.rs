@@ -1,9 +1,9 @@
-//! `POST /admin/events/{id}/postpone`: an event gets other times. Holds, slots and payments go on; who has tickets is notified by
-//! messages of the outbox, and may cancel for a while. Must never be done twice for one order.
+//! `POST /admin/events/{id}/postpone`: gives an event other times. Holds, slots and payments continue; ticket holders are notified
+//! by messages of the outbox, and may cancel for a while. Must never be done twice for one order.
 
-use crate::catalogue::catching_up::follow_sale;
 use crate::catalogue::event_view::EventJson;
 use crate::catalogue::events::find;
+use crate::catalogue::sync_with_sale::follow_sale;
 use crate::catalogue::times::Times;
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::sales;

@@ -1,5 +1,5 @@
 //! What a hall would be, before it is made: its seats, its stage, and in which order its best seats would be given. Must never
-//! keep anything.
+//! store anything.
 
 use crate::catalogue::columns::{Columns, StageJson};
 use crate::catalogue::halls::WarningJson;

@@ -1,4 +1,4 @@
-//! The seat map of an event as its readers get it: serialised and compressed once for each plan and price list,
+//! The seat map of an event as clients read it: serialised and compressed once for each plan and price list,
 //! then handed out as shared bytes. Owns the bounded cache of them. Must never hold live state: who has which seat
 //! is answered elsewhere.
 

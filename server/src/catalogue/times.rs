@@ -1,4 +1,4 @@
-//! The order of an event's times: one table, for making, changing and postponing an event alike. Must never be asked of times
+//! The order of an event's times: one table, for making, changing and postponing an event alike. Must never be applied to times
 //! that a change does not touch: events that were made before a rule stay readable and changeable.
 
 use crate::http::{Mistakes, Object};

@@ -1,6 +1,6 @@
 //! Venues over HTTP.
 
-use crate::catalogue::noting::{Author, members_of};
+use crate::catalogue::audited::{Author, members_of};
 use crate::catalogue::zones::{self, Order};
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, Route, response};
 use crate::idempotency::{Created, idempotent};
@@ -137,7 +137,7 @@ async fn create(ctx: Context, mut request: Request) -> Result<Response, Problem>
         let answer = Created::new(Some(format!("/api/v1/venues/{}", venue.id)), &VenueJson::from(&venue))?;
         let made = members_of(&VenueJson::from(&venue));
         let thing = Described::Venue(venue.id);
-        let catalogue = Author::of(&ctx)?.noting(&ctx.app, thing, "VENUE_MADE", [&Value::Null, &made]);
+        let catalogue = Author::of(&ctx)?.audited(&ctx.app, thing, "VENUE_MADE", [&Value::Null, &made]);
         catalogue.create_venue(&venue, answer.stored(key, ctx.now()).as_ref()).await?;
         Ok(answer)
     })
@@ -184,7 +184,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
         members[1][zones::REASON] = order.reason.as_deref().into();
     }
     let (app, thing) = (Arc::clone(&ctx.app), Described::Venue(venue.id));
-    let catalogue = Author::of(&ctx)?.noting(&app, thing, "VENUE_CHANGED", members.each_ref());
+    let catalogue = Author::of(&ctx)?.audited(&app, thing, "VENUE_CHANGED", members.each_ref());
     let venue = ctx
         .to_the_end(async move {
             let changes = app.event_changes.lock().await;
@@ -208,7 +208,7 @@ async fn delete(ctx: Context, request: Request) -> Result<Response, Problem> {
     let (id, app) = (request.path_id("id")?, Arc::clone(&ctx.app));
     let venue = app.catalogue.venue(id).await?.ok_or_else(Problem::not_found)?;
     let gone = members_of(&VenueJson::from(&venue));
-    let catalogue = Author::of(&ctx)?.noting(&app, Described::Venue(id), "VENUE_DELETED", [&gone, &Value::Null]);
+    let catalogue = Author::of(&ctx)?.audited(&app, Described::Venue(id), "VENUE_DELETED", [&gone, &Value::Null]);
     let deleted = ctx.to_the_end(async move {
         let deleted = catalogue.delete_venue(id).await;
         app.readers.cache.changed(Described::Venue(id)).await;

@@ -5,7 +5,7 @@
 //! leaves undone the next start finishes, and so does the same call again.
 
 use crate::app::App;
-use crate::catalogue::catching_up::follow_sale;
+use crate::catalogue::sync_with_sale::follow_sale;
 use crate::http::Problem;
 use crate::member_changes::MemberChange;
 use crate::sales;

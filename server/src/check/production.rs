@@ -1,4 +1,4 @@
-//! `onsale check --production`: what may be right on a desk and is wrong where people buy. Only reads the configuration;
+//! `onsale check --production`: what may be right for development and is wrong in production. Only reads the configuration;
 //! must never print a secret.
 
 use crate::config::{Config, ConfigMistake, PaymentProviderName, StorageKind};

@@ -1,10 +1,10 @@
-//! Variables that look as if they meant a key, and are read by nobody: `ONSALE_SERVER__LISTEN` with one underscore would
-//! leave the server where it was, without a word. Must never take what others set for a mistake: a cluster sets variables of its
+//! Environment variables that resemble a key and are not read: `ONSALE_SERVER__LISTEN` with one underscore would be ignored
+//! silently. Must never report what others set: a cluster sets variables of its
 //! own for every service, also for one that is called `onsale`.
 
 use super::BOOTSTRAP_ADMIN;
 use super::reader::{PREFIX, name_of};
-use crate::near::{nearest, plain};
+use crate::spelling::{nearest, plain};
 
 /// What the names of ours begin with, however they are joined.
 const OURS: &str = "onsale";

@@ -1,6 +1,6 @@
-//! What `log.level` may say: a level, and directives for parts of the program. The filter's own parser takes any word that is
-//! no level for a target, and without a level for everything else it silences everything else; both are mistakes here, so
-//! that no slip of the pen silences the log. Must never be more lenient than what reads the directives.
+//! Values of `log.level`: a level, and directives for parts of the program. The filter's own parser takes any other word for
+//! a target, and without a level for everything else it silences everything else; both are mistakes here, so that a typing error
+//! does not silence the log. Must never be more lenient than what reads the directives.
 
 use tracing_subscriber::EnvFilter;
 

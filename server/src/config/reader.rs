@@ -4,7 +4,7 @@
 use super::changes::{Origin, Reported};
 use super::lines::Lines;
 use crate::limits::Networks;
-use crate::near;
+use crate::spelling;
 use onsale_engine::ports::shared::Quota;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -270,14 +270,14 @@ impl Reader {
             match value.as_table() {
                 None => unknown.push((section.clone(), "unknown key: every key stands in a section".to_owned())),
                 Some(_) if !self.known.iter().any(|(name, _)| name == section) => {
-                    let hint = near::hint(near::nearest(section, self.known.iter().map(|(name, _)| *name)));
+                    let hint = spelling::hint(spelling::nearest(section, self.known.iter().map(|(name, _)| *name)));
                     unknown.push((section.clone(), format!("unknown section{hint}")));
                 }
                 Some(keys) => {
                     let of_section = || self.known.iter().filter(|(name, _)| name == section).map(|(_, key)| *key);
                     let strange = keys.keys().filter(|key| !known(section, key));
                     unknown.extend(strange.map(|key| {
-                        let hint = near::hint(near::nearest(key, of_section()));
+                        let hint = spelling::hint(spelling::nearest(key, of_section()));
                         (format!("{section}.{key}"), format!("unknown key{hint}"))
                     }));
                 }
@@ -288,7 +288,7 @@ impl Reader {
             let parts = lower.split_once("__");
             if !parts.is_some_and(|(section, key)| known(section, key)) || name.to_ascii_uppercase() != *name {
                 let meant = super::environment::meant_by(name, &self.known);
-                let hint = near::hint(meant.as_deref());
+                let hint = spelling::hint(meant.as_deref());
                 unknown
                     .push((name.clone(), format!("unknown key: it must be ONSALE__SECTION__KEY in upper case{hint}")));
             }

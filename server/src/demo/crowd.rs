@@ -1,4 +1,4 @@
-//! The crowd: arrives before the opening, most of it at the last moment, and goes its ways at the same time.
+//! The crowd: arrives before the opening, most of it at the last moment, and shops concurrently.
 
 use super::DemoError;
 use super::progress::Progress;

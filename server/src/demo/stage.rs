@@ -1,4 +1,4 @@
-//! What a demo's crowd meets: the arena, an event whose sale opens soon, tokens, and the words around it.
+//! The setting of a demo: the arena, an event whose sale opens soon, tokens, and the texts around it.
 
 use super::tally::Tally;
 use super::{ADMIN, DemoError};

@@ -1,5 +1,5 @@
 //! What the crowd has seen: requests, how long they took, how they were refused, and what was bought. Shared by all of
-//! the crowd; must never hold up who counts.
+//! the crowd; must never block a buyer who counts.
 
 use crate::client::{Answered, CallError};
 use hdrhistogram::Histogram;

@@ -9,7 +9,7 @@ use onsale_engine::time::Timestamp;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A refusal, on its way to becoming a response. Small, because it rides in every handler's `Result`.
+/// A refusal that becomes a response. Small, because it is in every handler's `Result`.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -98,7 +98,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", detail)
     }
 
-    /// 500: our mistake; the log knows more under the trace id.
+    /// 500: our mistake; the log has its cause under the trace id.
     #[must_use]
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "an error of the server; the trace id finds it")
@@ -164,14 +164,14 @@ impl Problem {
         self
     }
 
-    /// Says why, for the log alone; the line of this request carries it beside the trace id.
+    /// The cause, for the log alone; the line of this request carries it beside the trace id.
     #[must_use]
     pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
         self.more().cause = Some(cause.to_string());
         self
     }
 
-    /// Why, for the log alone.
+    /// The cause, for the log alone.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.more.as_ref()?.cause.as_deref()
@@ -195,7 +195,7 @@ impl Problem {
         self.more.as_ref().map_or(&[], |more| &more.errors)
     }
 
-    /// What it says besides its code.
+    /// Its detail.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

@@ -1,5 +1,5 @@
 //! Wrong passwords: counted for each account from each address, and for each account from anywhere. Right ones never count.
-//! Must never decide who goes on beyond a limit: that is what the callers know more of.
+//! Must never decide who may continue beyond a limit: that is for the callers.
 
 use crate::http::Problem;
 use crate::limits::{Family, Limits, Who};

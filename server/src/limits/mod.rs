@@ -1,18 +1,18 @@
 //! Rate limits: how often a buyer (or, before there is one, an address) may ask, for each family of routes. This node
 //! counts by itself, and together with the others where they share something; without them its own count decides.
-//! A request with a stored answer is given back what it was counted for. Must never hold a read up.
+//! A request with a stored answer is uncounted. Must never delay a read.
 
 mod client;
 mod family;
 mod guesses;
+mod local;
 mod networks;
-mod own;
 
 pub use client::address;
 pub use family::{FAMILIES, Family};
 pub use guesses::{Guess, TooMany};
+pub use local::{OwnLimit, Who};
 pub use networks::Networks;
-pub use own::{OwnLimit, Who};
 
 use crate::config::RateLimitConfig;
 use crate::http::Problem;

@@ -7,7 +7,7 @@ use crate::http::event_stream::Rights;
 use crate::http::{Broken, Context, Mistakes, Piece, Problem, Request, Response, pieces};
 use crate::operators::csv::write_row;
 use crate::operators::forms::Buyers;
-use crate::operators::{looking, reservations};
+use crate::operators::{reservations, search};
 use crate::reservations::{Terms, status_word, ticket_number};
 use crate::sales;
 use crate::time::rfc3339;
@@ -57,7 +57,7 @@ pub(super) async fn reservations(ctx: Context, request: Request) -> Result<Respo
     mistakes.check()?;
     let event = EventId(request.path_id("id")?);
     let terms = sales::terms_of(&ctx.app, event).await?;
-    looking::settle(&ctx, Some(event)).await?;
+    search::settle(&ctx, Some(event)).await?;
     ctx.app.security.exported(&ctx, ctx.buyer()?, event);
     let (rights, until) = (Rights::of(&ctx)?, ctx.now());
     let export = Export { app: Arc::clone(&ctx.app), rights, terms, status, until, after: None };
@@ -83,7 +83,7 @@ impl Export {
         let Self { status, until, after, .. } = self;
         let part = ExportPart { event: self.terms.event, status, after, until, limit: ROWS };
         let failed = |error: StoreError| {
-            tracing::warn!(event_id = %part.event, %error, "an export breaks off");
+            tracing::warn!(event_id = %part.event, %error, "an export is aborted");
             Broken(error.to_string())
         };
         let records = self.app.search.export(part).await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Reservations and payments as operators read them: what their buyers see, who these are, and what a provider was asked.
+//! Reservations and payments as operators read them: with what their buyers see, the buyers, and the requests to the provider.
 //! Owns the JSON; must never look anything up.
 
 use crate::auth::TokenSigner;

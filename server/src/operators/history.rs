@@ -1,4 +1,4 @@
-//! A reservation's story: what happened to it, when and by whom, read from the facts themselves. The tables keep where
+//! A reservation's history: what happened to it, when and by whom, read from the facts themselves. The tables keep where
 //! in the journal they are, so it takes one read for each fact, also for an event that is not in memory. Must never scan
 //! a journal.
 

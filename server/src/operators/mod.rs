@@ -1,4 +1,4 @@
-//! What operators see and steer: the waiting rooms' figures, admission, cancelling a sale, and the reservations and payments
+//! Operators' routes: the waiting rooms' figures, admission, cancelling a sale, and the reservations and payments
 //! of its buyers. Every change is a fact with who did it, in force at once. Must never be reached without the role of an administrator.
 
 mod audit;
@@ -6,9 +6,9 @@ mod csv;
 mod export;
 mod forms;
 mod history;
-mod looking;
 mod payments;
 mod reservations;
+mod search;
 mod seats;
 
 use crate::catalogue::{AdmissionJson, cancel_event};

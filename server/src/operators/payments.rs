@@ -3,8 +3,8 @@
 
 use crate::http::{Context, Problem, Request, Response, response};
 use crate::operators::forms::{AdminPaymentJson, BuyerJson, ListedPaymentJson};
-use crate::operators::looking::Listing;
-use crate::operators::{looking, reservations};
+use crate::operators::search::Listing;
+use crate::operators::{reservations, search};
 use crate::reservations::{PageJson, past_terms};
 use onsale_engine::id::EventId;
 use onsale_engine::money::Currency;
@@ -23,9 +23,9 @@ const STATUSES: [(&str, PaymentState); 4] = [
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let query = request.query();
     let Listing { event, status, text, page } = Listing::read(&query, &STATUSES)?;
-    looking::settle(&ctx, event).await?;
+    search::settle(&ctx, event).await?;
     let named = match text {
-        Some(text) => Some(looking::named(&ctx, event, text).await?),
+        Some(text) => Some(search::named(&ctx, event, text).await?),
         None => None,
     };
     let listed = ctx.app.search.find_payments(Search { event, status, named }, page).await?;

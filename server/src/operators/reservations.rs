@@ -3,8 +3,8 @@
 
 use crate::http::{Context, Mistakes, Object, Problem, Request, Response, response};
 use crate::operators::forms::{AdminReservationJson, Beside, Buyers};
-use crate::operators::looking::Listing;
-use crate::operators::{history, looking};
+use crate::operators::search::Listing;
+use crate::operators::{history, search};
 use crate::reservations::{PageJson, Terms, note, past_terms};
 use crate::sales;
 use onsale_engine::id::{BuyerId, EventId, ReservationId};
@@ -43,9 +43,9 @@ enum Found {
 pub(super) async fn list(ctx: Context, request: Request) -> Result<Response, Problem> {
     let query = request.query();
     let Listing { event, status, text, page } = Listing::read(&query, &STATUSES)?;
-    looking::settle(&ctx, event).await?;
+    search::settle(&ctx, event).await?;
     let named = match text {
-        Some(text) => Some(looking::named_reservations(&ctx, event, text).await?),
+        Some(text) => Some(search::named_reservations(&ctx, event, text).await?),
         None => None,
     };
     let listed = ctx.app.search.find_reservations(Search { event, status, named }, page).await?;
@@ -90,7 +90,7 @@ fn by_reservation(payments: Vec<PaymentRecord>) -> HashMap<ReservationId, Vec<Pa
 /// 404; 503 while nothing true is known of its event here.
 async fn find(ctx: &Context, id: ReservationId) -> Result<Found, Problem> {
     let app = &ctx.app;
-    let sale = match app.engine.event_of(id.tag()).and_then(|event| sales::believed(app, event)) {
+    let sale = match app.engine.event_of(id.tag()).and_then(|event| sales::authoritative(app, event)) {
         Some(Known::Loaded(sale)) => Some(sale),
         Some(Known::Unloaded(_)) => None,
         None => sales::by_tag(app, id.tag()).await?,
@@ -132,7 +132,7 @@ pub(super) async fn read(ctx: Context, request: Request) -> Result<Response, Pro
         Found::Live(sale, ..) => sale.event(),
         Found::Past(event, _) => *event,
     };
-    looking::settle(&ctx, Some(event)).await?;
+    search::settle(&ctx, Some(event)).await?;
     let (view, terms, payments) = described(&ctx, found).await?;
     let story = history::of(&ctx, event, id, &terms).await?;
     let buyers = buyers(&ctx, std::iter::once(view.buyer)).await?;

@@ -1,4 +1,4 @@
-//! One's own payments: one of them from the owner's read view, or from the tables when memory has let it go; lists
+//! One's own payments: one of them from the owner's read view, or from the tables when it is no longer in memory; lists
 //! from the tables, once they have what the buyer has received. Another buyer's is not found.
 
 use crate::http::{Context, Mistakes, Problem, Request, Response, response};
@@ -68,7 +68,7 @@ pub(super) async fn payable(ctx: &Context, id: ReservationId) -> Result<Arc<Sale
 /// The currency of a payment: that of the sale which its id names, or else of its reservation's event.
 async fn currency_of(ctx: &Context, view: &PaymentView) -> Result<Currency, Problem> {
     let event = ctx.app.engine.event_of(view.id.tag());
-    let known = match event.and_then(|event| sales::believed(&ctx.app, event)) {
+    let known = match event.and_then(|event| sales::authoritative(&ctx.app, event)) {
         Some(Found::Loaded(sale)) => sale.view().config().map(|config| config.currency),
         Some(Found::Unloaded(summary)) => Some(summary.config.currency),
         None => None,

@@ -1,4 +1,4 @@
-//! Why nobody is let in, or why a place is over: one word for a page, and the server's own sentence. Pure;
+//! Why nobody is let in, or why a place is over: one code for pages, and the server's own sentence. Pure;
 //! must never look anything up but what it is given.
 
 use onsale_engine::sale::{PlaceStatus, Sale, SalePhase, Steering};

@@ -2,7 +2,7 @@
 //! reservations. Must never decide who gets a seat.
 
 mod feed;
-mod former;
+mod former_accounts;
 mod live;
 mod own;
 mod past;
@@ -129,7 +129,7 @@ async fn hold(ctx: Context, mut request: Request) -> Result<Response, Problem> {
         Selection::Best { quantity, .. } => usize::from(*quantity),
     };
     let command = Command::Hold(Hold { reservation, buyer, selection, slot, key });
-    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, 0), command).await;
+    let answer = former_accounts::take(&ctx, &sale, &terms, (buyer, quantity, 0), command).await;
     let answer = answer.map_err(|problem| sales::with_token_reason(problem, &request, slot))?;
     own::note(&ctx, event, answer.seq)?;
     let view = reservation_of(answer.reply)?;
@@ -241,7 +241,7 @@ async fn change(ctx: Context, mut request: Request) -> Result<Response, Problem>
     let seats = seats_of(&terms.plan, &ids)?;
     let quantity = seats.len();
     let command = Command::ChangeHold(ChangeHold { buyer, reservation, seats });
-    let answer = former::take(&ctx, &sale, &terms, (buyer, quantity, own), command).await?;
+    let answer = former_accounts::take(&ctx, &sale, &terms, (buyer, quantity, own), command).await?;
     own::note(&ctx, sale.event(), answer.seq)?;
     let view = reservation_of(answer.reply)?;
     response::ok(&ReservationJson::new(&view, &terms, &ctx.app.signer))

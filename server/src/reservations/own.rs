@@ -1,4 +1,4 @@
-//! One's own reservations: one of them from the owner's read view, or from the tables when memory has let it go;
+//! One's own reservations: one of them from the owner's read view, or from the tables when it is no longer in memory;
 //! lists from the tables, once they have what the buyer has received. Another buyer's is not found.
 
 use crate::app::App;

@@ -1,4 +1,4 @@
-//! What is answered of reservations that memory has let go of: the same as the sale would say if it still knew them. Must never
+//! Answers about reservations that are no longer in memory: the same as the sale's would be if it still had them. Must never
 //! decide anything: they are over.
 
 use crate::app::App;
@@ -54,7 +54,7 @@ fn state(record: &ReservationRecord) -> ReservationState {
 }
 
 fn was_cancelled(app: &App, record: &ReservationRecord) -> bool {
-    let phase = match sales::believed(app, record.event) {
+    let phase = match sales::authoritative(app, record.event) {
         Some(Found::Loaded(sale)) => Some(sale.phase()),
         Some(Found::Unloaded(summary)) => Some(summary.phase),
         None => None,

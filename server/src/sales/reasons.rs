@@ -1,5 +1,5 @@
-//! The words and sentences of refusals that have several causes under one code: `reason` is what a client acts by, the sentence
-//! what a person reads. Must never carry what only one buyer may know.
+//! The words and sentences of refusals that have several causes under one code: `reason` is for clients, the sentence for
+//! people. Must never carry what only one buyer may know.
 
 use onsale_engine::sale::{Closed, ReservationState, Unavailable};
 

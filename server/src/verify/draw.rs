@@ -1,6 +1,6 @@
-//! The draw of an event, worked out again from its facts and held against what they say: one seed, the one that was
+//! The draw of an event, computed again from its facts and compared with them: one seed, the one that was
 //! committed to; a cohort of exactly those who were there at the opening; their order by the lots. And a buyer's proof,
-//! which needs no data directory. Must never believe a sum that it can do itself.
+//! which needs no data directory. Must never trust a digest that it can compute itself.
 
 use crate::queue::{DrawJson, ProofJson, StepJson};
 use crate::text::read_composed_file;

@@ -1,4 +1,4 @@
-//! One event: its journal replayed from genesis, and everything else that is stored of it held against that.
+//! One event: its journal replayed from genesis, and everything else that is stored of it compared with the result.
 
 use super::draw::DrawCheck;
 use onsale_adapters::{Evidence, ProjectedRows};

@@ -1,5 +1,5 @@
 //! `onsale verify`: checks a data directory offline, or a database. Reads every event's journal from genesis (chain, no gaps, every
-//! fact readable), replays it, and holds against it the invariants, the snapshots, and the tables written behind.
+//! fact readable), replays it, and compares the result with the invariants, the snapshots, and the tables.
 //! Shares a directory's lock, so never beside a running server, but beside one on Postgres. Must never repair anything, nor
 //! change a byte of what it checks.
 

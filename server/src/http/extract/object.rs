@@ -42,7 +42,7 @@ impl<'a> Object<'a> {
         Self { members, path: String::new(), asked: None }
     }
 
-    /// The body of an administrator's call: what was asked for is remembered, for [`Object::refuse_unknown`].
+    /// The body of an administrator's call: the members that are asked for are recorded, for [`Object::refuse_unknown`].
     pub fn strict_root(value: &'a Value, mistakes: &mut Mistakes) -> Self {
         let asked = Arc::new(AskedMembers::default());
         asked.object("");
@@ -50,7 +50,7 @@ impl<'a> Object<'a> {
     }
 
     /// Adds a mistake for every member of `value` that was not asked for by now, at any depth: `value` is the body, or the patch
-    /// that was laid over another. To be called when all has been read. Does nothing for a body that is not strict.
+    /// that was merged into another. To be called when all has been read. Does nothing for a body that is not strict.
     pub fn refuse_unknown(&self, value: &Value, mistakes: &mut Mistakes) {
         if let Some(asked) = &self.asked {
             asked.refuse_others(value, mistakes);

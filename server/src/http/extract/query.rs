@@ -2,7 +2,7 @@
 
 use crate::http::extract::mistakes::Mistakes;
 use crate::http::extract::object::{integer_message, read_id, text_mistake};
-use crate::near;
+use crate::spelling;
 use onsale_engine::ports::catalogue::Page;
 use onsale_engine::text::composed;
 use onsale_engine::time::Timestamp;
@@ -41,8 +41,8 @@ impl<'a> Query<'a> {
     /// do the thing.
     pub fn refuse_unknown(&self, mistakes: &mut Mistakes, known: &[&str]) {
         for (name, _) in self.0.iter().filter(|(name, _)| !known.contains(&name.as_ref())) {
-            let meant = near::nearest(name, known.iter().copied());
-            mistakes.add(name.as_ref(), format!("unknown member of the query{}", near::hint(meant)));
+            let meant = spelling::nearest(name, known.iter().copied());
+            mistakes.add(name.as_ref(), format!("unknown member of the query{}", spelling::hint(meant)));
         }
     }
 

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use std::ops::Range;
 use uuid::Uuid;
 
-/// Where path parameters lie in the path, in the order of the pattern.
+/// The ranges of path parameters in the path, in the order of the pattern.
 pub(in crate::http) type Spans = SmallVec<[Range<u32>; 2]>;
 
 /// A request.
@@ -41,7 +41,7 @@ pub(in crate::http) enum Source {
 /// A JSON body, and the bytes that it was read from (idempotency keys are bound to them).
 #[derive(Debug)]
 pub struct Json {
-    /// What it says.
+    /// Its value.
     pub value: Value,
     /// Its bytes.
     pub bytes: Bytes,
@@ -126,7 +126,7 @@ impl Request {
     /// The body as JSON of any shape; [`crate::http::Object`] takes it apart.
     ///
     /// # Errors
-    /// 415 when it is not said to be JSON, 413 beyond the limit, 400 `MALFORMED_JSON` when it is not JSON or absent.
+    /// 415 when it is not declared as JSON, 413 beyond the limit, 400 `MALFORMED_JSON` when it is not JSON or absent.
     pub async fn json(&mut self) -> Result<Json, Problem> {
         let bytes = self.json_bytes().await?;
         Ok(Json { value: read_json(&bytes)?, bytes: text::without_mark(bytes) })
@@ -136,7 +136,7 @@ impl Request {
     /// [`read_json`] composes it.
     ///
     /// # Errors
-    /// 415 when it is not said to be JSON, 413 beyond the limit.
+    /// 415 when it is not declared as JSON, 413 beyond the limit.
     pub async fn json_bytes(&mut self) -> Result<Bytes, Problem> {
         let absent = match &self.body {
             Source::Wire(incoming) => incoming.is_end_stream(),
@@ -191,7 +191,7 @@ pub fn read_json(bytes: &[u8]) -> Result<serde_json::Value, Problem> {
     text::composed_json(value).map_err(|name| malformed(format!("two members of an object have the name {name:?}")))
 }
 
-/// Whether the body is said to be JSON: `application/json` or `application/…+json`, with any parameters.
+/// Whether the body is declared as JSON: `application/json` or `application/…+json`, with any parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = text.split(';').next().unwrap_or("").trim();
@@ -207,7 +207,7 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail).close()
 }
 
-/// Lets a body pass that has no content, however it is sent: chunked ones show it only when they are read.
+/// Refuses a body with content. Whether a chunked body has any is known only when it is read.
 ///
 /// # Errors
 /// 400 for the first byte of content.

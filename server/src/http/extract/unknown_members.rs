@@ -3,7 +3,7 @@
 //! them: the list would fall behind the code.
 
 use crate::http::extract::mistakes::Mistakes;
-use crate::near;
+use crate::spelling;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,8 +62,8 @@ fn refuse(asked: &BTreeMap<String, Members>, path: String, value: &Value, mistak
         if known.is_free || known.names.contains(name) {
             refuse(asked, at, value, mistakes);
         } else {
-            let meant = near::nearest(name, known.names.iter().map(String::as_str));
-            mistakes.add(at, format!("unknown member{}", near::hint(meant)));
+            let meant = spelling::nearest(name, known.names.iter().map(String::as_str));
+            mistakes.add(at, format!("unknown member{}", spelling::hint(meant)));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a hub does next: first those whose place has changed, then the next part of the round over everybody, which rests between
-//! its parts. Knows times and numbers only; must never let a round stand before somebody who was admitted.
+//! Decides what a hub does next: first the listeners whose place has changed, then the next part of the round over everybody, with
+//! a pause between parts. Knows times and numbers only; must never put a round before a buyer who was admitted.
 
 use onsale_engine::id::BuyerId;
 use onsale_engine::runtime::ChangedPlaces;

@@ -1,5 +1,5 @@
 //! The limit of seats for buyers whose e-mail address a deleted account had: what that one bought counts as well. The sale
-//! knows each buyer alone, so their commands are sent one after the other from here. Must never be on the way of anybody else.
+//! knows single buyers only, so their commands are sent one after the other from here. Must never delay any other buyer.
 
 use crate::http::{Context, Problem};
 use crate::reservations::Terms;

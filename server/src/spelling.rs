@@ -1,5 +1,4 @@
-//! Which of the names that exist somebody meant who wrote another one: for mistakes that say so. Must never act on the
-//! guess.
+//! Suggestions for misspelt names: "did you mean …?". Must never act on the guess.
 
 /// How alike two names must be, from 0 to 1 (Jaro-Winkler, which weighs the beginning). `ratePerSec` and `ratePerSecond` are
 /// at 0.95, `venueId` and `hallId` at 0.73.

@@ -1,5 +1,5 @@
-//! What the catalogue says of an event follows its sale: after a fact that changes times, after a crash between the fact and the
-//! row, and at a start. Must never change a sale but to finish what an administrator has ordered.
+//! Updates the catalogue's row of an event from its sale: after a fact that changes times, after a crash between the fact and the
+//! row, and at a start. Must never change a sale, except to finish what an administrator has ordered.
 
 use crate::app::App;
 use crate::catalogue::zones::{self, Venues};
@@ -32,7 +32,7 @@ pub(super) async fn follow_sale(app: &Arc<App>, id: EventId) -> Result<(), Probl
                     let _changes = app.event_changes.lock().await;
                     match write_row(&app, id).await {
                         Err(problem) if problem.status().is_server_error() => {
-                            tracing::warn!(event_id = %id, code = problem.code(), "an event's times are still to be written");
+                            tracing::warn!(event_id = %id, code = problem.code(), "the times of an event cannot be written yet; retried");
                         }
                         Ok(()) | Err(_) => return,
                     }
@@ -71,7 +71,7 @@ async fn write_row(app: &App, id: EventId) -> Result<(), Problem> {
 /// When the sale or the storage does not answer.
 pub async fn catch_up(app: &Arc<App>, event: &Event, venues: &mut Venues) -> Result<(), Problem> {
     // What another node owns is that one's to finish.
-    let is_behind = match sales::believed(app, event.id) {
+    let is_behind = match sales::authoritative(app, event.id) {
         Some(Found::Loaded(sale)) => {
             let view = sale.view();
             let times = view.schedule().map_or((event.starts_at, event.ends_at), |has| (has.starts_at, has.ends_at));

@@ -1,5 +1,5 @@
 //! Writes to the catalogue that the audit log records: who changed which members of a venue, a hall, an event. Must never be on
-//! the way of a read.
+//! the path of a read.
 
 use crate::app::App;
 use crate::http::{Context, Problem};
@@ -30,7 +30,7 @@ impl Author {
     }
 
     /// The catalogue, whose next write keeps in its transaction what it changes; nothing, where no member differs.
-    pub(super) fn noting(
+    pub(super) fn audited(
         self,
         app: &App,
         thing: Described,

@@ -1,5 +1,5 @@
 //! A limit that this process keeps by itself: GCRA by the `governor` crate, over a bounded table of states. Must never
-//! wait, and never refuse somebody because the table is full.
+//! wait, and never refuse a request because the table is full.
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::nanos::Nanos;

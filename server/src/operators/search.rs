@@ -1,5 +1,5 @@
-//! What an operator types to find a reservation or a payment, and the tables being brought up to what has been
-//! committed before they are read. Every look-up is bounded; must never answer anybody but an administrator.
+//! Search of reservations and payments by what an operator types. Waits first until the tables have what was committed. Every
+//! search is bounded; must never answer anybody but an administrator.
 
 use crate::http::{Context, Mistakes, Problem, Query, read_id};
 use crate::reservations::{past_terms, read_ticket_number, until_written};

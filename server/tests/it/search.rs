@@ -313,7 +313,7 @@ async fn an_operator_has_no_window_and_needs_no_event_in_memory() {
     let read = look(&shop, &format!("/admin/reservations/{}", id(&bought))).await;
     assert_eq!((steps(&read).len(), &read["storyIsWhole"]), (5, &json!(true)));
     assert_eq!(texts(&json!([read["seats"][0]["seatId"]])), ["A-1"]);
-    assert!(unloaded().await, "looking does not read it into memory");
+    assert!(unloaded().await, "search does not read it into memory");
     let refunded = refund(&shop, &id(&bought), &json!({ "reason": "the show was cut short" })).await.expect(200);
     assert_eq!((&refunded["status"], &refunded["refundAmount"]), (&json!("CANCELLED"), &json!(150_000)));
     server.stop().await;
