@@ -57,7 +57,7 @@ def refused_and_recovered(server, event, data):
     """Fills the disk, is refused, makes room; answers what was answered meanwhile, and the holds that were acknowledged."""
     fill(data / "ballast")
     answers, held = Counter(), []
-    # The commit log has some room, and takes facts until it is noticed that they cannot be filed.
+    # The commit log has some room, and takes facts until it is noticed that they cannot be checkpointed.
     end = time.monotonic() + 60
     while answers[503] < 5 and time.monotonic() < end:
         bearer, status, answer = server.hold(event)

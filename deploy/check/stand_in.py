@@ -106,12 +106,12 @@ def main(binary):
         cloud.ship(folder)
 
         # A stopped database: what writes is refused or unknown. The commit log takes facts until it is noticed that they cannot
-        # be filed; whoever writes next waits. Nobody else shall: admission is paused.
+        # be checkpointed; the next writer waits. Nobody else shall: admission is paused.
         status, told = server.call("PATCH", f"/admin/events/{room}/admission", {"paused": True}, server.admin)
         assert status == 200, told
         journal = locked(server.folder / "data" / "journal.db")
         assert server.hold(event)[1] == 201
-        until(lambda: any("could not be filed" in path.read_text() for path in folder.iterdir()), "it is not noticed")
+        until(lambda: any("could not be checkpointed" in path.read_text() for path in folder.iterdir()), "it is not noticed")
         server.many(lambda: server.enter(room), 12)
         server.many(lambda: server.hold(event), 4)
         journal.close()

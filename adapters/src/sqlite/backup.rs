@@ -109,7 +109,7 @@ pub fn back_up(from: &Path, to: &Path, label: &str) -> Result<Manifest, BackupEr
     for (name, source) in [(SNAPSHOTS, &pinned.snapshots), (LIBRARY, &pinned.library), (JOURNAL, &pinned.journal)] {
         let path = beside.join(name);
         match name {
-            JOURNAL => copy_journal(source, &pinned.unfiled, &path)?,
+            JOURNAL => copy_journal(source, &pinned.unflushed, &path)?,
             _ => copy(source, &path).map_err(|source| BackupError::Copy { file: name, source })?,
         }
         files.push(note(&path, name)?);
@@ -199,15 +199,15 @@ fn copy(source: &Connection, to: &Path) -> rusqlite::Result<()> {
     target.close().map_err(|(_, error)| error)
 }
 
-/// The pinned journal as a file that stands by itself, with what was not filed yet.
-pub(super) fn copy_journal(source: &Connection, unfiled: &[Box<[u8]>], to: &Path) -> Result<(), BackupError> {
+/// The pinned journal as a file that stands by itself, with what was not flushed yet.
+pub(super) fn copy_journal(source: &Connection, unflushed: &[Box<[u8]>], to: &Path) -> Result<(), BackupError> {
     copy(source, to).map_err(|source| BackupError::Copy { file: JOURNAL, source })?;
-    if unfiled.is_empty() {
+    if unflushed.is_empty() {
         return Ok(());
     }
     let file = || -> Result<(), StoreError> {
         let mut store = Store::new(Connection::open(to)?);
-        store.store(unfiled.iter().map(|payload| &**payload))?;
+        store.store(unflushed.iter().map(|payload| &**payload))?;
         store.raise_leases()?;
         Ok(store.close()?)
     };

@@ -1,7 +1,7 @@
 //! The data directory: made, locked by the operating system, its files opened and migrated. Everything that it
 //! opens is synced on commit. Must never touch a file of a directory whose lock it does not hold.
 
-use super::commit_log::{self, Filing, Store};
+use super::commit_log::{self, Backlog, Store};
 use super::files::{BUSY_TIMEOUT, JOURNAL, KEY, LIBRARY, LOCK, SNAPSHOTS};
 use super::open_error::OpenError;
 use super::read_only::{self, ReadOnly};
@@ -25,7 +25,7 @@ pub struct DataDir {
 struct Inner {
     path: PathBuf,
     chain_key: ChainKey,
-    filing: Filing,
+    backlog: Backlog,
     reserve: Arc<Reserve>,
     /// How it is read when nothing may be changed.
     read_only: Option<ReadOnly>,
@@ -67,8 +67,8 @@ impl DataDir {
         let path = path.as_ref();
         let (chain_key, lock, read_only) = ReadOnly::open(path)?;
         let (path, reserve) = (path.to_owned(), Arc::new(Reserve::of(path)));
-        let (filing, read_only) = (Filing::default(), Some(read_only));
-        Ok(Self { inner: Arc::new(Inner { path, chain_key, filing, reserve, read_only, _lock: lock }) })
+        let (backlog, read_only) = (Backlog::default(), Some(read_only));
+        Ok(Self { inner: Arc::new(Inner { path, chain_key, backlog, reserve, read_only, _lock: lock }) })
     }
 
     /// Whether no process can have changed the directory since it was opened for reading alone.
@@ -118,9 +118,9 @@ impl DataDir {
         }
     }
 
-    /// What the journal's writer, its filer and its readers know of each other.
-    pub(super) fn filing(&self) -> &Filing {
-        &self.inner.filing
+    /// What the journal's writer, its checkpointer and its readers share.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.inner.backlog
     }
 
     pub(super) fn snapshots_connection(&self) -> Result<Connection, OpenError> {
@@ -140,11 +140,11 @@ impl DataDir {
             Err(error) if is_full(&error) && reserve.release()? => Self::migrate(path),
             prepared => prepared,
         };
-        let (path, chain_key, filing) = (path.to_owned(), prepared?, Filing::default());
-        let inner = Inner { path, chain_key, filing, reserve, read_only: None, _lock: Some(lock) };
+        let (path, chain_key, backlog) = (path.to_owned(), prepared?, Backlog::default());
+        let inner = Inner { path, chain_key, backlog, reserve, read_only: None, _lock: Some(lock) };
         let dir = Self { inner: Arc::new(inner) };
-        match dir.file_left_over() {
-            Err(error) if is_full(&error) && dir.inner.reserve.release()? => dir.file_left_over()?,
+        match dir.recover() {
+            Err(error) if is_full(&error) && dir.inner.reserve.release()? => dir.recover()?,
             recovered => recovered?,
         }
         Ok(dir)
@@ -160,12 +160,12 @@ impl DataDir {
     }
 
     /// Brings what a writer that has died left in its commit log into the journal.
-    pub(super) fn file_left_over(&self) -> Result<(), OpenError> {
+    pub(super) fn recover(&self) -> Result<(), OpenError> {
         if self.read_only().is_some() {
             return Err(OpenError::ReadOnly { path: self.path().to_owned() });
         }
         let store = || self.journal_connection().map(Store::new);
-        commit_log::file_left_over(self.path(), self.chain_key().log(), store)
+        commit_log::recover(self.path(), self.chain_key().log(), store)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The writing side of the journal: links what may be appended of a batch to the chain and commits it to the log. Owns the
 //! chain's heads and the epochs while it lives; must never write to `journal.db`, nor decide what may be appended.
 
-use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for_filing};
+use super::commit_log::{CommitLog, Disk, OwnDisk, RAISE_LEASE, Sizes, Store, for_checkpointing};
 use super::data_dir::DataDir;
 use super::failure::{Stage, journal_error};
 use super::open_error::OpenError;
@@ -38,7 +38,7 @@ impl SqliteJournal {
     /// Opens the journal for writing; there is one writer at a time.
     ///
     /// # Errors
-    /// [`OpenError::Writing`], [`OpenError::Database`]; what an earlier writer left is filed first, with its errors.
+    /// [`OpenError::Writing`], [`OpenError::Database`]; the log of an earlier writer is recovered first, with its errors.
     pub fn open(dir: &DataDir) -> Result<Self, OpenError> {
         Self::open_with(dir, Sizes::JOURNAL)
     }
@@ -48,20 +48,21 @@ impl SqliteJournal {
     }
 
     pub(super) fn open_on(disk: Arc<dyn Disk>, dir: &DataDir, sizes: Sizes) -> Result<Self, OpenError> {
-        let writing = dir.filing().begin().ok_or_else(|| OpenError::Writing { path: dir.path().to_owned() })?;
-        dir.file_left_over()?;
-        let (connection, filers) = (dir.journal_connection()?, dir.journal_connection()?);
+        let writing = dir.backlog().begin().ok_or_else(|| OpenError::Writing { path: dir.path().to_owned() })?;
+        dir.recover()?;
+        let (connection, checkpointers) = (dir.journal_connection()?, dir.journal_connection()?);
         if sizes.keeps_reserve {
             dir.reserve().keep();
         }
         let reserve = sizes.keeps_reserve.then(|| Arc::clone(dir.reserve()));
-        for_filing(&filers).map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
+        for_checkpointing(&checkpointers)
+            .map_err(|source| OpenError::Database { path: dir.path().to_owned(), source })?;
         connection.set_prepared_statement_cache_capacity(16);
         let log = CommitLog::start(
             disk,
             (dir.path(), dir.chain_key().log().clone(), sizes),
-            (dir.filing(), writing),
-            (Store::new(filers), reserve),
+            (dir.backlog(), writing),
+            (Store::new(checkpointers), reserve),
         );
         let log = log.map_err(|source| OpenError::File { path: dir.path().to_owned(), source })?;
         Ok(Self {
@@ -78,7 +79,7 @@ impl SqliteJournal {
     /// Lets `journal.db` grow to this many pages and no further, as a disk would that is full then; for tests.
     #[doc(hidden)]
     pub fn limit_pages(&mut self, pages: u32) {
-        self.dir.filing().limit_pages(pages);
+        self.dir.backlog().limit_pages(pages);
     }
 
     /// How many pages the file has; for tests.
@@ -90,10 +91,10 @@ impl SqliteJournal {
         self.connection.pragma_query_value(None, "page_count", |row| row.get(0))
     }
 
-    /// Leaves what is committed in the log, or files it again; for tests.
+    /// Pauses the checkpointer, so that commits stay in the log, or lets it go on; for tests.
     #[doc(hidden)]
-    pub fn hold_filing(&self, held: bool) {
-        self.dir.filing().hold(held);
+    pub fn pause_checkpointer(&self, paused: bool) {
+        self.dir.backlog().pause(paused);
     }
 
     /// As on a file system that refuses direct writes.
@@ -155,7 +156,7 @@ impl StoredJournal for SqliteJournal {
 
     /// Waits until everything that was appended is in `journal.db`, where it is read.
     fn stored(&mut self, event: EventId, seq: Seq) -> Result<Option<(Epoch, Chain)>, JournalError> {
-        self.dir.filing().settle().map_err(JournalError::NotDone)?;
+        self.dir.backlog().wait_flushed().map_err(JournalError::NotDone)?;
         self.stored_entry(event, seq).map_err(|error| journal_error(&error, Stage::Work))
     }
 }
@@ -196,7 +197,7 @@ impl Journal for SqliteJournal {
     }
 
     fn on_fatal(&mut self, call: Arc<dyn Fn(&str) + Send + Sync>) {
-        self.dir.filing().on_fatal(call);
+        self.dir.backlog().on_fatal(call);
     }
 }
 

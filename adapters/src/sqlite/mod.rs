@@ -1,6 +1,6 @@
 //! The embedded storage: SQLite files in one data directory that one process owns.
 //!
-//! The commit log (`journal.log.*`) and `journal.db`, into which it is filed, are the truth and have one writer;
+//! The commit log (`journal.log.*`) and `journal.db`, into which it is checkpointed, are the truth and have one writer;
 //! `snapshots.db` shortens starts; `library.db` holds the projections,
 //! the accounts and the catalogue. They are separate files, so that they do not share a writer. Must never be opened
 //! but through [`DataDir`], which holds the lock; `backup` alone reads beside it.

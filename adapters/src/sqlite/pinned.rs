@@ -3,7 +3,7 @@
 //! The state of the snapshots is pinned first, then that of the library, the journal's last, and then the commit log is
 //! read: whatever the tables say, the facts behind it are in the journal or in the log. An event that is made between the
 //! two has facts and no catalogue row; that is looked for, and then all is pinned anew. So it is when a segment of the log
-//! has been taken away meanwhile: what was in it was filed, and perhaps not yet in the journal that was pinned.
+//! has been taken away meanwhile: what was in it was flushed, and perhaps not yet in the journal that was pinned.
 
 use super::backup_error::BackupError;
 use super::commit_log::{self, Decoder, Scan, ScanError};
@@ -26,10 +26,10 @@ pub(super) struct Pinned {
     pub(super) snapshots: Connection,
     pub(super) library: Connection,
     pub(super) journal: Connection,
-    /// What the frames carry that are not filed in `journal`, in order; rows of it may be.
-    pub(super) unfiled: Vec<Box<[u8]>>,
+    /// What the frames carry that are not flushed to `journal`, in order; rows of it may be.
+    pub(super) unflushed: Vec<Box<[u8]>>,
     pub(super) at: jiff::Timestamp,
-    /// With what is not filed.
+    /// With what is not flushed.
     pub(super) ends: Ends,
 }
 
@@ -71,12 +71,12 @@ impl Pinned {
         let before = segments(from)?;
         let journal = hold(JOURNAL)?;
         let mut ends = ends(&journal).map_err(|source| BackupError::Copy { file: JOURNAL, source })?;
-        let Some(unfiled) = unfiled(from, &mut ends)? else { return Ok(None) };
+        let Some(unflushed) = unflushed(from, &mut ends)? else { return Ok(None) };
         let after = segments(from)?;
         if before.iter().any(|segment| !after.contains(segment)) {
             return Ok(None);
         }
-        Ok(Some(Self { snapshots, library, journal, unfiled, at, ends }))
+        Ok(Some(Self { snapshots, library, journal, unflushed, at, ends }))
     }
 
     /// Whether every event of the journal is in the catalogue, and no table is ahead of the facts.
@@ -124,19 +124,19 @@ fn segments(from: &Path) -> Result<Vec<u64>, BackupError> {
 }
 
 /// What the log's frames carry beyond `ends`, which are moved; none when it does not continue them.
-fn unfiled(from: &Path, ends: &mut Ends) -> Result<Option<Vec<Box<[u8]>>>, BackupError> {
+fn unflushed(from: &Path, ends: &mut Ends) -> Result<Option<Vec<Box<[u8]>>>, BackupError> {
     let read = with_log(from, |mut scan| {
-        let mut unfiled = Vec::new();
+        let mut unflushed = Vec::new();
         while let Some(segment) = scan.next()? {
             for payload in segment.payloads() {
                 match advance(payload, ends) {
-                    Some(true) => unfiled.push(payload.into()),
+                    Some(true) => unflushed.push(payload.into()),
                     Some(false) => {}
                     None => return Ok(None),
                 }
             }
         }
-        Ok(Some(unfiled))
+        Ok(Some(unflushed))
     })?;
     Ok(read.unwrap_or_else(|| Some(Vec::new())))
 }
@@ -187,7 +187,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn what_is_acknowledged_and_not_filed_is_in_a_copy() {
+    fn what_is_acknowledged_and_not_flushed_is_in_a_copy() {
         let (temp, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let dir = DataDir::open(temp.path()).unwrap();
         let mut journal = SqliteJournal::open(&dir).unwrap();
@@ -199,14 +199,14 @@ mod tests {
             journal.append(&[JournalEntry { event, entry }]).unwrap();
         };
         append(1, &mut journal);
-        dir.filing().settle().unwrap();
-        journal.hold_filing(true);
+        dir.backlog().wait_flushed().unwrap();
+        journal.pause_checkpointer(true);
         (2..=9).for_each(|seq| append(seq, &mut journal));
         let pinned = Pinned::pin(temp.path()).unwrap().unwrap();
-        assert_eq!((pinned.unfiled.len(), pinned.ends.values().copied().collect::<Vec<_>>()), (8, vec![9]));
+        assert_eq!((pinned.unflushed.len(), pinned.ends.values().copied().collect::<Vec<_>>()), (8, vec![9]));
         assert!(look(temp.path()).unwrap().unwrap().is_in_use);
 
-        copy_journal(&pinned.journal, &pinned.unfiled, &copy.path().join("journal.db")).unwrap();
+        copy_journal(&pinned.journal, &pinned.unflushed, &copy.path().join("journal.db")).unwrap();
         let names = || std::fs::read_dir(copy.path()).unwrap().map(|file| file.unwrap().file_name());
         assert_eq!(names().collect::<Vec<_>>(), ["journal.db"], "nothing is beside it");
         std::fs::copy(temp.path().join("journal.key"), copy.path().join("journal.key")).unwrap();
@@ -214,11 +214,11 @@ mod tests {
         assert_eq!(SqliteReader::open(&copied, Arc::new(FakePlans::default())).unwrap().verify(event).unwrap(), 9);
 
         // What the frame before it is missing of is pinned anew.
-        assert_eq!(advance(&pinned.unfiled[0], &mut [(*event.0.as_bytes(), 1)].into()), Some(true));
-        assert_eq!(advance(&pinned.unfiled[1], &mut [(*event.0.as_bytes(), 1)].into()), None);
-        assert_eq!(advance(&pinned.unfiled[1], &mut [(*event.0.as_bytes(), 3)].into()), Some(false));
-        journal.hold_filing(false);
-        dir.filing().settle().unwrap();
-        assert_eq!(Pinned::pin(temp.path()).unwrap().unwrap().unfiled.len(), 0);
+        assert_eq!(advance(&pinned.unflushed[0], &mut [(*event.0.as_bytes(), 1)].into()), Some(true));
+        assert_eq!(advance(&pinned.unflushed[1], &mut [(*event.0.as_bytes(), 1)].into()), None);
+        assert_eq!(advance(&pinned.unflushed[1], &mut [(*event.0.as_bytes(), 3)].into()), Some(false));
+        journal.pause_checkpointer(false);
+        dir.backlog().wait_flushed().unwrap();
+        assert_eq!(Pinned::pin(temp.path()).unwrap().unwrap().unflushed.len(), 0);
     }
 }

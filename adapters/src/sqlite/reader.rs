@@ -100,8 +100,8 @@ impl SqliteReader {
     }
 
     /// Waits until everything that was committed before is in the file that is read.
-    fn settle(&self) -> Result<(), ReadError> {
-        self.dir.filing().settle().map_err(ReadError::Unavailable)
+    fn wait_flushed(&self) -> Result<(), ReadError> {
+        self.dir.backlog().wait_flushed().map_err(ReadError::Unavailable)
     }
 
     /// Whether the journal is read together with rows that only the commit log has.
@@ -266,7 +266,7 @@ impl SqliteReader {
 
 impl Evidence for SqliteReader {
     fn chain_at(&self, event: EventId, seq: Seq) -> Result<Option<Chain>, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         self.stored_chain(event, seq)
     }
 
@@ -277,7 +277,7 @@ impl Evidence for SqliteReader {
 
 impl JournalReader for SqliteReader {
     fn events(&self) -> Result<Vec<EventId>, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         self.with_journal(|connection| {
             let read = |sql: &str| -> rusqlite::Result<Vec<EventId>> {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -295,7 +295,7 @@ impl JournalReader for SqliteReader {
     }
 
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         for kept in self.kept(event)? {
             // Damage at that row is for the replay to tell; it is not believed here.
             let stands = match self.stored_chain(event, kept.seq) {
@@ -315,17 +315,17 @@ impl JournalReader for SqliteReader {
     }
 
     fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         self.walk(event, after, each).map(|_| ())
     }
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         self.walk(event, Seq(0), &mut |_| ())
     }
 
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         let (page, count) = if self.has_logged_rows() {
             (LOGGED_BY_OPERATORS, COUNT_LOGGED_BY_OPERATORS)
         } else {
@@ -348,12 +348,12 @@ impl JournalReader for SqliteReader {
     }
 
     fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         seqs.iter().map(|seq| self.one(event, *seq)).collect()
     }
 
     fn keep_snapshot(&self, event: EventId, snapshot: &SaleSnapshot) -> Result<(), ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         let not_committed = || ReadError::Unavailable("the journal does not reach the snapshot".to_owned());
         let chain = self.stored_chain(event, snapshot.seq)?.ok_or_else(not_committed)?;
         let body = encode_snapshot(snapshot);
@@ -371,7 +371,7 @@ impl JournalReader for SqliteReader {
 
     /// One process has the directory, so nobody else can have raised an epoch: the chain at the end says it all.
     fn summaries(&self) -> Result<Vec<(EventId, SaleSummary)>, ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         let kept = self.kept_summaries()?;
         if kept.is_empty() {
             return Ok(Vec::new());
@@ -384,7 +384,7 @@ impl JournalReader for SqliteReader {
     }
 
     fn keep_summary(&self, event: EventId, epoch: Epoch, summary: &SaleSummary) -> Result<(), ReadError> {
-        self.settle()?;
+        self.wait_flushed()?;
         let not_committed = || ReadError::Unavailable("the journal does not reach the summary".to_owned());
         let chain = self.stored_chain(event, summary.seq)?.ok_or_else(not_committed)?;
         let body = encode_summary(summary);

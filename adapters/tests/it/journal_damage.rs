@@ -198,7 +198,7 @@ fn a_full_disk_is_not_done_and_goes_on_when_there_is_room() {
 
 /// The journal's files as they are now.
 fn copy_files(from: &Path, to: &Path) {
-    // The log first: what is filed meanwhile is in both.
+    // The log first: what is checkpointed meanwhile is in both.
     for file in ["journal.log.0", "journal.log.1", "journal.key", "journal.db", "journal.db-wal"] {
         if from.join(file).exists() {
             std::fs::copy(from.join(file), to.join(file)).unwrap();

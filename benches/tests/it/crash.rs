@@ -44,7 +44,7 @@ fn nothing_is_lost(storage: Storage, trials: u32) {
 
 /// The end of a journal that was said to be written, and was not: what a disk does that lies about a sync.
 fn lose_the_end(data: &Path) {
-    // What the commit log has is filed first, and the log taken away.
+    // The commit log is checkpointed first, and removed.
     drop(DataDir::open_existing(data).unwrap());
     let journal = rusqlite::Connection::open(data.join("journal.db")).unwrap();
     let lost = "DELETE FROM journal WHERE seq > (SELECT max(seq) FROM journal AS other

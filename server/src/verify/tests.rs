@@ -265,7 +265,7 @@ fn killed(data: &Path) -> tempfile::TempDir {
     };
     journal.append(&left(last.next())).unwrap();
     reader.verify(event).unwrap();
-    journal.hold_filing(true);
+    journal.pause_checkpointer(true);
     journal.append(&left(last.next().next())).unwrap();
     copy_of(data)
 }

@@ -138,9 +138,9 @@ pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn direct_alignment(file: &Path) -> Option<usize> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-    let told = statx(CWD, file, AtFlags::empty(), StatxFlags::DIOALIGN).ok()?;
-    let is_told = StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::DIOALIGN);
-    is_told.then_some(told.stx_dio_offset_align.max(told.stx_dio_mem_align) as usize)
+    let found = statx(CWD, file, AtFlags::empty(), StatxFlags::DIOALIGN).ok()?;
+    let is_known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::DIOALIGN);
+    is_known.then_some(found.stx_dio_offset_align.max(found.stx_dio_mem_align) as usize)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,9 +1,9 @@
-//! The writing side of the commit log: gives each batch the next place, and a segment to new frames when the filer is
-//! done with its old ones. Owns the segments' files and the filer's thread.
+//! The writing side of the commit log: gives each batch the next place, and a segment to new frames when the old ones in it
+//! are flushed. Owns the segments' files and the checkpointer's thread.
 
+use super::backlog::{Backlog, Batch, Writing};
+use super::checkpointer::Checkpointer;
 use super::disk::{Disk, DiskError};
-use super::filer::Filer;
-use super::filing::{Batch, Filing, Writing};
 use super::frame::{Blocks, FRAME_MAX_BYTES, Place};
 use super::recover::remove;
 use super::rows::Encoder;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A segment, open for writing.
-struct Segment {
+struct LogSegment {
     file: SegmentFile,
     number: u64,
     /// Where its next frame goes.
@@ -41,7 +41,7 @@ pub(in crate::sqlite) struct CommitLog {
     block_bytes: u64,
     key: LogKey,
     sizes: Sizes,
-    segments: Vec<Segment>,
+    segments: Vec<LogSegment>,
     /// Which of them is written.
     active: usize,
     /// The last frame that is durable, and the last segment's number.
@@ -52,22 +52,22 @@ pub(in crate::sqlite) struct CommitLog {
     blocks: Blocks,
     header: Blocks,
     encoder: Encoder,
-    filing: Filing,
+    backlog: Backlog,
     // In this order: the thread ends before there may be another writer.
-    filer: Option<Filer>,
+    checkpointer: Option<Checkpointer>,
     _writing: Writing,
 }
 
 impl CommitLog {
-    /// A log without any segment in that directory; makes the first one when it is needed. What an earlier log left must
-    /// have been filed.
+    /// A log without any segment in that directory; makes the first one when it is needed. An earlier log must
+    /// have been recovered.
     ///
     /// # Errors
     /// As the operating system says, when there can be no thread.
     pub(in crate::sqlite) fn start(
         disk: Arc<dyn Disk>,
         (dir, key, sizes): (&Path, LogKey, Sizes),
-        (filing, writing): (&Filing, Writing),
+        (backlog, writing): (&Backlog, Writing),
         (store, reserve): (Store, Option<Arc<Reserve>>),
     ) -> io::Result<Self> {
         let block_bytes = disk.block_bytes(&dir.join(JOURNAL));
@@ -85,8 +85,8 @@ impl CommitLog {
             blocks: Blocks::new(block_bytes),
             header: Blocks::new(block_bytes),
             encoder: Encoder::default(),
-            filing: filing.clone(),
-            filer: Some(Filer::start(filing, store, reserve)?),
+            backlog: backlog.clone(),
+            checkpointer: Some(Checkpointer::start(backlog, store, reserve)?),
             _writing: writing,
         })
     }
@@ -96,7 +96,7 @@ impl CommitLog {
     pub(in crate::sqlite) fn check(&self) -> Result<(), JournalError> {
         match &self.lost {
             Some(reason) => Err(JournalError::Fatal(reason.clone())),
-            None => self.filing.check(),
+            None => self.backlog.check(),
         }
     }
 
@@ -116,7 +116,7 @@ impl CommitLog {
         self.encoder.push(self.blocks.end(), place, body, chain)
     }
 
-    /// Makes the batch durable and hands it to the filer. Nothing is written of a batch without rows.
+    /// Makes the batch durable and adds it to the checkpointer's backlog. Nothing is written of a batch without rows.
     pub(in crate::sqlite) fn commit(&mut self) -> Result<(), JournalError> {
         self.check()?;
         let rows = self.encoder.rows();
@@ -132,7 +132,7 @@ impl CommitLog {
 
     fn write(&mut self, rows: u64) -> Result<(), JournalError> {
         let bytes = self.blocks.frame_bytes();
-        self.filing.hold_back(self.sizes.crowded_bytes(), self.sizes.room_patience);
+        self.backlog.apply_backpressure(self.sizes.high_watermark_bytes(), self.sizes.room_timeout);
         self.make_room(bytes)?;
         let counter = self.counter + 1;
         let segment = &mut self.segments[self.active];
@@ -145,11 +145,11 @@ impl CommitLog {
         segment.end += bytes;
         segment.last = counter;
         self.counter = counter;
-        self.filing.appended(Batch { counter, rows, bytes, payload: self.blocks.written().into() });
+        self.backlog.appended(Batch { counter, rows, bytes, payload: self.blocks.written().into() });
         Ok(())
     }
 
-    /// Sees to it that the active segment has so many bytes left. A frame that is longer than a segment gets one for
+    /// Makes sure that the active segment has so many bytes left. A frame that is longer than a segment gets one for
     /// itself, of its length.
     fn make_room(&mut self, bytes: u64) -> Result<(), JournalError> {
         if bytes > FRAME_MAX_BYTES {
@@ -157,7 +157,7 @@ impl CommitLog {
             return Err(JournalError::Fatal(format!("a batch of {bytes} bytes is longer than a frame of the log")));
         }
         let limit = self.sizes.segment_bytes.max(self.block_bytes + bytes);
-        let fits = |segment: &Segment| segment.end + bytes <= limit;
+        let fits = |segment: &LogSegment| segment.end + bytes <= limit;
         if !self.segments.get(self.active).is_some_and(fits) {
             self.give_up_torn()?;
             self.active = self.next_segment()?;
@@ -181,16 +181,18 @@ impl CommitLog {
         Ok(())
     }
 
-    /// A segment without frames: one that is filed, a new one, or one whose filing was waited for.
+    /// A segment without frames: one that is flushed, a new one, or one that is flushed after a wait.
     fn next_segment(&mut self) -> Result<usize, JournalError> {
         let mut others: Vec<(u64, usize)> = self.segments.iter().map(|segment| segment.last).zip(0..).collect();
         others.retain(|(_, slot)| *slot != self.active);
         let oldest = others.into_iter().min();
         match oldest {
-            Some((last, slot)) if last <= self.filing.filed_up_to() => self.reuse(slot),
+            Some((last, slot)) if last <= self.backlog.flushed_up_to() => self.reuse(slot),
             _ if self.segments.len() < SEGMENTS => self.create(),
-            Some((last, slot)) if self.filing.wait_for(last, self.sizes.room_patience) => self.reuse(slot),
-            _ => Err(JournalError::NotDone("the commit log is full: what was written is not filed yet".to_owned())),
+            Some((last, slot)) if self.backlog.wait_for(last, self.sizes.room_timeout) => self.reuse(slot),
+            _ => Err(JournalError::NotDone(
+                "the commit log is full: what was committed is not checkpointed yet".to_owned(),
+            )),
         }
     }
 
@@ -214,17 +216,17 @@ impl CommitLog {
         let (path, bytes) = (segment_path(&self.dir, slot), self.sizes.first_bytes.max(2 * self.block_bytes));
         let file = SegmentFile::create(&self.disk, path, sealed.bytes(), bytes).map_err(DiskError::without_room)?;
         let (number, end, last) = (place.segment, self.block_bytes, self.counter);
-        self.segments.push(Segment { file, number, end, last, is_torn: false });
+        self.segments.push(LogSegment { file, number, end, last, is_torn: false });
         self.number = number;
         Ok(slot)
     }
 
-    /// What the next segment says of itself: its number, and the frame that it begins with.
+    /// The header of the next segment: its number, and the frame that it begins with.
     fn next_place(&self) -> Place {
         Place { segment: self.next_number(), counter: self.counter + 1 }
     }
 
-    /// Also of use to tell segments of one log from those of the next.
+    /// A time, so that segments of one log are distinguished from those of the next.
     fn next_number(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
         now.max(self.number + 1)
@@ -239,11 +241,11 @@ impl CommitLog {
 
 impl Drop for CommitLog {
     fn drop(&mut self) {
-        self.filer = None;
-        if self.filing.is_settled()
+        self.checkpointer = None;
+        if self.backlog.is_flushed()
             && let Err(error) = remove(&self.dir, &self.key)
         {
-            tracing::warn!(%error, "the commit log stays, though all of it is filed; the next start looks through it");
+            tracing::warn!(%error, "the commit log could not be removed, though all of it is checkpointed; the next start reads it again");
         }
     }
 }

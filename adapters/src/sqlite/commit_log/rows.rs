@@ -174,9 +174,9 @@ mod tests {
     fn no_bytes_panic_and_nothing_is_guessed() {
         let (payload, _) = encoded();
         for end in 0..payload.len() {
-            let told: Vec<_> = Decoder::new(&payload[..end]).collect();
-            let failed = told.iter().filter(|row| row.is_err()).count();
-            let whole = end == 1 || told.last().is_some_and(|last| last.is_ok());
+            let decoded: Vec<_> = Decoder::new(&payload[..end]).collect();
+            let failed = decoded.iter().filter(|row| row.is_err()).count();
+            let whole = end == 1 || decoded.last().is_some_and(|last| last.is_ok());
             assert_eq!(failed, usize::from(!whole), "{end} bytes");
         }
         for at in 0..payload.len() {

@@ -1,4 +1,4 @@
-//! Reads the commit log back, segment by segment in the order in which they were written, and tells what is missing.
+//! Reads the commit log back, segment by segment in the order in which they were written, and reports what is missing.
 //! Only reads. A log that somebody writes to meanwhile may look damaged, and is looked at again by whoever reads it.
 
 use super::frame::{Frame, Header, Place, frame, frame_bytes, header, is_block};
@@ -21,14 +21,14 @@ pub(in crate::sqlite) enum ScanError {
 }
 
 /// A segment's whole frames.
-pub(in crate::sqlite) struct Segment {
+pub(in crate::sqlite) struct LogSegment {
     path: PathBuf,
     bytes: Vec<u8>,
     /// Each frame's number, and where its payload lies.
     frames: Vec<(u64, Range<usize>)>,
 }
 
-impl Segment {
+impl LogSegment {
     /// What its frames carry, in order.
     pub(in crate::sqlite) fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         self.frames.iter().map(|(_, payload)| &self.bytes[payload.clone()])
@@ -74,7 +74,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next segment.
-    pub(in crate::sqlite) fn next(&mut self) -> Result<Option<Segment>, ScanError> {
+    pub(in crate::sqlite) fn next(&mut self) -> Result<Option<LogSegment>, ScanError> {
         let Some((header, path)) = self.found.get(self.at) else { return Ok(None) };
         self.at += 1;
         let segment = read(header, path, self.key)?;
@@ -124,7 +124,7 @@ fn without_header(bytes: &[u8], path: &Path, key: &LogKey) -> Result<Option<Head
     Err(ScanError::Damaged { path: path.to_owned(), reason })
 }
 
-fn read(header: &Header, path: &Path, key: &LogKey) -> Result<Segment, ScanError> {
+fn read(header: &Header, path: &Path, key: &LogKey) -> Result<LogSegment, ScanError> {
     let bytes = std::fs::read(path).map_err(|source| ScanError::File { path: path.to_owned(), source })?;
     let Header { segment: number, block_bytes, .. } = *header;
     let (mut frames, mut offset) = (Vec::<(u64, Range<usize>)>::new(), block_bytes);
@@ -142,7 +142,7 @@ fn read(header: &Header, path: &Path, key: &LogKey) -> Result<Segment, ScanError
             format!("the frame at byte {offset} is not what was written, and there is a later one at byte {later}");
         return Err(ScanError::Damaged { path: path.to_owned(), reason });
     }
-    Ok(Segment { path: path.to_owned(), bytes, frames })
+    Ok(LogSegment { path: path.to_owned(), bytes, frames })
 }
 
 /// The first frame of a wanted segment, at or behind `offset`.

@@ -16,7 +16,7 @@ const INSERT: &str =
     "INSERT INTO journal (event_id, seq, epoch, at, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const END: &str = "SELECT seq FROM journal WHERE event_id = ?1 ORDER BY seq DESC LIMIT 1";
 const STORED: &str = "SELECT epoch, chain FROM journal WHERE event_id = ?1 AND seq = ?2";
-/// Writes an epoch down: with the first row that carries it, or at an orderly end.
+/// Stores an epoch: with the first row that carries it, or at an orderly end.
 pub(in crate::sqlite) const RAISE_LEASE: &str = "INSERT INTO leases (event_id, epoch) VALUES (?1, ?2)
     ON CONFLICT (event_id) DO UPDATE SET epoch = max(epoch, excluded.epoch)";
 /// Rows may come with an epoch that an older copy of the leases does not know.
@@ -28,7 +28,7 @@ const RAISE_LEASES: &str = "UPDATE leases SET epoch = (SELECT journal.epoch FROM
 /// Why rows were not stored.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::sqlite) enum StoreError {
-    /// SQLite said no.
+    /// SQLite returned an error.
     #[error("{error}")]
     Database { error: rusqlite::Error, stage: Stage },
     /// Rows between are missing.
@@ -48,7 +48,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
-    /// What it means to whoever opens the directory, whose log `log` is.
+    /// What it means when the directory is opened; `log` is the log's file.
     pub(in crate::sqlite) fn at_open(self, dir: &Path, log: &Path) -> OpenError {
         match self {
             Self::Database { error: source, .. } => OpenError::Database { path: dir.join(JOURNAL), source },
@@ -59,7 +59,7 @@ impl StoreError {
         }
     }
 
-    /// What it means to whoever has appended.
+    /// What it means for those who append.
     pub(super) fn as_journal_error(&self) -> JournalError {
         match self {
             Self::Database { error, stage } => journal_error(error, *stage),
@@ -84,7 +84,7 @@ impl Store {
         Self { connection, ends: HashMap::new(), epochs: HashMap::new() }
     }
 
-    /// Stores the rows of payloads, in one synced transaction. Rows that are stored already are passed over.
+    /// Stores the rows of payloads, in one synced transaction. Rows that are stored already are skipped.
     pub(in crate::sqlite) fn store<'a>(
         &mut self,
         payloads: impl IntoIterator<Item = &'a [u8]>,
@@ -99,7 +99,7 @@ impl Store {
             self.ends.clear();
             self.epochs.clear();
             if let Err(error) = self.roll_back() {
-                tracing::error!(%error, "a failed filing could not be rolled back; it is tried again before the next");
+                tracing::error!(%error, "a failed checkpoint transaction could not be rolled back; that is tried again before the next");
             }
         }
         stored

@@ -1,4 +1,4 @@
-//! The commit log as stories over real files: what a crash leaves, what a disk or an operator does to it, and a filer that
+//! The commit log as stories over real files: what a crash leaves, what a disk or an operator does to it, and a checkpointer that
 //! is slow.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -29,10 +29,10 @@ const SMALL: Sizes = Sizes {
     first_bytes: 8 << 10,
     growth_bytes: 12 << 10,
     segment_bytes: 64 << 10,
-    room_patience: PATIENCE,
+    room_timeout: PATIENCE,
     keeps_reserve: false,
 };
-const IMPATIENT: Sizes = Sizes { room_patience: Duration::from_millis(5), ..SMALL };
+const IMPATIENT: Sizes = Sizes { room_timeout: Duration::from_millis(5), ..SMALL };
 const FRAMES: u64 = 15 * SEGMENTS as u64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -56,22 +56,22 @@ struct Written {
 }
 
 impl Written {
-    /// Nothing is filed as long as `held`.
-    fn begin(sizes: Sizes, held: bool) -> Self {
+    /// Nothing is checkpointed as long as `paused`.
+    fn begin(sizes: Sizes, paused: bool) -> Self {
         let written = Self::begin_on(Arc::new(OwnDisk), sizes);
-        written.journal.hold_filing(held);
+        written.journal.pause_checkpointer(paused);
         written
     }
 
-    /// Nothing is filed but the first row.
+    /// Nothing is checkpointed but the first row.
     fn begin_on(disk: Arc<dyn Disk>, sizes: Sizes) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();
         let mut journal = SqliteJournal::open_on(disk, &dir, sizes).unwrap();
         let epoch = journal.raise_epoch(EVENT).unwrap();
         journal.append(&[row(epoch, 1)]).unwrap();
-        dir.filing().settle().unwrap();
-        journal.hold_filing(true);
+        dir.backlog().wait_flushed().unwrap();
+        journal.pause_checkpointer(true);
         Self { temp, dir, journal, epoch, rows: 1, faulty: None }
     }
 
@@ -103,7 +103,7 @@ impl Written {
         copy
     }
 
-    fn filed(&self) -> u64 {
+    fn flushed(&self) -> u64 {
         rows_in(self.temp.path())
     }
 }
@@ -149,12 +149,12 @@ fn a_crash_at_any_moment_leaves_everything_acknowledged() {
         written.append(2);
         assert_eq!(recovered(&written.left()), written.rows);
     }
-    assert_eq!(written.filed(), 1, "the rest was in the log alone");
-    // While it is filed, and when it is: rows are in both, or only in one of them.
-    written.journal.hold_filing(false);
+    assert_eq!(written.flushed(), 1, "the rest was in the log alone");
+    // During and after checkpointing: rows are in both, or only in one of them.
+    written.journal.pause_checkpointer(false);
     let until = std::time::Instant::now() + PATIENCE;
-    while written.filed() < written.rows {
-        assert!(std::time::Instant::now() < until, "it is not filed");
+    while written.flushed() < written.rows {
+        assert!(std::time::Instant::now() < until, "it is not flushed");
         assert_eq!(recovered(&written.left()), written.rows);
     }
     let left = written.left();
@@ -171,15 +171,15 @@ fn a_crash_in_a_recovery_costs_nothing() {
     let mut written = Written::begin(SMALL, true);
     written.append(40);
     let left = written.left();
-    written.journal.hold_filing(false);
-    written.dir.filing().settle().unwrap();
-    // Filed, and some of the segments taken away.
-    let filed = written.left();
+    written.journal.pause_checkpointer(false);
+    written.dir.backlog().wait_flushed().unwrap();
+    // Flushed, and some of the segments removed.
+    let flushed = written.left();
     for slot in 0..2 {
-        std::fs::copy(segment_path(left.path(), slot + 1), segment_path(filed.path(), slot + 1)).unwrap();
-        std::fs::remove_file(segment_path(filed.path(), slot)).unwrap();
+        std::fs::copy(segment_path(left.path(), slot + 1), segment_path(flushed.path(), slot + 1)).unwrap();
+        std::fs::remove_file(segment_path(flushed.path(), slot)).unwrap();
     }
-    assert_eq!(recovered(&filed), written.rows);
+    assert_eq!(recovered(&flushed), written.rows);
     // A segment that was just being made.
     std::fs::write(segment_path(left.path(), 3), [0; 5000]).unwrap();
     assert_eq!(recovered(&left), written.rows);
@@ -218,9 +218,9 @@ fn a_header_that_was_being_written_over_an_old_one_costs_nothing() {
     // Every segment is full, and the oldest is used again for the next frame.
     let mut written = Written::begin(IMPATIENT, true);
     written.append(FRAMES - 1);
-    written.journal.hold_filing(false);
-    written.dir.filing().settle().unwrap();
-    written.journal.hold_filing(true);
+    written.journal.pause_checkpointer(false);
+    written.dir.backlog().wait_flushed().unwrap();
+    written.journal.pause_checkpointer(true);
     let old = written.left();
     let header = |left: &TempDir| std::fs::read(segment_path(left.path(), 0)).unwrap()[..48].to_vec();
     let before = header(&old);
@@ -311,13 +311,13 @@ fn a_log_goes_round_and_frames_of_an_earlier_use_are_none() {
     }
     assert!(written.rows > 2 * FRAMES && largest <= SEGMENTS);
     // Of one use only a frame or two, and behind them what was there before.
-    written.journal.hold_filing(true);
+    written.journal.pause_checkpointer(true);
     written.append(3);
     assert_eq!(recovered(&written.left()), written.rows);
 }
 
 #[test]
-fn what_is_not_filed_is_bounded_and_goes_on_when_it_is_filed() {
+fn the_backlog_is_bounded_and_appends_go_on_when_it_is_flushed() {
     let mut written = Written::begin(IMPATIENT, true);
     let refused = loop {
         if let Err(error) = written.try_append() {
@@ -327,10 +327,10 @@ fn what_is_not_filed_is_bounded_and_goes_on_when_it_is_filed() {
     };
     assert!(matches!(refused, JournalError::NotDone(_)), "{refused}");
     assert!(written.rows >= FRAMES, "{} rows", written.rows);
-    assert_eq!(written.filed(), 1);
+    assert_eq!(written.flushed(), 1);
     let left = written.left();
     assert_eq!(recovered(&left), written.rows, "what was refused is not in");
-    written.journal.hold_filing(false);
+    written.journal.pause_checkpointer(false);
     let until = std::time::Instant::now() + PATIENCE;
     while written.rows < 3 * FRAMES {
         assert!(written.try_append().is_ok() || std::time::Instant::now() < until);
@@ -382,13 +382,13 @@ fn where_the_cache_cannot_be_passed_by_each_write_is_synced() {
     let mut written = Written::begin(SMALL, false);
     written.journal.write_through_the_cache();
     written.append(3 * FRAMES);
-    written.journal.hold_filing(true);
+    written.journal.pause_checkpointer(true);
     written.append(5);
     assert_eq!(recovered(&written.left()), written.rows);
 }
 
 #[test]
-fn a_stranger_who_locks_the_file_stops_appends_until_all_is_filed() {
+fn another_process_that_locks_the_file_stops_appends_until_all_is_flushed() {
     let mut written = Written::begin(Sizes::JOURNAL, false);
     let stranger = Connection::open(written.temp.path().join("journal.db")).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -413,10 +413,10 @@ fn a_stranger_who_locks_the_file_stops_appends_until_all_is_filed() {
 fn an_older_journal_is_gone_on_with_only_where_the_log_continues_it() {
     let mut written = Written::begin(SMALL, false);
     written.append(5);
-    written.dir.filing().settle().unwrap();
+    written.dir.backlog().wait_flushed().unwrap();
     let older = written.left();
     written.append(5);
-    written.dir.filing().settle().unwrap();
+    written.dir.backlog().wait_flushed().unwrap();
     // The log still has what came after the copy.
     let continued = written.left();
     for file in ["journal.db", "journal.db-wal"] {
@@ -454,7 +454,7 @@ fn a_start_leaves_no_lease_behind_the_rows_that_it_recovered() {
 fn a_row_that_differs_from_the_logs_and_a_missing_key_are_refused() {
     let mut written = Written::begin(SMALL, false);
     written.append(5);
-    written.dir.filing().settle().unwrap();
+    written.dir.backlog().wait_flushed().unwrap();
     let left = written.left();
     let journal = Connection::open(left.path().join("journal.db")).unwrap();
     journal.execute("UPDATE journal SET chain = zeroblob(32) WHERE seq = 3", []).unwrap();
@@ -492,16 +492,16 @@ fn readers_wait_for_what_was_appended_and_there_is_one_writer() {
 }
 
 #[test]
-fn a_filer_that_panics_is_told_at_once_and_nothing_more_is_committed() {
+fn a_panic_of_the_checkpointer_is_reported_at_once_and_nothing_more_is_committed() {
     let mut written = Written::begin(SMALL, true);
     written.append(3);
     let (send, reasons) = std::sync::mpsc::channel();
     written.journal.on_fatal(Arc::new(move |reason: &str| drop(send.send(reason.to_owned()))));
-    written.dir.filing().panic();
-    written.journal.hold_filing(false);
+    written.dir.backlog().panic();
+    written.journal.pause_checkpointer(false);
     // Nobody appends meanwhile: it is not the next commit that finds out.
     let reason = reasons.recv_timeout(PATIENCE).unwrap();
-    assert!(reason.contains("journal-filer panicked: told to panic"), "{reason}");
+    assert!(reason.contains("journal-checkpointer panicked: ordered to panic"), "{reason}");
     assert!(matches!(written.try_append(), Err(JournalError::Fatal(_))));
     let left = written.left();
     drop(written);

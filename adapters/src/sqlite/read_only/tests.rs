@@ -45,8 +45,8 @@ fn left_by_a_kill(name: &str) -> TempDir {
     append(&mut journal, EVENT, epoch, 1..=5);
     let other = journal.raise_epoch(LOGGED_ONLY).unwrap();
     append(&mut journal, LOGGED_ONLY, other, 1..=3);
-    dir.filing().settle().unwrap();
-    journal.hold_filing(true);
+    dir.backlog().wait_flushed().unwrap();
+    journal.pause_checkpointer(true);
     append(&mut journal, EVENT, epoch, 6..=9);
     let files = std::fs::read_dir(temp.path()).unwrap().map(Result::unwrap);
     for file in files.filter(|file| file.file_name() != "journal.reserve") {

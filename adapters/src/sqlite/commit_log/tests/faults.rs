@@ -1,5 +1,5 @@
 //! The commit log on a disk that forgets what was not synced, and fails: what was answered is there after a crash, and a
-//! failure is told as what it is.
+//! failure is reported as what it is.
 
 use super::faulty::Request::{DirectWrite, SetLen, Sync, SyncDirectory, Write};
 use super::faulty::{Fault, FaultyDisk, Request};
@@ -12,7 +12,7 @@ const TINY: Sizes = Sizes {
     first_bytes: 8 * KIB,
     growth_bytes: 8 * KIB,
     segment_bytes: 16 * KIB,
-    room_patience: PATIENCE,
+    room_timeout: PATIENCE,
     keeps_reserve: false,
 };
 /// What the system says of a disk with a fault; the kind has no name in the library.
@@ -31,12 +31,12 @@ fn what_was_answered_is_there_when_all_that_was_not_synced_is_forgotten() {
         [(true, 4096, TINY), (false, 4096, TINY), (true, 16 << 10, SMALL), (false, 16 << 10, SMALL)]
     {
         let (mut written, _) = begin(takes_direct_writes, block_bytes, sizes);
-        written.journal.hold_filing(false);
+        written.journal.pause_checkpointer(false);
         for _ in 0..40 {
             written.append(1);
             assert_eq!(recovered(&written.left()), written.rows, "direct {takes_direct_writes}, {block_bytes}");
         }
-        written.journal.hold_filing(true);
+        written.journal.pause_checkpointer(true);
         written.append(3);
         assert_eq!(recovered(&written.left()), written.rows);
     }
@@ -57,8 +57,8 @@ fn each_batch_costs_one_sync_and_a_new_or_longer_segment_its_own() {
         assert_eq!(disk.requests(), frame);
         written.append(1);
         assert_eq!(disk.requests(), made, "the next segment");
-        written.journal.hold_filing(false);
-        written.dir.filing().settle().unwrap();
+        written.journal.pause_checkpointer(false);
+        written.dir.backlog().wait_flushed().unwrap();
         written.append(2);
         disk.requests();
         written.append(1);
@@ -163,8 +163,8 @@ fn a_segment_of_a_long_frame_is_given_back() {
     written.journal.append(&batch).unwrap();
     written.rows += 2000;
     assert_eq!(recovered(&written.left()), written.rows);
-    written.journal.hold_filing(false);
-    written.dir.filing().settle().unwrap();
+    written.journal.pause_checkpointer(false);
+    written.dir.backlog().wait_flushed().unwrap();
     disk.requests();
     written.append(2 * FRAMES);
     assert!(disk.requests().contains(&SetLen), "it stays as long as it was");
