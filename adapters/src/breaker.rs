@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Calls that the breaker looks back on.
+/// The last calls that the breaker counts.
 const WINDOW: usize = 100;
 /// Fewer calls than this never open it.
 const MIN_CALLS: usize = 20;
@@ -59,7 +59,7 @@ impl PaymentProvider for Retrying {
         Box::pin(async move { (|| self.inner.charge(charge)).retry(pauses()).await })
     }
 
-    /// Not repeated: whoever reconciles asks again anyway.
+    /// Not repeated: reconciliation asks again anyway.
     fn find<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
         self.inner.find(charge)
     }
@@ -139,7 +139,7 @@ impl Breaker {
             State::Open { until } if self.clock.now() >= until => true,
             State::Open { .. } | State::Probing => {
                 return Err(ProviderError(format!(
-                    "{} is given a rest: its circuit breaker is open",
+                    "{} is not called for a while: its circuit breaker is open",
                     self.inner.name()
                 )));
             }

@@ -79,7 +79,7 @@ impl fmt::Debug for LogKey {
 }
 
 impl LogKey {
-    /// What tells that a frame is whole and where it belongs; `head` has a fixed length.
+    /// Proves that a frame is whole and where it belongs; `head` has a fixed length.
     pub(crate) fn hash(&self, head: &[u8], payload: &[u8]) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         let hash = hasher.update(head).update(payload).finalize();

@@ -1,7 +1,7 @@
 //! The form of the messages that other systems get: what happened, and the thing as it stood right after it, in the
 //! words of the HTTP contract. Members are only ever added. Must never carry personal data beyond the buyer's id.
 
-use crate::{rfc3339, words};
+use crate::{rfc3339, status_names};
 use onsale_engine::id::EventId;
 use onsale_engine::money::Currency;
 use onsale_engine::plan::Plan;
@@ -109,7 +109,7 @@ fn reservation<'a>(
         reservation_id: view.id.to_string(),
         event_id: event.to_string(),
         user_id: view.buyer.to_string(),
-        status: words::reservation_status(view.status),
+        status: status_names::reservation_status(view.status),
         seats: seats.collect(),
         total_amount: view.amount.0,
         currency: currency.code(),
@@ -126,22 +126,22 @@ fn payment<'a>(view: &'a PaymentView, currency: &'a Currency) -> Payment<'a> {
         payment_id: view.id.to_string(),
         reservation_id: view.reservation.to_string(),
         user_id: view.buyer.to_string(),
-        status: words::payment_status(&view.status),
+        status: status_names::payment_status(&view.status),
         amount: view.amount.0,
         currency: currency.code(),
-        method: words::PAYMENT_METHOD,
+        method: status_names::PAYMENT_METHOD,
         created_at: time(view.created_at),
         paid_at: view.paid_at.map(time),
-        failure: words::payment_failure(&view.status),
+        failure: status_names::payment_failure(&view.status),
     }
 }
 
-/// The message that tells a notice.
+/// The message of a notice.
 ///
 /// # Errors
 /// What `serde_json` says; strings and numbers have never failed it.
 pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde_json::Result<OutboxMessage> {
-    let (told_reservation, told_payment) = match &notice.subject {
+    let (reservation_json, payment_json) = match &notice.subject {
         Subject::Reservation(view) => (Some(reservation(notice.event, view, &currency, plan)), None),
         Subject::Payment(view) => (None, Some(payment(view, &currency))),
         Subject::Event(_) => (None, None),
@@ -158,8 +158,8 @@ pub(crate) fn message(notice: &Notice, currency: Currency, plan: &Plan) -> serde
         seq: notice.seq.0,
         at: time(notice.at),
         reason: notice.reason.as_deref(),
-        reservation: told_reservation,
-        payment: told_payment,
+        reservation: reservation_json,
+        payment: payment_json,
         postponement,
     };
     let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
@@ -189,7 +189,7 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_secs(1_780_000_000);
 
-    fn told(subject: Subject, kind: &'static str) -> (OutboxMessage, serde_json::Value) {
+    fn message_of(subject: Subject, kind: &'static str) -> (OutboxMessage, serde_json::Value) {
         let postponement = kind.ends_with(".postponed").then(|| Postponement {
             starts_at: AT,
             ends_at: AT,
@@ -220,7 +220,7 @@ mod tests {
             ticket: Some(TicketSerial(1)),
             refund: None,
         };
-        let (message, payload) = told(Subject::Reservation(Box::new(view)), "reservation.confirmed");
+        let (message, payload) = message_of(Subject::Reservation(Box::new(view)), "reservation.confirmed");
         assert_eq!(message.topic, "reservation.events");
         assert_eq!(message.key, "00000000-0000-0000-0000-000000000002");
         assert_eq!(
@@ -242,7 +242,7 @@ mod tests {
                 },
             })
         );
-        let (message, payload) = told(Subject::Event(EventId(Uuid::from_u128(1))), "event.postponed");
+        let (message, payload) = message_of(Subject::Event(EventId(Uuid::from_u128(1))), "event.postponed");
         assert_eq!((message.topic, message.key.as_str()), ("event.events", "00000000-0000-0000-0000-000000000001"));
         let moved = json!({
             "startsAt": "2026-05-28T20:26:40Z", "endsAt": "2026-05-28T20:26:40Z",
@@ -259,7 +259,7 @@ mod tests {
             created_at: AT,
             paid_at: None,
         };
-        let (message, payload) = told(Subject::Payment(Box::new(view)), "payment.failed");
+        let (message, payload) = message_of(Subject::Payment(Box::new(view)), "payment.failed");
         assert_eq!((message.topic, message.key.as_str()), ("payment.events", "00000000-0000-0000-0000-000000000002"));
         assert_eq!(
             payload["payment"],

@@ -182,28 +182,28 @@ impl Form {
 
 /// The draft, and its layout if the plan has one of its own.
 fn decode(form: &[u8]) -> Result<(PlanDraft, Option<Layout>), DamagedPlan> {
-    let mut rest = Rest(form);
-    let [version] = rest.take::<1>()?;
+    let mut input = Input(form);
+    let [version] = input.take::<1>()?;
     if version != LISTED && version != ARRANGED {
         return Err(DamagedPlan("its form is of an unknown version"));
     }
-    let size = (rest.float()?, rest.float()?);
-    let categories = rest.list(|rest| Ok(Category { name: rest.text()?, color: rest.text()? }))?;
-    let sections = rest.list(|rest| {
-        let (name, rows) = (rest.text()?, rest.list(|rest| rest.row(version))?);
+    let size = (input.float()?, input.float()?);
+    let categories = input.list(|input| Ok(Category { name: input.text()?, color: input.text()? }))?;
+    let sections = input.list(|input| {
+        let (name, rows) = (input.text()?, input.list(|input| input.row(version))?);
         Ok(SectionDraft { name, rows, priority: None })
     })?;
-    let layout = if version == ARRANGED { Some(rest.layout()?) } else { None };
-    if !rest.0.is_empty() {
+    let layout = if version == ARRANGED { Some(input.layout()?) } else { None };
+    if !input.0.is_empty() {
         return Err(DamagedPlan("there is more than a plan"));
     }
     let stage = layout.as_ref().and_then(|layout| layout.stage);
     Ok((PlanDraft { size, categories, sections, stage, areas: Vec::new() }, layout))
 }
 
-struct Rest<'f>(&'f [u8]);
+struct Input<'f>(&'f [u8]);
 
-impl<'f> Rest<'f> {
+impl<'f> Input<'f> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DamagedPlan> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(DamagedPlan("it ends early"))?;
         self.0 = rest;
@@ -248,7 +248,7 @@ impl<'f> Rest<'f> {
     fn row(&mut self, version: u8) -> Result<RowDraft, DamagedPlan> {
         let label = self.text()?;
         let (name, seat_name) = if version == ARRANGED { (self.optional()?, self.optional()?) } else { (None, None) };
-        let seats = self.list(|rest| rest.seat(version))?;
+        let seats = self.list(|input| input.seat(version))?;
         Ok(RowDraft { label, seats, name, seat_name, priority: None })
     }
 
@@ -264,8 +264,8 @@ impl<'f> Rest<'f> {
     fn layout(&mut self) -> Result<Layout, DamagedPlan> {
         let stage = Stage { x: self.float()?, y: self.float()?, source: self.byte(&SOURCES)? };
         let segments =
-            self.list(|rest| Ok(SegmentLayout { seats: u32::from_le_bytes(rest.take()?), centre: rest.float()? }))?;
-        let ranking = self.list(|rest| Ok(u32::from_le_bytes(rest.take()?)))?;
+            self.list(|input| Ok(SegmentLayout { seats: u32::from_le_bytes(input.take()?), centre: input.float()? }))?;
+        let ranking = self.list(|input| Ok(u32::from_le_bytes(input.take()?)))?;
         Ok(Layout { stage: Some(stage), segments, ranking })
     }
 }

@@ -34,7 +34,7 @@ pub struct Imported {
     pub plan: Arc<Plan>,
     /// What else is drawn, as seat maps show it: `[{shape, x, y, …, text?}]`.
     pub shapes: Vec<Value>,
-    /// What its author may want to look at.
+    /// What its author may want to check.
     pub warnings: Vec<HallWarning>,
 }
 

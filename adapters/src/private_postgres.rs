@@ -17,10 +17,10 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Whoever owns everything in a private cluster; there is no password, and it only listens on this machine.
+/// The owner of everything in a private cluster; there is no password, and it only listens on this machine.
 const USER: &str = "onsale";
 /// How long a cluster may take to start or stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Tries to start, each on another port: somebody may have taken one meanwhile.
 const TRIES: usize = 5;
 
@@ -29,7 +29,7 @@ const TRIES: usize = 5;
 pub enum Durability {
     /// It syncs, as in production.
     Synced,
-    /// It does not: faster, and all the same to whoever does not pull the plug.
+    /// It does not: faster, and all the same as long as the machine keeps its power.
     Unsynced,
 }
 
@@ -237,8 +237,8 @@ impl Place {
         let mut command = server_command("pg_ctl");
         command.arg("-D").arg(&self.data).arg("-s").args(args);
         let output = run(&mut command);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "pg_ctl {args:?}: {told}\n{}", self.log_text());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pg_ctl {args:?}: {errors}\n{}", self.log_text());
     }
 
     fn signal(&self, signal: &str) {
@@ -331,8 +331,8 @@ fn run(command: &mut Command) -> Output {
 
 fn succeed(mut command: Command) -> Output {
     let output = run(&mut command);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
     output
 }
 
@@ -345,7 +345,7 @@ fn free_port() -> u16 {
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "{what} takes too long");
+        assert!(started.elapsed() < TIMEOUT, "{what} takes too long");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running (or killed) server.
 pub struct RedisServer {
@@ -47,7 +47,7 @@ impl RedisServer {
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let spawned = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn();
         self.child = Some(spawned.expect("redis-server is needed: scripts/setup installs it"));
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while self.try_command("PING").is_none_or(|answer| answer.contains("LOADING")) {
             assert!(Instant::now() < until, "redis-server does not start:\n{}", self.log());
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -88,7 +88,7 @@ impl RedisServer {
         self.paused = false;
     }
 
-    /// It stops where it is (SIGSTOP), its sockets open: whoever asks is not answered, nor refused.
+    /// It stops where it is (SIGSTOP), its sockets open: requests are neither answered nor refused.
     pub fn pause(&mut self) {
         self.signal("-STOP");
         self.paused = true;
@@ -117,7 +117,7 @@ impl RedisServer {
 
     fn try_command(&self, command: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.socket()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

@@ -20,7 +20,7 @@ const MAX_COLOR_CHARS: usize = 64;
 pub(crate) struct Shapes {
     /// As seat maps show them: `{shape, x, y, …, text?}`, positions absolute.
     pub(crate) drawn: Vec<Value>,
-    /// As the engine looks for a stage among them.
+    /// As the engine searches a stage among them.
     pub(crate) areas: Vec<Area>,
     /// Areas that cannot be read.
     pub(crate) left_out: usize,

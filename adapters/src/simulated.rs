@@ -166,8 +166,8 @@ impl PaymentProvider for Simulated {
         })
     }
 
-    /// Tells what [`Self::charge`] decided, or would have: a provider that is asked about a charge it was never
-    /// sent would say `NotCharged`, but this one has no memory across restarts and stands by its script.
+    /// Answers what [`Self::charge`] decided, or would have: a provider that is asked about a charge it was never
+    /// sent would say `NotCharged`, but this one has no memory across restarts and keeps to its script.
     fn find<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
         Box::pin(async move { Ok(self.settle(charge, Script::of(&charge.transaction))) })
     }

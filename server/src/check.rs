@@ -6,7 +6,7 @@ mod production;
 use crate::config::{Config, ConfigError, StorageKind};
 use crate::open_files;
 use crate::wiring::open_redis;
-use onsale_adapters::postgres::look;
+use onsale_adapters::postgres::inspect;
 use onsale_adapters::sqlite;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -94,7 +94,7 @@ fn port(config: &Config) -> Finding {
 fn storage(config: &Config) -> Vec<Finding> {
     let path = &config.storage.path;
     let mut findings = vec![writable("storage.path", path)];
-    match sqlite::look(path) {
+    match sqlite::inspect(path) {
         Ok(None) => findings.push(Finding::Note(format!("storage.path: {} has no data yet", path.display()))),
         Ok(Some(looked)) => {
             let text = format!("storage.path: {} has the journals of {} events", path.display(), looked.events);
@@ -121,7 +121,7 @@ fn database(config: &Config) -> Vec<Finding> {
     let Some(settings) = config.postgres.settings() else { return Vec::new() };
     let mut urls = vec![("postgres.url", settings.url)];
     urls.extend(settings.read_url.map(|url| ("postgres.read_url", url)));
-    let asked = urls.into_iter().map(|(key, url)| match look(url.clone()) {
+    let asked = urls.into_iter().map(|(key, url)| match inspect(url.clone()) {
         Ok(version) => Finding::Good(format!("{key}: {} is PostgreSQL {version}", url.name())),
         Err(error) => Finding::Bad(format!("{key}: {}: {error}", url.name())),
     });

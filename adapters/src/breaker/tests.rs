@@ -1,4 +1,4 @@
-//! Stories of the circuit breaker and the retries, over a provider that is told how to answer.
+//! Stories of the circuit breaker and the retries, over a provider whose answers are scripted.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -10,14 +10,14 @@ use std::task::{Context, Waker};
 use uuid::Uuid;
 
 #[derive(Default)]
-struct Told {
+struct Scripted {
     /// Calls that still fail; `usize::MAX` is all.
     failures: AtomicUsize,
     calls: AtomicUsize,
     hangs: AtomicUsize,
 }
 
-impl Told {
+impl Scripted {
     fn fail(&self, calls: usize) {
         self.failures.store(calls, Ordering::SeqCst);
     }
@@ -32,13 +32,13 @@ impl Told {
             return Ok(ChargeOutcome::Captured { amount: Amount(1) });
         }
         self.fail(if fails == usize::MAX { fails } else { fails - 1 });
-        Err(ProviderError("told to fail".into()))
+        Err(ProviderError("scripted to fail".into()))
     }
 }
 
-impl PaymentProvider for Told {
+impl PaymentProvider for Scripted {
     fn name(&self) -> &'static str {
-        "told"
+        "scripted"
     }
     fn charge<'a>(&'a self, _: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>> {
         Box::pin(self.answer())
@@ -61,15 +61,15 @@ impl Clock for SetClock {
 }
 
 struct Scene {
-    told: Arc<Told>,
+    provider: Arc<Scripted>,
     clock: Arc<SetClock>,
     breaker: Breaker,
     charge: Charge,
 }
 
 fn scene() -> Scene {
-    let (told, clock) = (Arc::new(Told::default()), Arc::new(SetClock::default()));
-    let breaker = Breaker::new(told.clone(), clock.clone());
+    let (provider, clock) = (Arc::new(Scripted::default()), Arc::new(SetClock::default()));
+    let breaker = Breaker::new(provider.clone(), clock.clone());
     let charge = Charge {
         payment: PaymentId::new(EventId(Uuid::from_u128(7)), 0, 1),
         buyer: BuyerId(Uuid::from_u128(9)),
@@ -77,7 +77,7 @@ fn scene() -> Scene {
         amount: Amount(1),
         currency: "KRW".parse().unwrap(),
     };
-    Scene { told, clock, breaker, charge }
+    Scene { provider, clock, breaker, charge }
 }
 
 impl Scene {
@@ -90,7 +90,7 @@ impl Scene {
     }
 
     fn calls(&self) -> usize {
-        self.told.calls.load(Ordering::SeqCst)
+        self.provider.calls.load(Ordering::SeqCst)
     }
 
     fn pass(&self, secs: i64) {
@@ -102,20 +102,20 @@ impl Scene {
 async fn it_opens_at_half_of_the_calls_and_not_before_twenty() {
     let scene = scene();
     assert_eq!(scene.charges(9).await, 9);
-    scene.told.fail(usize::MAX);
+    scene.provider.fail(usize::MAX);
     assert_eq!(scene.charges(10).await, 0);
     assert!(!scene.breaker.is_unavailable(), "19 calls are too few");
-    scene.told.fail(1);
+    scene.provider.fail(1);
     scene.charges(1).await;
     assert!(scene.breaker.is_unavailable(), "11 of 20 failed");
     assert_eq!((scene.charges(5).await, scene.calls()), (0, 20), "nothing is let through");
 }
 
 #[tokio::test]
-async fn it_looks_back_on_a_hundred_calls_only() {
+async fn it_counts_the_last_hundred_calls_only() {
     let scene = scene();
     scene.charges(100).await;
-    scene.told.fail(usize::MAX);
+    scene.provider.fail(usize::MAX);
     scene.charges(49).await;
     assert!(!scene.breaker.is_unavailable());
     scene.charges(1).await;
@@ -125,7 +125,7 @@ async fn it_looks_back_on_a_hundred_calls_only() {
 #[tokio::test]
 async fn after_a_minute_one_call_decides() {
     let scene = scene();
-    scene.told.fail(usize::MAX);
+    scene.provider.fail(usize::MAX);
     scene.charges(20).await;
     scene.pass(59);
     assert!(scene.breaker.is_unavailable());
@@ -133,17 +133,17 @@ async fn after_a_minute_one_call_decides() {
     assert!(!scene.breaker.is_unavailable(), "or nobody would try");
     assert_eq!((scene.charges(3).await, scene.calls()), (0, 21), "the trial failed: open again");
     scene.pass(60);
-    scene.told.fail(0);
+    scene.provider.fail(0);
     assert_eq!((scene.charges(3).await, scene.calls()), (3, 24), "the trial went well: closed");
 }
 
 #[tokio::test]
 async fn only_one_trial_is_out_at_a_time_and_a_dropped_one_has_failed() {
     let scene = scene();
-    scene.told.fail(usize::MAX);
+    scene.provider.fail(usize::MAX);
     scene.charges(20).await;
     scene.pass(60);
-    scene.told.hangs.store(1, Ordering::SeqCst);
+    scene.provider.hangs.store(1, Ordering::SeqCst);
     let mut trial = scene.breaker.charge(&scene.charge);
     assert!(trial.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert!(scene.breaker.is_unavailable());
@@ -156,13 +156,13 @@ async fn only_one_trial_is_out_at_a_time_and_a_dropped_one_has_failed() {
 #[tokio::test]
 async fn calls_given_up_count_as_failed_and_questions_are_let_through() {
     let scene = scene();
-    scene.told.hangs.store(1, Ordering::SeqCst);
+    scene.provider.hangs.store(1, Ordering::SeqCst);
     for _ in 0..20 {
         let mut call = scene.breaker.charge(&scene.charge);
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert!(scene.breaker.is_unavailable());
-    scene.told.hangs.store(0, Ordering::SeqCst);
+    scene.provider.hangs.store(0, Ordering::SeqCst);
     assert!(scene.breaker.find(&scene.charge).await.is_ok());
     assert!(scene.breaker.refund(&scene.charge).await.is_err());
 }
@@ -170,10 +170,10 @@ async fn calls_given_up_count_as_failed_and_questions_are_let_through() {
 #[tokio::test]
 async fn a_charge_is_tried_three_times() {
     let scene = scene();
-    let retrying = Retrying::new(scene.told.clone());
-    scene.told.fail(2);
+    let retrying = Retrying::new(scene.provider.clone());
+    scene.provider.fail(2);
     assert!(retrying.charge(&scene.charge).await.is_ok());
-    scene.told.fail(3);
+    scene.provider.fail(3);
     retrying.charge(&scene.charge).await.unwrap_err();
     assert_eq!(scene.calls(), 6);
 }

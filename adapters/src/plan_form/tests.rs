@@ -111,7 +111,7 @@ fn hex(text: &str) -> [u8; 32] {
 }
 
 #[test]
-fn the_hash_tells_apart_what_differs_and_only_that() {
+fn the_hash_differs_where_the_plan_does_and_only_there() {
     let hash = compile(&rich()).unwrap().hash();
     let same = |change: &dyn Fn(&mut PlanDraft)| {
         let mut other = rich();
@@ -144,7 +144,7 @@ fn damage_is_found() {
     for at in 0..packed.len() {
         let mut damaged = packed.clone();
         damaged[at] ^= 0x10;
-        // What zlib itself does not look at (its header's hints) cannot harm either.
+        // What zlib itself does not read (its header's hints) cannot harm either.
         if let Ok(read) = unpack(&damaged, plan.hash()) {
             assert_eq!(read.draft(), plan.draft());
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// Old answers thrown away with each new one.
 const PRUNED_AT_ONCE: i64 = 100;
-/// Whoever else throws away at the same time takes other rows.
+/// Another node that deletes at the same time takes other rows.
 const PRUNE: &str = "DELETE FROM idempotency_keys WHERE (scope = $3 AND at <= $1) OR scope IN
     (SELECT scope FROM idempotency_keys WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 const REMEMBER: &str = "INSERT INTO idempotency_keys (scope, body, status, location, json, at)

@@ -61,7 +61,7 @@ impl PostgresCatalogue {
     ) -> Result<bool, CatalogueError> {
         let deleted = async {
             let work = self.pool().begin().await?;
-            // Locked against whoever is about to use it.
+            // Locked against those who are about to use it.
             let lock = format!("SELECT 1 FROM {table} WHERE id = $1 AND deleted_at IS NULL FOR UPDATE");
             if work.query_opt(&lock, &[&id]).await?.is_none() {
                 work.roll_back().await?;
@@ -81,7 +81,7 @@ impl PostgresCatalogue {
     }
 }
 
-/// What came of a wish to delete or make something.
+/// The outcome of a request to delete or create something.
 enum Done {
     Yes,
     NoSuchThing,

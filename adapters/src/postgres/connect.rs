@@ -29,7 +29,7 @@ pub struct UrlMistake(String);
 enum Trust {
     /// No TLS.
     None,
-    /// TLS without a look at the certificate: against those who listen, not against those who pretend.
+    /// TLS without a check of the certificate: against those who listen, not against those who pretend.
     Blind,
     /// The certificate is checked, and that it is the host's: against the machine's own roots, or those of a file.
     Full(Option<PathBuf>),
@@ -70,9 +70,9 @@ impl DatabaseUrl {
             _ => return Err(mistake("sslmode must be disable, prefer, require or verify-full")),
         };
         if roots.is_some() && mode != "verify-full" {
-            return Err(mistake("sslrootcert is only looked at with sslmode=verify-full"));
+            return Err(mistake("sslrootcert is only used with sslmode=verify-full"));
         }
-        // An unquoted @ in a password would make its end a part of the host, which messages tell.
+        // An unquoted @ in a password would make its end a part of the host, which messages contain.
         if base.matches('@').count() > 1 {
             return Err(mistake("has more than one @: within a password it is written %40"));
         }
@@ -169,7 +169,7 @@ impl Connector {
                 let (connect, mistakes) = MakeRustlsConnect::with_native_certs()
                     .map_err(|mistakes| UrlMistake(format!("the machine's own root certificates: {mistakes:?}")))?;
                 for mistake in mistakes {
-                    tracing::warn!(%mistake, "a root certificate of the machine is passed over");
+                    tracing::warn!(%mistake, "a root certificate of this machine is skipped");
                 }
                 Some(connect)
             }
@@ -202,7 +202,7 @@ impl Connector {
             });
             match connected.await {
                 Ok(Ok(client)) => Ok(client),
-                Ok(Err(error)) => Err(ConnectError(super::failure::told(&error))),
+                Ok(Err(error)) => Err(ConnectError(super::failure::one_line(&error))),
                 Err(_) => Err(ConnectError(format!("no answer within {} ms", timeout.as_millis()))),
             }
         });
@@ -222,7 +222,7 @@ where
 {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(error = super::failure::told(&error), "a connection to the database has ended");
+            tracing::debug!(error = super::failure::one_line(&error), "a connection to the database has ended");
         }
     });
     client
@@ -321,7 +321,7 @@ mod tests {
         let roots = Trust::Full(Some("/etc/ca.pem".into()));
         check(&format!("{base}?sslmode=verify-full&sslrootcert=/etc/ca.pem"), Ok((SslMode::Require, roots)));
         check(&format!("{base}?sslmode=verify-ca"), Err("sslmode must be"));
-        check(&format!("{base}?sslmode=require&sslrootcert=/etc/ca.pem"), Err("only looked at"));
+        check(&format!("{base}?sslmode=require&sslrootcert=/etc/ca.pem"), Err("only used"));
         check(&format!("{base}?shoe=1"), Err("no URL"));
         check("mysql://x", Err("must begin"));
         check("postgres:///onsale", Err("host"));

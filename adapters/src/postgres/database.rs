@@ -2,7 +2,7 @@
 //! same time), the journal's key known. Owns the runtime that drives every connection; must never decide who is active.
 
 use super::connect::{ConnectError, Connector, DatabaseUrl, UrlMistake};
-use super::failure::told;
+use super::failure::one_line;
 use super::pool::{Pool, PoolLimits};
 use crate::chain::ChainKey;
 use onsale_engine::id::EventId;
@@ -95,7 +95,7 @@ pub enum OpenError {
 
 impl From<tokio_postgres::Error> for OpenError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Unfit(told(&error))
+        Self::Unfit(one_line(&error))
     }
 }
 
@@ -149,7 +149,7 @@ impl Postgres {
                 return Err(error);
             }
         };
-        // Where the pools look after their idle connections.
+        // Where the pools maintain their idle connections.
         let _here = handle.enter();
         let limits = PoolLimits { size: settings.pool_size, turn: settings.statement_timeout };
         let timeout = ("statement_timeout", millis(settings.statement_timeout));
@@ -182,7 +182,7 @@ impl Postgres {
         Self::open_with(settings, Schema::AsItIs)
     }
 
-    /// What tells this version's schema from others.
+    /// What distinguishes this version's schema from others.
     #[cfg(feature = "private-postgres")]
     #[must_use]
     pub fn schema_fingerprint() -> String {
@@ -269,7 +269,7 @@ async fn prepare(settings: &Settings, schema: Schema, runtime: &Handle) -> Resul
         }
         return stored_key(&client, settings.journal_key.as_deref()).await;
     }
-    // Held until this connection ends: whoever comes second finds everything done.
+    // Held until this connection ends: a second process finds everything done.
     client.execute("SELECT pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
     let migrated = schema::migrations::runner().run_async(&mut client).await;
     migrated.map_err(|error| OpenError::Schema(Box::new(error)))?;
@@ -280,7 +280,7 @@ async fn prepare(settings: &Settings, schema: Schema, runtime: &Handle) -> Resul
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn look(url: DatabaseUrl) -> Result<String, OpenError> {
+pub fn inspect(url: DatabaseUrl) -> Result<String, OpenError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let settings = Settings::new(url);
     let connector = Connector::new(&settings.url, "check", &[], settings.connect_timeout, runtime.handle().clone())?;
@@ -291,7 +291,7 @@ pub fn look(url: DatabaseUrl) -> Result<String, OpenError> {
     })
 }
 
-/// Refuses what cannot work, and tells what may cost facts.
+/// Refuses what cannot work, and warns of what may cost facts.
 async fn check_server(client: &Client) -> Result<(), OpenError> {
     let asked = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
         current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery()";

@@ -1,12 +1,12 @@
 //! What Postgres' errors mean: whether something certainly did not happen, and whether the server may still be
-//! believed. Must never put a statement's parameters into a message.
+//! trusted. Must never put a statement's parameters into a message.
 
 use onsale_engine::ports::{JournalError, ReadError, StoreError};
 use tokio_postgres::Error;
 use tokio_postgres::error::{Severity, SqlState};
 
-/// An error in one line: the driver's own words leave out what the server said.
-pub(super) fn told(error: &Error) -> String {
+/// An error in one line: the driver's own text leaves the server's message out.
+pub(super) fn one_line(error: &Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} ({})", db.message(), db.code().code()),
         None => match std::error::Error::source(error) {
@@ -16,9 +16,9 @@ pub(super) fn told(error: &Error) -> String {
     }
 }
 
-/// What an error means to whoever wrote with one statement that commits by itself, or committed a transaction.
+/// What an error means for one who wrote with one statement that commits by itself, or committed a transaction.
 pub(super) fn journal_error(error: &Error) -> JournalError {
-    let reason = told(error);
+    let reason = one_line(error);
     let Some(db) = error.as_db_error() else {
         // The connection ended, and what the server did with what it had got is not known.
         return JournalError::Unknown(reason);
@@ -40,9 +40,9 @@ pub(super) fn is_rolled_back(error: &Error) -> bool {
     error.as_db_error().is_some_and(|db| !matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
 }
 
-/// What an error means to whoever read the journal.
+/// What an error means for a reader of the journal.
 pub(super) fn unavailable(error: &Error) -> ReadError {
-    ReadError::Unavailable(told(error))
+    ReadError::Unavailable(one_line(error))
 }
 
 /// Why work on tables failed; whatever it wrote is rolled back.
@@ -57,7 +57,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(told(&error))
+        Self(one_line(&error))
     }
 }
 

@@ -322,7 +322,7 @@ impl Journal for PostgresJournal {
             let mut accepted = self.accept(batch)?;
             match self.insert(batch, &mut accepted) {
                 Ok(()) => break accepted,
-                // A connection that was given up has come through since: with heads that are asked for anew, what it has
+                // A connection that was given up has come through since: with heads that are asked for again, what it has
                 // written is recognised.
                 Err(failed) if failed.is_taken && tries < TRIES => tries += 1,
                 Err(failed) => return Err(failed.error),

@@ -30,7 +30,7 @@ pub use records::listing_statements;
 pub use accounts::PostgresAccounts;
 pub use catalogue::PostgresCatalogue;
 pub use connect::{ConnectError, DatabaseUrl, UrlMistake};
-pub use database::{OpenError, Postgres, Settings, look};
+pub use database::{OpenError, Postgres, Settings, inspect};
 pub use journal::PostgresJournal;
 pub use node::{NodeError, NodeLease};
 pub use plans::PostgresPlans;

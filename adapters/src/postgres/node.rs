@@ -5,7 +5,7 @@
 
 use super::connect::{ConnectError, Connector};
 use super::database::{NODE_LOCKS, OpenError, Postgres, millis, transaction_silence};
-use super::failure::told;
+use super::failure::one_line;
 use super::session::Session;
 use onsale_engine::id::EventId;
 use onsale_engine::runtime::{OnFatal, supervised_task};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-/// The second class of advisory locks: who looks whether anybody is active does so alone.
+/// The second class of advisory locks: one node at a time checks whether any is active.
 const ELECTION: &str = "SELECT pg_advisory_xact_lock($1, 1)";
 /// The class of the election's lock; nodes' own locks have another.
 const ELECTIONS: i32 = NODE_LOCKS + 1;
@@ -26,7 +26,7 @@ const REGISTER: &str = "INSERT INTO nodes (id, lock_key, server_started_at, expi
     RETURNING active";
 const RENEW: &str =
     "UPDATE nodes SET expires_at = clock_timestamp() + $2::text::interval WHERE id = $1 RETURNING active";
-/// After the server itself was restarted all locks are free, and only silence tells who is gone.
+/// After the server itself was restarted all locks are free, and only the lack of renewals shows who is gone.
 const BURY: &str = "DELETE FROM nodes WHERE id <> $1 AND CASE
     WHEN expires_at < clock_timestamp() THEN true
     WHEN server_started_at <> pg_postmaster_start_time() THEN false
@@ -38,8 +38,8 @@ const LOST: &str = "SELECT event_id FROM leases WHERE node <> $1 AND event_id = 
 
 /// Renewals in the length of a lease.
 const RENEWALS: u32 = 4;
-/// How often a node that stands by looks whether it is its turn.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a standby checks whether it may become active.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// Why a node is not active.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +53,14 @@ pub enum NodeError {
     /// It did not do as it was asked.
     #[error("the node could not be registered: {0}")]
     Database(String),
-    /// It was told to give up.
+    /// Its caller gave up.
     #[error("the node was stopped while another one was active")]
     Stopped,
 }
 
 impl From<tokio_postgres::Error> for NodeError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(told(&error))
+        Self::Database(one_line(&error))
     }
 }
 
@@ -82,9 +82,9 @@ struct Keeper {
 #[derive(Default)]
 struct State {
     active: bool,
-    /// Why the last look failed.
+    /// Why the last check failed.
     failure: Option<String>,
-    looks: u64,
+    checks: u64,
 }
 
 /// A node that says that it lives until this is dropped.
@@ -129,17 +129,17 @@ impl NodeLease {
     /// [`NodeError::Stopped`] once `give_up` says so.
     pub fn become_active(&self, give_up: &dyn Fn() -> bool) -> Result<(), NodeError> {
         let started = Instant::now();
-        let mut told = false;
+        let mut logged = false;
         let mut state = self.keeper.state.lock();
         while !state.active {
             if give_up() {
                 return Err(NodeError::Stopped);
             }
-            if !told && state.looks > 0 && started.elapsed() > LOOK * 5 {
-                told = true;
+            if !logged && state.checks > 0 && started.elapsed() > CHECK_EVERY * 5 {
+                logged = true;
                 tracing::info!(node = %self.keeper.node, "another node is active; standing by");
             }
-            self.keeper.changed.wait_for(&mut state, LOOK);
+            self.keeper.changed.wait_for(&mut state, CHECK_EVERY);
         }
         tracing::info!(node = %self.keeper.node, "this node is active");
         Ok(())
@@ -203,7 +203,7 @@ impl Keeper {
         let mut session = Some(session);
         let mut renewed_at = Instant::now();
         loop {
-            let done = tokio::time::timeout(self.lease / 2, self.look(&mut session, &mut renewed_at)).await;
+            let done = tokio::time::timeout(self.lease / 2, self.check(&mut session, &mut renewed_at)).await;
             let failure = match done {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
@@ -219,16 +219,16 @@ impl Keeper {
                 {
                     tracing::warn!(failure, "the node's lease was not renewed");
                 }
-                (state.failure, state.looks) = (failure, state.looks + 1);
+                (state.failure, state.checks) = (failure, state.checks + 1);
                 state.active
             };
             self.changed.notify_all();
-            tokio::time::sleep(if is_active { LOOK.max(self.lease / RENEWALS / 4) } else { LOOK }).await;
+            tokio::time::sleep(if is_active { CHECK_EVERY.max(self.lease / RENEWALS / 4) } else { CHECK_EVERY }).await;
         }
     }
 
-    /// One look: renews in time, tries to become active, and finds out what was lost.
-    async fn look(&self, session: &mut Option<Session>, renewed_at: &mut Instant) -> Result<(), NodeError> {
+    /// One check: renews in time, tries to become active, and finds out what was lost.
+    async fn check(&self, session: &mut Option<Session>, renewed_at: &mut Instant) -> Result<(), NodeError> {
         let mut doubtful = false;
         if session.as_ref().is_none_or(Session::is_broken) {
             *session = None;
@@ -245,13 +245,13 @@ impl Keeper {
             let is_active = match row {
                 Some(row) => row.get(0),
                 None => {
-                    // Somebody took this node for gone.
+                    // Another node has declared this one dead.
                     session.query(REGISTER, &[&self.node, &self.lock_key, &self.interval()]).await?;
                     false
                 }
             };
             if was_active && !is_active {
-                tracing::error!(node = %self.node, "another node has taken this one for gone");
+                tracing::error!(node = %self.node, "another node has declared this one dead");
                 doubtful = true;
             }
             self.state.lock().active = is_active;
@@ -263,7 +263,7 @@ impl Keeper {
         if doubtful { self.find_lost(session).await } else { Ok(()) }
     }
 
-    /// Buries who is gone; whether this node is active now.
+    /// Removes nodes that are dead; whether this node is active now.
     async fn elect(&self, session: &Session) -> Result<bool, NodeError> {
         session.begin().await?;
         let elected = async {

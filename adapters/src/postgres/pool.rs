@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 const TRANSACTION: &str = "SELECT pg_current_xact_id_if_assigned()::text";
 const STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
 /// How long an unknown commit is asked about; requests give up before, and say that they do not know.
-const FIND_OUT_PATIENCE: Duration = Duration::from_secs(60);
+const FIND_OUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often.
 const FIND_OUT_EVERY: Duration = Duration::from_millis(50);
 /// How long an idle connection is kept.
@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(600);
 /// What bb8 asks of us.
 struct Sessions {
     connector: Connector,
-    /// Told whenever a connection could not be made: who waits for one need not wait longer.
+    /// Notified whenever a connection could not be made: those who wait for one need not wait longer.
     unreachable: Arc<Notify>,
 }
 
@@ -124,7 +124,7 @@ impl Pool {
             match asked.await {
                 Ok(Some(status)) if status == "committed" => return Ok(true),
                 Ok(Some(status)) if status == "aborted" => return Ok(false),
-                Ok(_) | Err(_) if started.elapsed() < FIND_OUT_PATIENCE => tokio::time::sleep(FIND_OUT_EVERY).await,
+                Ok(_) | Err(_) if started.elapsed() < FIND_OUT_TIMEOUT => tokio::time::sleep(FIND_OUT_EVERY).await,
                 Ok(status) => return Err(Failure::new(format!("a commit has become of: {status:?}"))),
                 Err(failure) => return Err(failure),
             }
@@ -152,7 +152,7 @@ impl Deref for Work<'_> {
 }
 
 impl Work<'_> {
-    /// Commits what was begun: it is durable when this returns. An error means that it was certainly not done: should
+    /// Commits the open transaction: it is durable when this returns. An error means that it was certainly not done: should
     /// the connection end meanwhile, the database is asked, for as long as the caller waits.
     pub(super) async fn commit(self) -> Result<(), Failure> {
         let Self { turn, pool } = self;
@@ -169,7 +169,7 @@ impl Work<'_> {
         if pool.is_committed(&failed.1).await? { Ok(()) } else { Err(failed.0.into()) }
     }
 
-    /// Undoes what was begun.
+    /// Rolls the open transaction back.
     pub(super) async fn roll_back(self) -> Result<(), Failure> {
         Ok(self.turn.roll_back().await?)
     }

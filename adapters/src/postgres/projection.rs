@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 /// How long a published message stays.
 const PUBLISHED_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often published messages are looked through, as the facts count time.
+/// How often published messages are swept, in the time of the facts.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Messages removed at a time; more wait for the next batch.
 const TIDY_AT_ONCE: i64 = 2000;
@@ -113,7 +113,7 @@ struct Folded {
 }
 
 impl PostgresProjection {
-    /// The tables of `database` for writing, and what tells readers how far they are. There must be one writer in a
+    /// The tables of `database` for writing, and what shows readers how far they are. There must be one writer in a
     /// process.
     ///
     /// # Errors
@@ -366,8 +366,8 @@ impl Projection for PostgresProjection {
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {
         self.connected()?;
         let Some(session) = &self.session else { return Err(JournalError::NotDone("no connection".into())) };
-        let begun = self.database.wait(begin(session, facts));
-        let folded = begun.map_err(|Failure(reason)| JournalError::NotDone(reason)).and_then(|mut known| {
+        let locked = self.database.wait(begin(session, facts));
+        let folded = locked.map_err(|Failure(reason)| JournalError::NotDone(reason)).and_then(|mut known| {
             let folded = Self::fold(facts, &mut known)?;
             self.find_sales(&folded, &known)?;
             for (event, stored) in &known.checkpoints {

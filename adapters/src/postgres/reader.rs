@@ -8,8 +8,8 @@ use super::failure::unavailable;
 use super::session::Session;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};
+use crate::journal_cursor::{JournalCursor, Kept, KeptSummary, StoredRow};
 use crate::stored::{encode_snapshot, encode_summary};
-use crate::walk::{Kept, KeptSummary, StoredRow, Walk};
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
 use onsale_engine::sale::{Entry, SaleSnapshot, SaleSummary};
@@ -22,7 +22,7 @@ const CHUNK: i64 = 4096;
 /// Snapshots kept of each event: the newest, and one to fall back to.
 const SNAPSHOTS_KEPT: i64 = 2;
 
-/// Looks for the next event's first row instead of walking all rows.
+/// Seeks the next event's first row instead of reading all rows.
 const EVENTS: &str = "WITH RECURSIVE found (id) AS (
         (SELECT event_id FROM journal ORDER BY event_id LIMIT 1)
         UNION ALL
@@ -110,22 +110,22 @@ impl PostgresReader {
         let place = seq.0.cast_signed();
         let rows = self.with_session(async |session| session.query(CHAIN, &[&event.0, &place]).await)?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let before = Walk::before(event, Seq(seq.0.saturating_sub(1)));
+        let before = JournalCursor::before(event, Seq(seq.0.saturating_sub(1)));
         Chain::from_slice(row.get(0)).map(Some).ok_or_else(|| before.damaged("its chain has no length"))
     }
 
     /// Checks every row after `after` and hands it to `each`; answers how many there were.
-    fn walk(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
+    fn read_checked(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
         let anchors = self.kept(event)?;
-        let mut walk = Walk::start(event, after, self.stored_chain(event, after)?, &anchors)?;
+        let mut cursor = JournalCursor::start(event, after, self.stored_chain(event, after)?, &anchors)?;
         loop {
-            let last = walk.seq.0.cast_signed();
+            let last = cursor.seq.0.cast_signed();
             let rows = self.with_session(async |session| session.query(ROWS, &[&event.0, &last, &CHUNK]).await)?;
             for row in &rows {
-                each(walk.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &anchors)?);
+                each(cursor.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &anchors)?);
             }
             if (rows.len() as i64) < CHUNK {
-                return walk.finish(&anchors);
+                return cursor.finish(&anchors);
             }
         }
     }
@@ -133,11 +133,11 @@ impl PostgresReader {
     /// One row, its chain checked against the row before it.
     fn one(&self, event: EventId, seq: Seq) -> Result<Entry, ReadError> {
         let before = Seq(seq.0.saturating_sub(1));
-        let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
+        let mut cursor = JournalCursor::start(event, before, self.stored_chain(event, before)?, &[])?;
         let last = before.0.cast_signed();
         let rows = self.with_session(async |session| session.query(ROWS, &[&event.0, &last, &1_i64]).await)?;
-        let row = rows.first().ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?;
-        walk.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &[])
+        let row = rows.first().ok_or_else(|| JournalCursor::before(event, before).damaged("it is missing"))?;
+        cursor.take(&stored(row), &self.database.inner.chain_key, &*self.plans, &[])
     }
 }
 
@@ -165,14 +165,14 @@ impl JournalReader for PostgresReader {
 
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
         for kept in self.kept(event)? {
-            // Damage at that row is for the replay to tell; it is not believed here.
+            // Damage at that row is for the replay to report; here it is only not used.
             let stands = match self.stored_chain(event, kept.seq) {
                 Ok(stored) => stored == Some(kept.chain),
                 Err(ReadError::Damaged { .. }) => false,
                 Err(error @ ReadError::Unavailable(_)) => return Err(error),
             };
             if !stands {
-                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
+                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is skipped");
                 continue;
             }
             if let Some(snapshot) = kept.snapshot(event, &*self.plans)? {
@@ -183,11 +183,11 @@ impl JournalReader for PostgresReader {
     }
 
     fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
-        self.walk(event, after, each).map(|_| ())
+        self.read_checked(event, after, each).map(|_| ())
     }
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
-        self.walk(event, Seq(0), &mut |_| ())
+        self.read_checked(event, Seq(0), &mut |_| ())
     }
 
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {

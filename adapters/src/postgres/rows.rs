@@ -4,8 +4,8 @@
 use super::failure::Failure;
 use super::session::{Params, Session};
 use super::values::At;
+use crate::status_names::{self, PaymentWords};
 use crate::stored::encode_seqs;
-use crate::words::{self, PaymentWords};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, TicketSerial};
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
@@ -74,7 +74,7 @@ pub(super) fn reservation(row: &Row, first: usize) -> Result<(EventId, Reservati
     let view = ReservationView {
         id: ReservationId(row.get(first)),
         buyer: BuyerId(row.get(first + 2)),
-        status: words::parse_reservation_status(word).ok_or_else(|| unknown_word(word))?,
+        status: status_names::parse_reservation_status(word).ok_or_else(|| unknown_word(word))?,
         seats: seats.unwrap_or_default().into_iter().map(|index| SeatIndex(index as u32)).collect(),
         amount: Amount(row.get(first + 4)),
         hold_expires_at: row.get::<_, At>(first + 5).0,
@@ -143,7 +143,7 @@ impl<'a> ReservationRows<'a> {
         self.ids.push(view.id.0);
         self.events.push(change.event.0);
         self.users.push(view.buyer.0);
-        self.statuses.push(words::reservation_status(view.status));
+        self.statuses.push(status_names::reservation_status(view.status));
         self.amounts.push(view.amount.0);
         self.currencies.push(currency.code().to_owned());
         self.expiries.push(At(view.hold_expires_at));
@@ -222,7 +222,7 @@ impl<'a> PaymentRows<'a> {
         let names = [view.id.0, event.0, view.reservation.0, view.buyer.0];
         self.ids.iter_mut().zip(names).for_each(|(column, id)| column.push(id));
         let state = PaymentWords::of(&view.status, *unknown);
-        self.statuses.push(words::payment_status(&view.status));
+        self.statuses.push(status_names::payment_status(&view.status));
         self.stages.push(state.stage);
         self.amounts.iter_mut().zip([view.amount.0, captured.0]).for_each(|(column, amount)| column.push(amount));
         self.currencies.push(currency.code().to_owned());
@@ -270,7 +270,7 @@ pub(super) struct CountRows {
 
 impl CountRows {
     pub(super) fn push(&mut self, event: EventId, what: Counted, by: i64) {
-        let (what, status) = words::counted(what);
+        let (what, status) = status_names::counted(what);
         self.events.push(event.0);
         self.whats.push(what);
         self.statuses.push(status);
@@ -299,7 +299,7 @@ impl<'a> SeatRows<'a> {
         if plan.has(seat) {
             self.events.push(event.0);
             self.ids.push(plan.seat_id(seat));
-            self.statuses.push(words::seat_status(record.status));
+            self.statuses.push(status_names::seat_status(record.status));
             self.owners.push(record.reservation.map(|id| id.0));
         }
     }

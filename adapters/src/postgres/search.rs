@@ -5,8 +5,8 @@ use super::failure::Failure;
 use super::records::{PostgresRecords, listed};
 use super::rows::{self, PAYMENT, RESERVATION};
 use super::values::At;
+use crate::status_names;
 use crate::stored::decode_seqs;
-use crate::words;
 use onsale_engine::id::{BuyerId, EventId, ReservationId, Seq, TicketSerial};
 use onsale_engine::ports::catalogue::{Listed, Page};
 use onsale_engine::ports::records::ReservationRecord;
@@ -38,7 +38,7 @@ struct Records {
     alias: &'static str,
     columns: &'static str,
     counted_as: &'static str,
-    words: [&'static str; 4],
+    names: [&'static str; 4],
 }
 
 const RESERVATIONS: Records = Records {
@@ -46,14 +46,14 @@ const RESERVATIONS: Records = Records {
     alias: "r",
     columns: RESERVATION,
     counted_as: "RESERVATION",
-    words: ["PENDING", "CONFIRMED", "CANCELLED", "EXPIRED"],
+    names: ["PENDING", "CONFIRMED", "CANCELLED", "EXPIRED"],
 };
 const PAYMENTS: Records = Records {
     table: "payments AS p",
     alias: "p",
     columns: PAYMENT,
     counted_as: "PAYMENT",
-    words: ["PENDING", "SUCCESS", "FAILED", "REFUNDED"],
+    names: ["PENDING", "SUCCESS", "FAILED", "REFUNDED"],
 };
 
 /// A statement and its parameters while it is put together.
@@ -114,7 +114,7 @@ impl Records {
 
     /// Keys of the statuses that are wanted, each read by itself.
     fn branches(self, status: Option<&'static str>, condition: impl Fn(&str) -> String) -> String {
-        let wanted = status.as_ref().map_or(&self.words[..], std::slice::from_ref);
+        let wanted = status.as_ref().map_or(&self.names[..], std::slice::from_ref);
         let table = self.table;
         let branch = |word: &&str| format!("(SELECT id, created_at FROM {table} WHERE {})", condition(word));
         wanted.iter().map(branch).collect::<Vec<_>>().join(" UNION ALL ")
@@ -148,7 +148,7 @@ fn export(part: &ExportPart) -> (String, Vec<Param>) {
         format!(" AND (created_at, id) > ({at}, {id})")
     });
     let after = after.unwrap_or_default();
-    let keys = RESERVATIONS.branches(part.status.map(words::reservation_status), |word| {
+    let keys = RESERVATIONS.branches(part.status.map(status_names::reservation_status), |word| {
         format!(
             "event_id = {event} AND status = '{word}' AND created_at <= {until}{after}
              ORDER BY created_at, id LIMIT {limit}"
@@ -184,7 +184,7 @@ impl RecordSearch for PostgresRecords {
     ) -> Later<'_, Result<Listed<ReservationRecord>, StoreError>> {
         Box::pin(async move {
             let Search { event, status, named } = search;
-            let search = Search { event, status: status.map(words::reservation_status), named };
+            let search = Search { event, status: status.map(status_names::reservation_status), named };
             let (sql, params) = RESERVATIONS.page(&search, page);
             let rows = self.ask(&sql, &params).await?;
             Ok(listed(&rows, |row| rows::reservation(row, 1).map(record))?)
@@ -198,7 +198,7 @@ impl RecordSearch for PostgresRecords {
     ) -> Later<'_, Result<Listed<PaymentRecord>, StoreError>> {
         Box::pin(async move {
             let Search { event, status, named } = search;
-            let search = Search { event, status: status.map(words::payment_state), named };
+            let search = Search { event, status: status.map(status_names::payment_state), named };
             let (sql, params) = PAYMENTS.page(&search, page);
             let rows = self.ask(&sql, &params).await?;
             Ok(listed(&rows, |row| rows::payment(row, 1))?)

@@ -1,4 +1,4 @@
-//! One connection and its prepared statements. Knows whether something on it was begun and not ended (a future that
+//! One connection and its prepared statements. Knows whether something on it was started and has not ended (a future that
 //! was dropped), so that nobody goes on in the middle of it. Must never be shared by two who want transactions.
 
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ pub(super) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 pub(super) struct Session {
     client: Client,
     statements: Mutex<HashMap<String, Statement>>,
-    /// Statements and transactions that were begun and have not ended.
+    /// Statements and transactions that have not ended.
     unfinished: AtomicU32,
 }
 
@@ -85,7 +85,7 @@ impl Session {
 
     fn end<T>(&self, done: &Result<T, Error>) {
         self.unfinished.fetch_sub(1, Ordering::AcqRel);
-        // Another version has changed the tables, or a pooler has given us another connection: prepare anew.
+        // Another version has changed the tables, or a pooler has given us another connection: prepare it again.
         let stale = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
         if let Err(error) = done
             && error.code().is_some_and(|code| stale.contains(code))

@@ -132,7 +132,7 @@ fn messages_say_what_is_expected() {
 }
 
 #[test]
-fn what_only_follows_from_an_unread_list_is_not_told() {
+fn what_only_follows_from_an_unread_list_is_not_reported() {
     assert_eq!(fields(r#"{"categories":[{"name":"A"}],"zones":{}}"#), ["zones"]);
     let row = format!(r#"{{"row_number":"1","seats":[{}]}}"#, seat("a", "A"));
     let zones = format!(r#"[{{"position":{{"x":0,"y":0}},"rows":[{row}]}}]"#);

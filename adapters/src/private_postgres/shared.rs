@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
-/// Waits until nobody uses the cluster, looks again a little later, and stops and removes it. `$1` is held by whoever
+/// Waits until nobody uses the cluster, checks again a little later, and stops and removes it. `$1` is held by each process that
 /// uses it, `$2` is the cluster.
 const WATCHDOG: &str = "while :; do
         flock -x \"$1\" true; sleep 3

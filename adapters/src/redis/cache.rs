@@ -2,7 +2,7 @@
 //! no such thing), `onsale:cache:{what}:{id}:turn` who is reading it now. A change deletes both, so that what was read
 //! before it is not kept after it, and tells every node over `onsale:news`. Pages of events lie elsewhere: [`event_pages`].
 
-use crate::redis::{Redis, event_pages, news};
+use crate::redis::{Redis, event_pages, notifications};
 use onsale_engine::ports::shared::{CacheKey, Described, Found, Heard, SharedCache};
 use onsale_engine::ports::{Later, StoreError};
 use redis::{FromRedisValue, Script, ScriptInvocation, Value};
@@ -102,7 +102,7 @@ impl SharedCache for Redis {
             if what.is_in_event_lists() {
                 all.del(event_pages::KEY).ignore();
             }
-            all.publish(news::CHANNEL, news::written(Heard::Changed(what))).ignore();
+            all.publish(notifications::CHANNEL, notifications::written(Heard::Changed(what))).ignore();
             self.link.ask(|mut redis| async move { all.query_async::<()>(&mut redis).await }).await
         })
     }

@@ -1,4 +1,4 @@
-//! Which event has each buyer: `onsale:claim:{buyer}` holds the event's id. A claim that nobody writes anew ends by
+//! Which event has each buyer: `onsale:claim:{buyer}` holds the event's id. A claim that is not renewed ends by
 //! itself, so one that was never given back holds its buyer up for an hour at most.
 
 use crate::redis::Redis;

@@ -6,7 +6,7 @@
 //! - `onsale:counts:{event}`: hash of seats and buyers by their state, `version` (the last fact) and `generation`.
 //!
 //! A copy is whole while `generation` stands in its counts; it names who has written it whole. Each lives an hour and
-//! is written anew long before. Must never be read to decide anything about seats or places.
+//! is rewritten long before. Must never be read to decide anything about seats or places.
 
 use crate::redis::Redis;
 use crate::redis::claims;
@@ -90,11 +90,11 @@ impl Copies for Redis {
 
     fn are_intact(&self) -> Later<'_, Result<bool, StoreError>> {
         Box::pin(async move {
-            let mut look = redis::pipe();
+            let mut read = redis::pipe();
             let node = format!("onsale:node:{}", self.generation.id);
-            look.cmd("SET").arg(node).arg(1).arg("EX").arg(seconds()).arg("GET");
-            look.cmd("INFO").arg("server");
-            let ask = |mut redis| async move { look.query_async::<(Option<String>, String)>(&mut redis).await };
+            read.cmd("SET").arg(node).arg(1).arg("EX").arg(seconds()).arg("GET");
+            read.cmd("INFO").arg("server");
+            let ask = |mut redis| async move { read.query_async::<(Option<String>, String)>(&mut redis).await };
             let (kept, info) = self.link.send(ask).await?;
             let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or("").trim().to_owned();
             let same = std::mem::replace(&mut *self.generation.run.lock(), run.clone()) == run;
@@ -114,20 +114,20 @@ impl Redis {
         for copy in copies {
             first.hget(Keys::of(copy.event).counts, "generation");
         }
-        let mut rest = Rest::of(first);
+        let mut chunked = Chunked::of(first);
         for copy in copies {
             let keys = Keys::of(copy.event);
-            rest.claims(copy);
+            chunked.claims(copy);
             for (buyer, standing) in &copy.places {
-                rest.place(&keys, *buyer, *standing, true);
+                chunked.place(&keys, *buyer, *standing, true);
             }
             for (id, hold) in &copy.holds {
-                rest.hold(&keys, *id, hold.as_ref());
+                chunked.hold(&keys, *id, hold.as_ref());
             }
-            rest.counts(&keys, copy, None);
+            chunked.counts(&keys, copy, None);
         }
         // What is first is asked first, so the answer is how things stood before this write.
-        let mut chunks = rest.chunks.into_iter();
+        let mut chunks = chunked.chunks.into_iter();
         let first = chunks.next().unwrap_or_else(redis::pipe);
         let ask = |mut redis| async move { first.query_async::<Vec<Option<String>>>(&mut redis).await };
         let generations = self.link.send(ask).await?;
@@ -145,27 +145,27 @@ impl Redis {
         let next = keys.next();
         let mut first = redis::pipe();
         first.del(&[&next.queue, &next.active, &next.holds][..]).ignore();
-        let mut rest = Rest::of(first);
-        rest.claims(copy);
+        let mut chunked = Chunked::of(first);
+        chunked.claims(copy);
         let mut there = [false; 3];
         for (buyer, standing) in &copy.places {
-            rest.place(&next, *buyer, *standing, false);
+            chunked.place(&next, *buyer, *standing, false);
             match standing {
-                Standing::Waiting(_) => rest.lives(&next.queue, &mut there[0]),
-                Standing::Active(..) => rest.lives(&next.active, &mut there[1]),
+                Standing::Waiting(_) => chunked.lives(&next.queue, &mut there[0]),
+                Standing::Active(..) => chunked.lives(&next.active, &mut there[1]),
                 Standing::Gone => {}
             }
         }
         for (id, hold) in &copy.holds {
-            rest.hold(&next, *id, hold.as_ref());
+            chunked.hold(&next, *id, hold.as_ref());
             if hold.is_some() {
-                rest.lives(&next.holds, &mut there[2]);
+                chunked.lives(&next.holds, &mut there[2]);
             }
         }
-        for chunk in rest.chunks {
+        for chunk in chunked.chunks {
             self.journey(chunk).await?;
         }
-        let mut last = Rest::of(redis::pipe());
+        let mut last = Chunked::of(redis::pipe());
         last.chunk().atomic();
         let pairs = [(&keys.queue, &next.queue), (&keys.active, &next.active), (&keys.holds, &next.holds)];
         for ((old, new), there) in pairs.into_iter().zip(there) {
@@ -184,11 +184,11 @@ impl Redis {
 }
 
 /// Commands in journeys of bounded length.
-struct Rest {
+struct Chunked {
     chunks: Vec<Pipeline>,
 }
 
-impl Rest {
+impl Chunked {
     fn of(first: Pipeline) -> Self {
         Self { chunks: vec![first] }
     }

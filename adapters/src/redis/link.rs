@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 /// Calls in a row without an answer after which nobody else waits for one.
 const UNANSWERED_BEFORE_OPEN: u32 = 3;
-/// How often it is looked whether a server that nobody asks is still there.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a server without requests is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// How Redis is reached.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Link {
         let manager_config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.timeout))
             .set_connection_timeout(Some(settings.connect_timeout))
-            // The breaker's task tries again; whoever asks meanwhile hears at once that there is nobody.
+            // The breaker's task tries again; requests meanwhile fail at once.
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(10))
             .set_pipeline_buffer_size(1024);
@@ -125,7 +125,7 @@ impl Link {
             unanswered: AtomicU64::new(0),
             returns: watch::Sender::new(0),
         });
-        tokio::spawn(Self::look(Arc::downgrade(&link)));
+        tokio::spawn(Self::check(Arc::downgrade(&link)));
         Ok(link)
     }
 
@@ -154,10 +154,10 @@ impl Link {
         self.returns.subscribe()
     }
 
-    pub(super) async fn wait_until_up(&self, patience: Duration) -> bool {
+    pub(super) async fn wait_until_up(&self, timeout: Duration) -> bool {
         let mut returns = self.returns();
         let up = returns.wait_for(|count| *count > 0);
-        tokio::time::timeout(patience, up).await.is_ok_and(|up| up.is_ok())
+        tokio::time::timeout(timeout, up).await.is_ok_and(|up| up.is_ok())
     }
 
     /// Asks something that a request waits for.
@@ -181,7 +181,7 @@ impl Link {
             return Err(self.nobody());
         }
         let sending = async {
-            // A connection that is alive is checked by a PING, because the pool cannot tell a broken one.
+            // A connection that is alive is checked by a PING, because the pool cannot detect a broken one.
             let connection = self.pool.get().await.map_err(|error| match error {
                 RunError::User(error) => error,
                 RunError::TimedOut => RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)),
@@ -238,7 +238,7 @@ impl Link {
     }
 
     /// Finds out whether somebody answers, as long as the link is used.
-    async fn look(link: std::sync::Weak<Self>) {
+    async fn check(link: std::sync::Weak<Self>) {
         loop {
             let pause = {
                 let Some(link) = link.upgrade() else { return };
@@ -254,7 +254,7 @@ impl Link {
                     tracing::info!("redis answers");
                     link.returns.send_modify(|count| *count += 1);
                 }
-                if answers { LOOK_EVERY } else { link.settings.retry_every }
+                if answers { CHECK_EVERY } else { link.settings.retry_every }
             };
             tokio::time::sleep(pause).await;
         }
@@ -262,9 +262,9 @@ impl Link {
 
     async fn answers(&self) -> bool {
         let mut manager = ConnectionManager::clone(&self.manager.load());
-        let patience = self.settings.connect_timeout.max(self.settings.timeout);
+        let timeout = self.settings.connect_timeout.max(self.settings.timeout);
         let ping = async { redis::cmd("PING").query_async::<String>(&mut manager).await };
-        match tokio::time::timeout(patience, ping).await {
+        match tokio::time::timeout(timeout, ping).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "redis");

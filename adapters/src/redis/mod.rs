@@ -1,4 +1,4 @@
-//! What nodes share beside Postgres, in Redis: limits, claims, the catalogue's cache, news, and copies of sales. Every
+//! What nodes share beside Postgres, in Redis: limits, claims, the catalogue's cache, notifications, and copies of sales. Every
 //! key begins with `onsale:` and has a bound or a time to live; `docs/redis.md` names them all. Must never hold
 //! anything whose loss would lose an answer, and never keep a request waiting for a server that is gone.
 
@@ -8,7 +8,7 @@ mod copies;
 mod event_pages;
 mod limits;
 mod link;
-mod news;
+mod notifications;
 
 pub use link::{LinkHealth, RedisSettings, UrlMistake, check_url};
 
@@ -38,8 +38,8 @@ impl Redis {
         self.link.health()
     }
 
-    /// Waits until it is up, or `patience` is over: for a start that would rather begin with it.
-    pub async fn wait_until_up(&self, patience: std::time::Duration) -> bool {
-        self.link.wait_until_up(patience).await
+    /// Waits until it is up, or `timeout` is over: for a start that would rather begin with it.
+    pub async fn wait_until_up(&self, timeout: std::time::Duration) -> bool {
+        self.link.wait_until_up(timeout).await
     }
 }

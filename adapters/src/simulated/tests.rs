@@ -33,7 +33,11 @@ async fn a_payment_is_charged_once_and_given_back_once_however_often_it_is_asked
     }
     let money = Amount(150_000);
     assert_eq!(provider.totals(), Totals { captured: money, refunded: money, charges: 1, refunds: 1 });
-    assert_eq!(provider.charge(&charge).await.unwrap(), captured(150_000), "a repeat after the refund tells the same");
+    assert_eq!(
+        provider.charge(&charge).await.unwrap(),
+        captured(150_000),
+        "a repeat after the refund answers the same"
+    );
     assert_eq!(provider.totals().charges, 1);
 }
 

@@ -1,4 +1,4 @@
-//! The projections' rows of one event as a whole, for whoever compares them with the journal. Only reads.
+//! The projections' rows of one event as a whole, to be compared with the journal. Only reads.
 
 use super::data_dir::DataDir;
 use super::library::uuid_at;

@@ -61,18 +61,18 @@ pub struct FileNote {
 
 /// What is to be seen of a data directory without taking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Looked {
+pub struct Inspected {
     /// Events with a journal.
     pub events: usize,
     /// Whether a process works on it.
     pub is_in_use: bool,
 }
 
-/// Looks at a data directory without changing it; `None` where there is no journal.
+/// Inspects a data directory without changing it; `None` where there is no journal.
 ///
 /// # Errors
 /// [`OpenError`] when there is one that a server could not use.
-pub fn look(path: &Path) -> Result<Option<Looked>, OpenError> {
+pub fn inspect(path: &Path) -> Result<Option<Inspected>, OpenError> {
     let journal = path.join(JOURNAL);
     if !journal.is_file() {
         return Ok(None);
@@ -88,7 +88,7 @@ pub fn look(path: &Path) -> Result<Option<Looked>, OpenError> {
     if (events > 0 || commit_log::is_there(path)) && !path.join(KEY).is_file() {
         return Err(OpenError::KeyMissing { path: path.join(KEY) });
     }
-    Ok(Some(Looked { events, is_in_use }))
+    Ok(Some(Inspected { events, is_in_use }))
 }
 
 /// Copies the data directory at `from` into the new directory `to`, also while a server works on it. It appears under
@@ -157,7 +157,7 @@ pub fn restore(backup: &Path, to: &Path) -> Result<Manifest, BackupError> {
         }
     }
     appear(&beside, to)?;
-    // Opened once, so that a directory that cannot be used is told now.
+    // Opened once, so that a directory that cannot be used is reported now.
     DataDir::open_existing(to)?;
     Ok(manifest)
 }
@@ -239,7 +239,7 @@ fn appear(beside: &Path, to: &Path) -> Result<(), BackupError> {
     tighten(beside, Readers::Owner).map_err(|refused| failed(&refused.path, refused.source))?;
     sync(beside)?;
     if to.exists() {
-        // Empty, as was looked at before.
+        // Empty, as was checked before.
         std::fs::remove_dir(to).map_err(|error| failed(to, error))?;
     }
     std::fs::rename(beside, to).map_err(|error| failed(to, error))?;

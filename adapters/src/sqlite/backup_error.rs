@@ -1,4 +1,4 @@
-//! Why a backup was not made or restored. Must say which file it was.
+//! Why a backup was not made or restored. Must name the file.
 
 use super::open_error::OpenError;
 use std::io;
@@ -18,7 +18,7 @@ pub enum BackupError {
         /// What the file system said.
         source: io::Error,
     },
-    /// SQLite said no.
+    /// SQLite returned an error.
     #[error("the copy of {file} failed: {source}")]
     Copy {
         /// Which database.

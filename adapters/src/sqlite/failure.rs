@@ -1,4 +1,4 @@
-//! What SQLite's errors mean: whether something certainly did not happen, and whether the disk may still be believed.
+//! What SQLite's errors mean: whether something certainly did not happen, and whether the disk may still be trusted.
 
 use onsale_engine::ports::JournalError;
 use rusqlite::ErrorCode;
@@ -13,7 +13,7 @@ pub(super) enum Stage {
     Commit,
 }
 
-/// What an error means to whoever wrote. A transaction that is still open must be rolled back by the caller.
+/// What an error means for the writer. A transaction that is still open must be rolled back by the caller.
 pub(super) fn journal_error(error: &rusqlite::Error, stage: Stage) -> JournalError {
     let reason = error.to_string();
     let Some(code) = error.sqlite_error() else { return JournalError::NotDone(reason) };

@@ -114,7 +114,7 @@ impl Lane {
             .map_err(StoreError::from)
     }
 
-    /// Whoever has a turn finds a connection. One whose work panics comes back rolled back all the same.
+    /// A turn always finds a connection. One whose work panics comes back rolled back all the same.
     fn with_connection<T>(
         &self,
         _turn: &OwnedSemaphorePermit,
@@ -174,7 +174,7 @@ mod tests {
         let panicked: Result<(), _> = library
             .write(|transaction| {
                 add(transaction, 2)?;
-                panic!("told to")
+                panic!("on purpose")
             })
             .await;
         panicked.unwrap_err();
@@ -196,7 +196,7 @@ mod tests {
             polled.await;
             drop(write);
         }
-        // Comes after whatever has begun.
+        // Comes after all that has started.
         library.write(|transaction| add(transaction, 0)).await.unwrap();
         let rows = library.read(venues).await.unwrap();
         assert!(rows % 2 == 1 && rows >= 3, "{rows}");

@@ -30,7 +30,7 @@ mod search;
 mod tables;
 
 pub use accounts::SqliteAccounts;
-pub use backup::{FileNote, Looked, Manifest, back_up, look, read_manifest, restore};
+pub use backup::{FileNote, Inspected, Manifest, back_up, inspect, read_manifest, restore};
 pub use backup_error::BackupError;
 pub use catalogue::SqliteCatalogue;
 pub use data_dir::DataDir;

@@ -18,7 +18,7 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// A journal without its key cannot be believed.
+    /// A journal without its key cannot be verified.
     #[error("{} is missing, and the journal beside it was made with it", path.display())]
     KeyMissing {
         /// The key file.
@@ -75,7 +75,7 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("the data directory cannot be used: {}: {source}", path.display())]
     File {
         /// The file or directory.
@@ -83,7 +83,7 @@ pub enum OpenError {
         /// What it said.
         source: io::Error,
     },
-    /// SQLite said no.
+    /// SQLite returned an error.
     #[error("the database cannot be opened: {}: {source}", path.display())]
     Database {
         /// The file.

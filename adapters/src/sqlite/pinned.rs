@@ -1,9 +1,9 @@
-//! One moment of a data directory that a server works on, for whoever copies it. Only reads, and holds nobody up.
+//! One moment of a data directory that a server works on, for a backup. Only reads, and holds nobody up.
 //!
 //! The state of the snapshots is pinned first, then that of the library, the journal's last, and then the commit log is
 //! read: whatever the tables say, the facts behind it are in the journal or in the log. An event that is made between the
-//! two has facts and no catalogue row; that is looked for, and then all is pinned anew. So it is when a segment of the log
-//! has been taken away meanwhile: what was in it was flushed, and perhaps not yet in the journal that was pinned.
+//! two has facts and no catalogue row; that is detected, and then all is pinned again. So it is when a segment of the log
+//! has been removed meanwhile: what was in it was flushed, and perhaps not yet in the journal that was pinned.
 
 use super::backup_error::BackupError;
 use super::commit_log::{self, Decoder, Scan, ScanError};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// How often all is pinned anew before it is given up.
+/// How often all is pinned again before it is given up.
 const PINNINGS: usize = 100;
 
 /// The last fact of every event that has one.
@@ -46,7 +46,7 @@ impl Pinned {
                     }
                 }
                 Ok(None) => {}
-                // A frame that is being written looks like a damaged one.
+                // A frame that is being written is like a damaged one.
                 Err(error @ BackupError::Open(OpenError::LogDamaged { .. })) => why = error,
                 Err(error) => return Err(error),
             }
@@ -99,8 +99,8 @@ impl Pinned {
     }
 }
 
-/// Hands the log of a directory over, if there is one.
-fn with_log<T>(from: &Path, look: impl FnOnce(Scan<'_>) -> Result<T, ScanError>) -> Result<Option<T>, BackupError> {
+/// Reads the commit log of a directory, if there is one.
+fn with_log<T>(from: &Path, read: impl FnOnce(Scan<'_>) -> Result<T, ScanError>) -> Result<Option<T>, BackupError> {
     if !commit_log::is_there(from) {
         return Ok(None);
     }
@@ -110,8 +110,8 @@ fn with_log<T>(from: &Path, look: impl FnOnce(Scan<'_>) -> Result<T, ScanError>)
     }
     let secret = Secret::read(&path).map_err(|source| OpenError::File { path, source })?;
     let key = ChainKey::derive(secret.bytes());
-    match Scan::begin(from, key.log()).and_then(look) {
-        Ok(told) => Ok(Some(told)),
+    match Scan::begin(from, key.log()).and_then(read) {
+        Ok(found) => Ok(Some(found)),
         // Taken away by a server that is just ending.
         Err(ScanError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::from(error).into()),
@@ -156,7 +156,7 @@ fn advance(payload: &[u8], ends: &mut Ends) -> Option<bool> {
     Some(is_new)
 }
 
-/// Where each event's journal ends: a look-up for each, never a walk through all rows.
+/// Where each event's journal ends: one lookup each, never a scan of all rows.
 pub(super) fn ends(journal: &Connection) -> rusqlite::Result<Ends> {
     let mut last = journal.prepare(
         "SELECT event_id, (SELECT max(seq) FROM journal WHERE journal.event_id = leases.event_id) AS last
@@ -176,7 +176,7 @@ pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::sqlite::backup::{copy_journal, look};
+    use crate::sqlite::backup::{copy_journal, inspect};
     use crate::sqlite::{DataDir, SqliteJournal, SqliteReader};
     use onsale_engine::fakes::FakePlans;
     use onsale_engine::id::{BuyerId, EventId, Seq};
@@ -204,7 +204,7 @@ mod tests {
         (2..=9).for_each(|seq| append(seq, &mut journal));
         let pinned = Pinned::pin(temp.path()).unwrap().unwrap();
         assert_eq!((pinned.unflushed.len(), pinned.ends.values().copied().collect::<Vec<_>>()), (8, vec![9]));
-        assert!(look(temp.path()).unwrap().unwrap().is_in_use);
+        assert!(inspect(temp.path()).unwrap().unwrap().is_in_use);
 
         copy_journal(&pinned.journal, &pinned.unflushed, &copy.path().join("journal.db")).unwrap();
         let names = || std::fs::read_dir(copy.path()).unwrap().map(|file| file.unwrap().file_name());
@@ -213,7 +213,7 @@ mod tests {
         let copied = DataDir::open_existing(copy.path()).unwrap();
         assert_eq!(SqliteReader::open(&copied, Arc::new(FakePlans::default())).unwrap().verify(event).unwrap(), 9);
 
-        // What the frame before it is missing of is pinned anew.
+        // What the frame before it is missing of is pinned again.
         assert_eq!(advance(&pinned.unflushed[0], &mut [(*event.0.as_bytes(), 1)].into()), Some(true));
         assert_eq!(advance(&pinned.unflushed[1], &mut [(*event.0.as_bytes(), 1)].into()), None);
         assert_eq!(advance(&pinned.unflushed[1], &mut [(*event.0.as_bytes(), 3)].into()), Some(false));

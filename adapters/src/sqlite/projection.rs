@@ -8,7 +8,7 @@ use super::library::{Library, uuid_at};
 use super::open_error::OpenError;
 use super::tables;
 use crate::outbox_form;
-use crate::words;
+use crate::status_names;
 use onsale_engine::id::{BuyerId, EventId, PaymentId, PlanHash, ReservationId, Seq};
 use onsale_engine::money::Currency;
 use onsale_engine::plan::Plan;
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// How long a published message stays.
 const PUBLISHED_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often published messages are looked through, as the facts count time.
+/// How often published messages are swept, in the time of the facts.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Pages kept in memory: buyers come in no order, so the indexes by buyer are touched everywhere.
 const CACHE_KIB: i64 = 64 * 1024;
@@ -212,7 +212,8 @@ impl SqliteProjection {
             let plan = &self.sale(*event)?.plan;
             if plan.has(*seat) {
                 let owner = record.reservation.as_ref().map(|id| id.0.as_bytes());
-                let row = params![event.0.as_bytes(), plan.seat_id(*seat), words::seat_status(record.status), owner];
+                let row =
+                    params![event.0.as_bytes(), plan.seat_id(*seat), status_names::seat_status(record.status), owner];
                 upsert.execute(row).map_err(failed)?;
             }
         }

@@ -37,7 +37,7 @@ const LAYERED: &str = "
 pub(super) struct ReadOnly {
     /// What the frames of the commit log carry; rows of it may be in `journal.db` too.
     payloads: Arc<[Box<[u8]>]>,
-    /// There was no lock to take: nobody had opened the directory yet, and whoever does makes it.
+    /// There was no lock to take: nobody had opened the directory yet, and the first who does creates it.
     lock_was_missing: bool,
 }
 

@@ -1,5 +1,5 @@
 //! The reading side of the journal on SQLite, and the snapshots. Everything that it hands out has been checked against
-//! the chain; must never hold a read open for long, because the log cannot begin anew meanwhile.
+//! the chain; must never hold a read open for long, because the WAL cannot restart meanwhile.
 
 use super::audit;
 use super::data_dir::DataDir;
@@ -7,8 +7,8 @@ use super::open_error::OpenError;
 use super::read_only::ReadOnly;
 use crate::chain::Chain;
 use crate::evidence::{Evidence, ProjectedRows};
+use crate::journal_cursor::{JournalCursor, Kept, KeptSummary, StoredRow};
 use crate::stored::{encode_snapshot, encode_summary};
-use crate::walk::{Kept, KeptSummary, StoredRow, Walk};
 use hashbrown::HashMap;
 use onsale_engine::id::{Epoch, EventId, Seq};
 use onsale_engine::ports::{JournalReader, Plans, ReadError, StoreError};
@@ -18,12 +18,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Rows read at a time: few enough that their memory is used again, and not given back and cleared anew.
+/// Rows read at a time: few enough that their memory is used again, and not freed and cleared again.
 const CHUNK: i64 = 1024;
 /// Snapshots kept of each event: the newest, and one to fall back to.
 const SNAPSHOTS_KEPT: i64 = 2;
 
-/// Looks for the next event's first row instead of walking all rows.
+/// Seeks the next event's first row instead of reading all rows.
 const EVENTS: &str = "WITH RECURSIVE found (id) AS (
         SELECT min(event_id) FROM main.journal
         UNION ALL
@@ -59,7 +59,7 @@ const FORGET: &str = "DELETE FROM snapshots WHERE event_id = ?1 AND seq NOT IN
 const SUMMARIES: &str = "SELECT event_id, seq, epoch, chain, checksum, body FROM summaries";
 const KEEP_SUMMARY: &str = "INSERT OR REPLACE INTO summaries (event_id, seq, epoch, chain, checksum, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-/// Looks for each event's last row instead of walking all rows.
+/// Seeks each event's last row instead of reading all rows.
 const ENDS: &str = "WITH RECURSIVE found (id) AS (
         SELECT min(event_id) FROM journal
         UNION ALL
@@ -76,9 +76,9 @@ pub struct SqliteReader {
     snapshots: Mutex<Connection>,
 }
 
-/// What an error of SQLite means where the walk is: bytes that make no sense, or a storage that does not answer.
-fn failed(walk: &Walk, error: &rusqlite::Error) -> ReadError {
-    if is_damage(error) { walk.damaged(error.to_string()) } else { unavailable(error) }
+/// What an error of SQLite means at that row: bytes that make no sense, or a storage that does not answer.
+fn failed(cursor: &JournalCursor, error: &rusqlite::Error) -> ReadError {
+    if is_damage(error) { cursor.damaged(error.to_string()) } else { unavailable(error) }
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
@@ -138,7 +138,7 @@ impl SqliteReader {
         match read() {
             Ok(kept) => Ok(kept),
             Err(error) if is_damage(&error) => {
-                tracing::warn!(event_id = %event, %error, "the snapshots are damaged and passed over");
+                tracing::warn!(event_id = %event, %error, "the snapshots are damaged and skipped");
                 Ok(Vec::new())
             }
             Err(error) => Err(unavailable(&error)),
@@ -163,7 +163,7 @@ impl SqliteReader {
         };
         match read() {
             Err(error) if is_damage(&error) => {
-                tracing::warn!(%error, "the summaries are damaged and passed over");
+                tracing::warn!(%error, "the summaries are damaged and skipped");
                 Ok(Vec::new())
             }
             read => read.map_err(|error| unavailable(&error)),
@@ -194,34 +194,38 @@ impl SqliteReader {
                 let mut statement = connection.prepare_cached(CHAIN)?;
                 statement.query_row((event.0.as_bytes(), seq.0.cast_signed()), |row| row.get(0)).optional()
             };
-            let walk = Walk::before(event, Seq(seq.0.saturating_sub(1)));
-            let stored = read().map_err(|error| failed(&walk, &error))?;
+            let cursor = JournalCursor::before(event, Seq(seq.0.saturating_sub(1)));
+            let stored = read().map_err(|error| failed(&cursor, &error))?;
             stored
-                .map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| walk.damaged("its chain has no length")))
+                .map(|bytes| Chain::from_slice(&bytes).ok_or_else(|| cursor.damaged("its chain has no length")))
                 .transpose()
         })
     }
 
     /// Checks every row after `after` and hands it to `each`; answers how many there were.
-    fn walk(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
+    fn read_checked(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<u64, ReadError> {
         let anchors = self.kept(event)?;
-        let mut walk = Walk::start(event, after, self.stored_chain(event, after)?, &anchors)?;
+        let mut cursor = JournalCursor::start(event, after, self.stored_chain(event, after)?, &anchors)?;
         let mut entries = Vec::new();
-        while self.chunk(&mut walk, &anchors, &mut entries, each)? {}
-        walk.finish(&anchors)
+        while self.chunk(&mut cursor, &anchors, &mut entries, each)? {}
+        cursor.finish(&anchors)
     }
 
     /// One row, its chain checked against the row before it.
     fn one(&self, event: EventId, seq: Seq) -> Result<Entry, ReadError> {
         let before = Seq(seq.0.saturating_sub(1));
-        let mut walk = Walk::start(event, before, self.stored_chain(event, before)?, &[])?;
+        let mut cursor = JournalCursor::start(event, before, self.stored_chain(event, before)?, &[])?;
         self.with_journal(|connection| {
             let mut statement = connection.prepare_cached(ROWS).map_err(|error| unavailable(&error))?;
             let mut rows = statement
                 .query((event.0.as_bytes(), before.0.cast_signed(), 1))
                 .map_err(|error| unavailable(&error))?;
-            let row = rows.next().map_err(|error| failed(&walk, &error))?;
-            self.row(&mut walk, row.ok_or_else(|| Walk::before(event, before).damaged("it is missing"))?, &[])
+            let row = rows.next().map_err(|error| failed(&cursor, &error))?;
+            self.row(
+                &mut cursor,
+                row.ok_or_else(|| JournalCursor::before(event, before).damaged("it is missing"))?,
+                &[],
+            )
         })
     }
 
@@ -229,38 +233,43 @@ impl SqliteReader {
     /// projection takes its time, and as long as a read is open the log only grows.
     fn chunk(
         &self,
-        walk: &mut Walk,
+        cursor: &mut JournalCursor,
         anchors: &[Kept],
         entries: &mut Vec<Entry>,
         each: &mut dyn FnMut(Entry),
     ) -> Result<bool, ReadError> {
-        let read = self.read_chunk(walk, anchors, entries);
+        let read = self.read_chunk(cursor, anchors, entries);
         entries.drain(..).for_each(each);
         read
     }
 
-    fn read_chunk(&self, walk: &mut Walk, anchors: &[Kept], entries: &mut Vec<Entry>) -> Result<bool, ReadError> {
+    fn read_chunk(
+        &self,
+        cursor: &mut JournalCursor,
+        anchors: &[Kept],
+        entries: &mut Vec<Entry>,
+    ) -> Result<bool, ReadError> {
         self.with_journal(|connection| {
             let mut statement = connection.prepare_cached(ROWS).map_err(|error| unavailable(&error))?;
-            let of = (walk.event.0.as_bytes(), walk.seq.0.cast_signed(), CHUNK);
+            let of = (cursor.event.0.as_bytes(), cursor.seq.0.cast_signed(), CHUNK);
             let mut rows = statement.query(of).map_err(|error| unavailable(&error))?;
-            while let Some(row) = rows.next().map_err(|error| failed(walk, &error))? {
-                entries.push(self.row(walk, row, anchors)?);
+            while let Some(row) = rows.next().map_err(|error| failed(cursor, &error))? {
+                entries.push(self.row(cursor, row, anchors)?);
             }
             Ok(entries.len() == CHUNK as usize)
         })
     }
 
     /// Checks and decodes the row that must follow.
-    fn row(&self, walk: &mut Walk, row: &rusqlite::Row<'_>, anchors: &[Kept]) -> Result<Entry, ReadError> {
-        let number = |column: usize| row.get::<_, i64>(column).map_err(|error| failed(walk, &error));
+    fn row(&self, cursor: &mut JournalCursor, row: &rusqlite::Row<'_>, anchors: &[Kept]) -> Result<Entry, ReadError> {
+        let number = |column: usize| row.get::<_, i64>(column).map_err(|error| failed(cursor, &error));
         let blob = |column: usize| {
-            let value = row.get_ref(column).map_err(|error| failed(walk, &error))?;
-            value.as_blob().map_err(|error| walk.damaged(error.to_string()))
+            let value = row.get_ref(column).map_err(|error| failed(cursor, &error))?;
+            value.as_blob().map_err(|error| cursor.damaged(error.to_string()))
         };
         let (seq, epoch, at, kind) = (number(0)?, number(1)?, number(2)?, number(3)?);
         let stored = StoredRow { seq, epoch, at, kind, body: blob(4)?, chain: blob(5)? };
-        walk.take(&stored, self.dir.chain_key(), &*self.plans, anchors)
+        cursor.take(&stored, self.dir.chain_key(), &*self.plans, anchors)
     }
 }
 
@@ -297,14 +306,14 @@ impl JournalReader for SqliteReader {
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError> {
         self.wait_flushed()?;
         for kept in self.kept(event)? {
-            // Damage at that row is for the replay to tell; it is not believed here.
+            // Damage at that row is for the replay to report; here it is only not used.
             let stands = match self.stored_chain(event, kept.seq) {
                 Ok(stored) => stored == Some(kept.chain),
                 Err(ReadError::Damaged { .. }) => false,
                 Err(error @ ReadError::Unavailable(_)) => return Err(error),
             };
             if !stands {
-                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is passed over");
+                tracing::warn!(event_id = %event, seq = kept.seq.0, "a snapshot does not fit the journal and is skipped");
                 continue;
             }
             if let Some(snapshot) = kept.snapshot(event, &*self.plans)? {
@@ -316,12 +325,12 @@ impl JournalReader for SqliteReader {
 
     fn replay(&self, event: EventId, after: Seq, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
         self.wait_flushed()?;
-        self.walk(event, after, each).map(|_| ())
+        self.read_checked(event, after, each).map(|_| ())
     }
 
     fn verify(&self, event: EventId) -> Result<u64, ReadError> {
         self.wait_flushed()?;
-        self.walk(event, Seq(0), &mut |_| ())
+        self.read_checked(event, Seq(0), &mut |_| ())
     }
 
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {

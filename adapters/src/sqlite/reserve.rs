@@ -133,8 +133,8 @@ fn allocate(_: &File) -> io::Result<()> {
 /// What the directory's file system has left for this process.
 #[cfg(unix)]
 fn free_bytes(path: &Path) -> Option<u64> {
-    let told = rustix::fs::statvfs(path.parent()?).ok()?;
-    Some(told.f_bavail.saturating_mul(told.f_frsize))
+    let found = rustix::fs::statvfs(path.parent()?).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 #[cfg(not(unix))]

@@ -4,8 +4,8 @@
 use super::library::{Failure, uuid_at};
 use super::projection::{SqliteRecords, offset};
 use super::tables::{self, PAYMENT_COLUMNS};
+use crate::status_names;
 use crate::stored::decode_seqs;
-use crate::words;
 use onsale_engine::id::{BuyerId, EventId, ReservationId, Seq, TicketSerial};
 use onsale_engine::ports::catalogue::{Listed, Page};
 use onsale_engine::ports::records::ReservationRecord;
@@ -56,7 +56,7 @@ impl Statement {
 }
 
 /// Which rows of `table` a page of a search consists of, newest first: `id IN (…)` and its parameters.
-fn page_of(table: &str, words: &[&'static str; 4], search: &Search<&'static str>, page: Page) -> Statement {
+fn page_of(table: &str, names: &[&'static str; 4], search: &Search<&'static str>, page: Page) -> Statement {
     let mut statement = Statement::default();
     let (skip, size) = (offset(page), u64::from(page.size));
     if let Some(named) = &search.named {
@@ -72,7 +72,7 @@ fn page_of(table: &str, words: &[&'static str; 4], search: &Search<&'static str>
     // One read of an index for each status, each no longer than the page needs.
     let deepest = statement.param(skip.saturating_add(size).cast_signed());
     let event = search.event.map(|event| statement.id(event.0));
-    let wanted = search.status.as_ref().map_or(&words[..], std::slice::from_ref);
+    let wanted = search.status.as_ref().map_or(&names[..], std::slice::from_ref);
     let branch = |word: &&str| {
         let event = event.as_ref().map_or_else(String::new, |event| format!("event_id = {event} AND "));
         format!(
@@ -107,7 +107,7 @@ fn among(statement: &mut Statement, table: &str, named: &Named) -> String {
     alternatives.join(" OR ")
 }
 
-/// Whether nothing can be among the named ones; a condition without alternatives would be looked for everywhere.
+/// Whether nothing can be among the named ones; a condition without alternatives would read everything.
 fn is_nothing(table: &str, named: Option<&Named>) -> bool {
     named.is_some_and(|Named { reservations, payments, buyers }| {
         reservations.is_empty() && buyers.is_empty() && (table == "reservations" || payments.is_empty())
@@ -196,7 +196,7 @@ fn export_statement(part: &ExportPart) -> (String, Vec<Value>) {
         )
     };
     let branches: Vec<String> = match part.status {
-        Some(status) => vec![branch(words::reservation_status(status))],
+        Some(status) => vec![branch(status_names::reservation_status(status))],
         None => RESERVATION_WORDS.map(branch).to_vec(),
     };
     let branches = branches.join(" UNION ALL ");
@@ -229,7 +229,7 @@ impl RecordSearch for SqliteRecords {
         page: Page,
     ) -> Later<'_, Result<Listed<ReservationRecord>, StoreError>> {
         let Search { event, status, named } = search;
-        let search = Search { event, status: status.map(words::reservation_status), named };
+        let search = Search { event, status: status.map(status_names::reservation_status), named };
         Box::pin(self.library.read(move |transaction| Ok(reservations(transaction, &search, page)?)))
     }
 
@@ -239,7 +239,7 @@ impl RecordSearch for SqliteRecords {
         page: Page,
     ) -> Later<'_, Result<Listed<PaymentRecord>, StoreError>> {
         let Search { event, status, named } = search;
-        let search = Search { event, status: status.map(words::payment_state), named };
+        let search = Search { event, status: status.map(status_names::payment_state), named };
         Box::pin(self.library.read(move |transaction| Ok(payments(transaction, &search, page)?)))
     }
 

@@ -2,8 +2,8 @@
 //! and for lists alike. Must never begin or end a transaction.
 
 use super::library::uuid_at;
+use crate::status_names::{self, PaymentWords};
 use crate::stored::encode_seqs;
-use crate::words::{self, PaymentWords};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex, TicketSerial};
 use onsale_engine::money::{Amount, Currency};
 use onsale_engine::plan::Plan;
@@ -57,7 +57,7 @@ fn reservation_without_seats(row: &Row<'_>) -> rusqlite::Result<(EventId, Reserv
     let view = ReservationView {
         id: ReservationId(uuid_at(row, 0)?),
         buyer: BuyerId(uuid_at(row, 2)?),
-        status: words::parse_reservation_status(&word).ok_or_else(|| unknown_word(3, &word))?,
+        status: status_names::parse_reservation_status(&word).ok_or_else(|| unknown_word(3, &word))?,
         seats: Seats::new(),
         amount: Amount(row.get(4)?),
         hold_expires_at: Timestamp(row.get(5)?),
@@ -185,7 +185,7 @@ pub(super) fn write_reservation(
 ) -> rusqlite::Result<()> {
     let view = &change.view;
     let id = view.id.0.as_bytes();
-    let (status, amount) = (words::reservation_status(view.status), view.amount.0);
+    let (status, amount) = (status_names::reservation_status(view.status), view.amount.0);
     let (confirmed_at, refund) = (view.confirmed_at.map(|at| at.0), view.refund.map(|amount| amount.0));
     let ticket = view.ticket.map(|ticket| ticket.0.cast_signed());
     if change.is_new {
@@ -229,7 +229,7 @@ pub(super) fn write_payment(
 ) -> rusqlite::Result<()> {
     let PaymentRecord { event, view, transaction, unknown, captured } = &change.record;
     let id = view.id.0.as_bytes();
-    let status = words::payment_status(&view.status);
+    let status = status_names::payment_status(&view.status);
     let PaymentWords { stage, failure, failure_detail, refund_reason } = PaymentWords::of(&view.status, *unknown);
     let (transaction, paid_at) = (transaction.as_deref(), view.paid_at.map(|at| at.0));
     if change.is_new {
@@ -262,7 +262,7 @@ pub(super) fn write_payment(
 
 /// Counts so many rows more, or fewer.
 pub(super) fn write_count(connection: &Connection, event: EventId, what: Counted, by: i64) -> rusqlite::Result<()> {
-    let (what, status) = words::counted(what);
+    let (what, status) = status_names::counted(what);
     connection.prepare_cached(COUNT)?.execute(params![event.0.as_bytes(), what, status, by])?;
     Ok(())
 }

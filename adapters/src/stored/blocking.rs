@@ -39,18 +39,18 @@ impl Stored for SaleConfig {
         })
     }
 
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         json!({
-            "sale_starts_at": self.sale_starts_at.tell(),
-            "sale_ends_at": self.sale_ends_at.tell(),
-            "cancellation_closes_at": self.cancellation_closes_at.tell(),
-            "currency": self.currency.tell(),
-            "prices": self.prices.tell(),
+            "sale_starts_at": self.sale_starts_at.describe(),
+            "sale_ends_at": self.sale_ends_at.describe(),
+            "cancellation_closes_at": self.cancellation_closes_at.describe(),
+            "currency": self.currency.describe(),
+            "prices": self.prices.describe(),
             "max_seats_per_buyer": self.max_seats_per_buyer,
-            "hold": self.hold.tell(),
+            "hold": self.hold.describe(),
             "no_orphans": self.no_orphans,
-            "admission": self.admission.tell(),
-            "blocked": self.blocked.iter().map(Stored::tell).collect::<Value>(),
+            "admission": self.admission.describe(),
+            "blocked": self.blocked.iter().map(Stored::describe).collect::<Value>(),
         })
     }
 }
@@ -83,7 +83,7 @@ impl Stored for Box<[SeatIndex]> {
         take_seats(input).map(Vec::into_boxed_slice)
     }
 
-    fn tell(&self) -> Value {
-        self.iter().map(Stored::tell).collect()
+    fn describe(&self) -> Value {
+        self.iter().map(Stored::describe).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The stored form of what a journal row has besides its columns: the trace of the request that the fact was decided for, if
 //! there was one, and then the fact. Bodies without a trace are those of all versions before there were traces.
 //!
-//! A trace is told from the version byte of a fact by its highest bit: `0x80`, or `0x81` where it is sampled, then the trace's
+//! A trace is distinguished from the version byte of a fact by its highest bit: `0x80`, or `0x81` where it is sampled, then the trace's
 //! 16 bytes and the span's 8. Being part of the body it is under the chain, like everything else that a row says.
 
 use super::wire::Input;

@@ -94,18 +94,18 @@ macro_rules! facts {
             }
         }
 
-        /// Tells a fact to a human, as JSON: its members under their names, seats by their index.
+        /// Describes a fact as JSON, to be read by people: its members under their names, seats by their index.
         #[must_use]
         pub fn describe_fact(fact: &Fact) -> Value {
             let mut members = Map::new();
             match fact {
                 Fact::Configured { config, plan, by } => {
-                    members.insert("config".to_owned(), config.tell());
-                    members.insert("plan".to_owned(), plan.hash().tell());
-                    members.insert("by".to_owned(), by.tell());
+                    members.insert("config".to_owned(), config.describe());
+                    members.insert("plan".to_owned(), plan.hash().describe());
+                    members.insert("by".to_owned(), by.describe());
                 }
                 $(Fact::$variant { $($member),* } => {
-                    $(members.insert(stringify!($member).to_owned(), $member.tell());)*
+                    $(members.insert(stringify!($member).to_owned(), $member.describe());)*
                 })*
             }
             Value::Object(members)
@@ -216,14 +216,14 @@ pub fn decode_fact(kind: FactKind, body: &[u8], plans: &dyn Plans) -> Result<Fac
     }
 }
 
-/// Tells an entry to a human, as JSON.
+/// Describes an entry as JSON, to be read by people.
 #[must_use]
 pub fn describe_entry(event: EventId, entry: &Entry) -> Value {
     let mut members = Map::new();
-    members.insert("event".to_owned(), parts::tell_event(event));
-    members.insert("seq".to_owned(), entry.seq.tell());
-    members.insert("epoch".to_owned(), entry.epoch.tell());
-    members.insert("at".to_owned(), entry.at.tell());
+    members.insert("event".to_owned(), parts::describe_event(event));
+    members.insert("seq".to_owned(), entry.seq.describe());
+    members.insert("epoch".to_owned(), entry.epoch.describe());
+    members.insert("at".to_owned(), entry.at.describe());
     if let Some(trace) = entry.trace {
         members.insert("traceparent".to_owned(), Value::from(trace.to_string()));
     }

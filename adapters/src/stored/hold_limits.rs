@@ -36,16 +36,16 @@ impl Stored for AdmissionConfig {
         })
     }
 
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         json!({
             "required": self.required,
             "rate_per_second": self.rate_per_second,
             "capacity": self.capacity,
             "active_limit": self.active_limit,
-            "token": self.token.tell(),
-            "absent": self.absent.tell(),
+            "token": self.token.describe(),
+            "absent": self.absent.describe(),
             "draw": self.draw,
-            "room_opens_at": self.room_opens_at.tell(),
+            "room_opens_at": self.room_opens_at.describe(),
             "max_holds_per_slot": self.max_holds_per_slot,
         })
     }
@@ -85,13 +85,13 @@ impl Stored for PlaceState {
         }
     }
 
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         match self {
             Self::Waiting => Value::from("Waiting"),
             Self::Active { slot, expires_at, holds_made } => {
-                json!({ "Active": { "slot": slot.tell(), "expires_at": expires_at.tell(), "holds_made": holds_made } })
+                json!({ "Active": { "slot": slot.describe(), "expires_at": expires_at.describe(), "holds_made": holds_made } })
             }
-            Self::Expired { at } => json!({ "Expired": { "at": at.tell() } }),
+            Self::Expired { at } => json!({ "Expired": { "at": at.describe() } }),
         }
     }
 }

@@ -28,7 +28,7 @@ macro_rules! uuids {
             fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
                 Ok(Self(Uuid::from_bytes(input.array()?)))
             }
-            fn tell(&self) -> Value {
+            fn describe(&self) -> Value {
                 Value::from(self.to_string())
             }
         }
@@ -45,7 +45,7 @@ macro_rules! numbers {
             fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
                 Ok(Self(Stored::take(input)?))
             }
-            fn tell(&self) -> Value {
+            fn describe(&self) -> Value {
                 Value::from(self.0)
             }
         }
@@ -60,7 +60,7 @@ impl Stored for Timestamp {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self(i64::from_be_bytes(input.array()?)))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         crate::rfc3339::write(*self).map_or_else(|| Value::from(self.0), Value::from)
     }
 }
@@ -72,7 +72,7 @@ impl Stored for Duration {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self::from_micros(input.varint()?))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(format!("{self:?}"))
     }
 }
@@ -86,7 +86,7 @@ impl Stored for Currency {
         let currency = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
         currency.ok_or_else(|| DecodeError::malformed("not a currency"))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(self.code())
     }
 }
@@ -98,7 +98,7 @@ impl Stored for PlanHash {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self(input.array()?))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(self.to_string())
     }
 }
@@ -110,7 +110,7 @@ impl Stored for DrawHash {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self(input.array()?))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(self.to_string())
     }
 }
@@ -122,8 +122,8 @@ impl Stored for DrawSeed {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self(input.array()?))
     }
-    /// A seed is a secret until it is drawn, and what is told here may be printed at any time: only its hash is told.
-    fn tell(&self) -> Value {
+    /// A seed is a secret until it is drawn, and a description may be printed at any time: only its hash is described.
+    fn describe(&self) -> Value {
         Value::from(format!("committed to by {}", self.commitment()))
     }
 }
@@ -137,8 +137,8 @@ impl<A: Stored, B: Stored> Stored for (A, B) {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok((A::take(input)?, B::take(input)?))
     }
-    fn tell(&self) -> Value {
-        Value::from_iter([self.0.tell(), self.1.tell()])
+    fn describe(&self) -> Value {
+        Value::from_iter([self.0.describe(), self.1.describe()])
     }
 }
 
@@ -151,8 +151,8 @@ impl Stored for Seats {
         let length = input.length()?;
         (0..length).map(|_| SeatIndex::take(input)).collect()
     }
-    fn tell(&self) -> Value {
-        self.iter().map(Stored::tell).collect()
+    fn describe(&self) -> Value {
+        self.iter().map(Stored::describe).collect()
     }
 }
 
@@ -178,10 +178,10 @@ macro_rules! structs {
                 $(let $member = Stored::take(input)?;)*
                 Ok(Self { $($member),* })
             }
-            fn tell(&self) -> Value {
+            fn describe(&self) -> Value {
                 let Self { $($member),* } = self;
                 let mut members = Map::new();
-                $(members.insert(key!($member $($key)?).to_owned(), $member.tell());)*
+                $(members.insert(key!($member $($key)?).to_owned(), $member.describe());)*
                 Value::Object(members)
             }
         }
@@ -211,14 +211,14 @@ macro_rules! enums {
                     other => Err(DecodeError::malformed(format!(concat!("no ", stringify!($type), " has the number {}"), other))),
                 }
             }
-            fn tell(&self) -> Value {
+            fn describe(&self) -> Value {
                 match self {
                     $(Self::$variant $(($only))? $({ $($member),* })? => {
                         #[allow(unused_mut, reason = "most variants have no members")]
                         let mut members = Map::new();
-                        $(members.insert("is".to_owned(), $only.tell());)?
-                        $($(members.insert(stringify!($member).to_owned(), $member.tell());)*)?
-                        told(stringify!($variant), members)
+                        $(members.insert("is".to_owned(), $only.describe());)?
+                        $($(members.insert(stringify!($member).to_owned(), $member.describe());)*)?
+                        described_variant(stringify!($variant), members)
                     })*
                 }
             }
@@ -227,7 +227,7 @@ macro_rules! enums {
 }
 
 /// A variant without members is its name, another is its name and its members.
-fn told(variant: &str, members: Map<String, Value>) -> Value {
+fn described_variant(variant: &str, members: Map<String, Value>) -> Value {
     if members.is_empty() {
         return Value::from(variant);
     }
@@ -325,7 +325,7 @@ pub(super) fn take_first_room(input: &mut Input<'_>) -> Result<WaitingRoomSnapsh
     })
 }
 
-/// Tells which event, for descriptions of whole entries.
-pub(super) fn tell_event(event: EventId) -> Value {
+/// Adds the event, for descriptions of whole entries.
+pub(super) fn describe_event(event: EventId) -> Value {
     Value::from(event.to_string())
 }

@@ -90,27 +90,27 @@ pub fn decode_snapshot(bytes: &[u8], plans: &dyn Plans) -> Result<SaleSnapshot, 
     })
 }
 
-/// Tells a snapshot to a human, as JSON.
+/// Describes a snapshot as JSON, to be read by people.
 #[must_use]
 pub fn describe_snapshot(snapshot: &SaleSnapshot) -> Value {
     let SaleSnapshot { seq, at, phase, config, plan, steering, tickets, .. } = snapshot;
     let SaleSnapshot { reservations, payments, keys, room, made_at, draw, unmatched, schedule, .. } = snapshot;
     let members = [
-        ("seq", seq.tell()),
-        ("at", at.tell()),
-        ("phase", phase.tell()),
-        ("config", config.tell()),
-        ("plan", plan.as_ref().map(|plan| plan.hash()).tell()),
-        ("steering", steering.tell()),
-        ("tickets", tickets.tell()),
-        ("reservations", reservations.tell()),
-        ("payments", payments.tell()),
-        ("keys", keys.tell()),
-        ("room", room.tell()),
-        ("made_at", made_at.tell()),
-        ("draw", draw.tell()),
-        ("unmatched", unmatched.tell()),
-        ("schedule", schedule.tell()),
+        ("seq", seq.describe()),
+        ("at", at.describe()),
+        ("phase", phase.describe()),
+        ("config", config.describe()),
+        ("plan", plan.as_ref().map(|plan| plan.hash()).describe()),
+        ("steering", steering.describe()),
+        ("tickets", tickets.describe()),
+        ("reservations", reservations.describe()),
+        ("payments", payments.describe()),
+        ("keys", keys.describe()),
+        ("room", room.describe()),
+        ("made_at", made_at.describe()),
+        ("draw", draw.describe()),
+        ("unmatched", unmatched.describe()),
+        ("schedule", schedule.describe()),
     ];
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }

@@ -463,16 +463,17 @@ fn snapshot_sample(snapshot: &SaleSnapshot) -> String {
     format!("v4 {} {}\n", hex(&encode_snapshot(snapshot)), describe_snapshot(snapshot))
 }
 
-/// Whether everything that was meant is still told; newer versions may tell more.
-fn still_means(told: &serde_json::Value, meant: &serde_json::Value) -> bool {
-    match (told, meant) {
-        (serde_json::Value::Object(told), serde_json::Value::Object(meant)) => {
-            meant.iter().all(|(name, meant)| told.get(name).is_some_and(|told| still_means(told, meant)))
+/// Whether everything that was meant is still described; newer versions may describe more.
+fn still_means(described: &serde_json::Value, meant: &serde_json::Value) -> bool {
+    match (described, meant) {
+        (serde_json::Value::Object(described), serde_json::Value::Object(meant)) => {
+            meant.iter().all(|(name, meant)| described.get(name).is_some_and(|described| still_means(described, meant)))
         }
-        (serde_json::Value::Array(told), serde_json::Value::Array(meant)) => {
-            told.len() == meant.len() && told.iter().zip(meant).all(|(told, meant)| still_means(told, meant))
+        (serde_json::Value::Array(described), serde_json::Value::Array(meant)) => {
+            described.len() == meant.len()
+                && described.iter().zip(meant).all(|(described, meant)| still_means(described, meant))
         }
-        (told, meant) => told == meant,
+        (described, meant) => described == meant,
     }
 }
 
@@ -581,9 +582,9 @@ fn an_entry_is_told_with_all_its_members() {
         reason: PaymentFailure::Declined("no_funds".into()),
     };
     let entry = Entry { seq: Seq(7), epoch: Epoch(2), at: Timestamp::from_secs(1_780_000_000), trace: None, fact };
-    let told = describe_entry(EventId(Uuid::from_u128(2)), &entry);
+    let described = describe_entry(EventId(Uuid::from_u128(2)), &entry);
     assert_eq!(
-        told,
+        described,
         serde_json::json!({
             "event": "00000000-0000-0000-0000-000000000002",
             "seq": 7,

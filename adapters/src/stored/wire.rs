@@ -106,8 +106,8 @@ pub(super) trait Stored: Sized {
     fn put(&self, out: &mut Vec<u8>);
     /// Reads it back.
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError>;
-    /// Tells it to a human.
-    fn tell(&self) -> Value;
+    /// Describes it as JSON, to be read by people.
+    fn describe(&self) -> Value;
 }
 
 impl Stored for bool {
@@ -121,7 +121,7 @@ impl Stored for bool {
             other => Err(DecodeError::malformed(format!("{other} is neither yes nor no"))),
         }
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(*self)
     }
 }
@@ -135,7 +135,7 @@ macro_rules! unsigned {
             fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
                 <$type>::try_from(input.varint()?).map_err(|_| DecodeError::malformed("a number is too large"))
             }
-            fn tell(&self) -> Value {
+            fn describe(&self) -> Value {
                 Value::from(*self)
             }
         }
@@ -151,7 +151,7 @@ impl Stored for i64 {
         let folded = input.varint()?;
         Ok((folded >> 1) as i64 ^ -((folded & 1) as i64))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(*self)
     }
 }
@@ -163,7 +163,7 @@ impl Stored for u128 {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self::from_be_bytes(input.array()?))
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(format!("{self:032x}"))
     }
 }
@@ -178,7 +178,7 @@ impl Stored for Box<str> {
         let text = std::str::from_utf8(input.take(length)?);
         Ok(text.map_err(|_| DecodeError::malformed("a text is not UTF-8"))?.into())
     }
-    fn tell(&self) -> Value {
+    fn describe(&self) -> Value {
         Value::from(&**self)
     }
 }
@@ -196,8 +196,8 @@ impl<T: Stored> Stored for Option<T> {
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(if bool::take(input)? { Some(T::take(input)?) } else { None })
     }
-    fn tell(&self) -> Value {
-        self.as_ref().map_or(Value::Null, T::tell)
+    fn describe(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::describe)
     }
 }
 
@@ -215,7 +215,7 @@ impl<T: Stored> Stored for Vec<T> {
         }
         Ok(items)
     }
-    fn tell(&self) -> Value {
-        self.iter().map(T::tell).collect()
+    fn describe(&self) -> Value {
+        self.iter().map(T::describe).collect()
     }
 }

@@ -536,7 +536,7 @@ async fn what_was_answered_is_there_after_reopening_and_plans_are_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_is_stored_once_and_damage_is_told() {
+async fn a_plan_is_stored_once_and_damage_is_reported() {
     let temp = tempfile::tempdir().unwrap();
     let (OnSqlite { catalogue, dir }, _) = sqlite(temp.path());
     catalogue.create_venue(&venue(1, 0), None).await.unwrap();
@@ -555,8 +555,8 @@ async fn a_plan_is_stored_once_and_damage_is_told() {
     let fresh = SqlitePlans::open(&dir).unwrap();
     assert_eq!(fresh.plan(arena.hash()).unwrap().unwrap().capacity(), 16_254);
     library.execute("UPDATE plans SET body = substr(body, 1, 1000)", []).unwrap();
-    let told = SqlitePlans::open(&dir).unwrap().plan(arena.hash()).unwrap_err().to_string();
-    assert!(told.contains("damaged") && told.contains(&arena.hash().to_string()), "{told}");
+    let error = SqlitePlans::open(&dir).unwrap().plan(arena.hash()).unwrap_err().to_string();
+    assert!(error.contains("damaged") && error.contains(&arena.hash().to_string()), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,7 +124,7 @@ fn a_repeated_batch_is_recognised(storage: &dyn Storage) {
     let Opened { mut journal, reader } = storage.open();
     assert_eq!(journal.append(&batch).unwrap(), fenced(&[]), "again after a crash, and more");
     journal.raise_epoch(a).unwrap();
-    assert_eq!(journal.append(&batch).unwrap(), fenced(&[]), "what is ours is ours, whoever has come after");
+    assert_eq!(journal.append(&batch).unwrap(), fenced(&[]), "what is ours is ours, also after another writer");
     assert_eq!(reader.verify(a).unwrap(), 10);
 }
 
@@ -265,7 +265,7 @@ fn a_summary_stands_while_the_journal_ends_where_it_was_kept(storage: &dyn Stora
     assert_eq!(stand(&*reader), BTreeMap::from([(a, summary(a, 9))]));
 }
 
-/// Where several processes may own an event, whoever raised its epoch may be about to write.
+/// Where several processes may own an event, the one that raised its epoch may be about to write.
 fn a_summary_falls_when_the_epoch_is_raised(storage: &dyn Storage) {
     let Opened { mut journal, reader } = storage.open();
     let a = event(1);
@@ -375,9 +375,9 @@ fn random_batch(random: &mut StdRng, events: &[EventId], reader: &dyn JournalRea
     batch
 }
 
-/// The fake itself does as it is told.
+/// The fake itself fails as scripted.
 #[test]
-fn the_fake_fails_as_it_is_told() {
+fn the_fake_fails_as_scripted() {
     use onsale_engine::ports::JournalError::{Fatal, NotDone, Unknown};
     let a = event(1);
     let mut journal = FakeJournal::default();

@@ -1,5 +1,5 @@
 //! What only a real journal can show: rows that someone or something changed are found and named, snapshots that were
-//! damaged are passed over, a full disk is waited out, and the log beside the file stays short.
+//! damaged are skipped, a full disk is waited out, and the log beside the file stays short.
 
 use crate::support::{Directory, Opened, Storage, event, journal_entry, plans, read};
 use onsale_adapters::sqlite::{OpenError, SqliteJournal, SqliteReader};

@@ -3,7 +3,7 @@
 
 use crate::projection::{Opened as OpenedTables, Tables, committed};
 use crate::story::{Story, buyer};
-use crate::support::{Database, Opened, PATIENCE, Storage, active, event, journal_entry, plans, read, trace};
+use crate::support::{Database, Opened, Storage, TIMEOUT, active, event, journal_entry, plans, read, trace};
 use onsale_adapters::postgres::{
     DatabaseUrl, NodeLease, OpenError, Postgres, PostgresCatalogue, PostgresJournal, PostgresPlans, PostgresProjection,
     PostgresReader, PostgresRecords, Settings, listing_statements,
@@ -41,8 +41,8 @@ fn a_node_that_ends_is_taken_over_from_at_once_and_never_while_it_lives() {
     become_active(&one);
     let two = NodeLease::register(&second).unwrap();
     let started = Instant::now();
-    let patience = LEASE * 2;
-    two.become_active(&|| started.elapsed() > patience).unwrap_err();
+    let timeout = LEASE * 2;
+    two.become_active(&|| started.elapsed() > timeout).unwrap_err();
     assert!(one.is_active() && !two.is_active(), "it lives");
     drop(one);
     assert!(become_active(&two) < LEASE, "its lock is free, its lease not over");
@@ -222,7 +222,7 @@ async fn an_owner_of_old_cannot_bring_back_old_rows() {
     let database = Database::new();
     let OpenedTables { projection: mut old, .. } = Tables::open(&database);
     let OpenedTables { projection: mut new, records } = Tables::open(&database);
-    let story = Story::told(event(1), 3, 300);
+    let story = Story::random(event(1), 3, 300);
     let (early, late) = story.entries.split_at(40);
     old.project(&[committed(event(1), early)]).unwrap();
     new.project(&[committed(event(1), &story.entries)]).unwrap();
@@ -231,16 +231,16 @@ async fn an_owner_of_old_cannot_bring_back_old_rows() {
     crate::projection::assert_follows(&*records, &story).await;
 }
 
-/// As on SQLite: a message has the trace of the fact that it tells.
+/// As on SQLite: a message has the trace of its fact.
 #[test]
 fn messages_carry_the_traces_of_their_facts() {
     let database = Database::new();
     let OpenedTables { mut projection, records: _records } = Tables::open(&database);
-    let story = Story::told(event(1), 3, 100);
+    let story = Story::random(event(1), 3, 100);
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
-    let told = database.sql("SELECT seq::text, coalesce(traceparent, '') FROM outbox_events ORDER BY seq");
-    assert!(told.len() > 20, "{told:?}");
-    for row in told {
+    let traced = database.sql("SELECT seq::text, coalesce(traceparent, '') FROM outbox_events ORDER BY seq");
+    assert!(traced.len() > 20, "{traced:?}");
+    for row in traced {
         let expected = trace(row[0].parse().unwrap()).map(|trace| trace.to_string()).unwrap_or_default();
         assert_eq!(row[1], expected, "of the fact {}", row[0]);
     }
@@ -356,12 +356,12 @@ fn listed_queries_use_their_indexes(database: &Database) {
     }
 }
 
-/// How often the tables of records were walked, and how many entries of their indexes were read, as the server counts.
+/// How often the tables of records were scanned, and how many entries of their indexes were read, as the server counts.
 fn reads(database: &Database) -> (i64, i64) {
-    let walks = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('reservations', 'payments', 'seats')";
+    let scans = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('reservations', 'payments', 'seats')";
     let entries = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('reservations', 'payments')";
     let number = |sql| database.sql(sql)[0][0].parse().unwrap();
-    (number(walks), number(entries))
+    (number(scans), number(entries))
 }
 
 /// Operators' searches and exports, as often as it takes for a plan without its parameters to be thought of: what they read is
@@ -376,7 +376,7 @@ async fn what_operators_look_up_reads_little(database: &Database) {
         let found = everything_looked_up(&records, EventId(id), BuyerId(id)).await;
         assert_eq!(found, 15 * 20 + 4 * 500, "all pages are full");
     }
-    // What was read is told when the sessions end.
+    // The server reports what was read when the sessions end.
     drop((records, opened));
     database.until(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -384,7 +384,7 @@ async fn what_operators_look_up_reads_little(database: &Database) {
         "0",
     );
     let after = reads(database);
-    assert_eq!(after.0, before.0, "no table is walked");
+    assert_eq!(after.0, before.0, "no table is scanned");
     let read = (after.1 - before.1) / rounds;
     assert!(read < 20_000, "{read} entries of indexes were read for 2,300 rows");
 }
@@ -430,7 +430,7 @@ async fn everything_looked_up(records: &PostgresRecords, event: EventId, buyer: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_come_from_the_replica_if_it_answers_and_from_the_primary_if_not() {
     let database = Database::new();
-    let story = Story::told(event(1), 8, 200);
+    let story = Story::random(event(1), 8, 200);
     let url = database.settings().url;
     let gone = DatabaseUrl::parse("postgres://onsale@127.0.0.1:1/nowhere").unwrap();
     for read_url in [url, gone] {
@@ -451,14 +451,14 @@ async fn a_replica_is_read_when_it_has_what_this_node_has_written() {
     replica.until("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'onsale'", "1");
     let opened = Postgres::open(Settings { read_url, ..Settings::new(url) }).unwrap();
     let (mut projection, records) = PostgresProjection::open(&opened, plans()).unwrap();
-    let story = Story::told(event(1), 8, 200);
+    let story = Story::random(event(1), 8, 200);
     let (early, late) = story.entries.split_at(100);
     let read = "SELECT coalesce(sum(idx_scan + seq_scan), 0) FROM pg_stat_user_tables WHERE relname = 'reservations'";
     let reads = || replica.sql("onsale", read).parse::<u64>().unwrap();
     projection.project(&[committed(event(1), early)]).unwrap();
     replica.until("onsale", "SELECT to_regclass('projection_checkpoints') IS NOT NULL", "t");
     replica.until("onsale", "SELECT seq FROM projection_checkpoints", "100");
-    // From here on it stands still, and would tell less than what is known here.
+    // From here on it stands still, and would answer less than what is known here.
     replica.sql("postgres", "SELECT pg_wal_replay_pause()");
     projection.project(&[committed(event(1), late)]).unwrap();
     crate::projection::assert_follows(&records, &story).await;
@@ -466,12 +466,12 @@ async fn a_replica_is_read_when_it_has_what_this_node_has_written() {
     let since = Instant::now();
     while reads() == 0 {
         crate::projection::assert_follows(&records, &story).await;
-        assert!(since.elapsed() < PATIENCE, "it has caught up and is not read");
+        assert!(since.elapsed() < TIMEOUT, "it has caught up and is not read");
     }
 }
 
 #[test]
-fn certificates_are_looked_at_as_sslmode_says() {
+fn certificates_are_checked_as_sslmode_says() {
     let dir = tempfile::tempdir().unwrap();
     let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("certificate.pem"));
     let mut openssl = Command::new("openssl");

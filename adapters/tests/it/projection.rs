@@ -94,8 +94,8 @@ macro_rules! projection_suite {
                 super::facts_are_passed_over_or_missed_but_never_skipped(&$make).await;
             }
             #[tokio::test]
-            async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew() {
-                super::what_an_older_journal_does_not_know_is_forgotten_and_written_anew(&$make).await;
+            async fn what_an_older_journal_does_not_know_is_forgotten_and_written_again() {
+                super::what_an_older_journal_does_not_know_is_forgotten_and_written_again(&$make).await;
             }
             #[tokio::test]
             async fn seats_that_are_not_for_sale_are_blocked_in_the_tables() {
@@ -119,7 +119,7 @@ pub fn committed(event: EventId, entries: &[Entry]) -> Committed {
 
 const FIRST: Page = Page { number: 0, size: 100 };
 
-/// Every reservation and payment of the sale is in the tables as the sale tells it, and nothing else is.
+/// Every reservation and payment of the sale is in the tables as in the sale, and nothing else is.
 pub async fn assert_follows(records: &dyn Records, story: &Story) {
     let snapshot = story.sale.snapshot();
     for row in &snapshot.reservations {
@@ -148,14 +148,14 @@ pub async fn assert_follows(records: &dyn Records, story: &Story) {
 }
 
 async fn tables_follow_the_sale<T: Tables>(make: impl Fn() -> T) {
-    let mut told: HashSet<FactKind> = HashSet::new();
+    let mut seen: HashSet<FactKind> = HashSet::new();
     for seed in 0..12 {
         let tables = make();
         let mut opened = tables.open();
         let mut random = StdRng::seed_from_u64(seed);
-        let story = Story::told(event(1), seed, 400);
-        assert!(story.entries.len() > 100, "seed {seed} tells too little: {}", story.entries.len());
-        told.extend(story.entries.iter().map(|entry| FactKind::of(&entry.fact)));
+        let story = Story::random(event(1), seed, 400);
+        assert!(story.entries.len() > 100, "seed {seed} has too few entries: {}", story.entries.len());
+        seen.extend(story.entries.iter().map(|entry| FactKind::of(&entry.fact)));
         let mut rest = &story.entries[..];
         while !rest.is_empty() {
             let (now, later) = rest.split_at(random.random_range(1..=rest.len().min(40)));
@@ -175,8 +175,8 @@ async fn tables_follow_the_sale<T: Tables>(make: impl Fn() -> T) {
         assert_eq!(opened.projection.checkpoint(event(1)).unwrap(), story.sale.seq());
     }
     let of_tables = FactKind::ALL.iter().filter(|kind| matches!(kind.number(), 1..=14 | 31 | 32 | 35 | 36));
-    let untold: Vec<_> = of_tables.filter(|kind| !told.contains(*kind)).collect();
-    assert!(untold.is_empty(), "the stories tell nothing of {untold:?}");
+    let unseen: Vec<_> = of_tables.filter(|kind| !seen.contains(*kind)).collect();
+    assert!(unseen.is_empty(), "no story has {unseen:?}");
 }
 
 /// What is not free in a story's sale, as [`Tables::seats`] gives it.
@@ -223,14 +223,14 @@ fn seats_that_are_not_for_sale_are_blocked_in_the_tables(tables: &dyn Tables) {
 
 async fn facts_are_passed_over_or_missed_but_never_skipped(tables: &dyn Tables) {
     let Opened { mut projection, records } = tables.open();
-    let (one, two) = (Story::told(event(1), 1, 100), Story::told(event(2), 2, 0));
+    let (one, two) = (Story::random(event(1), 1, 100), Story::random(event(2), 2, 0));
     assert_eq!(projection.checkpoint(event(1)).unwrap(), Seq(0));
     let gap = projection.project(&[committed(event(2), &two.entries), committed(event(1), &one.entries[1..])]);
     assert!(matches!(gap, Err(JournalError::NotDone(_))), "the first fact is missing");
     assert_eq!(records.checkpoint(event(2)), Seq(0), "nothing of that batch is in");
     projection.project(&[committed(event(1), &one.entries[..20]), committed(event(2), &two.entries)]).unwrap();
     projection.project(&[committed(event(1), &one.entries[..15])]).unwrap();
-    assert_eq!(records.checkpoint(event(1)), Seq(20), "what is known is passed over");
+    assert_eq!(records.checkpoint(event(1)), Seq(20), "what is known is skipped");
     assert!(projection.project(&[committed(event(1), &one.entries[21..])]).is_err());
     let (next, last) = (&one.entries[20..30], &one.entries[25..]);
     projection.project(&[committed(event(1), next), committed(event(1), last)]).unwrap();
@@ -239,9 +239,9 @@ async fn facts_are_passed_over_or_missed_but_never_skipped(tables: &dyn Tables) 
     assert_eq!(records.checkpoint(event(3)), Seq(0));
 }
 
-async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew(tables: &dyn Tables) {
+async fn what_an_older_journal_does_not_know_is_forgotten_and_written_again(tables: &dyn Tables) {
     let Opened { mut projection, records } = tables.open();
-    let (one, two) = (Story::told(event(1), 3, 200), Story::told(event(2), 4, 0));
+    let (one, two) = (Story::random(event(1), 3, 200), Story::random(event(2), 4, 0));
     projection.project(&[committed(event(1), &one.entries), committed(event(2), &two.entries)]).unwrap();
     projection.forget(event(1)).unwrap();
     assert_eq!((records.checkpoint(event(1)), projection.checkpoint(event(1)).unwrap()), (Seq(0), Seq(0)));
@@ -251,8 +251,8 @@ async fn what_an_older_journal_does_not_know_is_forgotten_and_written_anew(table
         assert!(!records.reservations(buyer, page).await.unwrap().items.iter().any(of_one));
     }
     assert_follows(&*records, &two).await;
-    // The journal that is there now tells less, and may tell otherwise.
-    let other = Story::told(event(1), 5, 120);
+    // The journal that is there now has less, and may differ.
+    let other = Story::random(event(1), 5, 120);
     projection.project(&[committed(event(1), &other.entries)]).unwrap();
     assert_follows(&*records, &other).await;
     assert_eq!(records.checkpoint(event(2)), two.sale.seq());

@@ -25,7 +25,7 @@ async fn seats_stand_as_in_the_sale() {
     for seed in 20..26 {
         let directory = Directory::new();
         let Opened { mut projection, records } = directory.open();
-        let story = Story::told(event(1), seed, 300);
+        let story = Story::random(event(1), seed, 300);
         for part in story.entries.chunks(33) {
             projection.project(&[committed(event(1), part)]).unwrap();
         }
@@ -57,16 +57,16 @@ async fn seats_stand_as_in_the_sale() {
 }
 
 #[tokio::test]
-async fn messages_tell_one_purchase_in_order() {
+async fn messages_of_one_purchase_come_in_order() {
     let directory = Directory::new();
     let Opened { mut projection, .. } = directory.open();
     let mut story = Story::begin(event(1), 3);
     let reservation = story.hold(buyer(1), 2).unwrap();
     let payment = story.pay(reservation).unwrap();
     let amount = story.sale.payment(payment).unwrap().amount;
-    assert!(story.tell(Command::SettleCharge { payment, outcome: ChargeOutcome::Captured { amount } }));
-    assert!(story.tell(Command::CancelReservation { buyer: buyer(1), reservation }));
-    assert!(story.tell(Command::SettleRefund { payment }));
+    assert!(story.execute(Command::SettleCharge { payment, outcome: ChargeOutcome::Captured { amount } }));
+    assert!(story.execute(Command::CancelReservation { buyer: buyer(1), reservation }));
+    assert!(story.execute(Command::SettleRefund { payment }));
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
     let library = library(&directory);
     let sql = "SELECT seq, topic, key, payload, published, traceparent FROM outbox_events ORDER BY event_id, seq";
@@ -84,9 +84,9 @@ async fn messages_tell_one_purchase_in_order() {
         let status = payload["reservation"]["status"].as_str().or(payload["payment"]["status"].as_str());
         Ok((topic, payload["type"].as_str().unwrap().to_owned(), status.unwrap().to_owned()))
     });
-    let told: Vec<_> = messages.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str())).collect();
+    let sent: Vec<_> = messages.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str())).collect();
     assert_eq!(
-        told,
+        sent,
         [
             ("reservation.events", "reservation.held", "PENDING"),
             ("payment.events", "payment.opened", "PENDING"),
@@ -103,21 +103,21 @@ async fn messages_tell_one_purchase_in_order() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_ends_is_told_with_the_reason() {
+async fn what_an_administrator_ends_is_published_with_the_reason() {
     let directory = Directory::new();
     let Opened { mut projection, .. } = directory.open();
     let mut story = Story::begin(event(1), 6);
     let (paid, held) = (story.hold(buyer(1), 1).unwrap(), story.hold(buyer(2), 1).unwrap());
     let payment = story.pay(paid).unwrap();
     let amount = story.sale.payment(payment).unwrap().amount;
-    assert!(story.tell(Command::SettleCharge { payment, outcome: ChargeOutcome::Captured { amount } }));
-    let told = story.entries.len();
+    assert!(story.execute(Command::SettleCharge { payment, outcome: ChargeOutcome::Captured { amount } }));
+    let before = story.entries.len();
     for reservation in [paid, held] {
         let (by, reason, only_paid) = (buyer(99), "case 4711".into(), false);
-        assert!(story.tell(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid })));
+        assert!(story.execute(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid })));
     }
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
-    let sql = format!("SELECT payload FROM outbox_events WHERE seq > {told} ORDER BY seq");
+    let sql = format!("SELECT payload FROM outbox_events WHERE seq > {before} ORDER BY seq");
     let messages = rows(&library(&directory), &sql, |row| {
         let payload: Value = serde_json::from_str(&row.get::<_, String>(0)?).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -152,7 +152,7 @@ async fn published_messages_go_after_a_week_and_others_stay() {
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
     assert_eq!(left(&story), 3);
     story.pass(Duration::from_secs(2 * 24 * 3600));
-    assert!(story.tell(Command::CancelSale { by: buyer(9) }));
+    assert!(story.execute(Command::CancelSale { by: buyer(9) }));
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
     assert_eq!(left(&story), 1, "what was not published stays");
 }
@@ -161,7 +161,7 @@ async fn published_messages_go_after_a_week_and_others_stay() {
 #[tokio::test]
 async fn tables_from_an_older_day_catch_up() {
     let (directory, older) = (Directory::new(), Directory::new());
-    let story = Story::told(event(1), 5, 200);
+    let story = Story::random(event(1), 5, 200);
     let (early, late) = story.entries.split_at(60);
     let Opened { mut projection, records } = directory.open();
     projection.project(&[committed(event(1), early)]).unwrap();

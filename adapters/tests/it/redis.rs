@@ -1,7 +1,7 @@
 //! What only a real Redis can show: the algorithm against a naive one, what lies under which key and for how long, and
 //! servers that are gone, paused, restarted, spoken to over TLS, or strict about who may do what.
 
-use crate::shared::{PATIENCE, buyer, connect, copy, event, settings};
+use crate::shared::{TIMEOUT, buyer, connect, copy, event, settings};
 use onsale_adapters::private_redis::RedisServer;
 use onsale_adapters::redis::{Redis, RedisSettings, check_url};
 use onsale_engine::ports::shared::{
@@ -46,7 +46,7 @@ async fn limits_decide_as_a_bucket_of_tokens_does_by_the_servers_clock() {
                 let until = (1.0 - tokens) / per_micro;
                 assert!(
                     (wait as f64 - until).abs() <= 3.0 + rounding / per_micro,
-                    "{quota:?}: told {wait}, is {until}"
+                    "{quota:?}: answered {wait}, is {until}"
                 );
                 refused += 1;
             }
@@ -136,7 +136,7 @@ fn tight(server: &RedisServer) -> RedisSettings {
 async fn until(redis: &Redis, up: bool) {
     let since = Instant::now();
     while redis.health().up != up {
-        assert!(since.elapsed() < PATIENCE, "it does not become {up}: {:?}", redis.health());
+        assert!(since.elapsed() < TIMEOUT, "it does not become {up}: {:?}", redis.health());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -170,8 +170,8 @@ async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
     assert_eq!(redis.write(&[copy(1, false)]).await.unwrap(), [event(1)]);
     assert!(!redis.are_intact().await.unwrap());
     assert!(redis.health().outages >= 1);
-    // Whoever listens is told that it may have missed something, and hears again.
-    assert_eq!(tokio::time::timeout(PATIENCE, ear.recv()).await.unwrap(), Some(Heard::Missed));
+    // A subscriber is notified that it may have missed something, and receives again.
+    assert_eq!(tokio::time::timeout(TIMEOUT, ear.recv()).await.unwrap(), Some(Heard::Missed));
     let since = Instant::now();
     loop {
         redis.forget(Described::Event(event(1))).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
         if heard == Ok(Some(Heard::Changed(Described::Event(event(1))))) {
             break;
         }
-        assert!(since.elapsed() < PATIENCE);
+        assert!(since.elapsed() < TIMEOUT);
     }
 }
 
@@ -193,7 +193,7 @@ async fn a_server_that_is_paused_holds_nobody_up() {
     let asked = Instant::now();
     let callers = (0..50).map(|number| {
         let redis = redis.clone();
-        tokio::spawn(async move { redis.spend(&format!("hold:{number}"), quota(1, PATIENCE)).await.is_err() })
+        tokio::spawn(async move { redis.spend(&format!("hold:{number}"), quota(1, TIMEOUT)).await.is_err() })
     });
     for caller in callers.collect::<Vec<_>>() {
         assert!(caller.await.unwrap(), "nobody answered");
@@ -201,11 +201,11 @@ async fn a_server_that_is_paused_holds_nobody_up() {
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     until(&redis, false).await;
     let asked = Instant::now();
-    redis.spend("hold:x", quota(1, PATIENCE)).await.unwrap_err();
+    redis.spend("hold:x", quota(1, TIMEOUT)).await.unwrap_err();
     assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
     server.resume();
     until(&redis, true).await;
-    redis.spend("hold:x", quota(1, PATIENCE)).await.unwrap();
+    redis.spend("hold:x", quota(1, TIMEOUT)).await.unwrap();
     assert!(redis.are_intact().await.unwrap(), "it has lost nothing");
 }
 
@@ -217,7 +217,7 @@ async fn a_restart_is_noticed_also_by_who_did_not_ask_meanwhile() {
     redis.are_intact().await.unwrap();
     redis.write(&[copy(1, true)]).await.unwrap();
     assert!(redis.are_intact().await.unwrap());
-    // It comes back with an old copy that still looks whole.
+    // It comes back with an old copy that still seems whole.
     server.command("SAVE");
     server.kill();
     server.start_again();
@@ -225,7 +225,7 @@ async fn a_restart_is_noticed_also_by_who_did_not_ask_meanwhile() {
     let intact = loop {
         match redis.are_intact().await {
             Ok(intact) => break intact,
-            Err(_) => assert!(since.elapsed() < PATIENCE),
+            Err(_) => assert!(since.elapsed() < TIMEOUT),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
@@ -233,7 +233,7 @@ async fn a_restart_is_noticed_also_by_who_did_not_ask_meanwhile() {
     assert!(!intact, "what it kept may be old");
 }
 
-/// What the documentation tells operators to give the server's user.
+/// What the documentation has operators grant the server's user.
 const ACL: &str = "on >a-long-password ~onsale:* &onsale:* +@read +@write +@connection +@pubsub +@scripting +@transaction -@dangerous +info +time";
 
 #[tokio::test]
@@ -249,15 +249,15 @@ async fn a_user_of_an_acl_needs_no_more_than_is_documented() {
     assert_eq!(redis.write(&[copy(1, false)]).await.unwrap(), []);
     redis.claim(buyer(1), event(2), Some(event(1))).await.unwrap();
     redis.release(buyer(1), event(2)).await.unwrap();
-    redis.spend("hold:x", quota(1, PATIENCE)).await.unwrap();
+    redis.spend("hold:x", quota(1, TIMEOUT)).await.unwrap();
     let Found::Read { turn } = redis.find(Described::Event(event(1)).into()).await.unwrap() else { panic!("empty") };
-    redis.keep(Described::Event(event(1)).into(), turn, b"x", PATIENCE).await.unwrap();
+    redis.keep(Described::Event(event(1)).into(), turn, b"x", TIMEOUT).await.unwrap();
     redis.forget(Described::Event(event(1))).await.unwrap();
     let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
     redis.listen(std::sync::Arc::new(move |heard| {
         let _ = sender.send(heard);
     }));
-    assert_eq!(tokio::time::timeout(PATIENCE, ear.recv()).await.unwrap(), Some(Heard::Missed));
+    assert_eq!(tokio::time::timeout(TIMEOUT, ear.recv()).await.unwrap(), Some(Heard::Missed));
     // Somebody with the wrong password gets nowhere.
     let wrong = Redis::open(settings(&format!("{}?user=onsale&pass=wrong", server.url()))).unwrap();
     assert!(!wrong.wait_until_up(Duration::from_millis(300)).await);
@@ -295,7 +295,7 @@ async fn tls_is_spoken_and_the_certificate_checked() {
     let server = RedisServer::with(dir, &arguments, Some(port));
     let url = format!("rediss://localhost:{port}");
     let redis = connect(RedisSettings { ca_file: Some(certificate), ..settings(&url) }).await;
-    redis.spend("hold:x", quota(1, PATIENCE)).await.unwrap();
+    redis.spend("hold:x", quota(1, TIMEOUT)).await.unwrap();
     redis.write(&[copy(1, true)]).await.unwrap();
     assert!(server.keys().contains(&"onsale:limit:hold:x".to_owned()));
     // Neither a stranger's certificate nor the system's authorities vouch for it.
@@ -306,12 +306,12 @@ async fn tls_is_spoken_and_the_certificate_checked() {
 }
 
 #[test]
-fn a_url_that_cannot_be_read_is_told_without_its_password() {
+fn a_url_that_cannot_be_read_is_reported_without_its_password() {
     for good in ["redis://localhost", "rediss://user:pass@host:6380/1", "redis+unix:///run/redis.sock?db=1"] {
         check_url(good).unwrap();
     }
     for bad in ["redis://user:secret@host:port", "http://secret", "rediss://user:secret@host/x"] {
-        let told = check_url(bad).unwrap_err().to_string();
-        assert!(!told.contains("secret"), "{told}");
+        let error = check_url(bad).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
     }
 }

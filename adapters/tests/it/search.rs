@@ -57,8 +57,8 @@ macro_rules! search_suite {
     ($name:ident, $make:expr) => {
         mod $name {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn every_search_finds_what_a_look_at_everything_finds() {
-                super::every_search_finds_what_a_look_at_everything_finds(&$make).await;
+            async fn every_search_finds_what_a_scan_of_everything_finds() {
+                super::every_search_finds_what_a_scan_of_everything_finds(&$make).await;
             }
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn an_export_has_every_reservation_once_also_when_they_change_meanwhile() {
@@ -85,7 +85,7 @@ const STATES: [PaymentState; 4] =
     [PaymentState::Pending, PaymentState::Success, PaymentState::Failed, PaymentState::Refunded];
 
 /// Two events in the tables and in the fake, in batches of any size.
-fn tell(stories: &[Story], into: &mut [&mut dyn Projection]) {
+fn project(stories: &[Story], into: &mut [&mut dyn Projection]) {
     let mut random = StdRng::seed_from_u64(7);
     for story in stories {
         let mut rest = &story.entries[..];
@@ -120,11 +120,11 @@ fn some_named(stories: &[Story], random: &mut StdRng) -> Vec<Option<Named>> {
     ]
 }
 
-async fn every_search_finds_what_a_look_at_everything_finds(tables: &dyn Searched) {
+async fn every_search_finds_what_a_scan_of_everything_finds(tables: &dyn Searched) {
     let (mut projection, search) = tables.open();
     let mut fake = FakeProjection::default();
-    let stories = [Story::told(event(1), 31, 400), Story::told(event(2), 32, 250)];
-    tell(&stories, &mut [&mut *projection, &mut fake]);
+    let stories = [Story::random(event(1), 31, 400), Story::random(event(2), 32, 250)];
+    project(&stories, &mut [&mut *projection, &mut fake]);
     let named = some_named(&stories, &mut StdRng::seed_from_u64(8));
     for event in [None, Some(event(1)), Some(event(2)), Some(event(9))] {
         for named in &named {
@@ -185,13 +185,13 @@ async fn an_export_has_every_reservation_once_also_when_they_change_meanwhile(ta
     let (mut projection, search) = tables.open();
     let mut story = Story::begin(event(1), 5);
     // In reach of the last piece the tables go on: what was made before the export began is in it all the same.
-    let (mut told, mut made) = (0, Vec::new());
+    let (mut projected, mut made) = (0, Vec::new());
     for number in 0..60 {
         made.extend(story.hold(buyer(number % 6), 1));
         story.pass(Duration::from_millis(50_000));
     }
     projection.project(&[committed(event(1), &story.entries)]).unwrap();
-    told += story.entries.len();
+    projected += story.entries.len();
     let until = story.entries.last().unwrap().at;
     story.pass(Duration::from_millis(1));
     let (mut after, mut seen) = (None::<ExportCursor>, Vec::new());
@@ -207,8 +207,8 @@ async fn an_export_has_every_reservation_once_also_when_they_change_meanwhile(ta
         // Some expire, some are made, in between.
         story.hold(buyer(7), 1);
         story.pass(Duration::from_millis(40_000));
-        projection.project(&[committed(event(1), &story.entries[told..])]).unwrap();
-        told = story.entries.len();
+        projection.project(&[committed(event(1), &story.entries[projected..])]).unwrap();
+        projected = story.entries.len();
     }
     assert_eq!(seen, made, "each once, the oldest first");
     let confirmed =
@@ -220,7 +220,7 @@ async fn an_export_has_every_reservation_once_also_when_they_change_meanwhile(ta
 
 async fn a_story_is_where_the_facts_are_and_does_not_grow_for_ever(tables: &dyn Searched) {
     let (mut projection, search) = tables.open();
-    let story = Story::told(event(1), 41, 300);
+    let story = Story::random(event(1), 41, 300);
     for part in story.entries.chunks(23) {
         projection.project(&[committed(event(1), part)]).unwrap();
     }
@@ -243,27 +243,27 @@ async fn a_story_is_where_the_facts_are_and_does_not_grow_for_ever(tables: &dyn 
     }
     assert_eq!(search.story(ReservationId(Uuid::nil())).await.unwrap(), []);
 
-    // Seats that are exchanged again and again fill the story, and its end is told all the same.
+    // Seats that are exchanged again and again fill the story, and its end is listed all the same.
     let mut restless = Story::begin(event(2), 42);
     let reservation = restless.hold(buyer(1), 1).unwrap();
     for number in 0..2000_u32 {
         let seats = [SeatIndex(number % 199)].into_iter().collect();
-        restless.tell(Command::ChangeHold(ChangeHold { buyer: buyer(1), reservation, seats }));
+        restless.execute(Command::ChangeHold(ChangeHold { buyer: buyer(1), reservation, seats }));
     }
-    assert!(restless.tell(Command::ReleaseHold { buyer: buyer(1), reservation }));
+    assert!(restless.execute(Command::ReleaseHold { buyer: buyer(1), reservation }));
     for part in restless.entries.chunks(11) {
         projection.project(&[committed(event(2), part)]).unwrap();
     }
-    let told = search.story(reservation).await.unwrap();
-    assert!(told.len() < STORY_BYTES && told.len() >= STORY_BYTES / 4, "{}", told.len());
-    assert_eq!((told[0], *told.last().unwrap()), (Seq(2), restless.sale.seq()));
+    let listed = search.story(reservation).await.unwrap();
+    assert!(listed.len() < STORY_BYTES && listed.len() >= STORY_BYTES / 4, "{}", listed.len());
+    assert_eq!((listed[0], *listed.last().unwrap()), (Seq(2), restless.sale.seq()));
 }
 
 /// Of what an older version has projected nothing is known of its facts: the story begins with what follows.
 #[tokio::test]
-async fn rows_of_an_older_version_tell_what_follows() {
+async fn rows_of_an_older_version_have_what_follows() {
     let directory = Directory::new();
-    let story = Story::told(event(1), 51, 200);
+    let story = Story::random(event(1), 51, 200);
     let (early, late) = story.entries.split_at(story.entries.len() / 2);
     let (mut projection, search) = directory.open();
     projection.project(&[committed(event(1), early)]).unwrap();

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How tests reach a private Redis; nothing here is about speed.
 pub fn settings(url: &str) -> RedisSettings {
@@ -35,7 +35,7 @@ pub fn settings(url: &str) -> RedisSettings {
 
 pub async fn connect(settings: RedisSettings) -> Redis {
     let redis = Redis::open(settings).unwrap();
-    assert!(redis.wait_until_up(PATIENCE).await, "redis does not answer");
+    assert!(redis.wait_until_up(TIMEOUT).await, "redis does not answer");
     redis
 }
 
@@ -91,7 +91,7 @@ conformance!(
     what_is_cached_ends,
     pages_of_events_are_forgotten_with_every_event_and_venue,
     pages_of_events_are_bounded,
-    news_reach_every_node,
+    notifications_reach_every_node,
     copies_are_written_whole_once_and_then_what_changes,
     a_lost_copy_is_asked_for_whole,
 );
@@ -123,13 +123,13 @@ async fn limits_are_kept_together(system: &impl System) {
     assert!(matches!(one.spend("hold:a", quota).await.unwrap(), Verdict::Refused { .. }));
     one.give_back("hold:nobody", quota).await.unwrap();
     system.wipe();
-    assert_eq!(one.spend("hold:a", quota).await.unwrap(), Verdict::Allowed, "what is lost is counted anew");
+    assert_eq!(one.spend("hold:a", quota).await.unwrap(), Verdict::Allowed, "what is lost is counted from zero");
     // A short one comes back by itself.
     let short = Quota { requests: 1.try_into().unwrap(), window: Duration::from_millis(50) };
     assert_eq!(one.spend("enter:a", short).await.unwrap(), Verdict::Allowed);
     let since = Instant::now();
     while let Verdict::Refused { retry_after } = other.spend("enter:a", short).await.unwrap() {
-        assert!(retry_after <= short.window && since.elapsed() < PATIENCE);
+        assert!(retry_after <= short.window && since.elapsed() < TIMEOUT);
         tokio::time::sleep(retry_after).await;
     }
 }
@@ -160,8 +160,8 @@ async fn one_reads_for_all(system: &impl System) {
         matches!(other.find(Described::Venue(Uuid::nil()).into()).await.unwrap(), Found::Read { .. }),
         "another thing"
     );
-    assert!(!other.keep(what, turn.wrapping_add(1), b"x", PATIENCE).await.unwrap(), "not its turn");
-    assert!(one.keep(what, turn, b"\x00value\xff", PATIENCE).await.unwrap());
+    assert!(!other.keep(what, turn.wrapping_add(1), b"x", TIMEOUT).await.unwrap(), "not its turn");
+    assert!(one.keep(what, turn, b"\x00value\xff", TIMEOUT).await.unwrap());
     assert_eq!(other.find(what).await.unwrap(), Found::Value(b"\x00value\xff".to_vec()));
     other.forget(Described::Event(event(1))).await.unwrap();
     assert!(matches!(one.find(what).await.unwrap(), Found::Read { .. }));
@@ -174,8 +174,8 @@ async fn what_was_read_before_a_change_is_not_kept_after_it(system: &impl System
     let Found::Read { turn: old } = one.find(what).await.unwrap() else { panic!("nothing is there") };
     other.forget(hall).await.unwrap();
     let Found::Read { turn: new } = other.find(what).await.unwrap() else { panic!("the old turn is over") };
-    assert!(!one.keep(what, old, b"old", PATIENCE).await.unwrap());
-    assert!(other.keep(what, new, b"new", PATIENCE).await.unwrap());
+    assert!(!one.keep(what, old, b"old", TIMEOUT).await.unwrap());
+    assert!(other.keep(what, new, b"new", TIMEOUT).await.unwrap());
     assert_eq!(one.find(what).await.unwrap(), Found::Value(b"new".to_vec()));
 }
 
@@ -198,7 +198,7 @@ async fn ends(node: &impl SharedCache, what: CacheKey) {
             Found::Wait => {}
             Found::Read { .. } => break,
         }
-        assert!(since.elapsed() < PATIENCE);
+        assert!(since.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -211,15 +211,15 @@ async fn pages_of_events_are_forgotten_with_every_event_and_venue(system: &impl 
         let Found::Read { turn } = one.find(first).await.unwrap() else { panic!("nothing is there") };
         assert_eq!(other.find(first).await.unwrap(), Found::Wait);
         let Found::Read { turn: late } = one.find(second).await.unwrap() else { panic!("another page") };
-        assert!(!other.keep(first, late, b"x", PATIENCE).await.unwrap(), "not its turn");
-        assert!(one.keep(first, turn, b"\x00page\xff", PATIENCE).await.unwrap());
+        assert!(!other.keep(first, late, b"x", TIMEOUT).await.unwrap(), "not its turn");
+        assert!(one.keep(first, turn, b"\x00page\xff", TIMEOUT).await.unwrap());
         // Halls are in no list of events.
         other.forget(Described::Hall(id)).await.unwrap();
         assert_eq!(other.find(first).await.unwrap(), Found::Value(b"\x00page\xff".to_vec()));
         other.forget(change).await.unwrap();
-        assert!(!one.keep(second, late, b"old", PATIENCE).await.unwrap(), "it was read before the change");
+        assert!(!one.keep(second, late, b"old", TIMEOUT).await.unwrap(), "it was read before the change");
         let Found::Read { turn } = other.find(first).await.unwrap() else { panic!("{change:?} is in lists") };
-        assert!(other.keep(first, turn, b"new", PATIENCE).await.unwrap());
+        assert!(other.keep(first, turn, b"new", TIMEOUT).await.unwrap());
         assert_eq!(one.find(first).await.unwrap(), Found::Value(b"new".to_vec()));
         system.wipe();
     }
@@ -231,7 +231,7 @@ async fn pages_of_events_are_bounded(system: &impl System) {
     let thing = CacheKey::from(Described::Event(event(1)));
     let read = async |key| {
         let Found::Read { turn } = node.find(key).await.unwrap() else { panic!("{key:?} is there") };
-        assert!(node.keep(key, turn, b"x", PATIENCE).await.unwrap());
+        assert!(node.keep(key, turn, b"x", TIMEOUT).await.unwrap());
     };
     read(thing).await;
     for number in 0..SHARED_EVENT_PAGES {
@@ -245,7 +245,7 @@ async fn pages_of_events_are_bounded(system: &impl System) {
     assert_eq!(node.find(thing).await.unwrap(), Found::Value(b"x".to_vec()));
 }
 
-/// Hears what a node hears.
+/// Receives what a node receives.
 fn ear(node: &impl SharedNews) -> mpsc::UnboundedReceiver<Heard> {
     let (sender, receiver) = mpsc::unbounded_channel();
     node.listen(Arc::new(move |heard| {
@@ -255,13 +255,13 @@ fn ear(node: &impl SharedNews) -> mpsc::UnboundedReceiver<Heard> {
 }
 
 async fn heard(ear: &mut mpsc::UnboundedReceiver<Heard>) -> Heard {
-    tokio::time::timeout(PATIENCE, ear.recv()).await.expect("news in time").unwrap()
+    tokio::time::timeout(TIMEOUT, ear.recv()).await.expect("a notification in time").unwrap()
 }
 
-async fn news_reach_every_node(system: &impl System) {
+async fn notifications_reach_every_node(system: &impl System) {
     let (one, other) = (system.node().await, system.node().await);
     let mut ears = [ear(&one), ear(&other)];
-    let told = Revocation { access_id: Uuid::from_u128(7), until: Timestamp(1_780_000_000_000_001) };
+    let revocation = Revocation { access_id: Uuid::from_u128(7), until: Timestamp(1_780_000_000_000_001) };
     let change = Described::Event(event(1));
     // Until both listen, who knows.
     for ear in &mut ears {
@@ -271,20 +271,20 @@ async fn news_reach_every_node(system: &impl System) {
             if tokio::time::timeout(Duration::from_millis(20), ear.recv()).await.is_ok() {
                 break;
             }
-            assert!(since.elapsed() < PATIENCE);
+            assert!(since.elapsed() < TIMEOUT);
         }
     }
-    one.tell_revoked(&[told]).await.unwrap();
+    one.tell_revoked(&[revocation]).await.unwrap();
     other.forget(change).await.unwrap();
     for ear in &mut ears {
-        let mut news = Vec::new();
-        while news.len() < 2 {
+        let mut received = Vec::new();
+        while received.len() < 2 {
             let heard = heard(ear).await;
             if heard != Heard::Missed && heard != Heard::Changed(Described::Hall(Uuid::nil())) {
-                news.push(heard);
+                received.push(heard);
             }
         }
-        assert_eq!(news, [Heard::Revoked(told), Heard::Changed(change)]);
+        assert_eq!(received, [Heard::Revoked(revocation), Heard::Changed(change)]);
     }
 }
 

@@ -52,7 +52,11 @@ impl Story {
         };
         let mut config = small_config(NOON);
         config.blocked = [SeatIndex(7), SeatIndex(8), SeatIndex(190)].into();
-        assert!(story.tell(Command::Configure { config: Box::new(config), plan: small_plan(10, 20), by: buyer(99) }));
+        assert!(story.execute(Command::Configure {
+            config: Box::new(config),
+            plan: small_plan(10, 20),
+            by: buyer(99)
+        }));
         story
     }
 
@@ -67,24 +71,24 @@ impl Story {
     pub fn configure(&mut self, plan: Arc<Plan>, change: impl FnOnce(&mut SaleConfig)) -> bool {
         let mut config = Box::new(small_config(NOON + Duration::from_secs(600)));
         change(&mut config);
-        self.tell(Command::Configure { config, plan, by: buyer(99) })
+        self.execute(Command::Configure { config, plan, by: buyer(99) })
     }
 
-    /// A sale that has seen this many wishes, and at last, sometimes, its cancellation.
-    pub fn told(event: EventId, seed: u64, wishes: usize) -> Self {
+    /// A sale that has seen this many requests, and at last, sometimes, its cancellation.
+    pub fn random(event: EventId, seed: u64, requests: usize) -> Self {
         let mut story = Self::begin(event, seed);
-        for _ in 0..wishes {
-            story.wish();
+        for _ in 0..requests {
+            story.request();
         }
         if story.random.random_bool(0.3) {
-            story.tell(Command::CancelSale { by: buyer(99) });
-            while story.tell(Command::Tick) {}
+            story.execute(Command::CancelSale { by: buyer(99) });
+            while story.execute(Command::Tick) {}
         }
         story
     }
 
     /// Decides and applies; whether anything happened.
-    pub fn tell(&mut self, command: Command) -> bool {
+    pub fn execute(&mut self, command: Command) -> bool {
         let Ok(decision) = self.sale.decide(&command, self.now, EPOCH) else { return false };
         let happened = !decision.facts.is_empty();
         for fact in decision.facts {
@@ -98,7 +102,7 @@ impl Story {
 
     pub fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
-        while self.tell(Command::Tick) {}
+        while self.execute(Command::Tick) {}
     }
 
     /// A hold of the best seats; its reservation, if it was granted.
@@ -110,7 +114,8 @@ impl Story {
     fn hold_selection(&mut self, buyer: BuyerId, selection: Selection) -> Option<ReservationId> {
         let reservation = ReservationId::new(self.event, self.now.unix_millis(), self.random.random());
         self.reservations.push(reservation);
-        self.tell(Command::Hold(Hold { reservation, buyer, selection, slot: None, key: None })).then_some(reservation)
+        self.execute(Command::Hold(Hold { reservation, buyer, selection, slot: None, key: None }))
+            .then_some(reservation)
     }
 
     /// Opens a payment.
@@ -120,7 +125,7 @@ impl Story {
         let (buyer, amount) = (view.buyer, view.amount);
         self.payments.push((payment, reservation));
         let open = OpenPayment { payment, buyer, reservation, amount, key: None };
-        self.tell(Command::OpenPayment(open)).then_some(payment)
+        self.execute(Command::OpenPayment(open)).then_some(payment)
     }
 
     /// Opens a payment and starts to charge it.
@@ -130,14 +135,14 @@ impl Story {
         let (buyer, amount) = (view.buyer, view.amount);
         let transaction = format!("sim_ok_{}", self.random.random::<u16>()).into();
         let confirm = ConfirmPayment { buyer, payment, reservation, amount, transaction, key: None };
-        self.tell(Command::ConfirmPayment(confirm)).then_some(payment)
+        self.execute(Command::ConfirmPayment(confirm)).then_some(payment)
     }
 
     /// Seats out of the sale and others back; whether anything happened.
     pub fn block(&mut self, block: &[SeatIndex], unblock: &[SeatIndex]) -> bool {
         let unblock = unblock.iter().copied().filter(|seat| !block.contains(seat)).collect();
         let change = Box::new(SeatBlocking { block: block.into(), unblock, reason: "a camera".into() });
-        self.tell(Command::BlockSeats { change, by: buyer(99) })
+        self.execute(Command::BlockSeats { change, by: buyer(99) })
     }
 
     fn seats(&mut self) -> onsale_engine::sale::Seats {
@@ -157,7 +162,7 @@ impl Story {
         Some(self.payments[at].0)
     }
 
-    fn wish(&mut self) {
+    fn request(&mut self) {
         match self.random.random_range(0..100) {
             0..20 => {
                 let (buyer, quantity) = (buyer(self.random.random_range(0..BUYERS)), self.random.random_range(1..=3));
@@ -172,13 +177,13 @@ impl Story {
                 let Some(buyer) = self.sale.reservation(reservation).map(|view| view.buyer) else { return };
                 let seats = self.seats();
                 match self.random.random_range(0..9) {
-                    0..3 => self.tell(Command::ChangeHold(ChangeHold { buyer, reservation, seats })),
-                    3..5 => self.tell(Command::ReleaseHold { buyer, reservation }),
+                    0..3 => self.execute(Command::ChangeHold(ChangeHold { buyer, reservation, seats })),
+                    3..5 => self.execute(Command::ReleaseHold { buyer, reservation }),
                     5..7 => {
                         let (by, reason, only_paid) = (self::buyer(99), "asked for".into(), self.random.random());
-                        self.tell(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid }))
+                        self.execute(Command::CancelByOperator(OperatorCancel { reservation, by, reason, only_paid }))
                     }
-                    _ => self.tell(Command::CancelReservation { buyer, reservation }),
+                    _ => self.execute(Command::CancelReservation { buyer, reservation }),
                 };
             }
             55..70 => {
@@ -199,16 +204,16 @@ impl Story {
                     6 => ChargeOutcome::NotCharged,
                     _ => ChargeOutcome::Unknown,
                 };
-                self.tell(Command::SettleCharge { payment, outcome });
+                self.execute(Command::SettleCharge { payment, outcome });
             }
             85..90 => {
                 let Some(payment) = self.any_payment() else { return };
-                self.tell(Command::SettleRefund { payment });
+                self.execute(Command::SettleRefund { payment });
             }
             90..92 => {
                 let change =
                     SteeringChange { rate_per_second: Some(self.random.random_range(1..50)), ..Default::default() };
-                self.tell(Command::Steer { change, by: buyer(99) });
+                self.execute(Command::Steer { change, by: buyer(99) });
             }
             92..95 => {
                 let (block, all) = (self.seats(), self.random.random_bool(0.3));

@@ -78,8 +78,8 @@ impl Database {
 
     /// Runs statements; rows of columns as text.
     pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
-        let told = self.0.sql(sql);
-        told.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+        let output = self.0.sql(sql);
+        output.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
     }
 }
 
@@ -119,16 +119,16 @@ impl Database {
     }
 }
 
-/// A node that is active once whoever was before is gone.
+/// A node that is active once the one before it is gone.
 pub fn active(database: &Postgres) -> NodeLease {
     let lease = NodeLease::register(database).unwrap();
     let started = Instant::now();
-    lease.become_active(&|| started.elapsed() > PATIENCE).unwrap();
+    lease.become_active(&|| started.elapsed() > TIMEOUT).unwrap();
     lease
 }
 
 /// How long anything may take that is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A journal, and that its node lives as long as it.
 struct OfActiveNode {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// Expired rows of each kind thrown away with a write: more than a write adds.
 const PRUNED_AT_ONCE: i64 = 20;
-/// A session outlives its access tokens: a refresh token lasts longer than the access token beside it. Whoever else
+/// A session outlives its access tokens: a refresh token lasts longer than the access token beside it. Another node that
 /// throws away at the same time takes other rows.
 const PRUNE: &str = "WITH
     a AS (DELETE FROM access_tokens WHERE id IN (SELECT id FROM access_tokens
@@ -96,7 +96,7 @@ pub(super) async fn end_all(
     keep: Option<Uuid>,
     now: Timestamp,
 ) -> Result<Vec<Revocation>, Failure> {
-    // First: a refresh that is under way ends before its tokens are looked for.
+    // First: a refresh that is under way ends before its tokens are read.
     let lock = "SELECT family FROM sessions WHERE buyer_id = $1 ORDER BY family FOR UPDATE";
     session.query(lock, &[&buyer.0]).await?;
     // Also of sessions whose refreshing has ended before: their access tokens live on.

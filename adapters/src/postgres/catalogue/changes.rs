@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::session::Session;
 use super::super::values::At;
-use crate::words::described_word;
+use crate::status_names::described_word;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 
 const ERASE: &str = "UPDATE accounts SET email = '', email_key = '', name = '', phone = NULL, password_hash = '',
     email_hash = ?2, deleted_at = coalesce(deleted_at, ?3) WHERE id = ?1";
-/// Where nobody living has the form.
+/// Of accounts that are not deleted.
 const TAKE_FORM: &str = "UPDATE accounts SET email_key = ?2 WHERE id = ?1
     AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.email_key = ?2 AND other.deleted_at IS NULL)";
 

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::sqlite::DataDir;
 
-    /// No statement walks the accounts.
+    /// No statement scans the accounts.
     #[test]
     fn every_search_is_answered_from_an_index() {
         let temp = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! What administrators changed in the catalogue, in SQLite. Every function is one step inside the caller's transaction.
 
 use super::super::library::{Failure, uuid_at};
-use crate::words::described_word;
+use crate::status_names::described_word;
 use onsale_engine::id::BuyerId;
 use onsale_engine::ports::catalogue::CatalogueChange;
 use onsale_engine::ports::shared::Described;

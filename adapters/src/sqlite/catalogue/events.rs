@@ -169,7 +169,7 @@ impl Filter {
     }
 }
 
-/// What a search looks into; the unit separator keeps a find from reaching over both.
+/// What a search reads; the unit separator keeps a find from reaching over both.
 fn searched(event: &Event) -> String {
     format!("{}\u{1f}{}", event.title, event.artist).to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! Frames and segment headers: what they look like in a file, and whether bytes are one. Every frame names its segment
+//! Frames and segment headers: their form in a file, and whether bytes are one. Every frame names its segment
 //! and is covered by a keyed hash, so that a frame of an earlier use of the file is none, and one that was written in part
 //! is none either, wherever the disk stopped. Knows no file.
 //!

@@ -1,5 +1,5 @@
 //! Reads the commit log back, segment by segment in the order in which they were written, and reports what is missing.
-//! Only reads. A log that somebody writes to meanwhile may look damaged, and is looked at again by whoever reads it.
+//! Only reads. A log that is written meanwhile may seem damaged; its reader then tries again.
 
 use super::frame::{Frame, Header, Place, frame, frame_bytes, header, is_block};
 use super::sizes::{BLOCK_BYTES, SEGMENTS, segment_path};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Why a log could not be read whole.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::sqlite) enum ScanError {
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     /// What was acknowledged is missing.
@@ -50,7 +50,7 @@ pub(in crate::sqlite) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Looks which segments there are.
+    /// Finds the segments.
     pub(in crate::sqlite) fn begin(dir: &Path, key: &'a LogKey) -> Result<Self, ScanError> {
         let mut found = Vec::new();
         for slot in 0..SEGMENTS {
@@ -83,7 +83,7 @@ impl<'a> Scan<'a> {
         if let (Some(end), Some(first)) = (self.next, header.first)
             && end != first
         {
-            return damaged(format!("it was begun before frame {first}, and the segment before it ends before {end}"));
+            return damaged(format!("it begins at frame {first}, and the segment before it ends before {end}"));
         }
         let expected = header.first.or(self.next);
         if let (Some(expected), Some((first, _))) = (expected, segment.frames.first())
@@ -129,8 +129,8 @@ fn read(header: &Header, path: &Path, key: &LogKey) -> Result<LogSegment, ScanEr
     let Header { segment: number, block_bytes, .. } = *header;
     let (mut frames, mut offset) = (Vec::<(u64, Range<usize>)>::new(), block_bytes);
     while let Some(Frame { place, payload, .. }) = bytes.get(offset..).and_then(|left| frame(left, key)) {
-        let follows = frames.last().is_none_or(|(last, _)| last + 1 == place.counter);
-        if place.segment != number || !follows {
+        let continues = frames.last().is_none_or(|(last, _)| last + 1 == place.counter);
+        if place.segment != number || !continues {
             break;
         }
         frames.push((place.counter, offset + payload.start..offset + payload.end));

@@ -29,12 +29,12 @@ const SMALL: Sizes = Sizes {
     first_bytes: 8 << 10,
     growth_bytes: 12 << 10,
     segment_bytes: 64 << 10,
-    room_timeout: PATIENCE,
+    room_timeout: TIMEOUT,
     keeps_reserve: false,
 };
-const IMPATIENT: Sizes = Sizes { room_timeout: Duration::from_millis(5), ..SMALL };
+const SHORT_TIMEOUT: Sizes = Sizes { room_timeout: Duration::from_millis(5), ..SMALL };
 const FRAMES: u64 = 15 * SEGMENTS as u64;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn row(epoch: Epoch, seq: u64) -> JournalEntry {
     let fact = Fact::Left { buyer: BuyerId(Uuid::from_u128(u128::from(seq))) };
@@ -152,7 +152,7 @@ fn a_crash_at_any_moment_leaves_everything_acknowledged() {
     assert_eq!(written.flushed(), 1, "the rest was in the log alone");
     // During and after checkpointing: rows are in both, or only in one of them.
     written.journal.pause_checkpointer(false);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + TIMEOUT;
     while written.flushed() < written.rows {
         assert!(std::time::Instant::now() < until, "it is not flushed");
         assert_eq!(recovered(&written.left()), written.rows);
@@ -216,7 +216,7 @@ fn a_frame_that_was_being_written_is_the_end_and_a_damaged_one_before_others_is_
 #[test]
 fn a_header_that_was_being_written_over_an_old_one_costs_nothing() {
     // Every segment is full, and the oldest is used again for the next frame.
-    let mut written = Written::begin(IMPATIENT, true);
+    let mut written = Written::begin(SHORT_TIMEOUT, true);
     written.append(FRAMES - 1);
     written.journal.pause_checkpointer(false);
     written.dir.backlog().wait_flushed().unwrap();
@@ -318,7 +318,7 @@ fn a_log_goes_round_and_frames_of_an_earlier_use_are_none() {
 
 #[test]
 fn the_backlog_is_bounded_and_appends_go_on_when_it_is_flushed() {
-    let mut written = Written::begin(IMPATIENT, true);
+    let mut written = Written::begin(SHORT_TIMEOUT, true);
     let refused = loop {
         if let Err(error) = written.try_append() {
             break error;
@@ -331,7 +331,7 @@ fn the_backlog_is_bounded_and_appends_go_on_when_it_is_flushed() {
     let left = written.left();
     assert_eq!(recovered(&left), written.rows, "what was refused is not in");
     written.journal.pause_checkpointer(false);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + TIMEOUT;
     while written.rows < 3 * FRAMES {
         assert!(written.try_append().is_ok() || std::time::Instant::now() < until);
     }
@@ -392,7 +392,7 @@ fn another_process_that_locks_the_file_stops_appends_until_all_is_flushed() {
     let mut written = Written::begin(Sizes::JOURNAL, false);
     let stranger = Connection::open(written.temp.path().join("journal.db")).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + TIMEOUT;
     let refused = loop {
         match written.try_append() {
             Ok(()) => assert!(std::time::Instant::now() < until, "nothing is refused"),
@@ -500,7 +500,7 @@ fn a_panic_of_the_checkpointer_is_reported_at_once_and_nothing_more_is_committed
     written.dir.backlog().panic();
     written.journal.pause_checkpointer(false);
     // Nobody appends meanwhile: it is not the next commit that finds out.
-    let reason = reasons.recv_timeout(PATIENCE).unwrap();
+    let reason = reasons.recv_timeout(TIMEOUT).unwrap();
     assert!(reason.contains("journal-checkpointer panicked: ordered to panic"), "{reason}");
     assert!(matches!(written.try_append(), Err(JournalError::Fatal(_))));
     let left = written.left();

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::evidence::Evidence;
-use crate::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader, look};
+use crate::sqlite::{DataDir, SqliteJournal, SqlitePlans, SqliteReader, inspect};
 use onsale_engine::fakes::FakePlans;
 use onsale_engine::id::{BuyerId, Epoch, EventId, PlanHash, Seq};
 use onsale_engine::ports::{Journal, JournalEntry, JournalReader, Plans};
@@ -87,7 +87,7 @@ fn nothing_is_changed_and_rows_that_only_the_log_has_are_read() {
         assert!(left.path().join("journal.db-wal").metadata().unwrap().len() > 0, "rows in SQLite's log");
         let before = state(left.path());
         assert_eq!(read_all(left.path()), (9, 3));
-        assert_eq!(look(left.path()).unwrap().map(|looked| looked.is_in_use), Some(false));
+        assert_eq!(inspect(left.path()).unwrap().map(|found| found.is_in_use), Some(false));
         assert!(before == state(left.path()), "{:?} before, {:?} after", before.keys(), state(left.path()).keys());
         // SQLite's index of its log is gone, as in a copy; and the lock, as in a backup.
         for file in ["journal.db-shm", LOCK] {
@@ -137,7 +137,7 @@ fn readers_share_a_directory_with_each_other_and_with_no_server() {
     drop((first, second));
     let server = DataDir::open(left.path()).unwrap();
     assert!(matches!(DataDir::open_read_only(left.path()), Err(OpenError::Locked { .. })));
-    assert_eq!(look(left.path()).unwrap().map(|looked| looked.is_in_use), Some(true));
+    assert_eq!(inspect(left.path()).unwrap().map(|found| found.is_in_use), Some(true));
     drop(server);
     // What has no lock file cannot be locked without a change; who starts a server on it is noticed.
     std::fs::remove_file(left.path().join(LOCK)).unwrap();

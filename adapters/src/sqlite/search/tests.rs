@@ -9,20 +9,20 @@ use onsale_engine::time::Timestamp;
 const EVENT: EventId = EventId(Uuid::from_u128(1));
 const PAGE: Page = Page { number: 3, size: 20 };
 
-/// No step of the plan walks a table of records.
+/// No step of the plan scans a table of records.
 fn assert_searches(connection: &Connection, sql: &str, params: Vec<Value>) {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let plan = statement.query_map(params_from_iter(params), |row| row.get::<_, String>(3));
     let plan: Vec<String> = plan.unwrap().collect::<Result<_, _>>().unwrap();
-    let walks = |step: &&String| {
+    let scans = |step: &&String| {
         ["reservations", "payments", "seats"].iter().any(|table| step.contains(&format!("SCAN {table}")))
     };
-    assert_eq!(plan.iter().find(walks), None, "{sql}\n{plan:#?}");
+    assert_eq!(plan.iter().find(scans), None, "{sql}\n{plan:#?}");
     assert!(plan.iter().any(|step| step.starts_with("SEARCH")), "{sql}\n{plan:#?}");
 }
 
 #[test]
-fn no_search_and_no_export_walks_a_table() {
+fn no_search_and_no_export_scans_a_table() {
     let temp = tempfile::tempdir().unwrap();
     let connection = DataDir::open(temp.path()).unwrap().library().unwrap();
     let ids = || Uuid::from_u128(7);
@@ -33,10 +33,10 @@ fn no_search_and_no_export_walks_a_table() {
     };
     for event in [None, Some(EVENT)] {
         for named in [None, Some(named.clone()), Some(Named { buyers: named.buyers.clone(), ..Named::default() })] {
-            for (table, words) in [("reservations", &RESERVATION_WORDS), ("payments", &PAYMENT_WORDS)] {
-                for status in [None, Some(words[1])] {
+            for (table, names) in [("reservations", &RESERVATION_WORDS), ("payments", &PAYMENT_WORDS)] {
+                for status in [None, Some(names[1])] {
                     let search = Search { event, status, named: named.clone() };
-                    let Statement { sql, params } = page_of(table, words, &search, PAGE);
+                    let Statement { sql, params } = page_of(table, names, &search, PAGE);
                     let sql = format!("SELECT * FROM {table} WHERE {sql} ORDER BY created_at DESC, id DESC");
                     assert_searches(&connection, &sql, params);
                 }

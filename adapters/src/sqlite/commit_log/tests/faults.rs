@@ -12,7 +12,7 @@ const TINY: Sizes = Sizes {
     first_bytes: 8 * KIB,
     growth_bytes: 8 * KIB,
     segment_bytes: 16 * KIB,
-    room_timeout: PATIENCE,
+    room_timeout: TIMEOUT,
     keeps_reserve: false,
 };
 /// What the system says of a disk with a fault; the kind has no name in the library.

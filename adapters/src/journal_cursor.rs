@@ -1,4 +1,4 @@
-//! Walking along an event's journal: every row is checked against the chain and decoded, whatever storage it comes
+//! Reading an event's journal row by row: each is checked against the chain and decoded, whatever storage it comes
 //! from. Owns what counts as damage; must never read storage itself.
 
 use crate::chain::{Chain, ChainKey, Row};
@@ -16,7 +16,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The snapshot of a stored row; none, and told in the log, if its checksum is wrong.
+    /// The snapshot of a stored row; none, with a warning in the log, if its checksum is wrong.
     pub(crate) fn check(
         key: &ChainKey,
         event: EventId,
@@ -25,12 +25,12 @@ impl Kept {
     ) -> Option<Self> {
         let chain = Chain::from_slice(chain).filter(|chain| key.snapshot(event, seq, chain, &body)[..] == *checksum);
         if chain.is_none() {
-            tracing::warn!(event_id = %event, seq = seq.0, "a snapshot is damaged and passed over");
+            tracing::warn!(event_id = %event, seq = seq.0, "a snapshot is damaged and skipped");
         }
         chain.map(|chain| Self { seq, chain, body })
     }
 
-    /// What is in it; none, and told in the log, if that cannot be read.
+    /// What is in it; none, with a warning in the log, if that cannot be read.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`] when its plan could not be looked up.
@@ -38,11 +38,11 @@ impl Kept {
         match decode_snapshot(&self.body, plans) {
             Ok(snapshot) if snapshot.seq == self.seq => return Ok(Some(snapshot)),
             Ok(_) => {
-                tracing::warn!(event_id = %event, seq = self.seq.0, "a snapshot is of another position and passed over")
+                tracing::warn!(event_id = %event, seq = self.seq.0, "a snapshot is of another position and skipped")
             }
             Err(DecodeError::Plans(error)) => return Err(error),
             Err(error @ (DecodeError::Malformed(_) | DecodeError::PlanMissing(_))) => {
-                tracing::warn!(event_id = %event, seq = self.seq.0, %error, "a snapshot cannot be read and is passed over");
+                tracing::warn!(event_id = %event, seq = self.seq.0, %error, "a snapshot cannot be read and is skipped");
             }
         }
         Ok(None)
@@ -60,14 +60,14 @@ pub(crate) struct KeptSummary<'r> {
 }
 
 impl KeptSummary<'_> {
-    /// The summary, and where the journal ended when it was kept; none, and told in the log, if it is damaged.
+    /// The summary, and where the journal ended when it was kept; none, with a warning in the log, if it is damaged.
     pub(crate) fn check(&self, key: &ChainKey) -> Option<(Chain, SaleSummary)> {
         let (event, seq, epoch) = (self.event, Seq(self.seq.cast_unsigned()), Epoch(self.epoch.cast_unsigned()));
         let chain = Chain::from_slice(self.chain)?;
         let is_whole = key.summary(event, seq, epoch, &chain, self.body)[..] == *self.checksum;
         let summary = decode_summary(self.body).ok().filter(|summary| is_whole && summary.seq == seq);
         if summary.is_none() {
-            tracing::warn!(event_id = %event, seq = seq.0, "a summary is damaged and passed over");
+            tracing::warn!(event_id = %event, seq = seq.0, "a summary is damaged and skipped");
         }
         summary.map(|summary| (chain, summary))
     }
@@ -83,8 +83,8 @@ pub(crate) struct StoredRow<'r> {
     pub(crate) chain: &'r [u8],
 }
 
-/// How far a walk over the journal has come.
-pub(crate) struct Walk {
+/// How far a journal has been read and checked.
+pub(crate) struct JournalCursor {
     pub(crate) event: EventId,
     pub(crate) seq: Seq,
     chain: Chain,
@@ -92,13 +92,13 @@ pub(crate) struct Walk {
     scratch: Vec<u8>,
 }
 
-impl Walk {
-    /// A walk that stands before the row after `seq`, for telling damage there.
+impl JournalCursor {
+    /// A cursor before the row after `seq`, to report damage there.
     pub(crate) fn before(event: EventId, seq: Seq) -> Self {
         Self { event, seq, chain: Chain([0; 32]), rows: 0, scratch: Vec::new() }
     }
 
-    /// A walk from the row after `after`, whose own stored chain is `stored`.
+    /// A cursor before the row after `after`, whose own stored chain is `stored`.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] when that row is missing, or a snapshot says otherwise.

@@ -1,6 +1,6 @@
-//! News for every node over the channel `onsale:news`: what of the catalogue has changed, and which tokens were
-//! revoked. Whatever was told while a node did not listen is lost to it; it is told that it may have missed something,
-//! each time that it begins to listen and each time that Redis comes back.
+//! Notifications to every node over the channel `onsale:news`: what of the catalogue has changed, and which tokens were
+//! revoked. What is published while a node is not subscribed is lost to it; it is notified that it may have missed some,
+//! each time that it subscribes and each time that Redis comes back. Must never carry what only one node may know.
 
 use crate::redis::Redis;
 use crate::redis::link::Link;
@@ -26,11 +26,11 @@ impl SharedNews for Redis {
             if revoked.is_empty() {
                 return Ok(());
             }
-            let mut news = redis::pipe();
+            let mut publish = redis::pipe();
             for revocation in revoked {
-                news.publish(CHANNEL, written(Heard::Revoked(*revocation))).ignore();
+                publish.publish(CHANNEL, written(Heard::Revoked(*revocation))).ignore();
             }
-            self.link.ask(|mut redis| async move { news.query_async::<()>(&mut redis).await }).await
+            self.link.ask(|mut redis| async move { publish.query_async::<()>(&mut redis).await }).await
         })
     }
 
@@ -39,7 +39,7 @@ impl SharedNews for Redis {
     }
 }
 
-/// Listens until the process ends; a new connection after every outage, because an old one may be dead without knowing.
+/// Stays subscribed until the process ends; a new connection after every outage, because an old one may be dead without knowing.
 async fn listen(link: Arc<Link>, ear: Ear) {
     let mut returns = link.returns();
     loop {
@@ -54,8 +54,8 @@ async fn listen(link: Arc<Link>, ear: Ear) {
                         let Some(message) = message else { break };
                         let text: String = message.get_payload().unwrap_or_default();
                         match read(&text) {
-                            Some(heard) => ear(heard),
-                            None => tracing::warn!("news that this version cannot read"),
+                            Some(notification) => ear(notification),
+                            None => tracing::warn!("a notification that this version cannot read"),
                         }
                     }
                     _ = returns.changed() => break,
@@ -72,9 +72,9 @@ async fn subscribe(link: &Link) -> RedisResult<PubSub> {
     Ok(connection)
 }
 
-/// News as a message.
-pub(super) fn written(heard: Heard) -> String {
-    match heard {
+/// A notification as a message.
+pub(super) fn written(notification: Heard) -> String {
+    match notification {
         Heard::Changed(Described::Event(id)) => format!("event {id}"),
         Heard::Changed(Described::Venue(id)) => format!("venue {id}"),
         Heard::Changed(Described::Hall(id)) => format!("hall {id}"),
@@ -84,17 +84,17 @@ pub(super) fn written(heard: Heard) -> String {
 }
 
 fn read(text: &str) -> Option<Heard> {
-    let mut words = text.split(' ');
-    let kind = words.next()?;
+    let mut parts = text.split(' ');
+    let kind = parts.next()?;
     if kind == "missed" {
         return Some(Heard::Missed);
     }
-    let id = Uuid::try_parse(words.next()?).ok()?;
+    let id = Uuid::try_parse(parts.next()?).ok()?;
     Some(match kind {
         "event" => Heard::Changed(Described::Event(EventId(id))),
         "venue" => Heard::Changed(Described::Venue(id)),
         "hall" => Heard::Changed(Described::Hall(id)),
-        "revoked" => Heard::Revoked(Revocation { access_id: id, until: Timestamp(words.next()?.parse().ok()?) }),
+        "revoked" => Heard::Revoked(Revocation { access_id: id, until: Timestamp(parts.next()?.parse().ok()?) }),
         _ => return None,
     })
 }
@@ -104,16 +104,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_are_read_as_they_were_written() {
+    fn notifications_are_read_as_they_were_written() {
         let id = Uuid::from_u128(7);
-        for heard in [
+        for notification in [
             Heard::Changed(Described::Event(EventId(id))),
             Heard::Changed(Described::Venue(id)),
             Heard::Changed(Described::Hall(id)),
             Heard::Revoked(Revocation { access_id: id, until: Timestamp(1_780_000_000_000_000) }),
             Heard::Missed,
         ] {
-            assert_eq!(read(&written(heard)), Some(heard));
+            assert_eq!(read(&written(notification)), Some(notification));
         }
         for strange in ["", "event", "event x", "revoked 00000000-0000-0000-0000-000000000007", "gossip 7"] {
             assert_eq!(read(strange), None, "{strange}");

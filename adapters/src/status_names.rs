@@ -1,5 +1,5 @@
-//! The words that tables and messages use for states and reasons: those of the HTTP contract, and stable codes where it
-//! has none. Must never change a word: rows and messages with it are out there.
+//! The names of states and reasons in stored rows and messages: those of the HTTP contract, and stable codes where it
+//! has none. Must never change a name: rows and messages have it.
 
 use onsale_engine::ports::rows::SeatStatus;
 use onsale_engine::ports::search::{Counted, PaymentState};
@@ -35,7 +35,7 @@ pub(crate) fn parse_reservation_status(word: &str) -> Option<ReservationStatus> 
     })
 }
 
-/// What a buyer is told of a payment.
+/// A payment's status as its buyer reads it.
 pub(crate) fn payment_status(status: &PaymentStatus) -> &'static str {
     payment_state(PaymentState::of(status))
 }
@@ -49,7 +49,7 @@ pub(crate) fn payment_state(state: PaymentState) -> &'static str {
     }
 }
 
-/// Under which words rows are counted.
+/// Under which names rows are counted.
 pub(crate) fn counted(what: Counted) -> (&'static str, &'static str) {
     match what {
         Counted::Reservations(status) => ("RESERVATION", reservation_status(status)),
@@ -93,7 +93,7 @@ pub fn payment_failure(status: &PaymentStatus) -> Option<String> {
             (code, Some(detail)) => format!("{code}:{detail}"),
             (code, None) => code.to_owned(),
         },
-        // A table keeps why it was given back, a buyer is told what their hold had come to.
+        // A table keeps why it was given back, a buyer reads what became of their hold.
         PaymentStatus::Refunded { reason: RefundReason::TooLate, .. } => "HOLD_EXPIRED".to_owned(),
         PaymentStatus::Refunded { reason, .. } => refund_reason(*reason).to_owned(),
     })
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_of_a_payment_is_told_apart_and_read_back() {
+    fn every_state_of_a_payment_has_its_own_name_and_is_read_back() {
         let failures = [
             PaymentFailure::Declined("no_funds".into()),
             PaymentFailure::NotCharged,
