@@ -115,10 +115,10 @@ fn best_seats(criterion: &mut Criterion) {
         for (n, seat) in (0..half).step_by(3).enumerate() {
             run(&mut sale, &hold(n as u64, Selection::These([SeatIndex(seat as u32)].as_slice().into())), START);
         }
-        let wish = hold(u64::MAX / 2, Selection::best(CategoryIndex(0), 4));
+        let request = hold(u64::MAX / 2, Selection::best(CategoryIndex(0), 4));
         group.bench_function(BenchmarkId::new("four together", plan.capacity()), |bencher| {
             bencher.iter(|| {
-                let decision = sale.decide(black_box(&wish), START, EPOCH).expect("there are some");
+                let decision = sale.decide(black_box(&request), START, EPOCH).expect("there are some");
                 assert_eq!(decision.facts.len(), 1);
                 decision
             });

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
 const EVENT: EventId = EventId(Uuid::from_u128(0x0190_0000_0000_7abc_8def_0123_4567_89ab));
-/// More tokens than are remembered, so that in turn each is a new one.
+/// More tokens than are remembered, so that each is a new one when its turn comes.
 const TOKENS: u64 = 300_000;
 
 fn access_tokens(criterion: &mut Criterion) {

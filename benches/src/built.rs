@@ -23,8 +23,8 @@ pub fn onsale_binary(named: Option<&Path>) -> io::Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    let told = format!("there is no {}: build it with cargo build --release -p onsale-server", path.display());
-    Err(io::Error::new(io::ErrorKind::NotFound, told))
+    let message = format!("there is no {}: build it with cargo build --release -p onsale-server", path.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }
 
 /// Builds into the target directory in which `beside` lies: `target/<profile>/onsale`.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::scene::buyer;
 
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something went wrong in the engine.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +88,7 @@ pub async fn open_sale(engine: &Engine, plan: &Arc<Plan>, now: Timestamp) -> Res
     let sale = engine.open(EventId(Uuid::now_v7())).await.map_err(EngineError::Refused)?;
     let configure =
         Command::Configure { config: Box::new(rules(now, plan)), plan: Arc::clone(plan), by: buyer(u64::MAX) };
-    sale.ask(configure, now + PATIENCE).await.map_err(EngineError::Refused)?;
+    sale.ask(configure, now + TIMEOUT).await.map_err(EngineError::Refused)?;
     Ok(sale)
 }
 
@@ -129,7 +129,7 @@ impl House {
                         let reservation = hold(&sale, pairs, n, clock.now()).await?;
                         if give_back {
                             let release = Command::ReleaseHold { buyer: buyer(n), reservation };
-                            sale.ask(release, clock.now() + PATIENCE).await?;
+                            sale.ask(release, clock.now() + TIMEOUT).await?;
                         }
                     }
                 })
@@ -167,7 +167,7 @@ impl House {
                 let reservation = hold(&sale, pairs, n, clock.now()).await?;
                 let took = due.elapsed();
                 let release = Command::ReleaseHold { buyer: buyer(n), reservation };
-                sale.ask(release, clock.now() + PATIENCE).await.map(|_| took)
+                sale.ask(release, clock.now() + TIMEOUT).await.map(|_| took)
             }));
         }
         let mut answers = Vec::with_capacity(tasks.len());
@@ -188,5 +188,5 @@ async fn hold(sale: &Arc<SaleHandle>, pairs: u64, n: u64, now: Timestamp) -> Res
     let first = scattered(n, pairs) as u32 * 2;
     let selection = Selection::These([SeatIndex(first), SeatIndex(first + 1)].as_slice().into());
     let command = Command::Hold(Hold { reservation, buyer: buyer(n), selection, slot: None, key: None });
-    sale.ask(command, now + PATIENCE).await.map(|_| reservation)
+    sale.ask(command, now + TIMEOUT).await.map(|_| reservation)
 }

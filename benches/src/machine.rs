@@ -1,4 +1,4 @@
-//! What the machine is, for whoever reads a figure: processor, cores, and how long its disk takes to sync.
+//! What the machine is, for readers of figures: processor, cores, and how long its disk takes to sync.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -50,13 +50,13 @@ pub fn sync_latency(dir: &Path, times: usize) -> io::Result<SyncLatency> {
 /// Processor time that a process has taken so far, all threads together. The kernel counts it in hundredths of a second.
 ///
 /// # Errors
-/// When `/proc` does not tell.
+/// When `/proc` does not have it.
 pub fn processor_time(process: u32) -> io::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name, in brackets, may have spaces; user and system time are the twelfth and thirteenth field after it.
     let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').skip(11).take(2));
     let ticks = fields.map(|fields| fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>());
-    let ticks = ticks.ok_or_else(|| io::Error::other("/proc tells no times"))?;
+    let ticks = ticks.ok_or_else(|| io::Error::other("/proc has no times"))?;
     Ok(Duration::from_millis(ticks * 10))
 }
 
@@ -72,13 +72,13 @@ pub struct Memory {
 /// Bytes of a process that lie in memory, now and at the most.
 ///
 /// # Errors
-/// When `/proc` does not tell.
+/// When `/proc` does not have it.
 pub fn memory(process: u32) -> io::Result<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc tells no {name}")))
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc has no {name}")))
     };
     Ok(Memory { resident: bytes("VmRSS")?, peak: bytes("VmHWM")? })
 }
@@ -86,7 +86,7 @@ pub fn memory(process: u32) -> io::Result<Memory> {
 /// Bytes of this process that lie in memory.
 ///
 /// # Errors
-/// When `/proc` does not tell.
+/// When `/proc` does not have it.
 pub fn resident_bytes() -> io::Result<u64> {
     Ok(memory(std::process::id())?.resident)
 }

@@ -15,7 +15,7 @@ pub const JWT_SECRET: &str = "a secret of the load tools, never of a real server
 /// The administrator of servers started here.
 pub const ADMIN: (&str, &str) = ("admin@example.com", "a-long-admin-password");
 /// How long a start may take.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a starting server is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
@@ -156,7 +156,7 @@ impl Launch {
 
 impl Server {
     async fn wait_until_ready(&mut self, started: Instant) -> Result<(), String> {
-        while started.elapsed() < START_PATIENCE {
+        while started.elapsed() < START_TIMEOUT {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("it ended with {status}"));
             }
@@ -166,7 +166,7 @@ impl Server {
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
-        Err(format!("it is not ready after {START_PATIENCE:?}"))
+        Err(format!("it is not ready after {START_TIMEOUT:?}"))
     }
 
     /// Its number in the operating system.

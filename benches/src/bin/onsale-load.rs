@@ -1,4 +1,4 @@
-//! `onsale-load`: puts the load of an on-sale on a server, checks what its buyers are told, and ends with 1 when a
+//! `onsale-load`: puts the load of an on-sale on a server, checks what its buyers are answered, and ends with 1 when a
 //! service level was missed.
 
 use clap::Parser;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn load(settings: Settings) -> Result<Report, LoadError> {
     let (html, json) = (settings.html.clone(), settings.json.clone());
-    let report = run(settings, &Progress::Told, interrupted())?;
+    let report = run(settings, &Progress::Reported, interrupted())?;
     report.print(&mut io::stdout().lock())?;
     if let Some(path) = json {
         write(&path, &serde_json::to_vec_pretty(&report).map_err(io::Error::from)?)?;
@@ -61,6 +61,6 @@ async fn interrupted() {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
-    let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    Ok(std::fs::write(path, bytes).map_err(told)?)
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    Ok(std::fs::write(path, bytes).map_err(named)?)
 }

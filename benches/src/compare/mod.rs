@@ -22,7 +22,7 @@ use wrk::Seen;
 /// Syncs that the disk is tried with.
 const SYNCS: usize = 500;
 /// How long a ceiling may take to listen.
-const CEILING_PATIENCE: Duration = Duration::from_secs(5);
+const CEILING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +158,7 @@ impl Ceiling {
             command.arg("--parses");
         }
         let ceiling = Self { child: command.stdin(Stdio::null()).spawn()?, port };
-        let until = Instant::now() + CEILING_PATIENCE;
+        let until = Instant::now() + CEILING_TIMEOUT;
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > until {
                 return Err(CompareError::Wrong("a ceiling does not listen".into()));

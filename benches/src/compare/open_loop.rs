@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The longest latency that is told apart.
+/// The longest latency that is recorded as it is.
 const LONGEST_MICROS: u64 = 60_000_000;
-/// How long the pacing thread rests while every connection waits for an answer.
-const REST: Duration = Duration::from_micros(20);
+/// How long the pacing thread pauses while every connection waits for an answer.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// What became of the requests.
 #[derive(Debug)]
@@ -86,11 +86,11 @@ fn pace(
         let number = loop {
             match free.pop() {
                 Some(number) => break number,
-                None => std::thread::sleep(REST),
+                None => std::thread::sleep(PAUSE),
             }
         };
         if orders[number].send((due, request)).is_err() {
-            // The connection is broken; its task tells why.
+            // The connection is broken; its task reports why.
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! The load tool: `wrk`, told by scripts what to send. The same script, with the same requests, is sent to the server
+//! The load tool: `wrk`, whose requests come from scripts. The same script, with the same requests, is sent to the server
 //! and to the ceiling. Owns the scripts and reads their results; must never count an answer that did not come.
 
 use super::CompareError;
@@ -158,7 +158,7 @@ pub fn same_hold_script(tokens: &Tokens, threads: usize, hall: &Hall, event: &st
     same(tokens, threads, &head_of("POST", HOLD_PATH), &tail)
 }
 
-/// A script that looks at place after place of an event's line.
+/// A script that reads place after place of an event's line.
 #[must_use]
 pub fn status_script(tokens: &Tokens, threads: usize, event: &str) -> String {
     same(tokens, threads, &head_of("GET", &status_path(event)), "\r\n\r\n")

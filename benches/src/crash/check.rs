@@ -1,4 +1,4 @@
-//! What a restarted server is held against: everything that was acknowledged is there, what had no answer is there
+//! What a restarted server is checked against: everything that was acknowledged is there, what had no answer is there
 //! wholly or not at all, and asking again with the same key gives the same bytes.
 
 use super::CrashError;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long an unknown charge may take to be settled after a restart.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(20);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often it is asked about.
 const SETTLE_POLL: Duration = Duration::from_millis(50);
 
@@ -22,7 +22,7 @@ pub struct Findings {
     pub lost: Vec<String>,
     /// Seats in two hands, and counts that do not add up.
     pub oversold: Vec<String>,
-    /// What Redis tells otherwise than the server, long after everything is at rest.
+    /// What Redis has otherwise than the server, long after the load has ended.
     pub stale: Vec<String>,
     /// Requests without an answer that turned out done.
     pub unknown_done: u64,
@@ -49,7 +49,7 @@ impl Findings {
     }
 }
 
-/// How closely a buyer is looked at.
+/// How closely a buyer is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
     /// Also every request with a key is repeated.
@@ -58,7 +58,7 @@ pub(super) enum Depth {
     Reads,
 }
 
-/// Looks at one buyer, and settles what was unknown.
+/// Checks one buyer, and settles what was unknown.
 pub(super) async fn check_buyer(
     stage: &Stage,
     buyer: &mut Buyer,
@@ -124,7 +124,7 @@ impl Check<'_> {
         let Some(InFlight::Confirm { reservation, payment, call }) = self.buyer.in_flight.clone() else {
             return Ok(());
         };
-        let until = Instant::now() + SETTLE_PATIENCE;
+        let until = Instant::now() + SETTLE_TIMEOUT;
         loop {
             let answer = self.send(&call).await?;
             match answer.status {
@@ -165,16 +165,16 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// How a reservation differs from what it was told to be, unless the request in flight explains it.
+    /// How a reservation differs from what was answered, unless the request in flight explains it.
     fn booking_difference(&mut self, id: &str, booking: &Booking, actual: &Value) -> Option<String> {
-        let told = booking.differs_from(actual)?;
+        let difference = booking.differs_from(actual)?;
         let mut other = booking.clone();
         match self.buyer.in_flight.clone() {
             Some(InFlight::Change { reservation, seats }) if reservation == id => {
                 let mut asked = seats;
                 asked.sort_unstable();
                 if sorted_seats(actual) != asked {
-                    return Some(told);
+                    return Some(difference);
                 }
                 other.members.remove("seats");
                 other.members.remove("totalAmount");
@@ -184,7 +184,7 @@ impl Check<'_> {
                 other.set("status", "CANCELLED");
                 other.members.remove("qrData");
             }
-            _ => return Some(told),
+            _ => return Some(difference),
         }
         other.differs_from(actual)
     }
@@ -305,7 +305,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The reservation as it is now becomes what was told.
+    /// The reservation as it is now becomes the expected one.
     fn take_over(&mut self, id: &str, listed: &Listed) -> Option<Value> {
         let actual = listed.get(id)?.clone();
         let (_, now) = Booking::read(&actual)?;
@@ -314,7 +314,7 @@ impl Check<'_> {
         Some(actual)
     }
 
-    /// Repeats a request whose outcome was unknown: if it was done, the answer tells of that very thing.
+    /// Repeats a request whose outcome was unknown: if it was done, the answer is about that very thing.
     async fn repeat_unknown(&mut self, call: &Call, there: Option<&str>, id: &str) -> Result<Answered, CrashError> {
         self.found.settled(there.is_some());
         let answer = self.send(call).await?;

@@ -1,20 +1,20 @@
 //! The servers under a crash test: a private Postgres and a private Redis, what happens to them in the middle of the
-//! load, and whether what Redis tells is what the server does. Must never touch what is in Postgres.
+//! load, and whether Redis has what the server answers. Must never touch what is in Postgres.
 
 use super::CrashError;
 use super::check::Findings;
 use super::fault::{Fault, Outage};
 use super::stage::Stage;
-use super::whole::told_of;
+use super::whole::counts_of;
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres};
 use onsale_adapters::private_redis::RedisServer;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long copies may take to be written whole again.
-const COPY_PATIENCE: Duration = Duration::from_secs(10);
-/// How often they are looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const COPY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often they are compared meanwhile.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// The first key that is not ours or does not end by itself, and how many there are.
 const STRAY: &str = r#"EVAL "local keys = redis.call('KEYS', '*') for _, key in ipairs(keys) do if string.sub(key, 1, 7) ~= 'onsale:' or redis.call('PTTL', key) == -1 then return key end end return #keys" 0"#;
 
@@ -34,7 +34,7 @@ pub(super) struct Databases {
     redis: Arc<Mutex<RedisServer>>,
 }
 
-/// What Redis and the server should tell alike of an event.
+/// What Redis and the server should have alike of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) held: u64,
@@ -117,19 +117,19 @@ impl Databases {
         }
     }
 
-    /// Looks whether Redis tells of the events what the server does, and only what is ours and ends by itself.
+    /// Checks that Redis has of the events what the server answers, and only keys that are ours and expire.
     pub(super) async fn check_copies(&self, stage: &Stage, found: &mut Findings) -> Result<(), CrashError> {
         let since = Instant::now();
         for event in [&stage.quick, &stage.slow] {
             // Somebody may be let in between the two answers.
-            while let (told, copied) = (told_of(stage, event).await?, self.copied(event))
-                && told != copied
+            while let (answered, copied) = (counts_of(stage, event).await?, self.copied(event))
+                && answered != copied
             {
-                if since.elapsed() > COPY_PATIENCE {
-                    found.stale.push(format!("redis tells {copied:?} of {event}, the server {told:?}"));
+                if since.elapsed() > COPY_TIMEOUT {
+                    found.stale.push(format!("redis has {copied:?} of {event}, the server {answered:?}"));
                     break;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(CHECK_EVERY).await;
             }
         }
         let stray = self.with_redis(|redis| redis.command(STRAY));
@@ -139,7 +139,7 @@ impl Databases {
         Ok(())
     }
 
-    /// What Redis tells of an event; those who wait and what is held are counted.
+    /// What Redis has of an event; those who wait and what is held are counted.
     fn copied(&self, event: &str) -> Counts {
         let number = |command: String| {
             let answer = self.with_redis(|redis| redis.bulks(&command));

@@ -34,7 +34,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// In turn, so that a short run sees both servers' faults.
+    /// In this order, so that a short run has faults of both servers.
     const TURNS: [Self; 10] = [
         Self::PostgresRestarted,
         Self::RedisWiped,
@@ -81,7 +81,7 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// The outage of a trial: each kind in turn, when and as long as the dice say.
+    /// The outage of a trial: each kind in order, at a random time and for a random while.
     pub(super) fn of(number: u32, rng: &mut StdRng) -> Self {
         let away = Duration::from_millis(rng.random_range(AWAY_MILLIS.0..=AWAY_MILLIS.1));
         Self { fault: Fault::of(number), after: rng.random_range(0.1..0.9), away }

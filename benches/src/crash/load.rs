@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 const MOST_SEATS: usize = 4;
 /// Seats at the start of the plan that chosen holds fight for.
 const HOT_SEATS: usize = 400;
-/// Places that one worker takes in the slow line before it only looks at them.
+/// Places that one worker takes in the slow line before it only reads them.
 const LINE_PER_WORKER: usize = 40;
 /// How long an admitted buyer waits before asking again.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
-/// How long somebody waits who was told that nothing can be written.
+/// How long a buyer waits who was answered that nothing can be written.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a buyer stops.
@@ -147,7 +147,7 @@ impl Worker {
         self.enter(buyer).await?;
         while buyer.place == Place::InLine {
             tokio::time::sleep(POLL).await;
-            self.look_at_place(buyer).await?;
+            self.read_place(buyer).await?;
         }
         for _ in 0..self.rng.random_range(1..=3) {
             let Some(id) = self.hold(buyer).await? else { continue };
@@ -173,13 +173,13 @@ impl Worker {
         let answer = self.send(buyer, InFlight::Enter, &call).await?;
         if answer.status == 200 {
             self.work.acknowledged.entered += 1;
-            buyer.entered = Some(Entered { asked, told: Instant::now() });
+            buyer.entered = Some(Entered { asked, answered: Instant::now() });
             take_place(buyer, &answer.json());
         }
         Ok(())
     }
 
-    async fn look_at_place(&mut self, buyer: &mut Buyer) -> Result<(), Stop> {
+    async fn read_place(&mut self, buyer: &mut Buyer) -> Result<(), Stop> {
         let call = Call::get(format!("/api/v1/queue/status?eventId={}", buyer.event)).bearer(&buyer.bearer);
         let answer = self.send(buyer, InFlight::Read, &call).await?;
         if answer.status == 200 {
@@ -262,7 +262,7 @@ impl Worker {
         let script = if self.chance(10) { "sim_flaky" } else { "sim_ok" };
         let Some(payment) = self.pay_with(buyer, id, script).await? else { return Ok(()) };
         if self.chance(50) {
-            self.look_at_reservation(buyer, id).await?;
+            self.read_reservation(buyer, id).await?;
         }
         if self.chance(50) {
             self.cancel(buyer, id, &payment).await?;
@@ -311,8 +311,8 @@ impl Worker {
         }
     }
 
-    /// Reads the reservation: from then on its ticket was told.
-    async fn look_at_reservation(&mut self, buyer: &mut Buyer, id: &str) -> Result<(), Stop> {
+    /// Reads the reservation: from then on its ticket is known.
+    async fn read_reservation(&mut self, buyer: &mut Buyer, id: &str) -> Result<(), Stop> {
         let call = Call::get(format!("/api/v1/reservations/{id}")).bearer(&buyer.bearer);
         let answer = self.send(buyer, InFlight::Read, &call).await?;
         if let Some((_, booking)) = Booking::read(&answer.json()).filter(|_| answer.status == 200) {
@@ -332,7 +332,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Somebody joins the slow line, or one who stands there leaves or looks.
+    /// Somebody joins the slow line, or one who stands there leaves or polls.
     async fn wait_in_line(&mut self) -> Result<(), Stop> {
         let own = self.work.buyers.len();
         let full = own >= LINE_PER_WORKER;
@@ -346,7 +346,7 @@ impl Worker {
                     Ok(())
                 }
                 Place::InLine if self.chance(40) => self.leave(&mut buyer).await,
-                Place::InLine | Place::Active(_) => self.look_at_place(&mut buyer).await,
+                Place::InLine | Place::Active(_) => self.read_place(&mut buyer).await,
                 Place::Nowhere | Place::Gone => self.enter(&mut buyer).await,
             };
             self.work.buyers[at] = buyer;

@@ -1,5 +1,5 @@
 //! `kill -9` under load: drives a real server from many connections, kills it at a random moment, starts it again on
-//! the same data, and holds it against everything that it had acknowledged. Must never look into its memory.
+//! the same data, and checks it against everything that it had acknowledged. Must never read its memory.
 
 mod check;
 mod database;
@@ -33,9 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use whole::{Notes, check_line, check_notes, check_seats, write_notes};
 
-/// After a crash of the database only silence tells that the killed server is gone: so long is waited for it.
+/// After a crash of the database only missing renewals show that the killed server is gone: so long is waited for them.
 const LEASE_MILLIS: &str = "2000";
-/// Tasks that look at buyers at the same time.
+/// Tasks that check buyers at the same time.
 const CHECKERS: usize = 16;
 
 /// How the test runs.

@@ -1,4 +1,4 @@
-//! What a buyer has been told: the books that a restarted server is held against. One request of a buyer is in flight
+//! What a buyer has been answered: the record that a restarted server is checked against. One request of a buyer is in flight
 //! at a time, so at a crash at most one outcome of each buyer is unknown.
 
 use onsale_server::client::Call;
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Where a buyer was last told to stand.
+/// Where a buyer stood by the last answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nothing was acknowledged.
     Nowhere,
-    /// In the line, or let in without having been told.
+    /// In the line, or let in without having received that.
     InLine,
     /// Let in, with this queue token.
     Active(String),
@@ -77,11 +77,11 @@ pub(super) struct Account {
     pub stands: bool,
 }
 
-/// When a buyer asked to enter and was told the place: orders those who did not overlap.
+/// When a buyer asked to enter and was answered: orders those who did not overlap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entered {
     pub asked: Instant,
-    pub told: Instant,
+    pub answered: Instant,
 }
 
 /// A buyer and everything that was acknowledged to them.
@@ -166,7 +166,7 @@ impl Buyer {
 }
 
 impl Booking {
-    /// The booking that an answer tells of; `None` when it is no reservation.
+    /// The booking in an answer; `None` when it is no reservation.
     pub(super) fn read(answer: &Value) -> Option<(String, Self)> {
         let members = answer.as_object()?.clone();
         let id = members.get("reservationId")?.as_str()?.to_owned();
@@ -186,7 +186,7 @@ impl Booking {
         self.members.get("totalAmount").and_then(Value::as_i64).unwrap_or_default()
     }
 
-    /// The member of `self` that `actual` does not have as it was told; `None` when it has all of them.
+    /// The member of `self` that `actual` does not have as it was answered; `None` when it has all of them.
     pub(super) fn differs_from(&self, actual: &Value) -> Option<String> {
         differing_member(&self.members, actual)
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const ROWS: usize = 300;
 const SEATS_PER_ROW: usize = 200;
 /// How long being let in may take where the line moves at once.
-const LET_IN_PATIENCE: Duration = Duration::from_secs(10);
+const LET_IN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the crowd works on.
 pub(super) struct Stage {
@@ -83,7 +83,7 @@ fn mint(tokens: &AccessTokens, buyer: BuyerId, role: Role) -> String {
 async fn let_in(client: &Client, bearer: String, event: &str) -> Result<(String, String), CrashError> {
     let enter = Call::post("/api/v1/queue/enter", &json!({ "eventId": event })).bearer(&bearer);
     let status = Call::get(format!("/api/v1/queue/status?eventId={event}")).bearer(&bearer);
-    let until = Instant::now() + LET_IN_PATIENCE;
+    let until = Instant::now() + LET_IN_TIMEOUT;
     let mut answer = client.send(&enter).await?;
     while answer.status == 200 && Instant::now() < until {
         let place = answer.json();

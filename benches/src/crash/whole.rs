@@ -1,5 +1,5 @@
 //! What must be true of everything together after a restart: no seat in two hands, counts that add up, a line in its
-//! old order, and an operator's last word. What the server tells of them, for those who compare.
+//! old order, and an operator's last change. What the server answers about them, for comparisons.
 
 use super::CrashError;
 use super::check::Findings;
@@ -30,7 +30,7 @@ impl Stage {
         Err(CrashError::Stage(format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body))))
     }
 
-    /// Steers the slow line; `dry` only tells what would hold.
+    /// Steers the slow line; `dry` only answers what would hold.
     async fn steer(&self, change: &Value, dry: bool) -> Result<Value, CrashError> {
         let path = format!("/api/v1/admin/events/{}/admission?dryRun={dry}", self.slow);
         Ok(self.ask(&Call::patch(path, change).bearer(&self.admin)).await?.json())
@@ -65,7 +65,7 @@ pub(super) async fn check_notes(stage: &Stage, notes: &mut Notes, found: &mut Fi
     Ok(())
 }
 
-/// Seats as everybody together was told against seats as the server tells them.
+/// Seats by everybody's answers against seats as the server has them now.
 pub(super) async fn check_seats(stage: &Stage, buyers: &[Buyer], found: &mut Findings) -> Result<(), CrashError> {
     let mut owners: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for (id, booking) in buyers.iter().flat_map(|buyer| &buyer.bookings) {
@@ -79,12 +79,14 @@ pub(super) async fn check_seats(stage: &Stage, buyers: &[Buyer], found: &mut Fin
     }
     let live = read_seats(stage).await?;
     let (held, sold) = taken_seats(&live);
-    for (told, status) in [(held, "PENDING"), (sold, "CONFIRMED")] {
-        let told: BTreeSet<&str> = told.iter().map(String::as_str).collect();
+    for (answered, status) in [(held, "PENDING"), (sold, "CONFIRMED")] {
+        let answered: BTreeSet<&str> = answered.iter().map(String::as_str).collect();
         let ours: BTreeSet<&str> =
             owners.iter().filter(|(_, (_, owner))| *owner == status).map(|(seat, _)| *seat).collect();
-        found.lost.extend(ours.difference(&told).map(|seat| format!("seat {seat} was {status} and is free")));
-        found.oversold.extend(told.difference(&ours).map(|seat| format!("seat {seat} is {status} in nobody's hands")));
+        found.lost.extend(ours.difference(&answered).map(|seat| format!("seat {seat} was {status} and is free")));
+        found
+            .oversold
+            .extend(answered.difference(&ours).map(|seat| format!("seat {seat} is {status} in nobody's hands")));
     }
     let count = |name: &str| live.pointer(&format!("/seats/{name}")).and_then(Value::as_u64).unwrap_or_default();
     let (total, sum) = (count("total"), count("available") + count("held") + count("sold") + count("blocked"));
@@ -105,8 +107,8 @@ async fn read_seats(stage: &Stage) -> Result<Value, CrashError> {
     Ok(stage.ask(&seats.queue_token(Some(token))).await?.json())
 }
 
-/// What the server tells of an event.
-pub(super) async fn told_of(stage: &Stage, event: &str) -> Result<Counts, CrashError> {
+/// What the server answers about an event.
+pub(super) async fn counts_of(stage: &Stage, event: &str) -> Result<Counts, CrashError> {
     let seats = stage.ask(&Call::get(format!("/api/v1/events/{event}"))).await?.json();
     let stats = stage.ask(&Call::get("/api/v1/queue/admin/stats").bearer(&stage.admin)).await?.json();
     let number = |json: &Value, path: String| json.pointer(&path).and_then(Value::as_u64).unwrap_or_default();
@@ -119,10 +121,10 @@ struct Standing {
     /// 0 for those who are let in.
     rank: u64,
     asked: Instant,
-    told: Instant,
+    answered: Instant,
 }
 
-/// The slow line, with admission at rest: ranks without gaps, and nobody has passed one who had been told a place
+/// The slow line, with admission paused: ranks without gaps, and nobody has passed one who had been answered a place
 /// before the other asked.
 pub(super) async fn check_line(stage: &Stage, buyers: &mut [Buyer], found: &mut Findings) -> Result<(), CrashError> {
     stage.steer(&json!({ "paused": true }), false).await?;
@@ -137,7 +139,10 @@ pub(super) async fn check_line(stage: &Stage, buyers: &mut [Buyer], found: &mut 
         total = place.get("totalInQueue").and_then(Value::as_u64).unwrap_or_default();
         let rank = place.get("rank").and_then(Value::as_u64).unwrap_or_default();
         // Those whose entering had no answer have a place all the same, but no moment to be compared by.
-        line.push((rank, buyer.entered.map(|entered| Standing { rank, asked: entered.asked, told: entered.told })));
+        line.push((
+            rank,
+            buyer.entered.map(|entered| Standing { rank, asked: entered.asked, answered: entered.answered }),
+        ));
     }
     line.sort_by_key(|(rank, _)| *rank);
     let ranks: Vec<u64> = line.iter().map(|(rank, _)| *rank).filter(|rank| *rank > 0).collect();
@@ -152,7 +157,7 @@ pub(super) async fn check_line(stage: &Stage, buyers: &mut [Buyer], found: &mut 
     Ok(())
 }
 
-/// The rank of the first who stands behind somebody that asked only after this one had been told a place.
+/// The rank of the first who stands behind somebody that asked only after this one had been answered a place.
 fn first_passed(line: &[Standing]) -> Option<u64> {
     let mut latest_asked: Option<Instant> = None;
     let mut ahead = line.iter().peekable();
@@ -161,7 +166,7 @@ fn first_passed(line: &[Standing]) -> Option<u64> {
         while let Some(other) = ahead.next_if(|other| other.rank < one.rank) {
             latest_asked = latest_asked.max(Some(other.asked));
         }
-        if latest_asked.is_some_and(|asked| asked > one.told) {
+        if latest_asked.is_some_and(|asked| asked > one.answered) {
             return Some(one.rank);
         }
     }
@@ -175,7 +180,10 @@ mod tests {
 
     fn standing(base: Instant, ranks: &[(u64, u64, u64)]) -> Vec<Standing> {
         let at = |millis| base + Duration::from_millis(millis);
-        ranks.iter().map(|&(rank, asked, told)| Standing { rank, asked: at(asked), told: at(told) }).collect()
+        ranks
+            .iter()
+            .map(|&(rank, asked, answered)| Standing { rank, asked: at(asked), answered: at(answered) })
+            .collect()
     }
 
     #[test]
@@ -185,7 +193,7 @@ mod tests {
         check(&[(1, 0, 10), (2, 20, 30), (3, 40, 50)], None);
         // Overlapping requests may come in either order.
         check(&[(1, 5, 15), (2, 0, 10)], None);
-        // The second asked at 20, when the one behind had long been told.
+        // The second asked at 20, when the one behind had long been answered.
         check(&[(1, 20, 30), (2, 0, 10)], Some(2));
         // Among those let in there is no order, but they are all ahead of the line.
         check(&[(0, 20, 30), (0, 0, 10), (1, 40, 50)], None);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the projection's last batch may take.
-const LAST_BATCH_PATIENCE: Duration = Duration::from_secs(5);
+const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A hall of a million seats: as many that clients seldom meet.
 const TABLES: &str = "CREATE TABLE seats (id bigint PRIMARY KEY, status text NOT NULL, reservation uuid);
     CREATE TABLE reservations (id uuid PRIMARY KEY, buyer uuid NOT NULL, status text NOT NULL, at timestamptz NOT NULL);
@@ -102,7 +102,7 @@ async fn over_http(
         if rows == held.to_string() {
             break;
         }
-        if since.elapsed() > LAST_BATCH_PATIENCE {
+        if since.elapsed() > LAST_BATCH_TIMEOUT {
             return Err(CompareError::Wrong(format!("{held} holds stand, but the tables have {rows}")).into());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -112,7 +112,7 @@ async fn over_http(
     Ok((seen.per_second(), lag))
 }
 
-/// A database away, and what it left in memory on the disk: whoever is measured next begins alike.
+/// Removes a database, and syncs what it left in memory: so the next one to be measured starts alike.
 fn clear(cluster: &PrivatePostgres, database: &str) {
     cluster.sql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"));
     cluster.sql("postgres", "CHECKPOINT");
@@ -154,14 +154,14 @@ impl<'a> Bench<'a> {
         command.args(["-n", "-M", "prepared", "-j", "2", "-c", &self.settings.clients.to_string()]);
         command.args(["-T", &self.settings.seconds.to_string(), "-f"]).arg(&file).arg(&self.url);
         let output = command.output()?;
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
         let number = |after: &str| -> Option<f64> {
-            told.lines().find_map(|line| line.strip_prefix(after)?.split_whitespace().next()?.parse().ok())
+            output_text.lines().find_map(|line| line.strip_prefix(after)?.split_whitespace().next()?.parse().ok())
         };
         let rate = number("tps = ").filter(|_| output.status.success());
         let (Some(rate), Some(done)) = (rate, number("number of transactions actually processed: ")) else {
             let errors = String::from_utf8_lossy(&output.stderr);
-            return Err(DatabasesError::Database(format!("pgbench: {told}{errors}")));
+            return Err(DatabasesError::Database(format!("pgbench: {output_text}{errors}")));
         };
         let made = self.reservations() - before;
         if !(done * 0.99..=done).contains(&made) {

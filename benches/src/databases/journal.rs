@@ -43,16 +43,16 @@ fn fact(number: u64) -> Fact {
 
 pub(super) async fn measure(url: String, seconds: u64, batch: usize) -> Result<Rates, DatabasesError> {
     let time = Duration::from_secs(seconds);
-    let told = |error: &dyn std::fmt::Display| DatabasesError::Database(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| DatabasesError::Database(error.to_string());
     let of_journal = {
         let url = url.clone();
         move || -> Result<f64, DatabasesError> {
-            let url = DatabaseUrl::parse(&url).map_err(|error| told(&error))?;
-            let database = Postgres::open(Settings::new(url)).map_err(|error| told(&error))?;
-            let node = NodeLease::register(&database).map_err(|error| told(&error))?;
-            node.become_active(&|| false).map_err(|error| told(&error))?;
-            let mut journal = PostgresJournal::open(&database).map_err(|error| told(&error))?;
-            let epoch = journal.raise_epoch(EVENT).map_err(|error| told(&error))?;
+            let url = DatabaseUrl::parse(&url).map_err(|error| failed(&error))?;
+            let database = Postgres::open(Settings::new(url)).map_err(|error| failed(&error))?;
+            let node = NodeLease::register(&database).map_err(|error| failed(&error))?;
+            node.become_active(&|| false).map_err(|error| failed(&error))?;
+            let mut journal = PostgresJournal::open(&database).map_err(|error| failed(&error))?;
+            let epoch = journal.raise_epoch(EVENT).map_err(|error| failed(&error))?;
             append(&mut journal, epoch, time, batch)
         }
     };

@@ -1,4 +1,4 @@
-//! How far the tables are behind the journal: looked at all the time, while a load runs and afterwards until they have
+//! How far the tables are behind the journal: read all the time, while a load runs and afterwards until they have
 //! caught up.
 
 use super::DatabasesError;
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How often it is looked.
+/// How often it is read.
 const EVERY: Duration = Duration::from_millis(500);
 /// How long the tables may take to catch up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Facts that the tables were behind, one number each half second.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ impl Series {
     }
 }
 
-/// Somebody who looks until told that the load has ended, and then until nothing is behind.
+/// Reads until notified that the load has ended, and then until nothing is behind.
 pub(super) struct Watch {
     ended: Arc<AtomicBool>,
     watching: JoinHandle<Result<Series, DatabasesError>>,
@@ -73,7 +73,7 @@ async fn watch(scene: Arc<Scene>, ended: Arc<AtomicBool>) -> Result<Series, Data
                 if lag == 0 {
                     return Ok(series);
                 }
-                if series.caught_up_after > PATIENCE {
+                if series.caught_up_after > TIMEOUT {
                     return Err(DatabasesError::Database(format!("the tables do not catch up: {}", series.line())));
                 }
             }

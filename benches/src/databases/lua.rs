@@ -1,4 +1,4 @@
-//! Holds in Redis as people write them today: a Lua script that looks whether the seats are free and the buyer within
+//! Holds in Redis as people write them today: a Lua script that checks whether the seats are free and the buyer within
 //! the limit, takes them, and leaves a reservation that ends by itself; on a Redis that syncs its log before it answers.
 //! Every answer is checked, and afterwards every key is counted, also when the server was killed.
 
@@ -33,7 +33,7 @@ return 1";
 const HOLD_SECONDS: u64 = 3600;
 /// Holds of one buyer.
 const PER_BUYER: u64 = SEATS_PER_BUYER / SEATS_PER_HOLD;
-/// Syncs its log before every answer; never writes it anew while it is measured.
+/// Syncs its log before every answer; never rewrites it while it is measured.
 const SYNCED: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
 
 /// Holds a second, from as many connections as the load tool has over HTTP, each waiting for its answer. They come over

@@ -61,7 +61,7 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Seconds of one run.
     pub seconds: u64,
-    /// Rounds; medians are told.
+    /// Rounds; medians are reported.
     pub rounds: usize,
     /// Rows of a batch.
     pub batch: usize,
@@ -75,7 +75,7 @@ pub struct Settings {
     pub lag_max: u64,
 }
 
-/// Measures everything and tells it as tables.
+/// Measures everything and writes it as tables.
 ///
 /// # Errors
 /// See [`DatabasesError`].
@@ -137,7 +137,7 @@ fn tell_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write)
     let lag_max = settings.lag_max;
     writeln!(
         out,
-        "(tables rest while holds are answered, until they are {lag_max} facts behind; then commits wait for them)"
+        "(tables are throttled while holds are answered, until they are {lag_max} facts behind; then commits wait for them)"
     )?;
     let (most, peak) = (lag_max + LAG_ROOM, rates.iter().map(|rates| rates.lag.peak()).max().unwrap_or_default());
     if peak > most {

@@ -1,4 +1,4 @@
-//! Longer lines: looks at places all along them, over HTTP.
+//! Longer lines: status reads of places all along them, over HTTP.
 
 use super::house::House;
 use super::seats::CONNECTIONS;
@@ -17,24 +17,24 @@ use std::time::Duration;
 
 /// Seats of the hall; nobody buys any.
 const SEATS: u64 = 1000;
-/// Different tokens that look, whatever the crowd: a short line's buyers have several each, so that no line is
-/// looked at with tokens that are better known.
+/// Different tokens that read, whatever the crowd: a short line's buyers have several each, so that no line is
+/// read with tokens that are cached more often.
 const TOKENS: u64 = 50_000;
 /// Buyers who enter at the same time.
 const ENTERING: u64 = 4096;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at one's place.
-struct Look(Vec<Vec<u8>>);
+/// Reads one's place.
+struct StatusReads(Vec<Vec<u8>>);
 
-impl Work for Look {
+impl Work for StatusReads {
     async fn step(&self, connection: &mut Connection, n: u64) -> io::Result<()> {
         let answer = connection.call(&self.0[(n % TOKENS) as usize]).await?;
         if answer.status == 200 { Ok(()) } else { Err(unexpected(&answer, 200)) }
     }
 }
 
-/// Lines of several lengths behind one server, in turn.
+/// Lines of several lengths behind one server, alternating.
 pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError> {
     let house = House::start(&settings.dir, "crowd").await?;
     let hall = house.scene.hall(SEATS).await?;
@@ -42,9 +42,9 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
     for crowd in &settings.crowds {
         let event = house.scene.queued_event(&hall).await?;
         fill(&house.app, &event, first, *crowd).await?;
-        // Every stretch of the line is looked at; the step has no divisor in common with round numbers.
-        let look = |n: u64| status_request(&event, &house.scene.token(buyer(first + n.wrapping_mul(7919) % crowd)));
-        works.push(Arc::new(Look((0..TOKENS).map(look).collect())));
+        // Every stretch of the line is read; the step has no divisor in common with round numbers.
+        let read = |n: u64| status_request(&event, &house.scene.token(buyer(first + n.wrapping_mul(7919) % crowd)));
+        works.push(Arc::new(StatusReads((0..TOKENS).map(read).collect())));
         first += crowd;
     }
     let times = settings.thousands * 2000;
@@ -58,7 +58,7 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
     house.end().await?;
     let rows = settings.crowds.iter().zip(figures).map(|(size, figures)| Row { size: *size, figure: median(figures) });
     let rows = rows.collect();
-    Ok(Table { grows: "waiting", measured: "looks/s over HTTP", more_is_better: true, stays: true, rows })
+    Ok(Table { grows: "waiting", measured: "status reads/s over HTTP", more_is_better: true, stays: true, rows })
 }
 
 /// Lets `count` buyers into the line of an event, through the engine.
@@ -75,7 +75,7 @@ async fn fill(app: &Arc<App>, event: &str, first: u64, count: u64) -> Result<(),
                     if n >= first + count {
                         return Ok::<(), Refusal>(());
                     }
-                    enter(&sale, n, clock.now() + PATIENCE).await?;
+                    enter(&sale, n, clock.now() + TIMEOUT).await?;
                 }
             })
         })

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 /// Seats of each event: enough pairs that nobody meets.
 const SEATS: u64 = 1000;
-/// Seats of the hall that memory is compared with, so that what seats take can be told apart.
+/// Seats of the hall that memory is compared with, so that what seats take can be subtracted.
 const OTHER_SEATS: u64 = 4000;
 /// Events made at the same time.
 const TOGETHER: u64 = 64;
-/// How often, and how many times, it is looked whether memory is still given back, and how much of it counts as none.
-const LOOK: Duration = Duration::from_secs(1);
-const LOOKS: u32 = 30;
+/// How often, and how many times, is checked whether memory is still freed, and how much of it counts as none.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECKS: u32 = 30;
 const SETTLED: u64 = 20_000;
 
 /// Holds with more and more events.
@@ -49,12 +49,12 @@ pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError>
     Ok(Table { grows: "events", measured, more_is_better: true, stays: true, rows: holds })
 }
 
-/// Bytes of an idle event without those of its seats, which are told apart by as many events in a larger hall: what
+/// Bytes of an idle event without those of its seats, which are found with as many events in a larger hall: what
 /// the process' allocator counts more when there are twice as many, so that what grows by doubling has doubled in between.
 /// Whatever else the process allocates meanwhile counts, too.
 ///
 /// # Errors
-/// See [`GrowthError`]; also when what is allocated does not come to rest.
+/// See [`GrowthError`]; also when what is allocated does not become steady.
 pub async fn idle(dir: &Path, events: u64, counted: impl Fn() -> Stats) -> Result<Table, GrowthError> {
     let (mut seats, mut bytes) = (Vec::new(), Vec::new());
     for size in [SEATS, OTHER_SEATS] {
@@ -82,14 +82,14 @@ async fn settled(house: &House, counted: &impl Fn() -> Stats) -> Result<u64, Gro
         stats.bytes_allocated.saturating_sub(stats.bytes_deallocated) as u64
     };
     let mut now = allocated();
-    for _ in 0..LOOKS {
-        tokio::time::sleep(LOOK).await;
+    for _ in 0..CHECKS {
+        tokio::time::sleep(CHECK_EVERY).await;
         let before = std::mem::replace(&mut now, allocated());
         if before.abs_diff(now) < SETTLED {
             return Ok(now);
         }
     }
-    Err(GrowthError::Part("what is allocated does not come to rest".into()))
+    Err(GrowthError::Part("what is allocated does not become steady".into()))
 }
 
 /// The compiled plan of a hall: that of an event in it.

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long tables may take to catch up, and how often they are looked at.
-const PATIENCE: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(50);
+/// How long tables may take to catch up, and how often that is checked.
+const TIMEOUT: Duration = Duration::from_secs(120);
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct House {
@@ -53,10 +53,10 @@ impl House {
     pub(super) async fn catch_up(&self) -> Result<(), GrowthError> {
         let since = Instant::now();
         while self.scene.metric("onsale_projection_lag_facts").await? > 0.0 {
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > TIMEOUT {
                 return Err(GrowthError::Part("the tables do not catch up".into()));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
         Ok(())
     }

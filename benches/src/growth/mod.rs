@@ -36,7 +36,7 @@ pub enum GrowthError {
     Part(String),
 }
 
-/// Any error, told.
+/// Any error, as text.
 fn part(error: impl std::fmt::Display) -> GrowthError {
     GrowthError::Part(error.to_string())
 }
@@ -56,7 +56,7 @@ pub struct Settings {
     pub events: Vec<u64>,
     /// Rows of a journal that is started from.
     pub rows: Vec<u64>,
-    /// What one figure is measured on, in thousands of holds or looks.
+    /// What one figure is measured on, in thousands of holds or status reads.
     pub thousands: u64,
 }
 
@@ -135,25 +135,25 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Measures everything; each table is told as soon as it is there.
+/// Measures everything; each table is written as soon as it is there.
 ///
 /// # Errors
 /// See [`GrowthError`].
-pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Vec<Table>, GrowthError> {
+pub async fn run(settings: &Settings, out: &mut impl Write) -> Result<Vec<Table>, GrowthError> {
     let mut tables = Vec::new();
-    let mut tell = |table: Table| -> io::Result<()> {
-        writeln!(told, "{}", table.markdown())?;
-        told.flush()?;
+    let mut write = |table: Table| -> io::Result<()> {
+        writeln!(out, "{}", table.markdown())?;
+        out.flush()?;
         tables.push(table);
         Ok(())
     };
-    tell(seats::over_http(settings).await?)?;
-    tell(seats::in_process(settings).await?)?;
-    tell(crowd::over_http(settings).await?)?;
-    tell(events::over_http(settings).await?)?;
+    write(seats::over_http(settings).await?)?;
+    write(seats::in_process(settings).await?)?;
+    write(crowd::over_http(settings).await?)?;
+    write(events::over_http(settings).await?)?;
     let (with, without) = restart::measure(settings).await?;
-    tell(with)?;
-    tell(without)?;
+    write(with)?;
+    write(without)?;
     Ok(tables)
 }
 

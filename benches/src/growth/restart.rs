@@ -27,7 +27,7 @@ const BATCH: usize = 8192;
 /// Facts after the snapshot.
 const TAIL: u64 = 50_000;
 /// How long an earlier engine's check of its whole journal is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(300);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Tables that are always up to date.
 struct UpToDate(EventId, Seq);
@@ -102,7 +102,7 @@ fn grow(data: &Path, sizes: &[u64], tokio: &Handle) -> Result<(Vec<Row>, Vec<Row
 /// The data directory, as soon as nobody has it: an engine started from a snapshot checks what lies before it for a
 /// while longer.
 fn open(data: &Path) -> Result<DataDir, GrowthError> {
-    let until = Instant::now() + LOCK_PATIENCE;
+    let until = Instant::now() + LOCK_TIMEOUT;
     loop {
         match DataDir::open(data) {
             Ok(dir) => return Ok(dir),
@@ -162,7 +162,7 @@ impl Growing {
         Ok(())
     }
 
-    /// The rules first; then a hold and its release, in turn.
+    /// The rules first; then holds and releases, alternating.
     fn next_command(&mut self, now: Timestamp) -> Command {
         let Some(holds) = self.sale.seq().0.checked_sub(1) else {
             let config = Box::new(rules(now, &self.plan));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) const CONNECTIONS: usize = 64;
 /// Holds in flight in this process.
 const IN_FLIGHT: u64 = 1024;
-/// Buyers, in turn; more than connections, so that none is at work twice.
+/// Buyers, round-robin; more than connections, so that none is at work twice.
 const BUYERS: u64 = 4096;
 /// Seats in a row of a hall in this process.
 const SEATS_PER_ROW: u64 = 50;
@@ -53,7 +53,7 @@ fn reservation_id(body: &[u8]) -> Option<String> {
     rest.split_once('"').map(|(id, _)| id.to_owned())
 }
 
-/// Halls behind one server, in turn.
+/// Halls behind one server, alternating.
 pub(super) async fn over_http(settings: &Settings) -> Result<Table, GrowthError> {
     let house = House::start(&settings.dir, "halls").await?;
     let times = settings.thousands * 1000;

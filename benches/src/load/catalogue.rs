@@ -6,7 +6,7 @@ use super::field::{Answer, Field};
 use super::findings::Findings;
 use super::levels::Level;
 use super::tally::Call;
-use super::venue::{Wish, prepare};
+use super::venue::{EventRequest, prepare};
 use super::wire::Ask;
 use http::HeaderValue;
 use rand::rngs::StdRng;
@@ -17,10 +17,10 @@ use std::time::Duration;
 
 /// Seats of the hall that is made.
 const SEATS: u64 = 5000;
-/// Of a hundred readers, so many look at the event, and so many at the list; the others at the seat map.
+/// Of a hundred readers, so many read the event, and so many the list; the others the seat map.
 const EVENT_PERCENT: u32 = 50;
 const LIST_PERCENT: u32 = 20;
-/// Of a hundred who look at the seat map, so many have it already.
+/// Of a hundred who read the seat map, so many have it already.
 const HAVE_MAP_PERCENT: u32 = 90;
 
 struct Reading {
@@ -35,7 +35,7 @@ struct Reading {
 }
 
 pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
-    let _ = prepare(field, || Wish::open(SEATS)).await?;
+    let _ = prepare(field, || EventRequest::open(SEATS)).await?;
     let event = field.event.borrow().clone();
     let mut map = field.get(&format!("/api/v1/events/{event}/seats"));
     map.gzip = true;

@@ -41,7 +41,7 @@ pub(super) struct Buyer {
     pub first_rank: Option<u64>,
     pub leaves_at: u64,
     pub tries: u8,
-    /// Counts places, so that what is told of an old one is known as such.
+    /// Counts places, so that an answer about an old one is known as such.
     pub place: u16,
 }
 
@@ -80,7 +80,7 @@ impl Crowd {
                 _ => Way::Stays,
             };
             let leaves_at = opens_at.max(arrive) + rng.random_range(0..span);
-            let joined = Joined { asked: 0, told: 0, rank: None };
+            let joined = Joined { asked: 0, answered: 0, rank: None };
             let (rank, first_rank, tries, place) = (None, None, 0, 0);
             buyers.push(Buyer { way, step: Step::Coming, joined, rank, first_rank, leaves_at, tries, place });
             timers.push(Reverse((scaled(arrive, number, settings.buyers), number as u32)));
@@ -116,10 +116,10 @@ impl Crowd {
     }
 }
 
-/// When a buyer who was told of a place and says nothing must have lost it: an outage of the server, the last sign of
-/// which is `outage` (0 for none), starts everybody's absence anew.
-pub(super) fn gone_by(told: u64, outage: u64, absent: u64) -> u64 {
-    told.max(outage) + absent + SLACK
+/// When a buyer who was answered a place and never polls must have lost it: an outage of the server, the last sign of
+/// which is `outage` (0 for none), restarts everybody's absence.
+pub(super) fn gone_by(answered: u64, outage: u64, absent: u64) -> u64 {
+    answered.max(outage) + absent + SLACK
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(by, expected * SECOND + SLACK, "outage at {outage} s");
         };
         check(0, 40);
-        // Before the place was told it excuses nothing.
+        // Before the place was answered it excuses nothing.
         check(9, 40);
         check(35, 65);
     }

@@ -17,13 +17,13 @@ pub enum LoadError {
     /// Hall or event could not be made.
     #[error(transparent)]
     Scene(#[from] SceneError),
-    /// The journal could not be looked at.
-    #[error("the journal could not be looked at: {0}")]
+    /// The journal could not be read.
+    #[error("the journal could not be read: {0}")]
     Verify(#[from] VerifyError),
     /// Connections or files.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It was told to end before there was anything to report.
+    /// It was interrupted before there was anything to report.
     #[error("interrupted before it began")]
     Interrupted,
 }

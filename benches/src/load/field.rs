@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use crate::scene::{Scene, buyer};
 
-/// Tokens live for an hour; one that is older than this is made anew.
+/// Tokens live for an hour; one that is older than this is made again.
 const TOKEN_SERVES: Duration = Duration::from_secs(50 * 60);
-/// How often the driver looks whether something is due: the runtime's timers know milliseconds.
+/// How often the driver checks whether something is due: the runtime's timers know milliseconds.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Requests that leave before others get their turn on this thread.
 const AT_ONCE: u32 = 64;
@@ -37,7 +37,7 @@ pub(super) struct Field {
     pub tally: RefCell<Tally>,
     /// Requests that are not answered yet.
     pub in_flight: Cell<u64>,
-    /// Whether the run was told to end.
+    /// Whether the run was interrupted.
     pub stopped: Cell<bool>,
     /// What the scenario says of its crowd: waiting, admitted.
     pub crowd: Cell<(u64, u64)>,
@@ -166,7 +166,7 @@ impl Field {
         }
     }
 
-    /// A request leaves that was due then. Whoever calls this takes it from `in_flight` again.
+    /// A request leaves that was due then. The caller takes it from `in_flight` again.
     pub(super) fn leave(&self, due: u64) {
         self.tally.borrow_mut().sent(self.since(due));
         self.in_flight.set(self.in_flight.get() + 1);
@@ -202,8 +202,8 @@ impl Field {
     }
 
     /// Waits until every request is answered.
-    pub(super) async fn settle(self: &Rc<Self>, patience: Duration) {
-        let until = Instant::now() + patience;
+    pub(super) async fn settle(self: &Rc<Self>, timeout: Duration) {
+        let until = Instant::now() + timeout;
         while self.in_flight.get() > 0 && Instant::now() < until {
             tokio::time::sleep(TICK).await;
         }

@@ -9,10 +9,10 @@ pub(super) struct Findings {
     pub levels: Vec<Level>,
     /// Figures without a level.
     pub story: Vec<(String, String)>,
-    /// Who was told which rank before anybody was let in.
+    /// Who was answered which rank before anybody was let in.
     pub ranks: Vec<(BuyerId, u64)>,
     /// The admission rate, where people wait.
     pub rate: Option<u64>,
-    /// How fast they were let in, as they were told.
+    /// How fast they were let in, by their answers.
     pub pace: Option<Pace>,
 }

@@ -29,7 +29,7 @@ pub struct Level {
     pub measured: String,
     /// Whether it was met.
     pub met: bool,
-    /// What was wrong, by name, where that can be told.
+    /// What was wrong, by name, where that is known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The load generator: an on-sale's crowd on one thread, open loop, whose buyers check what they are told. It shares the
+//! The load generator: an on-sale's crowd on one thread, open loop, whose buyers check what they are answered. It shares the
 //! machine with the server that it measures, so everything here is small: a buyer who waits is a few dozen bytes.
 
 mod catalogue;

@@ -1,8 +1,8 @@
-//! Whether the line was kept, judged by what buyers were told alone: every rank once, no rank that grows, nobody let in
+//! Whether the line was kept, judged by what buyers were answered alone: every rank once, no rank that grows, nobody let in
 //! before somebody who stood ahead, never more than the rate in any second. Pure: times come in as microseconds.
 //!
-//! Two things tell that one buyer stands ahead of another. Both have a rank of before the first admission: then ranks
-//! are places. Or the one was told of the place before the other asked for one. Admissions are known by when they were
+//! Two things show that one buyer stands ahead of another. Both have a rank of before the first admission: then ranks
+//! are places. Or the one was answered its place before the other asked for one. Admissions are known by when they were
 //! due, which is when the queue token ends, less its life.
 
 use serde::Serialize;
@@ -33,8 +33,8 @@ impl Faults {
 pub(super) struct Joined {
     /// When the place was asked for.
     pub asked: u64,
-    /// When it was told.
-    pub told: u64,
+    /// When it was answered.
+    pub answered: u64,
     /// The rank, if nobody could be let in yet.
     pub rank: Option<u64>,
 }
@@ -52,11 +52,11 @@ struct Admission {
     ends: i64,
     who: u32,
     joined: Joined,
-    /// Whether it was of a buyer's first place: whoever came back may have come when the line was empty.
+    /// Whether it was of a buyer's first place: one who came back may have come when the line was empty.
     is_first: bool,
 }
 
-/// What buyers were told, held against each other.
+/// What buyers were answered, checked against each other.
 #[derive(Default)]
 pub(super) struct Order {
     /// Whether the order of those who came early is drawn, so that coming early says nothing.
@@ -64,7 +64,7 @@ pub(super) struct Order {
     ranks: Vec<u64>,
     known: Known,
     admissions: Vec<Admission>,
-    /// Ranks told twice or missing.
+    /// Ranks given twice or missing.
     pub uniqueness: Faults,
     /// Ranks that grew, and those who were overtaken.
     pub sequence: Faults,
@@ -94,7 +94,7 @@ impl Order {
         Self { is_drawn, ..Self::default() }
     }
 
-    /// Somebody was told of a new place. Only the first such answer of a place counts.
+    /// A buyer was answered with a new place. Only the first such answer of a place counts.
     pub(super) fn joined(&mut self, who: u32, joined: &Joined) {
         let Some(rank) = joined.rank else { return };
         if rank == 0 {
@@ -122,7 +122,7 @@ impl Order {
             let other = known.rank;
             self.sequence.add(|| format!("buyer {who} of rank {place} still waits, but rank {other} was let in"));
         }
-        if joined.told < known.asked && !self.is_drawn {
+        if joined.answered < known.asked && !self.is_drawn {
             self.sequence.add(|| format!("buyer {who} still waits, but somebody who came later was let in"));
         }
     }
@@ -139,15 +139,15 @@ impl Order {
         self.admissions.len() as u64
     }
 
-    /// Looks at everything together. `is_whole` says that nobody is missing among those with a rank.
+    /// Checks everything together. `is_whole` says that nobody is missing among those with a rank.
     pub(super) fn close(&mut self, rate: u64, is_whole: bool) {
         self.ranks.sort_unstable();
         for pair in self.ranks.windows(2).filter(|pair| pair[0] == pair[1]) {
-            self.uniqueness.add(|| format!("rank {} was told twice", pair[0]));
+            self.uniqueness.add(|| format!("rank {} was given twice", pair[0]));
         }
-        let (told, last) = (self.ranks.len() as u64, self.ranks.last().copied().unwrap_or(0));
-        if is_whole && last != told && self.uniqueness.many == 0 {
-            self.uniqueness.add(|| format!("{told} buyers have ranks up to {last}"));
+        let (count, last) = (self.ranks.len() as u64, self.ranks.last().copied().unwrap_or(0));
+        if is_whole && last != count && self.uniqueness.many == 0 {
+            self.uniqueness.add(|| format!("{count} buyers have ranks up to {last}"));
         }
         self.admissions.sort_by_key(|admission| admission.ends);
         self.check_ranks();
@@ -172,15 +172,15 @@ impl Order {
     }
 
     /// Nobody was let in before somebody who had a place before they asked for one: from the last admission back, the
-    /// earliest place told so far must not be older than a question.
+    /// earliest place answered so far must not be older than a question.
     fn check_times(&mut self) {
         let mut earliest: Option<(u64, u32)> = None;
         for admission in self.admissions.iter().rev() {
-            if let Some((_, whose)) = earliest.filter(|(told, _)| *told < admission.joined.asked) {
+            if let Some((_, whose)) = earliest.filter(|(answered, _)| *answered < admission.joined.asked) {
                 let who = admission.who;
                 self.sequence.add(|| format!("buyer {who} was let in before buyer {whose}, who had come earlier"));
             }
-            let this = (admission.joined.told, admission.who);
+            let this = (admission.joined.answered, admission.who);
             earliest = Some(earliest.map_or(this, |earliest| earliest.min(this)));
         }
     }
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     fn joined(asked: u64, rank: Option<u64>) -> Joined {
-        Joined { asked, told: asked + 5, rank }
+        Joined { asked, answered: asked + 5, rank }
     }
 
     /// A line of three that joined one after the other; who was let in when, in tenths of a second.
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_overtaken_is_named() {
+    fn a_buyer_who_is_overtaken_is_named() {
         let by_rank = line(Some([1, 2, 3]), [0, 10, 5]);
         assert!(
             by_rank.sequence.named[0].contains("of rank 3 was let in before 1 of rank 2"),
@@ -272,15 +272,15 @@ mod tests {
         assert!(by_time.sequence.named[0].contains("buyer 1 was let in before buyer 0"), "{:?}", by_time.sequence);
         // Two who asked at the same time may stand either way.
         let mut order = Order::default();
-        order.admitted(0, Joined { asked: 0, told: 9, rank: None }, 2 * SECOND, true);
-        order.admitted(1, Joined { asked: 8, told: 9, rank: None }, SECOND, true);
+        order.admitted(0, Joined { asked: 0, answered: 9, rank: None }, 2 * SECOND, true);
+        order.admitted(1, Joined { asked: 8, answered: 9, rank: None }, SECOND, true);
         order.close(2, false);
         assert_eq!(order.sequence.many, 0);
     }
 
     #[test]
     fn ranks_are_unique_and_without_gaps() {
-        assert_eq!(line(Some([1, 2, 2]), [0, 5, 10]).uniqueness.named, ["rank 2 was told twice"]);
+        assert_eq!(line(Some([1, 2, 2]), [0, 5, 10]).uniqueness.named, ["rank 2 was given twice"]);
         assert_eq!(line(Some([1, 2, 4]), [0, 5, 10]).uniqueness.named, ["3 buyers have ranks up to 4"]);
     }
 
@@ -308,7 +308,7 @@ mod tests {
         let before = order.known();
         order.admitted(1, second, SECOND, true);
         order.waits(0, &first, Some(3), Some(3), before);
-        assert_eq!(order.sequence.many, 1, "asked before the other was told");
+        assert_eq!(order.sequence.many, 1, "asked before the other was answered");
         order.waits(0, &first, Some(3), Some(3), order.known());
         assert!(order.sequence.named.iter().any(|fault| fault.contains("rank 2 was let in")), "{:?}", order.sequence);
     }

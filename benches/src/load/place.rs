@@ -1,4 +1,4 @@
-//! A place as its buyer is told of it: only the members that are needed, borrowed from the answer.
+//! A place as its buyer is answered it: only the members that are needed, borrowed from the answer.
 
 use serde::Deserialize;
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
 //! The crowd in the waiting room: each buyer a few dozen bytes that one driver moves on, no task of their own but while a
-//! request is in flight or a stream is open. What they are told is held against what must be true of a line.
+//! request is in flight or a stream is open. What they are answered is checked against what must be true of a line.
 
 use super::crowd::{Crowd, SECOND, Step, Way, gone_by};
 use super::error::LoadError;
@@ -9,7 +9,7 @@ use super::levels::Level;
 use super::order::{Joined, Known, Pace};
 use super::place::{Place, Stand};
 use super::tally::{Call, Outcome};
-use super::venue::{Rules, Wish, prepare};
+use super::venue::{EventRequest, Rules, prepare};
 use super::wire::{Ask, Stream};
 use http::Method;
 use jiff::Timestamp;
@@ -45,7 +45,7 @@ pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
     let settings = &field.settings;
     let wait = settings.made.opens_after.map(|after| jiff::SignedDuration::try_from(after).unwrap_or_default());
     let opens = Timestamp::now() + wait.unwrap_or(jiff::SignedDuration::from_secs(-1));
-    let (rules, _) = prepare(field, || Wish::queued(field, SEATS, opens)).await?;
+    let (rules, _) = prepare(field, || EventRequest::queued(field, SEATS, opens)).await?;
     let event = field.event.borrow().clone();
     field.begin();
     let began_wall = Timestamp::now().as_microsecond();
@@ -69,7 +69,7 @@ pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
     Ok(room.findings(ended_wall))
 }
 
-/// Wakes whoever is due until everybody is through or the time is over.
+/// Wakes each buyer when due, until everybody is through or the time is over.
 async fn drive(room: &Rc<Room>) {
     let field = &room.field;
     let arrive = field.settings.arrive.as_micros() as u64;
@@ -112,7 +112,7 @@ impl Room {
             let crowd = self.crowd.borrow();
             let buyer = &crowd.buyers[who as usize];
             let leaves = matches!(buyer.way, Way::Leaves { .. }) && due >= buyer.leaves_at;
-            (buyer.step, leaves, buyer.place, self.gone_by(buyer.joined.told))
+            (buyer.step, leaves, buyer.place, self.gone_by(buyer.joined.answered))
         };
         let room = Rc::clone(self);
         match step {
@@ -121,15 +121,15 @@ impl Room {
             Step::InLine if self.field.settings.streams => {
                 drop(tokio::task::spawn_local(async move { room.listens(who, place, due).await }));
             }
-            // There was an outage meanwhile. Whoever asks is heard of, so this one must wait before asking.
+            // There was an outage meanwhile. A poll is a sign of life, so this one must wait before polling.
             Step::Silent if due < gone_by => self.crowd.borrow_mut().wake(who, gone_by),
-            Step::InLine | Step::Silent => drop(tokio::task::spawn_local(async move { room.looks(who, due).await })),
+            Step::InLine | Step::Silent => drop(tokio::task::spawn_local(async move { room.polls(who, due).await })),
             Step::LetIn | Step::Gone => {}
         }
     }
 
-    fn gone_by(&self, told: u64) -> u64 {
-        gone_by(told, self.field.outage.get(), self.rules.absent_after.as_micros() as u64)
+    fn gone_by(&self, answered: u64) -> u64 {
+        gone_by(answered, self.field.outage.get(), self.rules.absent_after.as_micros() as u64)
     }
 
     async fn enters(&self, who: u32, due: u64) {
@@ -148,12 +148,12 @@ impl Room {
             }
             return;
         };
-        let told = self.field.now();
+        let answered = self.field.now();
         let mut crowd = self.crowd.borrow_mut();
         match Place::read(&got.body) {
             Ok((stand @ (Stand::PreQueue | Stand::Waiting), place)) => {
                 let rank = if stand == Stand::PreQueue { place.rank } else { None };
-                let joined = Joined { asked, told, rank };
+                let joined = Joined { asked, answered, rank };
                 crowd.order.joined(who, &joined);
                 crowd.waiting += 1;
                 let buyer = crowd.buyer(who);
@@ -162,15 +162,15 @@ impl Room {
                 if buyer.place == 1 {
                     buyer.first_rank = rank;
                 }
-                self.first_look(&mut crowd, who, told, place.poll_after_seconds);
+                self.first_poll(&mut crowd, who, answered, place.poll_after_seconds);
             }
             Ok((Stand::Active, place)) => {
                 crowd.waiting += 1;
-                crowd.buyer(who).joined = Joined { asked, told, rank: None };
+                crowd.buyer(who).joined = Joined { asked, answered, rank: None };
                 self.let_in(&mut crowd, who, &place);
             }
             Ok((Stand::Expired, _)) => {
-                crowd.surprises.add(|| format!("buyer {who} entered and was told EXPIRED"));
+                crowd.surprises.add(|| format!("buyer {who} entered and was answered EXPIRED"));
                 crowd.is_gone(who);
             }
             Err(why) => self.surprised(&mut crowd, who, why),
@@ -178,37 +178,37 @@ impl Room {
     }
 
     /// What a buyer does first with a new place.
-    fn first_look(&self, crowd: &mut Crowd, who: u32, told: u64, poll_seconds: u64) {
+    fn first_poll(&self, crowd: &mut Crowd, who: u32, answered: u64, poll_seconds: u64) {
         let buyer = crowd.buyer(who);
         let (first, leaves_at) = (buyer.place == 1, buyer.leaves_at);
         match buyer.way {
             Way::FallsSilent if first => {
                 buyer.step = Step::Silent;
-                crowd.wake(who, self.gone_by(told));
+                crowd.wake(who, self.gone_by(answered));
             }
             way if self.field.settings.streams => {
-                crowd.wake(who, told);
+                crowd.wake(who, answered);
                 if first && matches!(way, Way::Leaves { .. }) {
-                    crowd.wake(who, leaves_at.max(told + 1));
+                    crowd.wake(who, leaves_at.max(answered + 1));
                 }
             }
-            Way::Stays | Way::Leaves { .. } | Way::FallsSilent => self.next_look(crowd, who, told, poll_seconds),
+            Way::Stays | Way::Leaves { .. } | Way::FallsSilent => self.next_poll(crowd, who, answered, poll_seconds),
         }
     }
 
-    fn next_look(&self, crowd: &mut Crowd, who: u32, told: u64, poll_seconds: u64) {
+    fn next_poll(&self, crowd: &mut Crowd, who: u32, answered: u64, poll_seconds: u64) {
         crowd.longest_poll = crowd.longest_poll.max(poll_seconds);
         // A little apart from each other, as real clients are.
         let pause = poll_seconds * SECOND;
-        let mut at = told + crowd.rng.random_range(pause * 9 / 10..=pause * 11 / 10);
+        let mut at = answered + crowd.rng.random_range(pause * 9 / 10..=pause * 11 / 10);
         let buyer = crowd.buyer(who);
-        if matches!(buyer.way, Way::Leaves { .. }) && buyer.leaves_at > told {
+        if matches!(buyer.way, Way::Leaves { .. }) && buyer.leaves_at > answered {
             at = at.min(buyer.leaves_at);
         }
         crowd.wake(who, at);
     }
 
-    async fn looks(&self, who: u32, due: u64) {
+    async fn polls(&self, who: u32, due: u64) {
         let known = self.crowd.borrow().order.known();
         let ask = self.status.clone().by(&self.field.bearer(who as usize));
         let answer = self.field.call(Call::Status, who as usize, due, &ask, &[]).await;
@@ -221,16 +221,16 @@ impl Room {
         match Place::read(&got.body) {
             Ok((stand, place)) => {
                 let poll_seconds = place.poll_after_seconds;
-                if self.told(&mut crowd, who, stand, &place, known) {
-                    self.next_look(&mut crowd, who, now, poll_seconds);
+                if self.check_place(&mut crowd, who, stand, &place, known) {
+                    self.next_poll(&mut crowd, who, now, poll_seconds);
                 }
             }
             Err(why) => self.surprised(&mut crowd, who, why),
         }
     }
 
-    /// A buyer who has a place is told of it; whether there is more to come.
-    fn told(&self, crowd: &mut Crowd, who: u32, stand: Stand, place: &Place<'_>, known: Known) -> bool {
+    /// Checks the place that a buyer was answered; whether there is more to come.
+    fn check_place(&self, crowd: &mut Crowd, who: u32, stand: Stand, place: &Place<'_>, known: Known) -> bool {
         let buyer = crowd.buyer(who);
         let (joined, before, step) = (buyer.joined, buyer.rank, buyer.step);
         match stand {
@@ -253,7 +253,7 @@ impl Room {
                 if step == Step::Silent {
                     crowd.expired += 1;
                 } else {
-                    crowd.surprises.add(|| format!("buyer {who} was heard and is EXPIRED"));
+                    crowd.surprises.add(|| format!("buyer {who} has polled in time and is EXPIRED"));
                 }
                 let pause = crowd.rng.random_range(SECOND / 10..SECOND);
                 crowd.comes_again(who, self.field.now() + pause);
@@ -290,7 +290,7 @@ impl Room {
 
     async fn leaves(&self, who: u32, due: u64) {
         let ask = self.leave.clone().by(&self.field.bearer(who as usize));
-        // From here on nothing that is told of this place counts.
+        // From here on no answer about this place counts.
         self.crowd.borrow_mut().buyer(who).step = Step::Gone;
         let answer = self.field.call(Call::Leave, who as usize, due, &ask, &[]).await;
         let mut crowd = self.crowd.borrow_mut();
@@ -307,11 +307,11 @@ impl Room {
         }
     }
 
-    /// Opens an event stream and follows it until the place is over.
+    /// Opens an event stream and reads it until the place is over.
     async fn listens(self: &Rc<Self>, who: u32, place: u16, due: u64) {
         let ask = self.stream.clone().by(&self.field.bearer(who as usize));
         self.field.leave(due);
-        let opened = self.field.wire.follow(who as usize, &ask).await;
+        let opened = self.field.wire.open_stream(who as usize, &ask).await;
         let status = opened.as_ref().ok().map(|(status, _)| *status);
         let first = match opened {
             Ok((200, mut stream)) => match stream.next().await {
@@ -328,14 +328,14 @@ impl Room {
             self.field.tally.borrow_mut().status(status, outcome.code());
         }
         self.field.note_outage(&outcome);
-        // Whoever left meanwhile is rightly told that there is no place.
+        // A buyer who left meanwhile is rightly answered that there is no place.
         if outcome == Outcome::Done || self.crowd.borrow().takes_part(who, place) {
             self.field.tally.borrow_mut().answered(Call::Stream, self.field.since(due), outcome);
         }
         let ended = match first {
             Ok((event, stream)) => {
                 self.streams_open.set(self.streams_open.get() + 1);
-                let ended = self.follows(who, place, event, stream).await;
+                let ended = self.reads_stream(who, place, event, stream).await;
                 self.streams_open.set(self.streams_open.get() - 1);
                 ended
             }
@@ -349,7 +349,7 @@ impl Room {
     }
 
     /// Whether the stream broke off.
-    async fn follows(&self, who: u32, place: u16, first: bytes::Bytes, mut stream: Stream) -> bool {
+    async fn reads_stream(&self, who: u32, place: u16, first: bytes::Bytes, mut stream: Stream) -> bool {
         let mut event = first;
         loop {
             self.field.tally.borrow_mut().event();
@@ -360,7 +360,7 @@ impl Room {
                 }
                 let goes_on = match Place::read(&event) {
                     // An event may have been on its way for a while: it is no answer to a question.
-                    Ok((stand, told)) => self.told(&mut crowd, who, stand, &told, Known::default()),
+                    Ok((stand, place)) => self.check_place(&mut crowd, who, stand, &place, Known::default()),
                     Err(why) => {
                         self.surprised(&mut crowd, who, why);
                         false
@@ -395,8 +395,8 @@ impl Room {
         crowd.order.close(self.rules.rate, crowd.is_whole);
         // Those who were let in last may not have asked since.
         let all_through = crowd.through == self.field.settings.buyers;
-        let unheard = if self.field.settings.streams { 2 } else { crowd.longest_poll * 11 / 10 + 2 };
-        let until = ended_wall - i64::try_from(unheard * SECOND).unwrap_or(0) + self.rules.token_micros;
+        let unseen = if self.field.settings.streams { 2 } else { crowd.longest_poll * 11 / 10 + 2 };
+        let until = ended_wall - i64::try_from(unseen * SECOND).unwrap_or(0) + self.rules.token_micros;
         let pace = crowd.order.pace((!all_through).then_some(until));
         let mut levels = vec![
             Level::none("every rank unique", &crowd.order.uniqueness),
@@ -405,13 +405,13 @@ impl Room {
             Level::none("places are as promised", &crowd.surprises),
         ];
         let held_percent = self.field.settings.limits.held_percent;
-        let as_told = pace_level("admission rate as told", pace, self.rules.rate, held_percent);
+        let as_answered = pace_level("admission rate as told", pace, self.rules.rate, held_percent);
         let mut paces = Vec::new();
         if self.field.settings.is_own() {
-            // Whoever leaves just when let in is never told of it: the journal knows better, and is asked.
-            paces.push((as_told.name, as_told.measured));
+            // A buyer who leaves just when let in never receives that: the journal has it, and is read.
+            paces.push((as_answered.name, as_answered.measured));
         } else {
-            levels.push(as_told);
+            levels.push(as_answered);
         }
         let buyers = (0u64..).zip(&crowd.buyers);
         let ranks = buyers.filter_map(|(who, buyer)| Some((self.field.id(who), buyer.first_rank?))).collect();

@@ -26,7 +26,7 @@ pub struct Report {
     pub levels: Vec<Level>,
     /// All requests of the crowd together.
     pub requests: Requests,
-    /// Answers beside them: to what made the event and looked at it before and after. Probes are not counted.
+    /// Answers beside them: to requests that made the event and read it before and after. Probes are not counted.
     pub beside: u64,
     /// Every call.
     pub calls: Vec<CallRow>,
@@ -36,7 +36,7 @@ pub struct Report {
     pub failures: Vec<Times>,
     /// How many may be let in a second, where there is a line.
     pub rate: Option<u64>,
-    /// How fast people were let in, as they were told, where there is a line.
+    /// How fast people were let in, by their answers, where there is a line.
     pub pace: Option<Pace>,
     /// Refusals that are part of the game.
     pub refusals: Vec<Times>,

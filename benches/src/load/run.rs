@@ -20,8 +20,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::LocalSet;
 
-/// How long a run that was told to end may still take.
-const END_PATIENCE: Duration = Duration::from_secs(3);
+/// How long an interrupted run may still take.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs a scenario to its end, or until `interrupted`, and says what came of it.
 ///
@@ -59,7 +59,7 @@ async fn load(
             () = &mut watching => None,
             () = &mut interrupted => {
                 field.stopped.set(true);
-                tokio::time::timeout(END_PATIENCE, &mut scenario).await.ok()
+                tokio::time::timeout(END_TIMEOUT, &mut scenario).await.ok()
             }
         }
     };
@@ -78,7 +78,7 @@ async fn load(
     levels.extend(idle_level(&idle));
     if let Some(memory) = memory {
         let (peak, limit) = (memory.peak >> 20, field.settings.limits.memory_mib);
-        let asked = limit.map_or_else(|| "told".to_owned(), |limit| format!("≤ {limit} MiB"));
+        let asked = limit.map_or_else(|| "reported".to_owned(), |limit| format!("≤ {limit} MiB"));
         let met = limit.is_none_or(|limit| peak <= limit);
         levels.push(Level::new("server's memory at its peak", asked, format!("{peak} MiB"), met));
     }

@@ -9,7 +9,7 @@ use super::order::{Faults, Joined, Order};
 use super::place::{Place, Stand};
 use super::settings::Scenario;
 use super::tally::Call;
-use super::venue::{Rules, Wish, prepare};
+use super::venue::{EventRequest, Rules, prepare};
 use super::wire::{Ask, Got};
 use http::{HeaderValue, Method};
 use rand::rngs::StdRng;
@@ -78,9 +78,9 @@ struct Buyer {
 pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
     let (settings, buyers) = (&field.settings, field.settings.buyers);
     let (rules, _) = prepare(field, || match settings.scenario {
-        Scenario::Purchase => Wish::queued(field, buyers * 2 + 100, Wish::open(0).opens),
-        Scenario::Payments => Wish::open(buyers * 2 + 100),
-        Scenario::Seats | Scenario::Queue | Scenario::Catalogue => Wish::open(FEW_SEATS),
+        Scenario::Purchase => EventRequest::queued(field, buyers * 2 + 100, EventRequest::open(0).opens),
+        Scenario::Payments => EventRequest::open(buyers * 2 + 100),
+        Scenario::Seats | Scenario::Queue | Scenario::Catalogue => EventRequest::open(FEW_SEATS),
     })
     .await?;
     let event = field.event.borrow().clone();
@@ -102,14 +102,14 @@ pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
         seats_sold: Cell::new(0),
     });
     field.begin();
-    let begun = Rc::new(Cell::new(0));
+    let started = Rc::new(Cell::new(0));
     let each = |number, due| {
-        let (shop, begun) = (Rc::clone(&shop), Rc::clone(&begun));
-        begun.set(begun.get() + 1);
+        let (shop, started) = (Rc::clone(&shop), Rc::clone(&started));
+        started.set(started.get() + 1);
         async move { shop.comes(number as usize, due).await }
     };
     field.arrive(buyers, 0, settings.arrive, each).await;
-    while shop.through.get() < begun.get() && !field.stopped.get() {
+    while shop.through.get() < started.get() && !field.stopped.get() {
         tokio::time::sleep(TICK).await;
     }
     field.settle(Duration::from_secs(5)).await;
@@ -117,17 +117,17 @@ pub(super) async fn run(field: &Rc<Field>) -> Result<Findings, LoadError> {
 }
 
 async fn seat_ids(field: &Field, event: &str) -> Result<Vec<String>, LoadError> {
-    let told = |why: String| LoadError::Target(format!("the seat map of {event}: {why}"));
+    let failed = |why: String| LoadError::Target(format!("the seat map of {event}: {why}"));
     let map = field.wire.send(0, &field.get(&format!("/api/v1/events/{event}/seats"))).await;
-    let map = map.map_err(|lost| told(format!("{lost:?}")))?;
+    let map = map.map_err(|lost| failed(format!("{lost:?}")))?;
     field.beside.set(field.beside.get() + 1);
-    let map: Value = serde_json::from_slice(&map.body).map_err(|error| told(error.to_string()))?;
+    let map: Value = serde_json::from_slice(&map.body).map_err(|error| failed(error.to_string()))?;
     let list = |value: &Value, name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let sections = list(&map["plan"], "sections");
     let rows = sections.iter().flat_map(|section| list(section, "rows"));
     let seats = rows.flat_map(|row| list(&row, "seats"));
     let ids: Vec<String> = seats.filter_map(|seat| Some(seat.get("id")?.as_str()?.to_owned())).collect();
-    if ids.is_empty() { Err(told("no seats".into())) } else { Ok(ids) }
+    if ids.is_empty() { Err(failed("no seats".into())) } else { Ok(ids) }
 }
 
 impl Shop {
@@ -164,12 +164,12 @@ impl Shop {
         self.faults.borrow_mut().add(what);
     }
 
-    /// Enters and polls until let in; `None` for whoever waits longer than anybody should.
+    /// Enters and polls until let in; `None` for a buyer who waits longer than any should.
     async fn waits(&self, buyer: &mut Buyer, due: u64) -> Option<()> {
         let (asked, until) = (self.field.now(), due + self.field.settings.lasts.as_micros() as u64);
         let enter = self.field.post("/api/v1/queue/enter", format!(r#"{{"eventId":"{}"}}"#, self.event));
         let Answer::Good(mut got) = self.send(Call::Enter, buyer, due, enter, &[]).await else { return None };
-        let joined = Joined { asked, told: self.field.now(), rank: None };
+        let joined = Joined { asked, answered: self.field.now(), rank: None };
         self.waiting.set(self.waiting.get() + 1);
         let mut before = None;
         let mut known = self.order.borrow().known();
@@ -197,7 +197,7 @@ impl Shop {
                     before = place.rank;
                 }
                 Stand::Expired => {
-                    self.wrong(|| format!("buyer {} was heard and is EXPIRED", buyer.who));
+                    self.wrong(|| format!("buyer {} has polled in time and is EXPIRED", buyer.who));
                     break None;
                 }
             }
@@ -384,8 +384,8 @@ impl Shop {
         let settings = &self.field.settings;
         let own_event = settings.event.is_none() && !self.field.stopped.get();
         let is_fight = settings.scenario == Scenario::Seats;
-        let told = self.field.scene.read_event(&self.event).await?;
-        let count = |name: &str| told["seats"][name].as_u64().unwrap_or_default();
+        let event = self.field.scene.read_event(&self.event).await?;
+        let count = |name: &str| event["seats"][name].as_u64().unwrap_or_default();
         let (seats, counted) = if is_fight {
             (self.owners.borrow().len() as u64, count("held"))
         } else {
@@ -397,7 +397,7 @@ impl Shop {
         let mut levels = vec![Level::none("no seat, ticket or charge twice", &self.faults.borrow())];
         let some = self.bought.get() > 0;
         levels.push(Level::new("somebody was served", "> 0", self.bought.get().to_string(), some));
-        let (mut rate, mut told_pace, mut let_in) = (None, None, None);
+        let (mut rate, mut pace_read, mut let_in) = (None, None, None);
         if settings.scenario == Scenario::Purchase {
             rate = Some(self.rules.rate);
             let mut order = self.order.borrow_mut();
@@ -406,7 +406,7 @@ impl Shop {
             levels.push(Level::none("the rate is never exceeded", &order.window));
             // Here people may come more slowly than they may be let in.
             let pace = order.pace(None);
-            told_pace = Some(pace);
+            pace_read = Some(pace);
             let_in = Some(("let in, as told".to_owned(), format!("{} at {:.2}/s", pace.admitted, pace.rate)));
         }
         let served = if is_fight { "have seats" } else { "have tickets" };
@@ -417,6 +417,6 @@ impl Shop {
             ("seats", counted.to_string()),
         ];
         let story = let_in.into_iter().chain(story.map(|(name, value)| (name.to_owned(), value))).collect();
-        Ok(Findings { levels, story, ranks: Vec::new(), rate, pace: told_pace })
+        Ok(Findings { levels, story, ranks: Vec::new(), rate, pace: pace_read })
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The longest latency that is told apart, in microseconds.
+/// The longest latency that is recorded as it is, in microseconds.
 const LONGEST_MICROS: u64 = 120_000_000;
 
 /// What is asked for.
@@ -15,15 +15,15 @@ const LONGEST_MICROS: u64 = 120_000_000;
 pub enum Call {
     /// Joining the line.
     Enter,
-    /// Looking at one's place.
+    /// Reading one's place.
     Status,
     /// Opening an event stream, until its first event.
     Stream,
-    /// From the moment when an admission was due until its buyer was told; no request of its own.
+    /// From the moment when an admission was due until its buyer was answered; no request of its own.
     LetIn,
     /// Giving the place up.
     Leave,
-    /// Looking at the live seats.
+    /// Reading the live seats.
     Live,
     /// Taking seats.
     Hold,
@@ -52,7 +52,7 @@ pub enum Kind {
     Entry,
     /// Reading.
     Read,
-    /// Anything else: told, but without a level.
+    /// Anything else: reported, but without a level.
     Other,
 }
 
@@ -122,7 +122,7 @@ pub struct CallRow {
     pub call: Call,
     /// Its name.
     pub name: &'static str,
-    /// How often it was answered as wished.
+    /// How often it succeeded.
     pub done: u64,
     /// How often it was refused in a way that is part of the game.
     pub refused: u64,
@@ -197,7 +197,7 @@ struct One {
 /// How an answer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As wished.
+    /// It succeeded.
     Done,
     /// Refused in a way that is part of the game, by code.
     Refused(String),
@@ -206,7 +206,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Why it was not as wished.
+    /// Why it did not succeed.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -329,9 +329,9 @@ impl Tally {
     /// The second is over; `rest` brings what is not counted here.
     pub fn close_second(&mut self, rest: Second) -> Second {
         let p95 = |latency: &mut Histogram<u64>| {
-            let told = (!latency.is_empty()).then(|| percentiles(latency).p95_ms);
+            let p95 = (!latency.is_empty()).then(|| percentiles(latency).p95_ms);
             latency.reset();
-            told
+            p95
         };
         let now = std::mem::take(&mut self.now);
         let (entry_p95_ms, read_p95_ms) = (p95(&mut self.entry), p95(&mut self.reads));

@@ -90,15 +90,15 @@ fn beside() -> std::io::Result<PathBuf> {
 }
 
 fn resolve(url: &str) -> Result<SocketAddr, LoadError> {
-    let told = |why: String| LoadError::Target(format!("{url}: {why}"));
+    let failed = |why: String| LoadError::Target(format!("{url}: {why}"));
     let host = url.strip_prefix("http://").unwrap_or(url);
     let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let mut found = host.to_socket_addrs().map_err(|error| told(error.to_string()))?;
-    found.next().ok_or_else(|| told("no such host".into()))
+    let mut found = host.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
+    found.next().ok_or_else(|| failed("no such host".into()))
 }
 
-fn secret(told: Option<&[u8]>, data: Option<&Path>) -> Result<Vec<u8>, LoadError> {
-    if let Some(secret) = told {
+fn secret(given: Option<&[u8]>, data: Option<&Path>) -> Result<Vec<u8>, LoadError> {
+    if let Some(secret) = given {
         return Ok(secret.to_vec());
     }
     let path = data.unwrap_or(Path::new("")).join(SECRET_FILE);

@@ -11,7 +11,7 @@ use onsale_server::verify::{Place, VerifyError, verify};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-/// A line as the journal tells it.
+/// A line as the journal has it.
 #[derive(Default)]
 struct Line {
     last: Option<Ordinal>,
@@ -61,20 +61,18 @@ impl Line {
         }
     }
 
-    /// Ranks that were told must be the order of the ordinals.
+    /// Ranks that were answered must be the order of the ordinals.
     fn check_ranks(&mut self, ranks: &[(BuyerId, u64)]) {
-        let mut told: Vec<(Ordinal, u64)> = Vec::with_capacity(ranks.len());
+        let mut ranked: Vec<(Ordinal, u64)> = Vec::with_capacity(ranks.len());
         for (buyer, rank) in ranks {
             match self.first.get(buyer) {
-                Some(ordinal) => told.push((*ordinal, *rank)),
-                None => {
-                    self.ordinals.add(|| format!("{buyer} was told rank {rank}, and the journal knows of no place"))
-                }
+                Some(ordinal) => ranked.push((*ordinal, *rank)),
+                None => self.ordinals.add(|| format!("{buyer} was answered rank {rank}, and the journal has no place")),
             }
         }
-        told.sort_unstable();
-        for pair in told.windows(2).filter(|pair| pair[1].1 <= pair[0].1) {
-            self.ordinals.add(|| format!("rank {} was told before rank {} was", pair[0].1, pair[1].1));
+        ranked.sort_unstable();
+        for pair in ranked.windows(2).filter(|pair| pair[1].1 <= pair[0].1) {
+            self.ordinals.add(|| format!("rank {} was given before rank {} was", pair[0].1, pair[1].1));
         }
     }
 }
@@ -82,7 +80,7 @@ impl Line {
 /// Levels by the journal of `event` in the data directory that no server works on any more.
 ///
 /// # Errors
-/// When the directory cannot be looked at.
+/// When the directory cannot be read.
 pub(super) fn check(
     data: &Path,
     event: &str,
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_tells_who_was_overtaken() {
+    fn the_journal_shows_who_was_overtaken() {
         let kept = line(vec![entered(1, 1), entered(2, 2), Fact::Left { buyer: buyer(1) }, admitted(2)]);
         assert_eq!((kept.sequence.many, kept.ordinals.many), (0, 0));
         let broken = line(vec![entered(1, 1), entered(2, 2), admitted(2)]);
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_that_were_told_are_held_against_the_journal() {
+    fn ranks_that_were_answered_are_checked_against_the_journal() {
         let check = |ranks: &[(BuyerId, u64)], faults: u64| {
             let mut line = line(vec![entered(1, 1), entered(2, 2)]);
             line.check_ranks(ranks);

@@ -22,14 +22,14 @@ pub(super) struct Rules {
     pub prices: Vec<(String, i64)>,
 }
 
-/// What is made.
-pub(super) struct Wish {
+/// The event to be created.
+pub(super) struct EventRequest {
     pub seats: u64,
     pub opens: Timestamp,
     pub admission: Value,
 }
 
-impl Wish {
+impl EventRequest {
     /// An event of which everybody waits for their turn.
     pub(super) fn queued(field: &Field, seats: u64, opens: Timestamp) -> Self {
         let (made, absent) = (&field.settings.made, field.settings.made.absent_after.as_secs());
@@ -48,17 +48,20 @@ impl Wish {
 }
 
 /// Finds the event that was named, or makes one; the hall is known only of one that was made.
-pub(super) async fn prepare(field: &Field, wish: impl FnOnce() -> Wish) -> Result<(Rules, Option<Hall>), LoadError> {
+pub(super) async fn prepare(
+    field: &Field,
+    request: impl FnOnce() -> EventRequest,
+) -> Result<(Rules, Option<Hall>), LoadError> {
     let (event, hall) = match field.settings.event {
         Some(event) => (event.to_string(), None),
         None => {
-            let wish = wish();
-            let hall = field.scene.hall(field.settings.made.seats.unwrap_or(wish.seats)).await?;
-            (field.scene.event(&hall, wish.opens, wish.admission).await?, Some(hall))
+            let request = request();
+            let hall = field.scene.hall(field.settings.made.seats.unwrap_or(request.seats)).await?;
+            (field.scene.event(&hall, request.opens, request.admission).await?, Some(hall))
         }
     };
     let json = field.scene.read_event(&event).await?;
-    let rules = read_rules(&json).ok_or_else(|| LoadError::Target(format!("event {event} is told as {json}")))?;
+    let rules = read_rules(&json).ok_or_else(|| LoadError::Target(format!("event {event} is answered as {json}")))?;
     *field.event.borrow_mut() = event;
     Ok((rules, hall))
 }

@@ -1,4 +1,4 @@
-//! Looks at a run every second: closes the tally's second, reads what the processes take, and tells how far it is; in a
+//! Samples a run every second: closes the tally's second, reads what the processes take, and reports progress; in a
 //! terminal on one line that is written over, else a line a second.
 
 use super::field::Field;
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Where progress is told.
+/// Where progress is reported.
 pub enum Progress {
     /// Nowhere.
     Silent,
     /// On standard error.
-    Told,
+    Reported,
 }
 
 pub(super) struct Watch {
     field: Rc<Field>,
     process: Option<u32>,
     bar: Option<ProgressBar>,
-    is_told: bool,
+    is_reported: bool,
     at: Instant,
     server_time: Option<Duration>,
     own_time: Option<Duration>,
@@ -32,13 +32,13 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(field: &Rc<Field>, process: Option<u32>, progress: &Progress) -> Self {
-        let is_told = matches!(progress, Progress::Told);
+        let is_reported = matches!(progress, Progress::Reported);
         let style =
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = (is_told && io::stderr().is_terminal()).then(|| ProgressBar::new_spinner().with_style(style));
+        let bar = (is_reported && io::stderr().is_terminal()).then(|| ProgressBar::new_spinner().with_style(style));
         let at = Instant::now();
         let (server_time, own_time) = (None, None);
-        Self { field: Rc::clone(field), process, bar, is_told, at, server_time, own_time, seconds: 0 }
+        Self { field: Rc::clone(field), process, bar, is_reported, at, server_time, own_time, seconds: 0 }
     }
 
     /// Watches for ever; to be dropped when the run is over.
@@ -47,13 +47,13 @@ impl Watch {
         loop {
             let next = self.at + EVERY;
             tokio::time::sleep_until(next.into()).await;
-            self.look();
+            self.sample();
         }
     }
 
-    /// The last look, for the end of the run.
+    /// The last sample, for the end of the run.
     pub(super) fn close(mut self) {
-        self.look();
+        self.sample();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -68,7 +68,7 @@ impl Watch {
         (spent(server, before.0), spent(own, before.1))
     }
 
-    fn look(&mut self) {
+    fn sample(&mut self) {
         let elapsed = self.at.elapsed().as_secs_f64().max(0.001);
         self.at = Instant::now();
         let (server, own) = self.read_times();
@@ -84,12 +84,12 @@ impl Watch {
             own_cores: cores(own),
             ..Second::default()
         });
-        if self.is_told {
-            self.tell(&second);
+        if self.is_reported {
+            self.report(&second);
         }
     }
 
-    fn tell(&self, now: &Second) {
+    fn report(&self, now: &Second) {
         let millis = |p95: Option<f64>| p95.map_or_else(|| "-".to_owned(), |p95| format!("{p95:.1} ms"));
         let mut line = format!(
             "{:>4} s  {:>6} sent  {:>6} answered  {:>6} events  {:>3} failed  entry p95 {:>9}  read p95 {:>9}  \
@@ -112,7 +112,7 @@ impl Watch {
                 bar.set_message(line);
                 bar.tick();
             }
-            // Nobody listening is no reason to stop.
+            // A closed standard error is no reason to stop.
             None => drop(writeln!(io::stderr(), "{line}")),
         }
     }

@@ -26,7 +26,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     nothing_is_lost(Storage::Embedded, 3);
 }
 
-/// Three faults of Postgres and three of Redis, in turn.
+/// Three faults of Postgres and three of Redis, in order.
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9_while_postgres_and_redis_fail_too() {
     nothing_is_lost(Storage::Postgres, 6);

@@ -20,25 +20,25 @@ fn serve(scenario: &str, flags: &[&str]) -> Report {
     let (binary, data) = (binary(), dir.path().join("run"));
     let own = [scenario, "--serve", "--onsale", binary.to_str().unwrap(), "--dir", data.to_str().unwrap()];
     // A debug build on a busy machine meets no latency; those levels have a test of their own.
-    let patient = ["--entry-p95=60000", "--read-p95=60000"];
-    let report = load(&own.into_iter().chain(patient).chain(flags.iter().copied()).collect::<Vec<_>>());
-    assert!(report.met, "{}", told(&report));
+    let generous = ["--entry-p95=60000", "--read-p95=60000"];
+    let report = load(&own.into_iter().chain(generous).chain(flags.iter().copied()).collect::<Vec<_>>());
+    assert!(report.met, "{}", text_of(&report));
     report
 }
 
-fn told(report: &Report) -> String {
+fn text_of(report: &Report) -> String {
     let mut text = Vec::new();
     report.print(&mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
 fn level<'a>(report: &'a Report, name: &str) -> &'a Level {
-    report.levels.iter().find(|level| level.name == name).unwrap_or_else(|| panic!("{name}: {}", told(report)))
+    report.levels.iter().find(|level| level.name == name).unwrap_or_else(|| panic!("{name}: {}", text_of(report)))
 }
 
 fn story(report: &Report, name: &str) -> u64 {
     let found = report.story.iter().find(|(other, _)| other == name);
-    found.and_then(|(_, value)| value.parse().ok()).unwrap_or_else(|| panic!("{name}: {}", told(report)))
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or_else(|| panic!("{name}: {}", text_of(report)))
 }
 
 fn done(report: &Report, call: &str) -> u64 {
@@ -50,9 +50,9 @@ fn a_crowd_polls_and_is_let_in_in_order() {
     let flags =
         ["--buyers=200", "--arrive=1", "--opens-after=2", "--rate=60", "--leave=10", "--silent=0", "--idle-sockets=20"];
     let report = serve("queue", &flags);
-    assert!(done(&report, "enter") >= 200 && done(&report, "status") > 200, "{}", told(&report));
+    assert!(done(&report, "enter") >= 200 && done(&report, "status") > 200, "{}", text_of(&report));
     let (left, let_in) = (story(&report, "left"), story(&report, "let in, as told"));
-    assert!(left > 0 && let_in + left >= 200 && story(&report, "still waiting") == 0, "{}", told(&report));
+    assert!(left > 0 && let_in + left >= 200 && story(&report, "still waiting") == 0, "{}", text_of(&report));
     assert!(level(&report, "journal verified").met && level(&report, "idle sockets stay open").met);
     assert!(level(&report, "admission rate by the journal").measured.contains("/s over"));
 }
@@ -62,12 +62,12 @@ fn a_crowd_listens_and_is_let_in_while_others_arrive() {
     let flags =
         ["--buyers=150", "--arrive=1", "--opens-after=0", "--rate=50", "--streams", "--connections=3", "--silent=0"];
     let report = serve("queue", &flags);
-    assert!(done(&report, "stream") > 100 && done(&report, "status") == 0, "{}", told(&report));
-    assert!(report.seconds.iter().map(|second| second.events).sum::<u64>() >= 150, "{}", told(&report));
+    assert!(done(&report, "stream") > 100 && done(&report, "status") == 0, "{}", text_of(&report));
+    assert!(report.seconds.iter().map(|second| second.events).sum::<u64>() >= 150, "{}", text_of(&report));
 }
 
 #[test]
-fn whoever_is_silent_for_too_long_loses_the_place() {
+fn a_buyer_who_is_silent_for_too_long_loses_the_place() {
     let flags = [
         "--buyers=40",
         "--arrive=0.5",
@@ -82,27 +82,27 @@ fn whoever_is_silent_for_too_long_loses_the_place() {
         "--held-rate=50",
     ];
     let report = serve("queue", &flags);
-    assert!(story(&report, "silent and expired") > 0, "{}", told(&report));
+    assert!(story(&report, "silent and expired") > 0, "{}", text_of(&report));
 }
 
 #[test]
 fn a_crowd_buys_the_whole_way() {
     let report = serve("purchase", &["--buyers=120", "--arrive=1", "--rate=100", "--transport=http1-each"]);
-    assert!(story(&report, "tickets") > 90, "{}", told(&report));
-    assert!(report.refusals.iter().any(|refusal| refusal.code == "PAYMENT_DECLINED"), "{}", told(&report));
+    assert!(story(&report, "tickets") > 90, "{}", text_of(&report));
+    assert!(report.refusals.iter().any(|refusal| refusal.code == "PAYMENT_DECLINED"), "{}", text_of(&report));
 }
 
 #[test]
 fn a_crowd_pays() {
     let report = serve("payments", &["--buyers=120", "--arrive=1"]);
-    assert_eq!(story(&report, "tickets"), 120, "{}", told(&report));
+    assert_eq!(story(&report, "tickets"), 120, "{}", text_of(&report));
 }
 
 #[test]
 fn a_crowd_fights_for_few_seats() {
     let report = serve("seats", &["--buyers=300", "--arrive=1", "--seats=60"]);
     let refused: u64 = report.refusals.iter().map(|refusal| refusal.times).sum();
-    assert!(refused > 100 && story(&report, "seats") > 50, "{}", told(&report));
+    assert!(refused > 100 && story(&report, "seats") > 50, "{}", text_of(&report));
 }
 
 #[test]
@@ -149,17 +149,17 @@ fn an_interrupted_run_still_reports() {
 }
 
 #[test]
-fn bad_flags_are_told_together_and_nothing_is_started() {
+fn bad_flags_are_reported_together_and_nothing_is_started() {
     let ended = Command::new(env!("CARGO_BIN_EXE_onsale-load"))
         .args(["queue", "--rate=0", "--secret=short", "--seconds=0"])
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(2), "{told}");
-    assert!(["--rate", "--secret", "--seconds"].iter().all(|flag| told.contains(flag)), "{told}");
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{errors}");
+    assert!(["--rate", "--secret", "--seconds"].iter().all(|flag| errors.contains(flag)), "{errors}");
 }
 
-/// A crowd of sixty at a server that tells lies; what the load generator has to say of it.
+/// A crowd of sixty at a server that tells lies; what the load generator finds.
 fn lied_to(lie: Lie) -> Report {
     let fake = Fake::start(lie);
     let url = format!("--url={}", fake.base());
@@ -185,8 +185,8 @@ fn lied_to(lie: Lie) -> Report {
 #[test]
 fn a_server_that_does_as_it_says_is_believed() {
     let report = lied_to(Lie::None);
-    assert!(report.met, "{}", told(&report));
-    assert_eq!(story(&report, "let in, as told"), 60, "{}", told(&report));
+    assert!(report.met, "{}", text_of(&report));
+    assert_eq!(story(&report, "let in, as told"), 60, "{}", text_of(&report));
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn a_server_that_lies_is_noticed() {
     let check = |lie: Lie, name: &str, fault: &str| {
         let report = lied_to(lie);
         let missed: Vec<&str> = report.levels.iter().filter(|level| !level.met).map(|level| &*level.name).collect();
-        assert!(missed.contains(&name), "{lie:?} is not noticed: {}", told(&report));
-        assert!(level(&report, name).faults.iter().any(|found| found.contains(fault)), "{lie:?}: {}", told(&report));
+        assert!(missed.contains(&name), "{lie:?} is not noticed: {}", text_of(&report));
+        assert!(level(&report, name).faults.iter().any(|found| found.contains(fault)), "{lie:?}: {}", text_of(&report));
     };
     std::thread::scope(|scope| {
         scope.spawn(|| check(Lie::OutOfOrder, "the line is kept", "was let in before"));
-        scope.spawn(|| check(Lie::SameRank, "every rank unique", "was told twice"));
+        scope.spawn(|| check(Lie::SameRank, "every rank unique", "was given twice"));
         scope.spawn(|| check(Lie::TooFast, "the rate is never exceeded", "admissions within"));
     });
 }

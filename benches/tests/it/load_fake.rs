@@ -1,4 +1,4 @@
-//! A waiting room that lies as it is told to: the load generator must notice. Speaks just enough HTTP/1.1.
+//! A waiting room that lies as scripted: the load generator must notice. Speaks just enough HTTP/1.1.
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -32,7 +32,7 @@ pub(crate) fn sources() -> Vec<Source> {
     let root = root();
     let mut found = Vec::new();
     for crate_name in ["engine", "adapters", "server", "benches"] {
-        walk(&root.join(crate_name), &mut |path| {
+        find_sources(&root.join(crate_name), &mut |path| {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
             found.push(Source { path: name, text: std::fs::read_to_string(path).unwrap() });
         });
@@ -42,11 +42,11 @@ pub(crate) fn sources() -> Vec<Source> {
     found
 }
 
-fn walk(dir: &Path, each: &mut dyn FnMut(&PathBuf)) {
+fn find_sources(dir: &Path, each: &mut dyn FnMut(&PathBuf)) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            walk(&path, each);
+            find_sources(&path, each);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             each(&path);
         }
@@ -120,7 +120,7 @@ fn the_domain_reads_no_clock_no_dice_and_no_environment() {
 }
 
 #[test]
-fn no_test_is_passed_over_and_none_waits_to_hope() {
+fn no_test_is_skipped_and_none_waits_to_hope() {
     let (ignored, later) = (concat!("#[", "ignore"), concat!("to", "do!("));
     let mut offenders = Vec::new();
     for source in sources() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How README's first command starts the server.
 const CARGO_RUN: &str = "cargo run --release";
 /// How long the server may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_readmes_walk_through_works_line_by_line() {
@@ -82,7 +82,7 @@ fn steps(block: &str) -> Vec<Step> {
     steps
 }
 
-/// All commands in one shell, so that variables stay; each one's output is looked at before the next runs.
+/// All commands in one shell, so that variables stay; each one's output is checked before the next runs.
 fn script_of(steps: &[Step], dir: &Path) -> String {
     let mut script = String::new();
     for (at, Step { command, expected }) in steps.iter().enumerate() {
@@ -113,7 +113,7 @@ fn start_server(command: &str, port: u16, dir: &Path) -> Running {
         .spawn()
         .expect("bash runs");
     let mut running = Running(child);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !is_ready(port) {
         let ended = running.0.try_wait().unwrap();
         let log = || std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();

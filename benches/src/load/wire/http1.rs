@@ -1,4 +1,4 @@
-//! HTTP/1.1: sockets that are kept open and used in turn, or one for each buyer. Sockets come from several source
+//! HTTP/1.1: sockets that are kept open and used round-robin, or one for each buyer. Sockets come from several source
 //! addresses, because one has fewer than thirty thousand ports.
 
 use super::messages::{Ask, Got, Lost, OPENING, STALE};

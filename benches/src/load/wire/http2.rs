@@ -54,7 +54,7 @@ impl Connections {
         Ok(Got { status, etag, body: whole })
     }
 
-    pub(super) async fn follow(&self, buyer: usize, ask: &Ask) -> Result<(u16, Stream), Lost> {
+    pub(super) async fn open_stream(&self, buyer: usize, ask: &Ask) -> Result<(u16, Stream), Lost> {
         let response = self.begin(buyer, ask).await?;
         let status = response.status().as_u16();
         Ok((status, Stream { body: response.into_body(), buffer: BytesMut::new() }))
@@ -103,7 +103,7 @@ async fn connect(address: SocketAddr) -> io::Result<SendRequest<Bytes>> {
         .handshake(socket)
         .await
         .map_err(io::Error::other)?;
-    // Its end is told by whoever uses it next.
+    // The next request on it reports its end.
     tokio::task::spawn_local(async move { drop(connection.await) });
     Ok(send)
 }
@@ -113,7 +113,7 @@ fn broken(error: h2::Error) -> Lost {
 }
 
 impl Stream {
-    /// The next event's data; `None` when the stream has ended. Comments and the like are passed over.
+    /// The next event's data; `None` when the stream has ended. Comments and the like are skipped.
     pub(in crate::load) async fn next(&mut self) -> Result<Option<Bytes>, Lost> {
         loop {
             if let Some(event) = take_event(&mut self.buffer) {

@@ -1,5 +1,5 @@
-//! Sockets that are kept open beside the traffic and hardly used, as those of browsers are between two looks: each asks
-//! once in a while, so that the server does not take it for forgotten.
+//! Sockets that are kept open beside the traffic and hardly used, as those of browsers are between two polls: each asks
+//! once in a while, so that the server does not close it as idle.
 
 use super::http1::source;
 use super::messages::{OPENING, STALE};
@@ -10,15 +10,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A look that costs the server next to nothing.
-const LOOK: &str = "/health/live";
+/// A request that costs the server next to nothing.
+const PROBE: &str = "/health/live";
 
 /// All of them; they are closed when this is dropped.
 pub(in crate::load) struct Idle {
     open: usize,
     /// Sockets that broke, which an idle one must not.
     broken: Rc<RefCell<Vec<String>>>,
-    beating: tokio::task::JoinHandle<()>,
+    probes: tokio::task::JoinHandle<()>,
 }
 
 impl Idle {
@@ -33,8 +33,8 @@ impl Idle {
             }
         }
         let broken = Rc::default();
-        let beating = tokio::task::spawn_local(beat(sockets, Rc::clone(&broken)));
-        Ok(Self { open: many, broken, beating })
+        let probes = tokio::task::spawn_local(probe_all(sockets, Rc::clone(&broken)));
+        Ok(Self { open: many, broken, probes })
     }
 
     /// How many were opened, and what became of those that broke.
@@ -45,18 +45,18 @@ impl Idle {
 
 impl Drop for Idle {
     fn drop(&mut self) {
-        self.beating.abort();
+        self.probes.abort();
     }
 }
 
 async fn begin(address: SocketAddr, number: usize) -> io::Result<Connection> {
     let mut connection = Connection::open_from(source(address, number), address).await?;
-    look(&mut connection).await?;
+    probe(&mut connection).await?;
     Ok(connection)
 }
 
-async fn look(connection: &mut Connection) -> io::Result<()> {
-    let answer = connection.call(&request("GET", LOOK, "")).await?;
+async fn probe(connection: &mut Connection) -> io::Result<()> {
+    let answer = connection.call(&request("GET", PROBE, "")).await?;
     if answer.status != 200 {
         return Err(io::Error::other(format!("an idle socket was answered {}", answer.status)));
     }
@@ -64,15 +64,15 @@ async fn look(connection: &mut Connection) -> io::Result<()> {
     Ok(())
 }
 
-/// Goes round all of them, evenly over the time that a socket may be unused.
-async fn beat(mut sockets: Vec<Connection>, broken: Rc<RefCell<Vec<String>>>) {
+/// Probes all of them again and again, evenly over the time that a socket may be unused.
+async fn probe_all(mut sockets: Vec<Connection>, broken: Rc<RefCell<Vec<String>>>) {
     while !sockets.is_empty() {
         let began = Instant::now();
         let apart = STALE / u32::try_from(sockets.len()).unwrap_or(u32::MAX);
         let mut living = Vec::with_capacity(sockets.len());
         for (at, mut socket) in (0u32..).zip(sockets) {
             tokio::time::sleep((apart * at).saturating_sub(began.elapsed())).await;
-            match look(&mut socket).await {
+            match probe(&mut socket).await {
                 Ok(()) => living.push(socket),
                 Err(error) => broken.borrow_mut().push(error.to_string()),
             }

@@ -20,7 +20,7 @@ pub(in crate::load) struct Ask {
     pub queue_token: Option<HeaderValue>,
     pub key: Option<HeaderValue>,
     pub if_none_match: Option<HeaderValue>,
-    /// Whether a compressed answer is welcome; it is never looked into.
+    /// Whether a compressed answer is welcome; it is never decompressed.
     pub gzip: bool,
     /// JSON, or nothing.
     pub body: Bytes,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long an answer is waited for: longer than any deadline of the server.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The way to the server.
 pub(in crate::load) enum Wire {
     Http2(http2::Connections),
@@ -38,14 +38,14 @@ impl Wire {
                 Self::Http1(sockets) => sockets.send(buyer, ask).await,
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Lost::Silent))
+        tokio::time::timeout(TIMEOUT, answer).await.unwrap_or(Err(Lost::Silent))
     }
 
     /// Sends a request that is answered by events.
-    pub(in crate::load) async fn follow(&self, buyer: usize, ask: &Ask) -> Result<(u16, Stream), Lost> {
+    pub(in crate::load) async fn open_stream(&self, buyer: usize, ask: &Ask) -> Result<(u16, Stream), Lost> {
         match self {
             Self::Http2(connections) => {
-                let opened = tokio::time::timeout(PATIENCE, connections.follow(buyer, ask)).await;
+                let opened = tokio::time::timeout(TIMEOUT, connections.open_stream(buyer, ask)).await;
                 opened.unwrap_or(Err(Lost::Silent))
             }
             Self::Http1(_) => Err(Lost::Broken("event streams are for http2".into())),
