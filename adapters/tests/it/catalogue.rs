@@ -1,6 +1,10 @@
 //! What every port `Catalogue` must do, run on SQLite, on Postgres and on the fake; and how plans are kept.
 
+mod events;
+mod plans;
+
 use crate::support::Database;
+use events::*;
 use onsale_adapters::postgres::{PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
 use onsale_adapters::{compile, pretix};
@@ -358,150 +362,6 @@ async fn what_is_in_use_is_not_deleted(catalogue: &impl Backend) {
     assert!(matches!(homeless, Err(CatalogueError::Store(_))));
 }
 
-async fn an_event_comes_back_as_it_was_made_and_as_it_was_changed(catalogue: &impl Backend) {
-    with_hall(catalogue).await;
-    catalogue.create_event(&event(100), None).await.unwrap();
-    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), Some(event(100)));
-    assert_eq!(catalogue.event(EventId(id(101))).await.unwrap(), None);
-    let mut changed = Event { title: "Encore".into(), description: None, cancelled: true, ..event(100) };
-    changed.sale.admission.active_limit = None;
-    changed.sale.sale_ends_at = after(2 * DAY);
-    changed.price_range = (Amount(0), Amount(1));
-    assert!(catalogue.update_event(&changed).await.unwrap());
-    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), Some(changed.clone()));
-    assert_eq!(catalogue.all_events().await.unwrap(), [changed.clone()]);
-    assert!(!catalogue.update_event(&event(101)).await.unwrap());
-    catalogue.update_venue(&Venue { name: "Renamed".into(), ..venue(1, 0) }).await.unwrap();
-    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap().unwrap().venue_name, "Renamed");
-    catalogue.delete_event(EventId(id(100))).await.unwrap();
-    assert_eq!(catalogue.event(EventId(id(100))).await.unwrap(), None);
-    assert!(!catalogue.update_event(&changed).await.unwrap());
-    assert_eq!(catalogue.all_events().await.unwrap(), []);
-}
-
-async fn tags_are_unique_also_among_the_deleted(catalogue: &impl Backend) {
-    with_hall(catalogue).await;
-    catalogue.create_event(&event(100), None).await.unwrap();
-    let same_tag = Event { id: EventId(id(100 | 1 << 90)), ..event(100) };
-    let other_tag = Event { id: EventId(id(101 | 1 << 90)), ..event(100) };
-    let refused = catalogue.create_event(&same_tag, Some(&answer(1, NOON))).await;
-    assert!(matches!(refused, Err(CatalogueError::InUse("event tag"))));
-    assert_eq!(catalogue.recall(1, NOON).await.unwrap(), None);
-    catalogue.create_event(&other_tag, None).await.unwrap();
-    catalogue.delete_event(EventId(id(100))).await.unwrap();
-    let refused = catalogue.create_event(&same_tag, None).await;
-    assert!(matches!(refused, Err(CatalogueError::InUse("event tag"))));
-}
-
-async fn lists_are_sorted_and_paged_without_gaps(catalogue: &impl Backend) {
-    with_hall(catalogue).await;
-    // In pairs that begin together, have one title (but for case) and were made together.
-    for number in 100..107_u128 {
-        let pair = (number / 2) as i64;
-        let title = if number % 2 == 0 { format!("b{}", 600 - pair) } else { format!("B{}", 600 - pair) };
-        let (starts_at, created_at) = (after(-pair), after(pair));
-        catalogue.create_event(&Event { title, starts_at, created_at, ..event(number) }, None).await.unwrap();
-    }
-    let (up, by_start) = ([100, 101, 102, 103, 104, 105, 106], [106, 104, 105, 102, 103, 100, 101]);
-    for (order, expected) in
-        [(EventOrder::CreatedAt, up), (EventOrder::StartsAt, by_start), (EventOrder::Title, by_start)]
-    {
-        for descending in [false, true] {
-            let mut expected = expected.to_vec();
-            if descending {
-                expected.reverse();
-            }
-            let query = |page| EventQuery { order, descending, page, ..every_event() };
-            assert_eq!(listed(catalogue, query(ALL)).await, expected, "{order:?}, {descending}");
-            let mut paged = Vec::new();
-            for number in 0..4 {
-                paged.extend(listed(catalogue, query(Page { number, size: 2 })).await);
-            }
-            assert_eq!(paged, expected, "{order:?}, {descending}");
-        }
-    }
-    let beyond = catalogue.events(&EventQuery { page: Page { number: 9, size: 100 }, ..every_event() }).await.unwrap();
-    assert_eq!(beyond, Listed { items: vec![], total: 7 });
-    let last = Page { number: u32::MAX, size: 100 };
-    assert_eq!(catalogue.events(&EventQuery { page: last, ..every_event() }).await.unwrap().total, 7);
-}
-
-async fn lists_are_filtered(catalogue: &impl Backend) {
-    with_hall(catalogue).await;
-    catalogue.create_venue(&venue(2, 0), None).await.unwrap();
-    catalogue.create_hall(&hall(20, 2), &plan(), None).await.unwrap();
-    let named =
-        |number, title: &str, artist: &str| Event { title: title.into(), artist: artist.into(), ..event(number) };
-    for event in [
-        named(1, "Ärger 100%", "Band_One"),
-        named(2, "서울 콘서트", "밴드"),
-        Event { hall: id(20), venue: id(2), venue_name: "Venue 2".into(), ..named(3, "Ångström", "BAND two") },
-        named(4, "Gone", "Band"),
-    ] {
-        catalogue.create_event(&event, None).await.unwrap();
-    }
-    catalogue.delete_event(EventId(id(4))).await.unwrap();
-    for (text, expected) in [
-        ("band", &[1, 3][..]),
-        ("ÄRGER", &[1]),
-        ("ångSTRÖM", &[3]),
-        ("콘서", &[2]),
-        ("100%", &[1]),
-        ("%", &[1]),
-        ("_", &[1]),
-        ("", &[1, 2, 3]),
-        ("nobody", &[]),
-        ("100%band", &[]),
-    ] {
-        let query = EventQuery { text: Some(text.into()), ..every_event() };
-        assert_eq!(listed(catalogue, query).await, expected, "{text:?}");
-    }
-    let query = EventQuery { venue: Some(id(2)), ..every_event() };
-    assert_eq!(catalogue.events(&query).await.unwrap().items[0].venue_name, "Venue 2");
-    assert_eq!(listed(catalogue, query).await, [3]);
-    let between = |from, to| EventQuery { from, to, ..every_event() };
-    assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), None)).await, [2, 3]);
-    assert_eq!(listed(catalogue, between(None, Some(after(2 * DAY)))).await, [1]);
-    assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), Some(after(3 * DAY)))).await, [2]);
-    let all_of_it = EventQuery {
-        status: Some(EventStatus::OnSale),
-        text: Some("band".into()),
-        venue: Some(id(1)),
-        ..between(Some(NOON), Some(after(9 * DAY)))
-    };
-    assert_eq!(listed(catalogue, all_of_it).await, [1]);
-}
-
-async fn states_are_computed_when_read(catalogue: &impl Backend) {
-    with_hall(catalogue).await;
-    for number in 1..=3 {
-        catalogue.create_event(&event(number), None).await.unwrap();
-    }
-    catalogue.update_event(&Event { cancelled: true, ..event(2) }).await.unwrap();
-    catalogue.sell_out(EventId(id(2)));
-    catalogue.sell_out(EventId(id(3)));
-    catalogue.block_all(EventId(id(1)));
-    let (before, during, ended) = (Timestamp(NOON.0 - 1), NOON, after(DAY));
-    for (status, now, expected) in [
-        (EventStatus::Upcoming, before, &[1, 3][..]),
-        (EventStatus::Upcoming, during, &[]),
-        (EventStatus::OnSale, before, &[]),
-        (EventStatus::OnSale, during, &[1]),
-        (EventStatus::OnSale, ended, &[]),
-        (EventStatus::SoldOut, before, &[]),
-        (EventStatus::SoldOut, during, &[3]),
-        (EventStatus::SoldOut, ended, &[]),
-        (EventStatus::Ended, during, &[]),
-        (EventStatus::Ended, ended, &[1, 3]),
-        (EventStatus::Cancelled, before, &[2]),
-        (EventStatus::Cancelled, ended, &[2]),
-    ] {
-        let query = EventQuery { status: Some(status), now, ..every_event() };
-        assert_eq!(catalogue.events(&query).await.unwrap().total, expected.len() as u64);
-        assert_eq!(listed(catalogue, query).await, expected, "{status:?} at {now:?}");
-    }
-}
-
 async fn answers_are_remembered_for_a_day_with_what_they_answer(catalogue: &impl Backend) {
     catalogue.create_venue(&venue(1, 0), Some(&answer(1, NOON))).await.unwrap();
     catalogue.create_hall(&hall(10, 1), &plan(), Some(&answer(2, NOON))).await.unwrap();
@@ -515,48 +375,6 @@ async fn answers_are_remembered_for_a_day_with_what_they_answer(catalogue: &impl
     assert_eq!(catalogue.venue(id(2)).await.unwrap(), None, "the key is in use: nothing is made");
     catalogue.create_venue(&venue(2, 0), Some(&answer(1, after(DAY)))).await.unwrap();
     assert_eq!(catalogue.recall(1, after(DAY + 1)).await.unwrap(), Some(answer(1, after(DAY))));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_is_there_after_reopening_and_plans_are_shared() {
-    let temp = tempfile::tempdir().unwrap();
-    {
-        let (catalogue, plans) = sqlite(temp.path());
-        with_hall(&catalogue).await;
-        let shared = plans.plan(plan().hash()).unwrap().unwrap();
-        assert!(Arc::ptr_eq(&shared, &plans.plan(plan().hash()).unwrap().unwrap()));
-    }
-    let (OnSqlite { catalogue, .. }, plans) = sqlite(temp.path());
-    assert_eq!(catalogue.hall(id(10)).await.unwrap(), Some(hall(10, 1)));
-    assert_eq!(catalogue.venue(id(1)).await.unwrap(), Some(venue(1, 0)));
-    let read = plans.plan(plan().hash()).unwrap().unwrap();
-    assert_eq!((read.draft(), read.layout()), (plan().draft(), plan().layout()));
-    assert!(Arc::ptr_eq(&read, &plans.plan(plan().hash()).unwrap().unwrap()));
-    assert!(plans.plan(PlanHash([1; 32])).unwrap().is_none());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_is_stored_once_and_damage_is_reported() {
-    let temp = tempfile::tempdir().unwrap();
-    let (OnSqlite { catalogue, dir }, _) = sqlite(temp.path());
-    catalogue.create_venue(&venue(1, 0), None).await.unwrap();
-    let json = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../halls/arena.json")).unwrap();
-    let arena = pretix::import_plan(&json, None).unwrap().plan;
-    for number in [10, 11] {
-        let hall = Hall { plan: arena.hash(), capacity: 16_254, ..hall(number, 1) };
-        catalogue.create_hall(&hall, &arena, None).await.unwrap();
-    }
-    let library = dir.library().unwrap();
-    let (rows, bytes): (i64, i64) = library
-        .query_row("SELECT count(*), sum(length(body)) FROM plans", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
-    assert_eq!(rows, 1);
-    assert!(bytes < json.len() as i64 / 4, "{bytes} bytes, compressed");
-    let fresh = SqlitePlans::open(&dir).unwrap();
-    assert_eq!(fresh.plan(arena.hash()).unwrap().unwrap().capacity(), 16_254);
-    library.execute("UPDATE plans SET body = substr(body, 1, 1000)", []).unwrap();
-    let error = SqlitePlans::open(&dir).unwrap().plan(arena.hash()).unwrap_err().to_string();
-    assert!(error.contains("damaged") && error.contains(&arena.hash().to_string()), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
