@@ -1,4 +1,4 @@
-//! Which entries of a batch may be appended to the journal: the one rule by which a storage tells new entries from repeated ones, and
+//! Which entries of a batch may be appended to the journal: the one rule by which a storage distinguishes new entries from repeated ones, and
 //! from those of an owner that has lost the event. Reads only through [`StoredJournal`]; must never write, and never know a database.
 //!
 //! For each event of a batch, in the order of its entries:

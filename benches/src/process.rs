@@ -22,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_millis(5);
 /// Why a server did not do as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The file system or the operating system said no.
+    /// The file system or the operating system returned an error.
     #[error("{0}: {1}")]
     Io(String, io::Error),
     /// It ended, or did not become ready.

@@ -16,7 +16,7 @@ struct InMemory {
     key: ChainKey,
     rows: HashMap<(EventId, Seq), (Epoch, Chain)>,
     heads: HashMap<EventId, Head>,
-    /// Looks at stored entries.
+    /// Reads of stored entries.
     reads: usize,
 }
 

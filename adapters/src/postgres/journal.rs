@@ -1,5 +1,5 @@
 //! The writing side of the journal on Postgres: one connection of its own, one statement a batch, which commits by
-//! itself. The statement joins the leases, locked against whoever would raise an epoch meanwhile, and is answered by how
+//! itself. The statement joins the leases, locked against those who would raise an epoch meanwhile, and is answered by how
 //! many rows it wrote; only if that is not all of them, it is asked which. Owns the chain's heads while it lives; must
 //! never say "done" before the server has.
 
@@ -25,7 +25,7 @@ use uuid::Uuid;
 const TRIES: u32 = 3;
 
 /// A lease is locked until the batch is committed, so that who raises its epoch meanwhile waits and then sees the batch.
-/// A row that is there already undoes the statement: to look for each of them would cost every batch a second record in
+/// A row that is there already undoes the statement: a search for each of them would cost every batch a second record in
 /// the write-ahead log for each row.
 const INSERT: &str = "WITH held AS MATERIALIZED (
         SELECT event_id, epoch FROM leases WHERE event_id = ANY ($1) ORDER BY event_id FOR SHARE)

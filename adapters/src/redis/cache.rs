@@ -1,6 +1,6 @@
-//! The catalogue's cache: `onsale:cache:{what}:{id}` holds a value for as long as whoever read it says (empty: there is
+//! The catalogue's cache: `onsale:cache:{what}:{id}` holds a value for as long as its reader says (empty: there is
 //! no such thing), `onsale:cache:{what}:{id}:turn` who is reading it now. A change deletes both, so that what was read
-//! before it is not kept after it, and tells every node over `onsale:news`. Pages of events lie elsewhere: [`event_pages`].
+//! before it is not kept after it, and notifies every node over `onsale:news`. Pages of events lie elsewhere: [`event_pages`].
 
 use crate::redis::{Redis, event_pages, notifications};
 use onsale_engine::ports::shared::{CacheKey, Described, Found, Heard, SharedCache};

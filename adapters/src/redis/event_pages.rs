@@ -1,6 +1,6 @@
 //! Pages of the list of events, all of them in one hash `onsale:cache:events`, so that a change of any event forgets them with
 //! one `DEL` and their number can be bounded. Must never hold more than [`SHARED_EVENT_PAGES`] pages, nor one for longer than
-//! whoever read it says.
+//! its reader says.
 //!
 //! A page lies under its digest, and under `{digest}:turn` who is reading it now. Both begin with sixteen digits: until when they
 //! hold, in microseconds of Redis' clock. (A field of a hash cannot expire by itself before Redis 7.4.)
@@ -55,7 +55,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Looks for a page; `turn` is what the caller reads it under if it is not there.
+/// Finds a page; `turn` is what the caller reads it under if it is not there.
 pub(super) fn find(page: u128, turn: u128) -> ScriptInvocation<'static> {
     let mut find = FIND.key(KEY);
     find.arg(format!("{page:032x}")).arg(turn.to_string()).arg(micros(TURN_LIVES)).arg(SHARED_EVENT_PAGES);

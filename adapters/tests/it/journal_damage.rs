@@ -112,7 +112,7 @@ fn newest(directory: &Directory) -> Option<u64> {
 }
 
 #[test]
-fn a_damaged_snapshot_is_passed_over_for_an_older_one() {
+fn a_damaged_snapshot_is_skipped_for_an_older_one() {
     let directory = with_snapshots(&[5, 10, 15]);
     assert_eq!(newest(&directory), Some(15));
     for (change, left) in [

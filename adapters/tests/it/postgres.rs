@@ -210,7 +210,7 @@ fn every_change_to_a_row_is_found_and_named() {
 }
 
 #[test]
-fn damaged_snapshots_are_passed_over_and_a_short_journal_is_found_by_them() {
+fn damaged_snapshots_are_skipped_and_a_short_journal_is_found_by_them() {
     let database = Database::new();
     let Opened { mut journal, reader } = Storage::open(&database);
     let epoch = journal.raise_epoch(event(1)).unwrap();

@@ -90,8 +90,8 @@ macro_rules! projection_suite {
                 super::tables_follow_the_sale(|| $make).await;
             }
             #[tokio::test]
-            async fn facts_are_passed_over_or_missed_but_never_skipped() {
-                super::facts_are_passed_over_or_missed_but_never_skipped(&$make).await;
+            async fn known_facts_are_skipped_and_a_gap_is_refused() {
+                super::known_facts_are_skipped_and_a_gap_is_refused(&$make).await;
             }
             #[tokio::test]
             async fn what_an_older_journal_does_not_know_is_forgotten_and_written_again() {
@@ -221,7 +221,7 @@ fn seats_that_are_not_for_sale_are_blocked_in_the_tables(tables: &dyn Tables) {
     }
 }
 
-async fn facts_are_passed_over_or_missed_but_never_skipped(tables: &dyn Tables) {
+async fn known_facts_are_skipped_and_a_gap_is_refused(tables: &dyn Tables) {
     let Opened { mut projection, records } = tables.open();
     let (one, two) = (Story::random(event(1), 1, 100), Story::random(event(2), 2, 0));
     assert_eq!(projection.checkpoint(event(1)).unwrap(), Seq(0));

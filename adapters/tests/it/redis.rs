@@ -146,8 +146,8 @@ async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
     let mut server = RedisServer::start();
     let redis = connect(tight(&server)).await;
     let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
-    redis.listen(std::sync::Arc::new(move |heard| {
-        let _ = sender.send(heard);
+    redis.listen(std::sync::Arc::new(move |notification| {
+        let _ = sender.send(notification);
     }));
     assert_eq!(ear.recv().await, Some(Heard::Missed));
     redis.claim(buyer(1), event(1), None).await.unwrap();
@@ -175,8 +175,8 @@ async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
     let since = Instant::now();
     loop {
         redis.forget(Described::Event(event(1))).await.unwrap();
-        let heard = tokio::time::timeout(Duration::from_millis(50), ear.recv()).await;
-        if heard == Ok(Some(Heard::Changed(Described::Event(event(1))))) {
+        let notification = tokio::time::timeout(Duration::from_millis(50), ear.recv()).await;
+        if notification == Ok(Some(Heard::Changed(Described::Event(event(1))))) {
             break;
         }
         assert!(since.elapsed() < TIMEOUT);
@@ -254,8 +254,8 @@ async fn a_user_of_an_acl_needs_no_more_than_is_documented() {
     redis.keep(Described::Event(event(1)).into(), turn, b"x", TIMEOUT).await.unwrap();
     redis.forget(Described::Event(event(1))).await.unwrap();
     let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
-    redis.listen(std::sync::Arc::new(move |heard| {
-        let _ = sender.send(heard);
+    redis.listen(std::sync::Arc::new(move |notification| {
+        let _ = sender.send(notification);
     }));
     assert_eq!(tokio::time::timeout(TIMEOUT, ear.recv()).await.unwrap(), Some(Heard::Missed));
     // Somebody with the wrong password gets nowhere.

@@ -248,13 +248,13 @@ async fn pages_of_events_are_bounded(system: &impl System) {
 /// Receives what a node receives.
 fn ear(node: &impl SharedNews) -> mpsc::UnboundedReceiver<Heard> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    node.listen(Arc::new(move |heard| {
-        let _ = sender.send(heard);
+    node.listen(Arc::new(move |notification| {
+        let _ = sender.send(notification);
     }));
     receiver
 }
 
-async fn heard(ear: &mut mpsc::UnboundedReceiver<Heard>) -> Heard {
+async fn receive(ear: &mut mpsc::UnboundedReceiver<Heard>) -> Heard {
     tokio::time::timeout(TIMEOUT, ear.recv()).await.expect("a notification in time").unwrap()
 }
 
@@ -279,9 +279,9 @@ async fn notifications_reach_every_node(system: &impl System) {
     for ear in &mut ears {
         let mut received = Vec::new();
         while received.len() < 2 {
-            let heard = heard(ear).await;
-            if heard != Heard::Missed && heard != Heard::Changed(Described::Hall(Uuid::nil())) {
-                received.push(heard);
+            let notification = receive(ear).await;
+            if notification != Heard::Missed && notification != Heard::Changed(Described::Hall(Uuid::nil())) {
+                received.push(notification);
             }
         }
         assert_eq!(received, [Heard::Revoked(revocation), Heard::Changed(change)]);

@@ -1,5 +1,5 @@
-//! `onsale-compare`: the server over HTTP beside a bare server that answers as many bytes, with the same load tool, in
-//! turn. Prints a table of medians and ratios. Ends with 1 when a bar is missed, 2 when there is no comparison.
+//! `onsale-compare`: the server over HTTP beside a bare server that answers as many bytes, with the same load tool,
+//! alternating. Prints a table of medians and ratios. Ends with 1 when a bar is missed, 2 when there is no comparison.
 
 use clap::Parser;
 use onsale_benches::built::onsale_binary;

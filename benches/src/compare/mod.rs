@@ -1,5 +1,5 @@
-//! The server beside its ceiling: holds, refused holds and looks at one's place over HTTP, sent by the same load tool
-//! with the same requests, in turn, to the whole server and to a bare one that answers as many bytes. Every hold is
+//! The server beside its ceiling: holds, refused holds and status reads over HTTP, sent by the same load tool
+//! with the same requests, alternating, to the whole server and to a bare one that answers as many bytes. Every hold is
 //! synced before its answer, and afterwards the seats held are counted.
 
 pub mod ceiling;
@@ -39,7 +39,7 @@ pub enum CompareError {
     /// The stage could not be set.
     #[error(transparent)]
     Scene(#[from] SceneError),
-    /// The operating system said no.
+    /// The operating system returned an error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -63,7 +63,7 @@ pub struct Settings {
     pub scenarios: Vec<Scenario>,
     /// Threads of the load tool.
     pub threads: usize,
-    /// Buyers in the line whose places are looked at.
+    /// Buyers in the line whose places are read.
     pub crowd: u64,
     /// Holds a second of the open loop; 0 leaves it out.
     pub open_rate: u64,
@@ -100,7 +100,7 @@ impl Scenario {
         }
     }
 
-    /// The least and the wished ratio to the ceiling.
+    /// The least and the intended ratio to the ceiling.
     #[must_use]
     pub fn bar(self, connections: usize) -> Option<(f64, f64)> {
         match (self, connections) {
@@ -176,14 +176,14 @@ impl Drop for Ceiling {
     }
 }
 
-/// Measures everything and tells meanwhile what it does.
+/// Measures everything and reports progress.
 ///
 /// # Errors
 /// See [`CompareError`]; a run that does not count ends the comparison.
-pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Report, CompareError> {
+pub async fn run(settings: &Settings, progress: &mut impl Write) -> Result<Report, CompareError> {
     wrk::check()?;
     let sync = machine::sync_latency(&settings.dir, SYNCS)?;
-    writeln!(told, "setting the stage: halls, events, {} waiting …", settings.crowd)?;
+    writeln!(progress, "setting the stage: halls, events, {} waiting …", settings.crowd)?;
     let stage = Stage::make(settings).await?;
     let mut rows = rows(settings);
     let ceilings = ceilings(settings, &stage)?;
@@ -198,7 +198,7 @@ pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Report, C
                 scenario.check(&whole)?;
                 let (ours, theirs) = (whole.per_second(), bare.per_second());
                 writeln!(
-                    told,
+                    progress,
                     "round {round}, {connections} connections, {name}: {ours:.0} req/s, ceiling {theirs:.0} req/s, ratio {:.2}",
                     ours / theirs
                 )?;
@@ -218,7 +218,7 @@ pub async fn run(settings: &Settings, told: &mut impl Write) -> Result<Report, C
         }
     }
     drop(ceilings);
-    let open_loop = if settings.open_rate > 0 { Some(open(settings, &stage, told).await?) } else { None };
+    let open_loop = if settings.open_rate > 0 { Some(open(settings, &stage, progress).await?) } else { None };
     Ok(Report { processor: machine::processor(), sync, rows, open_loop, behind })
 }
 
@@ -261,8 +261,8 @@ async fn count(stage: &Stage, server: &Running, at_least: u64, at_most: u64) -> 
     }
     let holds = held / SEATS_PER_HOLD;
     if !(at_least..=at_most).contains(&holds) || held % SEATS_PER_HOLD != 0 {
-        let told = format!("{at_least} to {at_most} holds were answered, but {held} seats are held");
-        return Err(CompareError::Wrong(told));
+        let message = format!("{at_least} to {at_most} holds were answered, but {held} seats are held");
+        return Err(CompareError::Wrong(message));
     }
     match server.scene.metric("onsale_invariant_violations").await? {
         0.0 => Ok(()),
@@ -270,9 +270,9 @@ async fn count(stage: &Stage, server: &Running, at_least: u64, at_most: u64) -> 
     }
 }
 
-async fn open(settings: &Settings, stage: &Stage, told: &mut impl Write) -> Result<OpenLoop, CompareError> {
+async fn open(settings: &Settings, stage: &Stage, progress: &mut impl Write) -> Result<OpenLoop, CompareError> {
     let Settings { open_rate, open_seconds, open_connections, .. } = settings;
-    writeln!(told, "open loop: {open_rate} holds a second for {open_seconds} s …")?;
+    writeln!(progress, "open loop: {open_rate} holds a second for {open_seconds} s …")?;
     let server = stage.start().await?;
     let requests = stage.hold_requests(&server.scene, open_rate * open_seconds);
     let sent = requests.len() as u64;

@@ -41,7 +41,7 @@ pub enum DatabasesError {
     /// A task was lost.
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
-    /// The operating system said no.
+    /// The operating system returned an error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -28,7 +28,7 @@ pub enum GrowthError {
     /// The stage could not be set.
     #[error(transparent)]
     Scene(#[from] SceneError),
-    /// The operating system or a connection said no.
+    /// The operating system or a connection returned an error.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A part did not start, stop or answer.

@@ -22,7 +22,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Requests that leave before others get their turn on this thread.
 const AT_ONCE: u32 = 64;
 
-/// How failures without an answer are named: a connection that broke, and one that said nothing in time.
+/// How failures without an answer are named: a connection that broke, and one without an answer in time.
 const BROKEN: &str = "connection: ";
 const SILENT: &str = "no answer";
 

@@ -1,4 +1,4 @@
-//! The command line: every flag with its unit, and every mistake told together. Must never start anything.
+//! The command line: every flag with its unit, and every mistake reported together. Must never start anything.
 
 use super::levels::Limits;
 use super::settings::{Made, Phase, Scenario, Settings, Share, Target, Transport};
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 /// Streams that the server lets one HTTP/2 connection have, less some for other requests.
 const STREAMS_PER_CONNECTION: usize = 480;
-/// Sockets that are used in turn unless told otherwise.
-const SOCKETS_IN_TURN: usize = 15_000;
-/// Connections of HTTP/2 unless told otherwise.
+/// Sockets that are used round-robin, by default.
+const SHARED_SOCKETS: usize = 15_000;
+/// Connections of HTTP/2, by default.
 const CONNECTIONS: usize = 256;
 /// The most that a run may be asked for.
 const MOST_BUYERS: u64 = 2_000_000;
@@ -182,7 +182,7 @@ impl Flags {
         let many = usize::try_from(buyers).unwrap_or(usize::MAX);
         let connections = self.connections.unwrap_or(match self.transport {
             Transport::Http2 => CONNECTIONS.min(many),
-            Transport::Http1 => SOCKETS_IN_TURN.min(many),
+            Transport::Http1 => SHARED_SOCKETS.min(many),
             Transport::Http1Each => many,
         });
         self.check_connections(&mut wrong, many, connections);
@@ -260,8 +260,11 @@ impl Flags {
         }
         wrong.unless(self.leave + self.silent <= 100.0, "--leave and --silent: together at most 100 percent");
         let waits = self.opens_after.map_or(self.arrive + 2.0, |seconds| seconds as f64);
-        let hears = self.scenario != Scenario::Queue || self.silent <= 0.0 || waits < self.absent_after as f64;
-        wrong.unless(hears, "--absent-after: longer than until the sale opens, or nobody may fall silent (--silent 0)");
+        let notices = self.scenario != Scenario::Queue || self.silent <= 0.0 || waits < self.absent_after as f64;
+        wrong.unless(
+            notices,
+            "--absent-after: longer than until the sale opens, or nobody may fall silent (--silent 0)",
+        );
         for (name, millis) in [("--entry-p95", self.entry_p95), ("--read-p95", self.read_p95)] {
             wrong.unless((0.0..=MOST_MILLIS).contains(&millis), format!("{name}: 0 to {MOST_MILLIS} milliseconds"));
         }
@@ -359,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_at_once() {
+    fn every_mistake_is_reported_at_once() {
         let flags = [
             "queue",
             "--secret=short",

@@ -39,7 +39,7 @@ impl Transport {
     pub fn in_words(self, connections: usize) -> String {
         match self {
             Self::Http2 => format!("HTTP/2 streams over {connections} connections"),
-            Self::Http1 => format!("HTTP/1.1, {connections} sockets in turn"),
+            Self::Http1 => format!("HTTP/1.1, {connections} sockets, round-robin"),
             Self::Http1Each => format!("HTTP/1.1, one socket for each of {connections} buyers"),
         }
     }
@@ -113,7 +113,7 @@ pub struct Settings {
     pub target: Target,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
-    /// The secret of tokens, if it was told.
+    /// The secret of tokens, if it was given.
     pub secret: Option<Vec<u8>>,
     /// The event, unless it is made.
     pub event: Option<Uuid>,

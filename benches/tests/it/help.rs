@@ -227,7 +227,7 @@ fn the_bounds_that_a_flag_names_are_those_that_it_has() {
                         .map(|other| (*other).to_owned());
                     let args: Vec<String> =
                         path.split(' ').map(str::to_owned).chain(others).chain([format!("{own}{value}")]).collect();
-                    // Flags that are wrong together are told by both names; a flag that is wrong by itself by its own.
+                    // Flags that are wrong together are reported by both names; a flag that is wrong by itself by its own.
                     mistakes(&args)
                         .iter()
                         .any(|text| text.starts_with(&format!("--{flag}: ")) || text.contains(&format!("'--{flag} ")))

@@ -159,7 +159,7 @@ fn bad_flags_are_reported_together_and_nothing_is_started() {
     assert!(["--rate", "--secret", "--seconds"].iter().all(|flag| errors.contains(flag)), "{errors}");
 }
 
-/// A crowd of sixty at a server that tells lies; what the load generator finds.
+/// A crowd of sixty at a server that lies; what the load generator finds.
 fn lied_to(lie: Lie) -> Report {
     let fake = Fake::start(lie);
     let url = format!("--url={}", fake.base());
@@ -183,7 +183,7 @@ fn lied_to(lie: Lie) -> Report {
 }
 
 #[test]
-fn a_server_that_does_as_it_says_is_believed() {
+fn a_server_that_keeps_its_word_passes() {
     let report = lied_to(Lie::None);
     assert!(report.met, "{}", text_of(&report));
     assert_eq!(story(&report, "let in, as told"), 60, "{}", text_of(&report));

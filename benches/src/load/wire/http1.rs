@@ -29,7 +29,7 @@ struct Spare {
 
 enum Kept {
     /// The one that was unused for longest is the next.
-    InTurn {
+    RoundRobin {
         spare: RefCell<VecDeque<Result<Spare, usize>>>,
         permits: Semaphore,
     },
@@ -50,14 +50,14 @@ impl Sockets {
             Kept::Each(open.into_iter().map(|spare| Mutex::new(Some(spare))).collect())
         } else {
             let permits = Semaphore::new(open.len());
-            Kept::InTurn { spare: RefCell::new(open.into_iter().map(Ok).collect()), permits }
+            Kept::RoundRobin { spare: RefCell::new(open.into_iter().map(Ok).collect()), permits }
         };
         Ok(Self { address, kept })
     }
 
     pub(super) async fn send(&self, buyer: usize, ask: &Ask) -> Result<Got, Lost> {
         match &self.kept {
-            Kept::InTurn { spare, permits } => {
+            Kept::RoundRobin { spare, permits } => {
                 let permit = permits.acquire().await.map_err(io::Error::other)?;
                 let next = spare.borrow_mut().pop_front();
                 let Some(next) = next else { return Err(Lost::Broken("no socket is spare".into())) };
