@@ -76,7 +76,7 @@ pub fn hold_request(hall: &Hall, event: &str, n: u64, bearer: &str) -> Vec<u8> {
     request_with("POST", HOLD_PATH, bearer, &hall.hold_body(event, n))
 }
 
-/// The whole request of a look at one's place.
+/// The whole request of a status read.
 #[must_use]
 pub fn status_request(event: &str, bearer: &str) -> Vec<u8> {
     request("GET", &status_path(event), bearer)
@@ -209,7 +209,7 @@ impl Scene {
     /// [`SceneError`].
     pub async fn held(&self, event: &str) -> Result<u64, SceneError> {
         let json = self.read_event(event).await?;
-        json["seats"]["held"].as_u64().ok_or_else(|| SceneError(format!("event {event} tells no seats: {json}")))
+        json["seats"]["held"].as_u64().ok_or_else(|| SceneError(format!("event {event} has no seats: {json}")))
     }
 
     /// How many answers the stage itself got, but for those of [`Scene::metric`].

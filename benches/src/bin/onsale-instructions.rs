@@ -93,9 +93,9 @@ fn compare(args: &Args) -> Result<(), Failure> {
 /// The compiler's version, as it says it itself.
 fn rustc() -> Result<String, CountError> {
     let name = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let told = Command::new(name).arg("--version").output();
-    let told = told.map_err(|error| CountError::Io("rustc".to_owned(), error))?;
-    Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    let output = Command::new(name).arg("--version").output();
+    let output = output.map_err(|error| CountError::Io("rustc".to_owned(), error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The profile that this binary was built with: the directory that it lies in.

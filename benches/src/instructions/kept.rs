@@ -51,7 +51,7 @@ impl Kept {
         Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
     }
 
-    /// Writes it anew.
+    /// Rewrites it.
     ///
     /// # Errors
     /// See [`KeptError`].

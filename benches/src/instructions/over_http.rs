@@ -44,7 +44,7 @@ const ROWS: u64 = 200;
 const SEATS_PER_ROW: u64 = 100;
 /// Buyers who enter at the same time, and how long they wait.
 const ENTERING: u64 = 500;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// A prime: it scatters pairs and places, each once, before one comes again.
 const STEP: u64 = 7919;
 /// Rounds before those that are counted: what is made at the first use is made.
@@ -101,7 +101,7 @@ impl Desk {
         Ok(Self { runtime, hands, connection, app, admin, _serving: serving, _log: log, _data: data })
     }
 
-    /// Sends a request; answers the status and, for whoever wants it, the body.
+    /// Sends a request; answers the status and, if it is wanted, the body.
     fn call<T>(&mut self, request: &[u8], read: impl FnOnce(u16, &[u8]) -> T) -> io::Result<T> {
         let Self { runtime, hands, connection, .. } = self;
         runtime.block_on(async {
@@ -148,7 +148,7 @@ impl Desk {
             let entering: Vec<_> = numbers
                 .map(|n| {
                     let sale = Arc::clone(&sale);
-                    let enter = async move { sale.ask(Command::Enter { buyer: buyer(n) }, NOW + PATIENCE).await };
+                    let enter = async move { sale.ask(Command::Enter { buyer: buyer(n) }, NOW + TIMEOUT).await };
                     self.runtime.spawn(enter)
                 })
                 .collect();

@@ -42,9 +42,9 @@ pub fn count(path: &Path, arguments: &[&str]) -> Result<u64, CountError> {
 /// # Errors
 /// [`CountError::Io`] where there is none.
 pub fn version() -> Result<String, CountError> {
-    let told = Command::new("valgrind").arg("--version").output();
-    let told = told.map_err(|error| CountError::Io("valgrind".to_owned(), error))?;
-    Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    let output = Command::new("valgrind").arg("--version").output();
+    let output = output.map_err(|error| CountError::Io("valgrind".to_owned(), error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The sum of a file of callgrind's that counts instructions alone.
