@@ -13,10 +13,9 @@ const DIRS: [&str; 4] = [
 
 /// Words that a reader must ask about, and the standard ones. A word of several parts is found in a name
 /// (`passed_over`, `PassedOver`) and in prose, also over the end of a line.
-const WORDS: [(&str, &str); 51] = [
+const WORDS: [(&str, &str); 50] = [
     ("anew", "again, rebuilt"),
     ("as wished", "as requested, as expected"),
-    ("begun", "started, opened"),
     ("deed", "action"),
     ("deeds", "actions"),
     ("errand", "control message"),
