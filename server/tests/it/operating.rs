@@ -17,7 +17,7 @@ async fn readiness_goes_first_while_everything_is_still_answered() {
     let shop = server.shop();
     let event = shop.small_event(&json!({})).await;
     server.terminate();
-    server.log_when(|log| log.contains("still answering")).await;
+    server.log_when(|log| log.contains("the readiness check fails now")).await;
     assert_eq!(server.status("/health/ready"), Some(503));
     assert_eq!(server.status("/health/live"), Some(200));
     shop.hold(&event, &shop.buyer(), &["A-1"]).await.expect(201);
