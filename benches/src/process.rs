@@ -178,7 +178,7 @@ impl Server {
     /// Kills it without warning, as `kill -9` does, and waits until it is gone.
     ///
     /// # Errors
-    /// When the operating system says no.
+    /// When the operating system returns an error.
     pub fn kill(mut self) -> Result<(), ProcessError> {
         let io = |error| ProcessError::Io("kill -9".into(), error);
         self.child.kill().map_err(io)?;
@@ -189,7 +189,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already dead after `kill`; then this says no and nothing is lost.
+        // Already dead after `kill`; then this fails and nothing is lost.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

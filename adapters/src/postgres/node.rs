@@ -163,7 +163,7 @@ impl NodeLease {
 }
 
 impl NodeLease {
-    /// Says no more that this process lives: its connection ends, and with that its lock is free.
+    /// Stops showing that this process lives: its connection ends, and with that its lock is free.
     pub fn end(&self) {
         self.keeping.abort();
     }

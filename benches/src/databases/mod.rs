@@ -92,11 +92,11 @@ pub async fn run(settings: &Settings, out: &mut (impl Write + Send)) -> Result<(
         held.push(holds::measure(settings, &cluster, round).await?);
         writeln!(out, "round {round}: {:?} {:?}", written.last(), held.last())?;
     }
-    tell_journal(settings, &written, out)?;
-    tell_holds(settings, &held, out)
+    write_journal(settings, &written, out)?;
+    write_holds(settings, &held, out)
 }
 
-fn tell_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Write) -> io::Result<()> {
+fn write_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Write) -> io::Result<()> {
     let median_of = |of: fn(&journal::Rates) -> f64| median(rates.iter().map(of).collect());
     let (ours, unnest, copy) =
         (median_of(|rates| rates.journal), median_of(|rates| rates.unnest), median_of(|rates| rates.copy));
@@ -105,7 +105,7 @@ fn tell_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Wr
     writeln!(out, "|---|---|---|---|\n| {ours:.0} | {unnest:.0} | {copy:.0} | {:.2} |", ours / unnest)
 }
 
-fn tell_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write) -> Result<(), DatabasesError> {
+fn write_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write) -> Result<(), DatabasesError> {
     let median_of = |of: fn(&holds::Rates) -> f64| median(rates.iter().map(of).collect());
     let http = median_of(|rates| rates.http);
     let (clients, connections) = (settings.clients, settings.connections);

@@ -115,7 +115,7 @@ fn a_directory_that_cannot_be_written_is_read() {
         mode(&file.path(), 0o400);
     }
     mode(left.path(), 0o500);
-    // Root passes over modes, unless this thread gives that right up.
+    // Root ignores modes, unless this thread gives that right up.
     let rights = capabilities(None).unwrap();
     let mut fewer = rights;
     fewer.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
