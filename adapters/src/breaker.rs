@@ -28,7 +28,7 @@ const _: () = assert!(MIN_CALLS <= WINDOW && WINDOW <= 128 && FAILURE_PERCENT <=
 /// The provider as the engine should use it: retried quickly, behind a circuit breaker.
 #[must_use]
 pub fn guarded(provider: Arc<dyn PaymentProvider>, clock: Arc<dyn Clock>) -> Arc<dyn PaymentProvider> {
-    // The retries are inside, so that a call that succeeds at last does not count against the provider.
+    // The retries are inside, so that a failure which a retry repairs does not count against the provider.
     Arc::new(Breaker::new(Arc::new(Retrying::new(provider)), clock))
 }
 

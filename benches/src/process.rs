@@ -178,7 +178,7 @@ impl Server {
     /// Kills it without warning, as `kill -9` does, and waits until it is gone.
     ///
     /// # Errors
-    /// When the operating system returns an error.
+    /// When the operating system refuses.
     pub fn kill(mut self) -> Result<(), ProcessError> {
         let io = |error| ProcessError::Io("kill -9".into(), error);
         self.child.kill().map_err(io)?;

@@ -1,5 +1,5 @@
 //! E-mail addresses as they are compared: one normal form for every storage and every check, so that two spellings which
-//! a reader cannot tell apart are one address. Owns the form and its version; must never change what people have typed.
+//! a reader cannot distinguish are one address. Owns the form and its version; must never change what people have typed.
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;

@@ -1,5 +1,5 @@
 //! The names of things: newtypes, so that a buyer can never be passed where a seat is meant.
-//! Must never generate randomness: whoever makes an id brings the random bits.
+//! Must never generate randomness: the caller that makes an id passes the random bits.
 
 use std::fmt;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ uuid_id! {
     EventId
 }
 uuid_id! {
-    /// Whoever buys; also an administrator, where the record says who did something. Any version.
+    /// A buyer; also an administrator, where the record says who did something. Any version.
     BuyerId
 }
 uuid_id! {

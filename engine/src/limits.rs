@@ -19,7 +19,7 @@ pub const MAX_SEATS_PER_HOLD: usize = 100;
 pub const MAX_BLOCKED_SEATS: usize = 100_000;
 /// Seats that an operator blocks and frees with one request: 40 kB of the journal, and one answer that names each of them.
 pub const BLOCKED_AT_ONCE: usize = 10_000;
-/// Lengths of free runs that the best-seats index tells apart; longer blocks are searched among these.
+/// Lengths of free runs that the best-seats index distinguishes; longer blocks are searched among these.
 pub const INDEXED_RUN: usize = 16;
 /// Price categories of one plan.
 pub const MAX_CATEGORIES: usize = 256;
@@ -126,16 +126,16 @@ pub const FACTS_PER_PROJECTION: usize = 4096;
 /// takes no rest, and commits wait for it.
 pub const PROJECTION_LAG_MAX: u64 = 500_000;
 /// Tables that have not moved for so long count as failing, and no commit waits for them; nor once they have failed.
-pub const PROJECTION_PATIENCE: Duration = Duration::from_secs(2);
+pub const PROJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Batches between the journal and the projector; when full, the projector reads the journal instead.
 pub const PROJECTION_HANDOFF: usize = 1024;
-/// Batches between the journal and the copier; when full, every copy is written anew.
+/// Batches between the journal and the copier; when full, every copy is written again.
 pub const COPY_HANDOFF: usize = 4096;
 /// Buyers and holds of one event that are noted for the next write of its copy; with more it is written whole.
 pub const COPY_NOTES: usize = 20_000;
-/// Copies are written anew this often though nothing seems lost, and so are the claims of everyone with a place.
+/// Copies are written again this often though nothing seems lost, and so are the claims of everyone with a place.
 pub const COPIED_AGAIN_AFTER: Duration = Duration::from_secs(20 * 60);
-/// How long a claim or a copy that nobody writes anew lives.
+/// How long a claim or a copy lives that is not written again.
 pub const COPIES_LIVE: Duration = Duration::from_secs(3600);
 
 const _: () = assert!(HOLDS_PER_SLOT <= MAX_HOLDS_PER_SLOT);

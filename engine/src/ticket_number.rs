@@ -19,7 +19,7 @@ pub fn ticket_number(tag: EventTag, serial: TicketSerial) -> String {
 }
 
 /// The event's tag and the serial that a ticket's number names. Letters are read without case, and those that look like
-/// digits as these, as whoever reads a ticket out may have done.
+/// digits as these, as a person who reads a ticket aloud may have done.
 #[must_use]
 pub fn read_ticket_number(number: &str) -> Option<(EventTag, TicketSerial)> {
     let (tag, serial) = number.split_once('-')?;
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticket_numbers_tell_events_apart() {
+    fn ticket_numbers_differ_between_events() {
         assert_eq!(ticket_number(EventTag((1 << 40) - 1), TicketSerial(1)), "ZZZZZZZZ-000001");
         assert_eq!(ticket_number(EventTag(32), TicketSerial(1_234_567)), "00000010-1234567");
     }

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::metrics::write_single;
 use onsale_adapters::redis::Redis;
 use onsale_engine::ports::accounts::Revocation;
-use onsale_engine::ports::shared::{Heard, SharedNews};
+use onsale_engine::ports::shared::{Notification, Notifications};
 use onsale_engine::runtime::{self, supervised_task};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -62,7 +62,7 @@ impl Sharing {
 
     /// Sends revoked tokens to the other nodes, now or as soon as possible.
     async fn publish(&self, revoked: Vec<Revocation>) {
-        if !revoked.is_empty() && self.redis.tell_revoked(&revoked).await.is_err() {
+        if !revoked.is_empty() && self.redis.notify_revoked(&revoked).await.is_err() {
             let mut unsent = self.unsent.lock();
             let room = MOST_UNSENT.saturating_sub(unsent.len());
             unsent.extend(revoked.into_iter().take(room));
@@ -93,12 +93,12 @@ impl App {
     }
 }
 
-fn receive(app: &Weak<App>, notification: Heard) {
+fn receive(app: &Weak<App>, notification: Notification) {
     let Some(app) = app.upgrade() else { return };
     match notification {
-        Heard::Changed(what) => app.readers.cache.forget(what),
-        Heard::Revoked(Revocation { access_id, until }) => app.tokens.revoked().add(access_id, until),
-        Heard::Missed => {
+        Notification::Changed(what) => app.readers.cache.forget(what),
+        Notification::Revoked(Revocation { access_id, until }) => app.tokens.revoked().add(access_id, until),
+        Notification::Missed => {
             app.readers.cache.forget_all();
             if let Some(sharing) = &app.sharing {
                 sharing.missed.notify_one();

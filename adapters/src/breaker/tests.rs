@@ -179,7 +179,7 @@ async fn a_charge_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn a_call_that_a_retry_saves_does_not_count_against_the_provider() {
+async fn a_failure_repaired_by_a_retry_does_not_count_against_the_provider() {
     let scene = scene();
     let simulated = Arc::new(Simulated::new());
     let guarded = guarded(simulated.clone(), scene.clock.clone());

@@ -255,7 +255,7 @@ fn verified_by(roots: &Path) -> Result<ClientConfig, UrlMistake> {
     Ok(builder.with_root_certificates(store).with_no_client_auth())
 }
 
-/// What `prefer` and `require` mean, here as in libpq: encrypted, and the server is not identified.
+/// What `prefer` and `require` mean, here as in libpq: encrypted, and the server is not authenticated.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

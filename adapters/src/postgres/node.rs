@@ -163,7 +163,7 @@ impl NodeLease {
 }
 
 impl NodeLease {
-    /// Stops showing that this process lives: its connection ends, and with that its lock is free.
+    /// Stops claiming that this process lives: its connection ends, which frees its lock.
     pub fn end(&self) {
         self.keeping.abort();
     }

@@ -3,7 +3,7 @@
 //! before it is not kept after it, and notifies every node over `onsale:news`. Pages of events lie elsewhere: [`event_pages`].
 
 use crate::redis::{Redis, event_pages, notifications};
-use onsale_engine::ports::shared::{CacheKey, Described, Found, Heard, SharedCache};
+use onsale_engine::ports::shared::{CacheKey, Described, Found, Notification, SharedCache};
 use onsale_engine::ports::{Later, StoreError};
 use redis::{FromRedisValue, Script, ScriptInvocation, Value};
 use std::sync::LazyLock;
@@ -102,7 +102,7 @@ impl SharedCache for Redis {
             if what.is_in_event_lists() {
                 all.del(event_pages::KEY).ignore();
             }
-            all.publish(notifications::CHANNEL, notifications::written(Heard::Changed(what))).ignore();
+            all.publish(notifications::CHANNEL, notifications::written(Notification::Changed(what))).ignore();
             self.link.ask(|mut redis| async move { all.query_async::<()>(&mut redis).await }).await
         })
     }

@@ -7,7 +7,7 @@ use crate::redis::link::Link;
 use futures_util::StreamExt;
 use onsale_engine::id::EventId;
 use onsale_engine::ports::accounts::Revocation;
-use onsale_engine::ports::shared::{Described, Ear, Heard, SharedNews};
+use onsale_engine::ports::shared::{Described, Listener, Notification, Notifications};
 use onsale_engine::ports::{Later, StoreError};
 use onsale_engine::time::Timestamp;
 use redis::{RedisResult, aio::PubSub};
@@ -20,33 +20,33 @@ pub(super) const CHANNEL: &str = "onsale:news";
 /// How long to subscribe may take.
 const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(2);
 
-impl SharedNews for Redis {
-    fn tell_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
+impl Notifications for Redis {
+    fn notify_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
         Box::pin(async move {
             if revoked.is_empty() {
                 return Ok(());
             }
             let mut publish = redis::pipe();
             for revocation in revoked {
-                publish.publish(CHANNEL, written(Heard::Revoked(*revocation))).ignore();
+                publish.publish(CHANNEL, written(Notification::Revoked(*revocation))).ignore();
             }
             self.link.ask(|mut redis| async move { publish.query_async::<()>(&mut redis).await }).await
         })
     }
 
-    fn listen(&self, ear: Ear) {
-        tokio::spawn(listen(Arc::clone(&self.link), ear));
+    fn listen(&self, listener: Listener) {
+        tokio::spawn(listen(Arc::clone(&self.link), listener));
     }
 }
 
 /// Stays subscribed until the process ends; a new connection after every outage, because an old one may be dead without knowing.
-async fn listen(link: Arc<Link>, ear: Ear) {
+async fn listen(link: Arc<Link>, listener: Listener) {
     let mut returns = link.returns();
     loop {
         returns.mark_unchanged();
         let subscribed = tokio::time::timeout(SUBSCRIBE_WITHIN, subscribe(&link)).await;
         if let Ok(Ok(connection)) = subscribed {
-            ear(Heard::Missed);
+            listener(Notification::Missed);
             let mut messages = connection.into_on_message();
             loop {
                 tokio::select! {
@@ -54,7 +54,7 @@ async fn listen(link: Arc<Link>, ear: Ear) {
                         let Some(message) = message else { break };
                         let text: String = message.get_payload().unwrap_or_default();
                         match read(&text) {
-                            Some(notification) => ear(notification),
+                            Some(notification) => listener(notification),
                             None => tracing::warn!("a notification that this version cannot read"),
                         }
                     }
@@ -73,28 +73,28 @@ async fn subscribe(link: &Link) -> RedisResult<PubSub> {
 }
 
 /// A notification as a message.
-pub(super) fn written(notification: Heard) -> String {
+pub(super) fn written(notification: Notification) -> String {
     match notification {
-        Heard::Changed(Described::Event(id)) => format!("event {id}"),
-        Heard::Changed(Described::Venue(id)) => format!("venue {id}"),
-        Heard::Changed(Described::Hall(id)) => format!("hall {id}"),
-        Heard::Revoked(Revocation { access_id, until }) => format!("revoked {access_id} {}", until.0),
-        Heard::Missed => "missed".to_owned(),
+        Notification::Changed(Described::Event(id)) => format!("event {id}"),
+        Notification::Changed(Described::Venue(id)) => format!("venue {id}"),
+        Notification::Changed(Described::Hall(id)) => format!("hall {id}"),
+        Notification::Revoked(Revocation { access_id, until }) => format!("revoked {access_id} {}", until.0),
+        Notification::Missed => "missed".to_owned(),
     }
 }
 
-fn read(text: &str) -> Option<Heard> {
+fn read(text: &str) -> Option<Notification> {
     let mut parts = text.split(' ');
     let kind = parts.next()?;
     if kind == "missed" {
-        return Some(Heard::Missed);
+        return Some(Notification::Missed);
     }
     let id = Uuid::try_parse(parts.next()?).ok()?;
     Some(match kind {
-        "event" => Heard::Changed(Described::Event(EventId(id))),
-        "venue" => Heard::Changed(Described::Venue(id)),
-        "hall" => Heard::Changed(Described::Hall(id)),
-        "revoked" => Heard::Revoked(Revocation { access_id: id, until: Timestamp(parts.next()?.parse().ok()?) }),
+        "event" => Notification::Changed(Described::Event(EventId(id))),
+        "venue" => Notification::Changed(Described::Venue(id)),
+        "hall" => Notification::Changed(Described::Hall(id)),
+        "revoked" => Notification::Revoked(Revocation { access_id: id, until: Timestamp(parts.next()?.parse().ok()?) }),
         _ => return None,
     })
 }
@@ -107,11 +107,11 @@ mod tests {
     fn notifications_are_read_as_they_were_written() {
         let id = Uuid::from_u128(7);
         for notification in [
-            Heard::Changed(Described::Event(EventId(id))),
-            Heard::Changed(Described::Venue(id)),
-            Heard::Changed(Described::Hall(id)),
-            Heard::Revoked(Revocation { access_id: id, until: Timestamp(1_780_000_000_000_000) }),
-            Heard::Missed,
+            Notification::Changed(Described::Event(EventId(id))),
+            Notification::Changed(Described::Venue(id)),
+            Notification::Changed(Described::Hall(id)),
+            Notification::Revoked(Revocation { access_id: id, until: Timestamp(1_780_000_000_000_000) }),
+            Notification::Missed,
         ] {
             assert_eq!(read(&written(notification)), Some(notification));
         }

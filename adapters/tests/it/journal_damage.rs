@@ -160,7 +160,7 @@ fn a_second_process_is_refused() {
     assert!(matches!(refused, OpenError::Locked { .. }), "{refused}");
 }
 
-/// Appends rows from `first` on until the journal refuses; answers the first that is not in.
+/// Appends rows from `first` on until the journal refuses one; returns the first that is not in.
 fn fill_up(journal: &mut SqliteJournal, of: EventId, epoch: Epoch, first: u64) -> (u64, JournalError) {
     let mut next = first;
     loop {

@@ -5,7 +5,8 @@ use crate::shared::{TIMEOUT, buyer, connect, copy, event, settings};
 use onsale_adapters::private_redis::RedisServer;
 use onsale_adapters::redis::{Redis, RedisSettings, check_url};
 use onsale_engine::ports::shared::{
-    CacheKey, Copies, Described, Found, Heard, Quota, SharedCache, SharedClaims, SharedLimits, SharedNews, Standing,
+    CacheKey, Copies, Described, Found, Notification, Notifications, Quota, SharedCache, SharedClaims, SharedLimits,
+    Standing,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -145,11 +146,11 @@ async fn until(redis: &Redis, up: bool) {
 async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
     let mut server = RedisServer::start();
     let redis = connect(tight(&server)).await;
-    let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut listener) = tokio::sync::mpsc::unbounded_channel();
     redis.listen(std::sync::Arc::new(move |notification| {
         let _ = sender.send(notification);
     }));
-    assert_eq!(ear.recv().await, Some(Heard::Missed));
+    assert_eq!(listener.recv().await, Some(Notification::Missed));
     redis.claim(buyer(1), event(1), None).await.unwrap();
     redis.write(&[copy(1, true)]).await.unwrap();
     server.kill();
@@ -171,12 +172,12 @@ async fn a_server_that_is_gone_is_noticed_and_used_again_when_it_is_back() {
     assert!(!redis.are_intact().await.unwrap());
     assert!(redis.health().outages >= 1);
     // A subscriber is notified that it may have missed something, and receives again.
-    assert_eq!(tokio::time::timeout(TIMEOUT, ear.recv()).await.unwrap(), Some(Heard::Missed));
+    assert_eq!(tokio::time::timeout(TIMEOUT, listener.recv()).await.unwrap(), Some(Notification::Missed));
     let since = Instant::now();
     loop {
         redis.forget(Described::Event(event(1))).await.unwrap();
-        let notification = tokio::time::timeout(Duration::from_millis(50), ear.recv()).await;
-        if notification == Ok(Some(Heard::Changed(Described::Event(event(1))))) {
+        let notification = tokio::time::timeout(Duration::from_millis(50), listener.recv()).await;
+        if notification == Ok(Some(Notification::Changed(Described::Event(event(1))))) {
             break;
         }
         assert!(since.elapsed() < TIMEOUT);
@@ -253,11 +254,11 @@ async fn a_user_of_an_acl_needs_no_more_than_is_documented() {
     let Found::Read { turn } = redis.find(Described::Event(event(1)).into()).await.unwrap() else { panic!("empty") };
     redis.keep(Described::Event(event(1)).into(), turn, b"x", TIMEOUT).await.unwrap();
     redis.forget(Described::Event(event(1))).await.unwrap();
-    let (sender, mut ear) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut listener) = tokio::sync::mpsc::unbounded_channel();
     redis.listen(std::sync::Arc::new(move |notification| {
         let _ = sender.send(notification);
     }));
-    assert_eq!(tokio::time::timeout(TIMEOUT, ear.recv()).await.unwrap(), Some(Heard::Missed));
+    assert_eq!(tokio::time::timeout(TIMEOUT, listener.recv()).await.unwrap(), Some(Notification::Missed));
     // Somebody with the wrong password gets nowhere.
     let wrong = Redis::open(settings(&format!("{}?user=onsale&pass=wrong", server.url()))).unwrap();
     assert!(!wrong.wait_until_up(Duration::from_millis(300)).await);

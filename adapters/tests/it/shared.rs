@@ -6,8 +6,8 @@ use onsale_engine::fakes::FakeShared;
 use onsale_engine::id::{BuyerId, EventId, Ordinal, ReservationId, Seq, Slot};
 use onsale_engine::ports::accounts::Revocation;
 use onsale_engine::ports::shared::{
-    CacheKey, Copies, Described, Found, Heard, HeldSeats, Quota, SHARED_EVENT_PAGES, SaleCopy, SharedCache,
-    SharedClaims, SharedLimits, SharedNews, Standing, Verdict,
+    CacheKey, Copies, Described, Found, HeldSeats, Notification, Notifications, Quota, SHARED_EVENT_PAGES, SaleCopy,
+    SharedCache, SharedClaims, SharedLimits, Standing, Verdict,
 };
 use onsale_engine::sale::SeatCounts;
 use onsale_engine::time::Timestamp;
@@ -41,7 +41,7 @@ pub async fn connect(settings: RedisSettings) -> Redis {
 
 /// Something that nodes share, and can lose.
 trait System {
-    type Node: SharedLimits + SharedClaims + SharedCache + SharedNews + Copies;
+    type Node: SharedLimits + SharedClaims + SharedCache + Notifications + Copies;
     async fn node(&self) -> Self::Node;
     fn wipe(&self);
 }
@@ -246,7 +246,7 @@ async fn pages_of_events_are_bounded(system: &impl System) {
 }
 
 /// Receives what a node receives.
-fn ear(node: &impl SharedNews) -> mpsc::UnboundedReceiver<Heard> {
+fn listener(node: &impl Notifications) -> mpsc::UnboundedReceiver<Notification> {
     let (sender, receiver) = mpsc::unbounded_channel();
     node.listen(Arc::new(move |notification| {
         let _ = sender.send(notification);
@@ -254,37 +254,39 @@ fn ear(node: &impl SharedNews) -> mpsc::UnboundedReceiver<Heard> {
     receiver
 }
 
-async fn receive(ear: &mut mpsc::UnboundedReceiver<Heard>) -> Heard {
-    tokio::time::timeout(TIMEOUT, ear.recv()).await.expect("a notification in time").unwrap()
+async fn receive(listener: &mut mpsc::UnboundedReceiver<Notification>) -> Notification {
+    tokio::time::timeout(TIMEOUT, listener.recv()).await.expect("a notification in time").unwrap()
 }
 
 async fn notifications_reach_every_node(system: &impl System) {
     let (one, other) = (system.node().await, system.node().await);
-    let mut ears = [ear(&one), ear(&other)];
+    let mut listeners = [listener(&one), listener(&other)];
     let revocation = Revocation { access_id: Uuid::from_u128(7), until: Timestamp(1_780_000_000_000_001) };
     let change = Described::Event(event(1));
     // Until both listen, who knows.
-    for ear in &mut ears {
+    for listener in &mut listeners {
         let since = Instant::now();
         loop {
             one.forget(Described::Hall(Uuid::nil())).await.unwrap();
-            if tokio::time::timeout(Duration::from_millis(20), ear.recv()).await.is_ok() {
+            if tokio::time::timeout(Duration::from_millis(20), listener.recv()).await.is_ok() {
                 break;
             }
             assert!(since.elapsed() < TIMEOUT);
         }
     }
-    one.tell_revoked(&[revocation]).await.unwrap();
+    one.notify_revoked(&[revocation]).await.unwrap();
     other.forget(change).await.unwrap();
-    for ear in &mut ears {
+    for listener in &mut listeners {
         let mut received = Vec::new();
         while received.len() < 2 {
-            let notification = receive(ear).await;
-            if notification != Heard::Missed && notification != Heard::Changed(Described::Hall(Uuid::nil())) {
+            let notification = receive(listener).await;
+            if notification != Notification::Missed
+                && notification != Notification::Changed(Described::Hall(Uuid::nil()))
+            {
                 received.push(notification);
             }
         }
-        assert_eq!(received, [Heard::Revoked(revocation), Heard::Changed(change)]);
+        assert_eq!(received, [Notification::Revoked(revocation), Notification::Changed(change)]);
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How long the projection's last batch may take.
 const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// A hall of a million seats: so many that clients rarely collide.
+/// A hall of a million seats: so many that two clients rarely choose the same one.
 const TABLES: &str = "CREATE TABLE seats (id bigint PRIMARY KEY, status text NOT NULL, reservation uuid);
     CREATE TABLE reservations (id uuid PRIMARY KEY, buyer uuid NOT NULL, status text NOT NULL, at timestamptz NOT NULL);
     CREATE INDEX ON reservations (buyer, status);

@@ -92,11 +92,11 @@ pub async fn run(settings: &Settings, out: &mut (impl Write + Send)) -> Result<(
         held.push(holds::measure(settings, &cluster, round).await?);
         writeln!(out, "round {round}: {:?} {:?}", written.last(), held.last())?;
     }
-    write_journal(settings, &written, out)?;
-    write_holds(settings, &held, out)
+    report_journal(settings, &written, out)?;
+    report_holds(settings, &held, out)
 }
 
-fn write_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Write) -> io::Result<()> {
+fn report_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl Write) -> io::Result<()> {
     let median_of = |of: fn(&journal::Rates) -> f64| median(rates.iter().map(of).collect());
     let (ours, unnest, copy) =
         (median_of(|rates| rates.journal), median_of(|rates| rates.unnest), median_of(|rates| rates.copy));
@@ -105,7 +105,7 @@ fn write_journal(settings: &Settings, rates: &[journal::Rates], out: &mut impl W
     writeln!(out, "|---|---|---|---|\n| {ours:.0} | {unnest:.0} | {copy:.0} | {:.2} |", ours / unnest)
 }
 
-fn write_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write) -> Result<(), DatabasesError> {
+fn report_holds(settings: &Settings, rates: &[holds::Rates], out: &mut impl Write) -> Result<(), DatabasesError> {
     let median_of = |of: fn(&holds::Rates) -> f64| median(rates.iter().map(of).collect());
     let http = median_of(|rates| rates.http);
     let (clients, connections) = (settings.clients, settings.connections);

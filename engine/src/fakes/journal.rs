@@ -1,4 +1,4 @@
-//! A journal in memory that can be told to fail. What it holds is what a crash leaves: a test that drops an engine
+//! A journal in memory that a test can make fail. What it holds is what a crash leaves: a test that drops an engine
 //! and starts another one on a clone has crashed and recovered.
 
 use crate::id::{Epoch, EventId, Seq};
@@ -102,7 +102,7 @@ impl FakeJournal {
     /// Damages a row, as a broken disk would.
     pub fn damage(&self, event: EventId, seq: Seq) {
         if let Some(stored) = self.lock().events.get_mut(&event) {
-            stored.damaged = Some((seq, "the fake was told so".to_owned()));
+            stored.damaged = Some((seq, "a test made the fake fail".to_owned()));
         }
     }
 
@@ -190,25 +190,25 @@ impl FakeJournal {
         let mut inner = self.lock();
         let fails = inner.unreadable || inner.failing_reads > 0;
         inner.failing_reads = inner.failing_reads.saturating_sub(1);
-        if fails { Err(ReadError::Unavailable("the fake was told so".to_owned())) } else { Ok(inner) }
+        if fails { Err(ReadError::Unavailable("a test made the fake fail".to_owned())) } else { Ok(inner) }
     }
 }
 
 /// Does a write unless `fault` says otherwise, and answers as `fault` says.
 fn under<T>(fault: Option<Fault>, write: impl FnOnce() -> T) -> Result<T, JournalError> {
-    let told = || "the fake was told so".to_owned();
+    let reason = || "a test made the fake fail".to_owned();
     match fault {
         None => Ok(write()),
         Some(Fault::UnknownDone) => {
             write();
-            Err(JournalError::Unknown(told()))
+            Err(JournalError::Unknown(reason()))
         }
-        Some(Fault::UnknownNotDone) => Err(JournalError::Unknown(told())),
-        Some(Fault::NotDone) => Err(JournalError::NotDone(told())),
-        Some(Fault::Fatal) => Err(JournalError::Fatal(told())),
+        Some(Fault::UnknownNotDone) => Err(JournalError::Unknown(reason())),
+        Some(Fault::NotDone) => Err(JournalError::NotDone(reason())),
+        Some(Fault::Fatal) => Err(JournalError::Fatal(reason())),
         Some(Fault::Panic) => {
             write();
-            panic!("{}", told())
+            panic!("{}", reason())
         }
     }
 }
@@ -336,9 +336,9 @@ impl JournalReader for FakeJournal {
     fn by_operators(&self, event: EventId, skip: u64, limit: u64) -> Result<(Vec<Entry>, u64), ReadError> {
         let inner = self.readable()?;
         let entries = inner.events.get(&event).map(|stored| stored.entries.as_slice()).unwrap_or_default();
-        let deeds: Vec<&Entry> = entries.iter().rev().filter(|entry| entry.fact.by_operator().is_some()).collect();
-        let page = deeds.iter().skip(skip as usize).take(limit as usize);
-        Ok((page.copied().cloned().collect(), deeds.len() as u64))
+        let actions: Vec<&Entry> = entries.iter().rev().filter(|entry| entry.fact.by_operator().is_some()).collect();
+        let page = actions.iter().skip(skip as usize).take(limit as usize);
+        Ok((page.copied().cloned().collect(), actions.len() as u64))
     }
 
     fn entries(&self, event: EventId, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {

@@ -1,5 +1,6 @@
-//! In-memory fakes of the ports, for tests, simulation and benches: they can be told to fail, hang, lose answers and
-//! lie about nothing. They pass the same conformance suites as the real adapters. Must never be in a release build.
+//! In-memory fakes of the ports, for tests, simulation and benches: a test can make them fail, hang
+//! and lose answers; what they report is true. They pass the same conformance suites as the real adapters. Must never be in
+//! a release build.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fake that is misused should stop its test")]
 
 mod accounts;

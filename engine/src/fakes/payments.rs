@@ -1,4 +1,4 @@
-//! A payment provider that does as it is told, and remembers what it took, so that a double charge is seen.
+//! A payment provider that behaves as a test sets it, and records what it took, so that a double charge is seen.
 
 use crate::id::PaymentId;
 use crate::money::Amount;
@@ -20,7 +20,7 @@ enum Scripted {
     TakenInSilence,
     /// Takes nothing and does not answer.
     Silence,
-    /// Never answers; whoever calls must give up.
+    /// Never answers; the caller must give up.
     Hang,
 }
 
@@ -143,7 +143,7 @@ impl FakePayments {
     }
 }
 
-/// A refund that is being made; also over when whoever asked for it gives up.
+/// A refund that is being made; also over when its caller gives up.
 struct Refund<'a>(&'a Mutex<Inner>);
 
 impl<'a> Refund<'a> {
@@ -162,7 +162,7 @@ impl Drop for Refund<'_> {
 }
 
 fn unanswered() -> ProviderError {
-    ProviderError("the fake was told not to answer".to_owned())
+    ProviderError("a test made the fake not answer".to_owned())
 }
 
 impl PaymentProvider for FakePayments {

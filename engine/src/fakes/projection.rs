@@ -55,7 +55,7 @@ impl FakeProjection {
         self.tables.lock().seats.get(&(event, seat)).copied()
     }
 
-    /// What other systems would be told, in order.
+    /// What other systems would be sent, in order.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         self.tables.lock().notices.clone()
@@ -76,7 +76,7 @@ impl Before for &Tables {
 
 impl Tables {
     fn project(&mut self, facts: &[Committed]) -> Result<(), JournalError> {
-        assert!(!std::mem::take(&mut self.panics), "the fake was told so");
+        assert!(!std::mem::take(&mut self.panics), "a test made the fake fail");
         let mut changes = Changes::default();
         let mut checkpoints = self.checkpoints.clone();
         for Committed { event, entries } in facts {
@@ -126,7 +126,7 @@ impl Projection for FakeProjection {
         let mut tables = self.tables.lock();
         if tables.failing > 0 {
             tables.failing -= 1;
-            return Err(JournalError::NotDone("the fake was told so".to_owned()));
+            return Err(JournalError::NotDone("a test made the fake fail".to_owned()));
         }
         tables.project(facts)
     }

@@ -4,8 +4,8 @@
 use crate::id::{BuyerId, EventId, ReservationId};
 use crate::ports::accounts::Revocation;
 use crate::ports::shared::{
-    CacheKey, Copies, Described, Ear, Found, Heard, HeldSeats, Quota, SHARED_EVENT_PAGES, SaleCopy, SharedCache,
-    SharedClaims, SharedLimits, SharedNews, Standing, Verdict,
+    CacheKey, Copies, Described, Found, HeldSeats, Listener, Notification, Notifications, Quota, SHARED_EVENT_PAGES,
+    SaleCopy, SharedCache, SharedClaims, SharedLimits, Standing, Verdict,
 };
 use crate::ports::{Later, StoreError};
 use crate::sale::SeatCounts;
@@ -24,7 +24,7 @@ const TURN: Duration = Duration::from_secs(2);
 pub struct FakeShared {
     gone: Arc<AtomicBool>,
     kept: Arc<Mutex<Kept>>,
-    ears: Arc<Mutex<Vec<Ear>>>,
+    listeners: Arc<Mutex<Vec<Listener>>>,
 }
 
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl FakeShared {
     pub fn go(&self, away: bool) {
         self.gone.store(away, Ordering::SeqCst);
         if !away {
-            self.tell(Heard::Missed);
+            self.notify(Notification::Missed);
         }
     }
 
@@ -83,12 +83,16 @@ impl FakeShared {
     }
 
     fn reach(&self) -> Result<MutexGuard<'_, Kept>, StoreError> {
-        if self.gone.load(Ordering::SeqCst) { Err(StoreError("told to be gone".into())) } else { Ok(self.kept.lock()) }
+        if self.gone.load(Ordering::SeqCst) {
+            Err(StoreError("a test made the fake unreachable".into()))
+        } else {
+            Ok(self.kept.lock())
+        }
     }
 
-    fn tell(&self, heard: Heard) {
-        let ears: Vec<Ear> = self.ears.lock().clone();
-        ears.iter().for_each(|ear| ear(heard));
+    fn notify(&self, notification: Notification) {
+        let listeners: Vec<Listener> = self.listeners.lock().clone();
+        listeners.iter().for_each(|listener| listener(notification));
     }
 }
 
@@ -199,23 +203,23 @@ impl SharedCache for FakeShared {
                     kept.forget_pages();
                 }
             }
-            self.tell(Heard::Changed(what));
+            self.notify(Notification::Changed(what));
             Ok(())
         })
     }
 }
 
-impl SharedNews for FakeShared {
-    fn tell_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
+impl Notifications for FakeShared {
+    fn notify_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>> {
         Box::pin(async move {
             drop(self.reach()?);
-            revoked.iter().for_each(|revocation| self.tell(Heard::Revoked(*revocation)));
+            revoked.iter().for_each(|revocation| self.notify(Notification::Revoked(*revocation)));
             Ok(())
         })
     }
 
-    fn listen(&self, ear: Ear) {
-        self.ears.lock().push(ear);
+    fn listen(&self, listener: Listener) {
+        self.listeners.lock().push(listener);
     }
 }
 

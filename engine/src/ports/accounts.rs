@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// the table learn more of where somebody was.
 pub const KNOWN_ADDRESSES: u32 = 16;
 
-/// A keyed hash of an address of either kind, e-mail or client. Its key is not in the storage, so whoever reads the storage
+/// A keyed hash of an address of either kind, e-mail or client. Its key is not in the storage, so a reader of the storage
 /// cannot try addresses out.
 pub type AddressHash = [u8; 16];
 

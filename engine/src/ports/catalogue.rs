@@ -213,7 +213,7 @@ pub enum CatalogueError {
     /// A venue with halls, or a hall with events, is not deleted; or an event's tag is in use.
     #[error("still in use: {0}")]
     InUse(&'static str),
-    /// The storage said no.
+    /// The storage returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -235,7 +235,7 @@ pub struct CatalogueChange {
     pub members: String,
 }
 
-/// Venues, halls, plans and events. Deletions are soft: reads and lists pass over what is deleted.
+/// Venues, halls, plans and events. Deletions are soft: reads and lists skip what is deleted.
 pub trait Catalogue: Send + Sync + 'static {
     /// Makes a venue, and remembers the answer for its idempotency key in the same transaction.
     fn create_venue<'a>(

@@ -1,5 +1,5 @@
-//! The ports: what the engine needs of the outside, in its own words. Adapters implement them; fakes that can be
-//! told to fail stand in `fakes`. An error answers two questions: did it certainly not happen, may it be retried.
+//! The ports: what the engine needs of the outside, in its own words. Adapters implement them; fakes that a test
+//! can make fail are in `fakes`. An error answers two questions: did it certainly not happen, may it be retried.
 
 pub mod accounts;
 pub mod catalogue;
@@ -78,7 +78,7 @@ pub enum JournalError {
     /// Another node owns the events: certainly not done, and not before that node is gone.
     #[error("not done: another node owns the events")]
     Elsewhere,
-    /// The storage has lost the right to be believed (an I/O error on a sync): answer nobody and exit.
+    /// The storage has lost its authority (an I/O error on a sync): answer nobody and exit.
     #[error("storage failed: {0}")]
     Fatal(String),
 }
@@ -142,7 +142,7 @@ pub trait JournalReader: Send + Sync + 'static {
     /// The newest good snapshot of an event, if there is one.
     ///
     /// # Errors
-    /// [`ReadError::Unavailable`]; a damaged snapshot is passed over for an older one or none.
+    /// [`ReadError::Unavailable`]; a damaged snapshot is skipped, and an older one answered, or none.
     fn snapshot(&self, event: EventId) -> Result<Option<SaleSnapshot>, ReadError>;
 
     /// Hands every entry after `after` to `each`, in order, its chain checked.
@@ -201,7 +201,7 @@ pub trait Plans: Send + Sync + 'static {
     fn plan(&self, hash: PlanHash) -> Result<Option<Arc<Plan>>, ReadError>;
 }
 
-/// Committed facts of one event, on their way to whoever writes behind.
+/// Committed facts of one event, on their way to a consumer that writes behind.
 #[derive(Clone, Debug)]
 pub struct Committed {
     /// The event.
@@ -224,7 +224,7 @@ pub trait Projection: Send + 'static {
     /// [`JournalError`], as the journal's.
     fn checkpoints(&mut self) -> Result<Vec<(EventId, Seq)>, JournalError>;
 
-    /// Writes facts and moves the checkpoints, in one transaction. Facts at or before a checkpoint are passed over.
+    /// Writes facts and moves the checkpoints, in one transaction. Facts at or before a checkpoint are skipped.
     ///
     /// # Errors
     /// [`JournalError`]; nothing of it is in the tables then.
@@ -232,7 +232,7 @@ pub trait Projection: Send + 'static {
 
     /// Takes everything of an event out of the tables, its checkpoint and the messages that are not published yet, in
     /// one transaction: they know of facts that the journal, an older copy put back, does not have. All of it can be
-    /// written anew from the journal.
+    /// rebuilt from the journal.
     ///
     /// # Errors
     /// [`JournalError`]; the tables are as they were then.
@@ -264,7 +264,7 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// Its name, as in `/payments/webhooks/{name}`.
     fn name(&self) -> &'static str;
 
-    /// Charges. Must be bounded in time by whoever calls.
+    /// Charges. The caller must bound it in time.
     fn charge<'a>(&'a self, charge: &'a Charge) -> Later<'a, Result<ChargeOutcome, ProviderError>>;
 
     /// Asks what became of a charge; [`ChargeOutcome::NotCharged`] is a promise that none will come.
@@ -290,7 +290,7 @@ pub struct OutboxMessage {
     pub event: EventId,
     /// See `event`.
     pub seq: Seq,
-    /// The trace that it belongs to, for whoever publishes it: a header of its transport, or a member beside the payload.
+    /// The trace that it belongs to, for its publisher: a header of its transport, or a member beside the payload.
     pub trace: Option<TraceContext>,
     /// JSON.
     pub payload: String,

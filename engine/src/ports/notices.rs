@@ -1,4 +1,4 @@
-//! What other systems are told of: facts as they concern a reservation, a payment or the event, for the outbox. Must never
+//! What other systems are sent: facts as they concern a reservation, a payment or the event, for the outbox. Must never
 //! carry personal data beyond the buyer's id.
 
 use crate::id::{EventId, Seq};
@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 use crate::trace::TraceContext;
 use uuid::Uuid;
 
-/// What other systems are told, as it stood right after the fact.
+/// What other systems are sent, as it stood right after the fact.
 #[derive(Clone, Debug)]
 pub struct Notice {
     /// The event.
@@ -37,7 +37,7 @@ pub struct Postponement {
     pub ends_at: Timestamp,
     /// Until when tickets can be cancelled.
     pub cancellation_closes_at: Timestamp,
-    /// Why, in the administrator's words; told once, of the event.
+    /// Why, in the administrator's words; sent once, for the event.
     pub reason: Option<Box<str>>,
 }
 

@@ -291,7 +291,7 @@ impl<B: Before> Folding<'_, B> {
         }
     }
 
-    /// Who has cancelled since is not told of a postponement any more.
+    /// Holders who have cancelled since are not notified of a postponement any more.
     fn notify_holder(&mut self, id: ReservationId, to: Postponement) -> Result<(), B::Error> {
         let view = match self.changes.reservations.get(&id) {
             Some(change) => Some(change.view.clone()),

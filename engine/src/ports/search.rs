@@ -1,5 +1,5 @@
 //! Port of what operators look up in the projections: reservations and payments of anybody, by event, status or what a
-//! buyer can tell of them. Every read is bounded by what it answers, never by how much an event has sold.
+//! buyer knows of them. Every read is bounded by what it answers, never by how much an event has sold.
 
 use crate::id::{BuyerId, EventId, PaymentId, ReservationId, Seq, TicketSerial};
 use crate::ports::catalogue::{Listed, Page};
@@ -53,7 +53,7 @@ pub enum Counted {
 pub struct Named {
     /// Reservations.
     pub reservations: Vec<ReservationId>,
-    /// Payments; a search for reservations passes over them.
+    /// Payments; a search for reservations skips them.
     pub payments: Vec<PaymentId>,
     /// Buyers.
     pub buyers: Vec<BuyerId>,

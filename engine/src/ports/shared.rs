@@ -1,6 +1,6 @@
 //! Ports of what the nodes of one system share beside their storage: limits of requests, claims of buyers, the
-//! catalogue's cache, news, and copies of what sales look like. All of it may be lost at any moment, and whoever uses
-//! it can go on without: what an error leaves undone is done by the node's own means. No call waits longer than its
+//! catalogue's cache, notifications, and copies of the state of sales. All of it may be lost at any moment, and its
+//! users can go on without: what an error leaves undone is done by the node's own means. No call waits longer than its
 //! adapter's bound.
 
 use crate::id::{BuyerId, EventId, Ordinal, ReservationId, Seq, Slot};
@@ -102,7 +102,7 @@ impl From<Described> for CacheKey {
 pub enum Found {
     /// The value, as it was kept.
     Value(Vec<u8>),
-    /// Nothing; whoever hears this is the one who reads it, and keeps it under this number.
+    /// Nothing; the caller that receives this reads the value, and keeps it under this number.
     Read {
         /// For [`SharedCache::keep`].
         turn: u128,
@@ -111,7 +111,7 @@ pub enum Found {
     Wait,
 }
 
-/// Pages of the list of events that all nodes keep together. Beyond them all pages are forgotten and read again: whoever asks
+/// Pages of the list of events that all nodes keep together. Beyond them all pages are forgotten and read again: requests
 /// for ever other pages cannot fill the cache. A page has at most a hundred events of about 1 KB.
 pub const SHARED_EVENT_PAGES: usize = 200;
 
@@ -127,13 +127,13 @@ pub trait SharedCache: Send + Sync + 'static {
         value: &'a [u8],
         lives: Duration,
     ) -> Later<'a, Result<bool, StoreError>>;
-    /// It has changed, or is new: forgets it, and every page of events if lists say something of it, and tells every node.
+    /// It has changed, or is new: forgets it, and every page of events if lists say something of it, and notifies every node.
     fn forget(&self, what: Described) -> Later<'_, Result<(), StoreError>>;
 }
 
-/// What a node hears.
+/// A notification to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Notification {
     /// The catalogue has changed here.
     Changed(Described),
     /// An access token was revoked.
@@ -142,15 +142,15 @@ pub enum Heard {
     Missed,
 }
 
-/// What hears the news; it must not wait.
-pub type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
+/// What receives notifications; it must not wait.
+pub type Listener = Arc<dyn Fn(Notification) + Send + Sync>;
 
-/// News for every node. Their truth is in the storage.
-pub trait SharedNews: Send + Sync + 'static {
-    /// Tells every node, this one too, of revoked tokens.
-    fn tell_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>>;
-    /// Hears from now on, until the process ends.
-    fn listen(&self, ear: Ear);
+/// Notifications to every node. The truth is in the storage.
+pub trait Notifications: Send + Sync + 'static {
+    /// Notifies every node, this one too, of revoked tokens.
+    fn notify_revoked<'a>(&'a self, revoked: &'a [Revocation]) -> Later<'a, Result<(), StoreError>>;
+    /// Receives from now on, until the process ends.
+    fn listen(&self, listener: Listener);
 }
 
 /// Where a buyer stands, for a copy.

@@ -1,5 +1,5 @@
 //! What a command is answered, who waits for it, and what it holds until its outcome is known: a permit, and the buyer's claim.
-//! Must never tell a caller that nothing was done while it may be committed.
+//! Must never report to a caller that nothing was done while it may be committed.
 
 use crate::id::{BuyerId, EventId, Seq};
 use crate::runtime::claims::{Claims, HeldClaim};
@@ -16,7 +16,7 @@ pub struct Answer {
     /// What it says.
     pub reply: Reply,
     /// For a payment that is being charged: resolves when its outcome is committed. Cancel safe; if it ends without
-    /// a value the actor was rebuilt, and the read view tells.
+    /// a value the actor was rebuilt, and the read view has the outcome.
     pub settlement: Option<oneshot::Receiver<PaymentView>>,
     /// The last fact that it rests on.
     pub seq: Seq,
@@ -25,7 +25,7 @@ pub struct Answer {
 /// Why a command was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The sale says no.
+    /// The sale refuses.
     Rejected(Rejection),
     /// The buyer waits or shops in another event.
     QueuedElsewhere,

@@ -81,7 +81,7 @@ impl OpenBatch {
         raised.unwrap_or_else(|_| Err(JournalError::NotDone("the journal has stopped".into())))
     }
 
-    /// The same, for whoever waits elsewhere. Nothing comes when the journal has stopped.
+    /// The same, for a caller that waits elsewhere. Nothing comes when the journal has stopped.
     pub(crate) fn order_epoch(&self, event: EventId) -> mpsc::Receiver<Result<Epoch, JournalError>> {
         let (send, receive) = mpsc::sync_channel(1);
         self.inbox.change(|open| {

@@ -1,4 +1,4 @@
-//! An engine without threads, for tests: whoever holds its [`ByHand`] decides what happens next, and other things happen
+//! An engine without threads, for tests: the holder of its [`ByHand`] decides what happens next, and other things happen
 //! between any two steps. The steps are those that the threads take; only waiting is left out. Must never do what no thread
 //! could do at that moment.
 

@@ -77,7 +77,7 @@ impl JournalThread {
     /// Commits a batch, however often it takes, and answers; false when the storage is lost, or the engine stops while it fails.
     fn commit(&mut self, batch: Batch) -> bool {
         if batch.has_rows() {
-            self.projector.hold_back(batch.rows.len(), || self.shared.is_stopping());
+            self.projector.throttle(batch.rows.len(), || self.shared.is_stopping());
         }
         let mut pause = JOURNAL_RETRY_MIN;
         loop {

@@ -1,4 +1,4 @@
-//! Delivering what a commit has brought: answers to those who wait, then effects to whoever carries them out, then facts to what is
+//! Delivering what a commit has brought: answers to those who wait, then effects to the tasks that run them, then facts to what is
 //! written behind. Waking somebody from outside of their runtime costs a system call, so all who wait in one runtime are woken from
 //! within it, by one task. Must never deliver anything that is not committed and published.
 

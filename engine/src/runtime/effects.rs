@@ -106,7 +106,7 @@ impl Queue {
 }
 
 /// A payment, and whether its refund is meant: each is worked on once at a time, also when its sale is rebuilt meanwhile. Twice
-/// would tell the sale of the same money twice, perhaps when it has forgotten the payment.
+/// would report the same money to the sale twice, perhaps when it has forgotten the payment.
 type Running = (PaymentId, bool);
 
 /// A piece of work that is being done: until this is dropped, also by a panic of the provider.
@@ -232,7 +232,7 @@ impl Work {
             match next {
                 Ok(effect) => return Some(effect),
                 Err(Some(at)) => {
-                    // Either way the queue is looked at again.
+                    // Either way the queue is checked again.
                     let _ = tokio::time::timeout_at(at, self.changed.notified()).await;
                 }
                 Err(None) => self.changed.notified().await,

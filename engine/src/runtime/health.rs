@@ -9,7 +9,7 @@ pub enum JournalHealth {
     Good,
     /// A batch has failed, or has had no answer for `engine.commit_stall_ms`: nothing that writes is decided.
     Failing,
-    /// It has lost the right to be believed; the process must end.
+    /// It has lost its authority; the process must end.
     Fatal,
 }
 

@@ -1,5 +1,5 @@
-//! When each waiting buyer was seen last: polled, or kept a stream open. Not journaled; counts anew after each start. Takes no
-//! memory before the first heartbeat.
+//! When each waiting buyer was seen last: polled, or kept a stream open. Not journaled; absence counts from zero after each
+//! start. Takes no memory before the first heartbeat.
 
 use crate::id::BuyerId;
 use crate::shared_map::SharedMap;

@@ -1,4 +1,4 @@
-//! Whether the journal takes facts, and how much it does: written by its thread, read by whoever submits, decides, or writes
+//! Whether the journal takes facts, and how much it does: written by its thread, read by the threads that submit, decide, or write
 //! behind. Must never hold a lock.
 
 use crate::runtime::health::JournalHealth;

@@ -1,4 +1,4 @@
-//! The lanes in which commands wait for their turn. Those that are seldom used, and all of an event at which nobody buys, take
+//! The lanes in which commands wait for their turn. Those that are rarely used, and all of an event at which nobody buys, take
 //! next to nothing: there may be ten thousand idle events. Must never drop a command that was put in.
 
 use crate::runtime::answer::{Refusal, ReplyTo};

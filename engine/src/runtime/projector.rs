@@ -5,7 +5,7 @@
 
 use crate::id::{EventId, Seq};
 use crate::limits::{
-    FACTS_PER_PROJECTION, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF, PROJECTION_PATIENCE,
+    FACTS_PER_PROJECTION, JOURNAL_RETRY_MAX, JOURNAL_RETRY_MIN, PROJECTION_HANDOFF, PROJECTION_TIMEOUT,
 };
 use crate::ports::{Committed, JournalError, JournalReader, Projection, ReadError};
 use crate::sale::Entry;
@@ -101,7 +101,7 @@ impl Progress {
 
     fn has_moved_lately(&self) -> bool {
         let moved = self.moved.load(Ordering::Relaxed);
-        moved > 0 && u128::from(self.millis().saturating_sub(moved)) < PROJECTION_PATIENCE.as_millis()
+        moved > 0 && u128::from(self.millis().saturating_sub(moved)) < PROJECTION_TIMEOUT.as_millis()
     }
 }
 
@@ -148,8 +148,8 @@ impl ProjectorFront {
     /// For the journal's thread, before it commits so many facts: while the tables are as far behind as they may be, and
     /// move, it waits. Tables that are further behind, as after an outage of theirs, write two facts for each that is
     /// committed meanwhile: they come nearer, and the sale goes on. Nothing is being committed, so nothing counts as
-    /// hanging; whoever asks waits longer, or is shed.
-    pub(crate) fn hold_back(&self, facts: usize, is_stopping: impl Fn() -> bool) {
+    /// hanging; callers wait longer, or are shed.
+    pub(crate) fn throttle(&self, facts: usize, is_stopping: impl Fn() -> bool) {
         let enough = self.lag().saturating_sub(2 * facts as u64);
         let is_too_much = |lag| lag >= self.lag_max && lag > enough;
         if !is_too_much(self.lag()) {

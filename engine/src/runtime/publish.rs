@@ -61,8 +61,8 @@ impl Publisher {
     /// Brings committed facts into the read view, and notes what they order.
     /// Readers come in between where there are many, but not between the facts of one decision.
     fn show(&self, turn: &Decisions, entries: &[Entry], effects: &mut Vec<Effect>) {
-        let (sale, mut shown) = (&turn.sale, 0);
-        for end in turn.cuts.iter().copied().chain([entries.len()]) {
+        let (sale, cuts, mut shown) = (&turn.sale, &turn.cuts, 0);
+        for end in cuts.iter().copied().chain([entries.len()]) {
             let piece = entries.get(shown..end).unwrap_or_default();
             shown = end;
             if piece.is_empty() {

@@ -44,7 +44,7 @@ pub struct Settings {
     /// The seed of an event's draw, asked for once: nobody may guess it.
     pub draw_seed: Arc<dyn Fn(EventId) -> DrawSeed + Send + Sync>,
     /// Called first on each thread that works behind the answers (tables, snapshots, checks of old rows), so that the
-    /// process may let it step back while there is more pressing work.
+    /// process may let it step back while there is more urgent work.
     pub behind: Arc<dyn Fn() + Send + Sync>,
 }
 

@@ -1,5 +1,5 @@
-//! Threads and tasks that everything else rests on: one that panics ends the process with its reason, so that whoever
-//! supervises the process, or the next start, recovers. Must never let such a thread end unnoticed: all would look well
+//! Threads and tasks that everything else rests on: one that panics ends the process with its reason, so that the
+//! supervisor of the process, or the next start, recovers. Must never let such a thread end unnoticed: all would look well
 //! while nothing is committed.
 
 use futures_util::FutureExt;

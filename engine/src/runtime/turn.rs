@@ -281,7 +281,7 @@ impl SaleActor {
             && let Some(config) = self.sale.config()
         {
             self.absences.insert((now + config.admission.absent, *buyer));
-            // An earlier place of this buyer may still be watched: whoever comes back is seen from this moment on.
+            // An earlier place of this buyer may still be watched: a buyer who comes back is seen from this moment on.
             self.handle.heartbeat(*buyer, now);
         }
         if let Fact::PaymentCaptured { payment, .. } | Fact::PaymentFailed { payment, .. } = &turn.rows[row].entry.fact

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Sweeps at which an event must have been found quiet: two full pauses lie between the first and the last.
 const QUIET_SWEEPS: u8 = 3;
-/// Who holds the route of an event that nobody uses: the routes, the actor, and whoever counts.
+/// Who holds the route of an event that nobody uses: the routes, the actor, and the one that counts.
 const HOLDERS: usize = 3;
 
 /// Who takes events out of memory.
@@ -38,7 +38,7 @@ impl Unloader {
                 }
                 match self.unload(event) {
                     Ok(_) => {}
-                    // Its next start will tell; what is in memory is good.
+                    // Its next start will report it; what is in memory is good.
                     Err(error @ ReadError::Damaged { .. }) => tracing::error!(%error, "the event stays in memory"),
                     Err(error @ ReadError::Unavailable(_)) => {
                         tracing::warn!(event_id = %event, %error, "the event is not unloaded");
@@ -89,7 +89,7 @@ impl Unloader {
         Ok(Some((sale, summary)))
     }
 
-    /// The actor has stopped: from here on the event is known by its summary. Whoever has taken hold of the route
+    /// The actor has stopped: from here on the event is known by its summary. A caller that has taken the route
     /// meanwhile, to read or to listen, keeps the event in memory.
     fn change_route(&self, handle: Arc<SaleHandle>, ready: (Sale, SaleSummary), epoch: Epoch) -> bool {
         let (event, (sale, summary)) = (handle.event(), ready);

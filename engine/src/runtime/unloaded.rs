@@ -147,7 +147,7 @@ impl Unloaded {
     }
 }
 
-/// An event on its way into memory or out of it; over when dropped, and then whoever waits is sent how it ended.
+/// An event on its way into memory or out of it; over when dropped, and then all who wait are sent how it ended.
 pub(crate) struct Moving {
     unloaded: Arc<Unloaded>,
     event: EventId,
@@ -160,7 +160,7 @@ impl Moving {
         self.event
     }
 
-    /// For whoever waits for its end.
+    /// For a caller that waits for its end.
     pub(crate) fn end(&self) -> watch::Receiver<Moved> {
         self.done.subscribe()
     }

@@ -1,6 +1,6 @@
 //! The wake protocol between those who submit commands, an actor, and the journal's thread. A wake is a message to the actor,
 //! and a turn of it takes everything that waits, so there is never more than one unread. While a batch is being committed the
-//! actor takes a few turns; whoever comes later is put off to the end of the commit, and the journal's thread then waits for
+//! actor takes a few turns; a command that comes later is deferred to the end of the commit, and the journal's thread then waits for
 //! that turn, so that all of them share the next batch.
 //!
 //! The states of an actor:
@@ -19,10 +19,10 @@
 //! found that it has ended, wakes the actor. Expected: an unread wake is on its way, and the journal's thread waits for the turn.
 //!
 //! What must hold: a command that lies in a lane has a turn to come (no wake is lost); the journal never waits for a turn that
-//! does not come. States, the commit and the queue of deferred actors are written and read in one order (`SeqCst`): whoever
-//! submits puts the command into its lane and then looks at the state, the actor leaves the state and then looks into its
-//! lanes; whoever defers an actor puts it into the queue and then looks whether the commit is still running, the journal ends
-//! the commit and then looks into the queue. Must never know what a command or a batch is: the model test
+//! does not come. States, the commit and the queue of deferred actors are written and read in one order (`SeqCst`): a caller that
+//! submits puts the command into its lane and then checks the state, the actor leaves the state and then checks its
+//! lanes; a caller that defers an actor puts it into the queue and then checks whether the commit is still running, the journal
+//! ends the commit and then checks the queue. Must never know what a command or a batch is: the model test
 //! (`tests/it/wake_model`) compiles this file with other primitives, and tries their interleavings.
 
 use super::sync::{Arc, AtomicU8, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, Queue, lock, wait, wait_until};
@@ -69,7 +69,7 @@ impl WakeState {
         self.change(|state| matches!(state, IDLE | DEFERRED).then_some(SCHEDULED)).is_some()
     }
 
-    /// Whether the actor had no turn to come; whoever is answered yes sees to one.
+    /// Whether the actor had no turn to come; a caller that is answered yes must schedule one.
     fn defers(&self) -> bool {
         self.change(|state| (state == IDLE).then_some(DEFERRED)).is_some()
     }
@@ -80,7 +80,7 @@ impl WakeState {
     }
 }
 
-/// Whoever takes turns.
+/// An actor that takes turns.
 pub(crate) trait Wakeable {
     fn wake_state(&self) -> &WakeState;
 

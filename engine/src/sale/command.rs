@@ -21,7 +21,7 @@ pub enum Command {
     Hold(Hold),
     /// Exchange the seats of a pending hold; the expiry does not move.
     ChangeHold(ChangeHold),
-    /// Give a pending hold back; a repeat changes nothing once it is released or expired.
+    /// Release a pending hold; a repeat changes nothing once it is released or expired.
     ReleaseHold {
         /// Who asks.
         buyer: BuyerId,

@@ -293,7 +293,7 @@ pub enum Fact {
         /// Why, in the administrator's words.
         reason: Box<str>,
     },
-    /// An administrator gave a pending hold back; its seats are free.
+    /// An administrator released a pending hold; its seats are free.
     ReleasedByOperator {
         /// The hold.
         reservation: ReservationId,

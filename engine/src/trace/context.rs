@@ -174,7 +174,7 @@ mod tests {
         let good = |sampled| Some((TRACE, span, sampled));
         check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", good(true));
         check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", good(false));
-        // Flags that this version does not know are passed over.
+        // Flags that this version does not know are ignored.
         check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-fe", good(false));
         check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", good(true));
         // Later versions may have more fields.

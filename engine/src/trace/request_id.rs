@@ -37,7 +37,7 @@ impl RequestId {
     }
 
     /// The trace that a request begins which is part of none: where the id has the size of a trace's, the same one, so that
-    /// whoever has one of them has both.
+    /// a person who has one of them has both.
     #[must_use]
     pub fn trace(&self) -> Option<TraceId> {
         match self {

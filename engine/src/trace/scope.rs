@@ -1,4 +1,4 @@
-//! What the work of this thread belongs to: set while a request is polled, a command is decided, an effect is done. Whoever writes
+//! What the work of this thread belongs to: set while a request is polled, a command is decided, an effect is done. Code that writes
 //! a line of the log finds the ids here, so that no line has to be handed them; setting it moves a few words and allocates nothing.
 //! Must not be relied on for anything but lines of the log: what is kept is handed along.
 

@@ -1,4 +1,4 @@
-//! A sale that grows to a million places, keys and payments, one fact at a time; whoever watches sees what each one takes. Owns
+//! A sale that grows to a million places, keys and payments, one fact at a time; a watcher sees what each one takes. Owns
 //! the facts, and must never measure anything.
 
 use onsale_engine::fakes::{small_config, small_plan};

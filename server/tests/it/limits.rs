@@ -246,7 +246,7 @@ async fn nobody_who_behaves_meets_a_limit() {
     let event = shop.small_event(&json!({ "admission": { "required": true, "ratePerSecond": 1 } })).await;
     let buyer = shop.buyer();
     shop.post("/queue/enter").by(&buyer).json(&json!({ "eventId": event })).send().await.expect(200);
-    // An impatient page: a minute of a poll each 100 ms, at once.
+    // A page that polls too often: a minute of a poll each 100 ms, at once.
     for _ in 0..600 {
         shop.get(&format!("/queue/status?eventId={event}")).by(&buyer).send().await.expect(200);
     }

@@ -287,7 +287,7 @@ async fn admission_waits_until_the_lost_have_returned() {
     let second = status(&shop, &event, &buyers[1], Some(&tickets[1])).await.expect(200);
     assert_eq!(second["rank"], 1);
     steer(&shop, &event, json!({ "paused": false })).await;
-    // Time for thirty admissions: the one before the head has not returned yet.
+    // Time for thirty admissions: the one before the head has not been seen since the restart.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(status(&shop, &event, &buyers[1], None).await.expect(200)["status"], "WAITING");
     let first = status(&shop, &event, &buyers[0], Some(&tickets[0])).await.expect(200);

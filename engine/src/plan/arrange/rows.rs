@@ -6,7 +6,7 @@ use super::super::geometry::{Point, Scatter, along, mean};
 use super::super::natural::natural;
 
 /// A part is joined with one of at most so many others.
-const PARTS_LOOKED_AT: usize = 16;
+const PARTS_COMPARED: usize = 16;
 
 /// A seat and where it stands in the draft.
 #[derive(Clone, Copy)]
@@ -106,7 +106,7 @@ fn joined(parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
         if rows.get(first_of_label).is_some_and(|row| row.label() != part.label()) {
             first_of_label = rows.len();
         }
-        let from = first_of_label.max(rows.len().saturating_sub(PARTS_LOOKED_AT));
+        let from = first_of_label.max(rows.len().saturating_sub(PARTS_COMPARED));
         let same = rows[from..].iter_mut().find(|row| row.is_called_as(&part) && is_one_line(row, &part));
         match same {
             Some(row) => {

@@ -66,7 +66,7 @@ fn rows_without_numbers_face_the_centre_that_they_bend_around() {
 }
 
 #[test]
-fn where_nothing_tells_the_stage_is_at_the_top() {
+fn without_a_hint_the_stage_is_at_the_top() {
     let rows = vec![straight("1", "", 5, (0.0, 100.0)), straight("2", "", 5, (0.0, 130.0))];
     assert_eq!(stage_of(&draft(vec![section("", rows)])), (50.0, 50.0, StageSource::Facing));
 }

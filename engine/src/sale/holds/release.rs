@@ -1,4 +1,4 @@
-//! Giving a pending hold back before its end; its seats are free at once. A release by an operator is in
+//! Releasing a pending hold before its end; its seats are free at once. A release by an operator is in
 //! `operators/cancel_reservation.rs`, the one by time in `expire.rs`. Must never release while the provider is being asked.
 
 use crate::id::{BuyerId, ReservationId};

@@ -48,7 +48,7 @@ fn another_body_is_refused() {
 }
 
 #[test]
-fn a_stored_answer_is_given_before_any_token_or_limit_is_looked_at() {
+fn a_stored_answer_is_given_before_any_token_or_limit_is_checked() {
     let mut stage = Stage::with_room();
     stage.buyer(1).enters();
     let hold = stage.at("10:00:00").buyer(1).with_key(7, 1).holds(["A-1"]);

@@ -1,4 +1,4 @@
-//! Answers leave after their commit, and a journal that fails is nothing that anybody could be told wrongly by.
+//! Answers leave after their commit, and no caller receives a wrong answer from a journal that fails.
 
 use super::house::{House, reservation, until};
 use onsale_engine::id::SeatIndex;
@@ -86,7 +86,7 @@ fn a_silent_journal_takes_nothing_new_and_leaves_the_waiting_ones_unknown() {
     let patient = house.hang_on(&[3]);
     let waiting = house.asking_for(Duration::from_millis(100), house.hold_of(1, &[4]));
     until("both are taken", || house.sale.in_flight() == 2);
-    // A refusal leaves at once and in its turn: when it is heard, the one before it has been decided.
+    // A refusal leaves at once and in order: when it is received, the one before it has been decided.
     assert!(matches!(house.ask(house.hold_of(2, &[3])), Err(Refusal::Rejected(_))));
     house.clock.advance(Duration::from_millis(1999));
     assert_eq!(house.engine.health().journal, JournalHealth::Good, "not yet");
@@ -128,7 +128,7 @@ fn a_lost_storage_answers_nobody() {
     let house = House::open();
     house.journal.fail_fatally();
     let waiting = house.asking_for(Duration::from_millis(200), house.hold_of(1, &[3]));
-    until("whoever runs it is told to end", || house.fatal.load(Ordering::SeqCst) == 1);
+    until("the process is asked to end", || house.fatal.load(Ordering::SeqCst) == 1);
     assert_eq!(house.engine.health().journal, JournalHealth::Fatal);
     assert_eq!(house.ask(house.hold_of(2, &[4])).unwrap_err(), Refusal::StorageUnavailable);
     let answer = house.run(waiting).unwrap();

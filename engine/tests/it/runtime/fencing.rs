@@ -91,8 +91,8 @@ fn of_two_entries_in_flight_the_one_that_is_given_up_does_not_give_up_the_others
     house.journal.hang();
     let stays = house.asking(Command::Enter { buyer: buyer(1) });
     until("a write hangs", || house.journal.hanging_writes() == 1);
-    let impatient = house.asking_for(Duration::ZERO, Command::Enter { buyer: buyer(1) });
-    assert_eq!(house.run(impatient).unwrap().unwrap_err(), Refusal::DeadlineExceeded);
+    let expired = house.asking_for(Duration::ZERO, Command::Enter { buyer: buyer(1) });
+    assert_eq!(house.run(expired).unwrap().unwrap_err(), Refusal::DeadlineExceeded);
     assert_eq!(enter(&house, &other, 1), Err(Refusal::QueuedElsewhere));
     house.journal.release();
     house.run(stays).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Free tickets through the runtime: whoever confirms is answered at once, and no provider is asked, not even for a refund.
+//! Free tickets through the runtime: a buyer who confirms is answered at once, and no provider is asked, not even for a refund.
 
 use super::house::{House, buyer, event, payment_of, until};
 use onsale_engine::fakes::FakeJournal;

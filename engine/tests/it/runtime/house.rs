@@ -1,4 +1,4 @@
-//! A house with one sale (more if told) on a running engine, with its fakes at hand.
+//! A house with one sale (more if a test asks for them) on a running engine, with its fakes at hand.
 
 use onsale_engine::fakes::{FakeClock, FakeJournal, FakePayments, FakeProjection, small_config, small_plan};
 use onsale_engine::id::{BuyerId, EventId, PaymentId, ReservationId, SeatIndex};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// When everything begins; the sale is open.
 pub const OPENING: Timestamp = Timestamp::from_secs(1_780_000_000);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct House {
     pub engine: Engine,
@@ -47,7 +47,7 @@ pub fn buyer(number: u64) -> BuyerId {
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
-        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(start.elapsed() < TIMEOUT, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -181,7 +181,7 @@ impl House {
     }
 
     pub fn soon(&self) -> Timestamp {
-        onsale_engine::ports::Clock::now(&self.clock) + PATIENCE
+        onsale_engine::ports::Clock::now(&self.clock) + TIMEOUT
     }
 
     /// Asks and waits.
@@ -195,9 +195,9 @@ impl House {
         self.tokio.spawn(async move { sale.ask(command, deadline).await })
     }
 
-    /// Asks with so much patience, and somebody else waits.
-    pub fn asking_for(&self, patience: Duration, command: Command) -> JoinHandle<Result<Answer, Refusal>> {
-        let deadline = onsale_engine::ports::Clock::now(&self.clock) + patience;
+    /// Asks with this timeout, and another thread waits.
+    pub fn asking_for(&self, timeout: Duration, command: Command) -> JoinHandle<Result<Answer, Refusal>> {
+        let deadline = onsale_engine::ports::Clock::now(&self.clock) + timeout;
         let sale = Arc::clone(&self.sale);
         self.tokio.spawn(async move { sale.ask(command, deadline).await })
     }
@@ -292,7 +292,7 @@ fn made(engine: &Engine, tokio: &Runtime, id: EventId, rules: impl FnOnce(&mut S
     let make = Command::Configure { config: Box::new(config), plan: small_plan(5, 10), by: buyer(1000) };
     tokio.block_on(async {
         let sale = engine.open(id).await.expect("a route");
-        sale.ask(make, OPENING + PATIENCE).await.expect("a sale");
+        sale.ask(make, OPENING + TIMEOUT).await.expect("a sale");
         sale
     })
 }

@@ -29,7 +29,7 @@ fn beyond_the_permits_the_answer_is_overloaded_at_once() {
 }
 
 #[test]
-fn whoever_comes_during_a_commit_shares_the_next_one() {
+fn commands_during_a_commit_share_the_next_one() {
     let house = House::open();
     let before = house.journal.appends();
     // Seven rounds of seven holds: one whose commit hangs, two that the actor takes at once, four that it puts off.
@@ -59,7 +59,7 @@ fn of_three_hundred_who_want_the_same_seats_one_wins() {
 }
 
 #[test]
-fn of_overlapping_wishes_no_seat_is_given_twice() {
+fn of_overlapping_requests_no_seat_is_given_twice() {
     let house = House::open();
     let crowd: Vec<_> = (0..300_u64)
         .map(|who| {

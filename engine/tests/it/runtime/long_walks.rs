@@ -1,4 +1,4 @@
-//! A sale of half a million reservations and a million who wait: whoever walks the whole of it holds up nobody. Neither the lock
+//! A sale of half a million reservations and a million who wait: a scan of the whole of it delays nobody. Neither the lock
 //! of its view nor the journal's thread is held for longer than [`BOUND`] at a time, and another event commits meanwhile.
 
 use super::house::{OPENING, buyer, event, until};

@@ -1,4 +1,4 @@
-//! The real engine, its actors and threads, on fakes of its ports that fail when told. Nothing here sleeps and hopes:
+//! The real engine, its actors and threads, on fakes of its ports that fail when a test asks for it. Nothing here sleeps and hopes:
 //! a test waits until something is so, or fails.
 
 mod failing_journal;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn whoever_confirms_is_told_the_outcome() {
+fn a_confirming_buyer_receives_the_outcome() {
     let house = House::open();
     let bought = house.buy(1, &[3, 4]);
     assert_eq!((bought.status, bought.amount), (PaymentStatus::Captured, Amount(2 * VIP.0)));
@@ -49,7 +49,7 @@ fn an_order_that_never_became_durable_charges_nobody() {
 }
 
 #[test]
-fn asking_again_while_charging_hears_the_same_outcome() {
+fn asking_again_while_charging_receives_the_same_outcome() {
     let house = House::open();
     let payment = house.open_payment(&house.hold(1, &[3]));
     house.payments.will_hang();
@@ -64,7 +64,7 @@ fn asking_again_while_charging_hears_the_same_outcome() {
 }
 
 #[test]
-fn a_decline_is_told() {
+fn a_decline_is_reported() {
     let house = House::open();
     house.payments.will_answer(ChargeOutcome::Declined { reason: "no_funds".into() });
     let refused = house.buy(1, &[3]);
@@ -214,7 +214,7 @@ fn cancelling_a_sold_out_event_asks_for_a_bounded_number_of_refunds_at_once() {
     };
     until("all refunds are ordered", || ordered(1) + ordered(2) == payments.len());
     until("as many as may be are under way", || house.payments.refunds_at_once().0 == RECONCILED_AT_ONCE);
-    // Whoever pays meanwhile does not stand behind them.
+    // A buyer who pays meanwhile does not wait behind them.
     let other = house.another(3, |_| ());
     let mut house = house;
     house.sale = other;

@@ -1,4 +1,4 @@
-//! Places through the runtime: one event for each buyer, who is heard stays, and admission goes by the clock.
+//! Places through the runtime: one event for each buyer, a buyer who polls stays, and admission goes by the clock.
 
 use super::house::{House, OPENING, buyer, until};
 use onsale_engine::id::EventId;
@@ -137,7 +137,7 @@ fn a_cancelled_sale_ends_every_claim() {
 }
 
 #[test]
-fn who_is_heard_stays_and_who_is_not_goes() {
+fn a_buyer_who_polls_stays_and_one_who_does_not_goes() {
     let house = House::with(|config| {
         config.admission.required = true;
         config.sale_starts_at = OPENING + Duration::from_secs(3600);
@@ -172,7 +172,7 @@ fn who_comes_back_is_not_measured_by_the_place_before() {
 }
 
 #[test]
-fn after_a_restart_absence_counts_anew() {
+fn after_a_restart_absence_counts_from_zero() {
     let house = House::with(|config| {
         config.admission.required = true;
         config.sale_starts_at = OPENING + Duration::from_secs(3600);

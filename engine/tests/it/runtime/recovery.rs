@@ -25,7 +25,11 @@ fn a_crash_loses_nothing_that_was_answered() {
     assert_eq!(view.payment(bought.id), Some(bought.clone()));
     assert_eq!(view.reservation(bought.reservation).unwrap().status, ReservationStatus::Confirmed);
     assert_eq!(view.reservation(released.id).unwrap().status, ReservationStatus::Cancelled);
-    assert_eq!(view.seats_held(), [SeatIndex(3), SeatIndex(4)], "and nothing more: nobody was told of the other");
+    assert_eq!(
+        view.seats_held(),
+        [SeatIndex(3), SeatIndex(4)],
+        "and nothing more: nobody was answered about the other"
+    );
     drop((view, lost));
     house.hold(4, &[30]);
 }

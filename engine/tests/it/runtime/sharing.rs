@@ -61,7 +61,7 @@ fn a_buyer_waits_in_one_event_on_all_nodes() {
 }
 
 #[test]
-fn a_claim_whose_end_was_never_told_does_not_bind_who_knows_better() {
+fn a_claim_whose_end_was_never_reported_does_not_bind_a_node_that_knows_better() {
     let shared = FakeShared::default();
     let (house, room) = node(&shared, 11);
     let stale = house.another(12, later);

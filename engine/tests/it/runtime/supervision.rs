@@ -10,9 +10,9 @@ fn a_panic_on_the_journals_thread_ends_the_process_and_answers_nobody() {
     let house = House::open();
     house.journal.panic_after_write();
     let waiting = house.asking_for(Duration::from_millis(300), house.hold_of(1, &[3]));
-    until("the process is told to end", || house.fatal.load(Ordering::SeqCst) == 1);
+    until("the process is asked to end", || house.fatal.load(Ordering::SeqCst) == 1);
     assert_eq!(house.engine.health().journal, JournalHealth::Fatal);
-    assert_eq!(house.holds_written(), 1, "it is committed, so nobody may be told that it was not done");
+    assert_eq!(house.holds_written(), 1, "it is committed, so no answer may say that it was not done");
     assert_eq!(house.run(waiting).unwrap().unwrap_err(), Refusal::DeadlineExceeded);
     assert_eq!(house.ask(house.hold_of(2, &[4])).unwrap_err(), Refusal::StorageUnavailable);
     house.stop();
@@ -23,7 +23,7 @@ fn a_panic_of_the_projector_ends_the_process() {
     let house = House::open();
     house.projection.panic_next();
     house.hold(1, &[3]);
-    until("the process is told to end", || house.fatal.load(Ordering::SeqCst) == 1);
+    until("the process is asked to end", || house.fatal.load(Ordering::SeqCst) == 1);
     assert_eq!(house.engine.health().journal, JournalHealth::Fatal, "and readiness says so");
 }
 

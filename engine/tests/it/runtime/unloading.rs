@@ -20,7 +20,7 @@ fn keyed_hold(house: &House) -> Command {
     Command::Hold(Hold { reservation, buyer: buyer(2), selection, slot: None, key })
 }
 
-/// A second event at which somebody bought and somebody held with a key; its sale is over. Whoever asks it asks through
+/// A second event at which somebody bought and somebody held with a key; its sale is over. Callers ask it through
 /// the engine: nobody holds its route.
 struct Over {
     house: House,
@@ -101,7 +101,7 @@ fn an_event_that_is_over_leaves_memory_and_comes_back_as_it_was() {
 }
 
 #[test]
-fn whoever_holds_a_route_keeps_the_event_in_memory() {
+fn a_caller_that_holds_a_route_keeps_the_event_in_memory() {
     let over = Over::new();
     let listener = load(&over.house);
     until("all that is written is in the tables", || over.house.engine.health().projection_lag == 0);
@@ -175,7 +175,7 @@ fn a_start_reads_no_event_that_was_unloaded() {
     assert_eq!(summary(&house).unwrap().seq, over.before.seq);
     assert_eq!(load(&house).view().snapshot(), over.before);
     assert_eq!(house.journal.reads_and_raises(), (2, 2));
-    // It was loaded, so whoever had it may have written: the next start does not trust the summary.
+    // It was loaded, so its user may have written: the next start does not trust the summary.
     let house = house.on(house.journal.crashed());
     assert!(summary(&house).is_none());
     assert_eq!(house.engine.sale(event(2)).unwrap().view().snapshot(), over.before);

@@ -1,4 +1,4 @@
-//! What is written in the journal, told plainly: who holds which seat, who stands where, what was paid. Every committed
+//! What is written in the journal, in a plain form: who holds which seat, who stands where, what was paid. Every committed
 //! fact is checked against what was written before it, and whatever was answered must be found here.
 
 use onsale_engine::id::{BuyerId, Ordinal, PaymentId, ReservationId, SeatIndex, Seq, Slot};
@@ -157,7 +157,7 @@ impl Chronicle {
         *frozen = Some((root, cohort));
     }
 
-    /// Whoever still waits of the cohort stands in the order of the lots, where the cohort stood.
+    /// Those of the cohort who still wait stand in the order of the lots, where the cohort stood.
     fn draw_order(&mut self, seed: DrawSeed) {
         assert!(!std::mem::replace(&mut self.drawn, true), "drawn twice");
         let Some((committed, Some((root, cohort)))) = &self.draw else { panic!("drawn before it was frozen") };

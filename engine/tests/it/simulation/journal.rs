@@ -54,7 +54,7 @@ impl Storage {
         self.owners.lock().unwrap().fencings
     }
 
-    /// The node that may write facts of the epoch; none when nobody was told that it is theirs.
+    /// The node that may write facts of the epoch; none when no node has received it.
     pub fn writer(&self, event: EventId, epoch: Epoch) -> Option<u64> {
         self.owners.lock().unwrap().by_epoch.get(&(event, epoch)).copied()
     }
@@ -93,7 +93,7 @@ impl Journal for Port {
                 owners.by_epoch.insert((event, *epoch), self.node);
                 owners.fenced.remove(&(self.node, event));
             }
-            // Whoever had it may have lost it.
+            // The node that had it may have lost it.
             Err(_) => owners.newest.entry(event).or_default().1 = None,
         }
         raised

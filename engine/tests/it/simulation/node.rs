@@ -1,5 +1,5 @@
 //! One node: the real engine without threads of its own, and a tokio runtime in which time stands still until the world
-//! moves it. Dropping a node is a crash: whoever waits is not answered.
+//! moves it. Dropping a node is a crash: those who wait are not answered.
 
 use super::chance::Chance;
 use super::journal::Storage;

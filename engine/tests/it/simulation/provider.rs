@@ -40,7 +40,7 @@ pub struct Provider {
 
 struct Books {
     chance: Chance,
-    /// Requests that are on their way, and arrive also when whoever sent them is dead.
+    /// Requests that are on their way, and arrive also when their sender is dead.
     on_the_way: BTreeMap<(Timestamp, u64), (PaymentId, Amount)>,
     serial: u64,
     charges: BTreeMap<PaymentId, Fate>,

@@ -171,7 +171,7 @@ impl World {
         self.submit(node, EVENTS[event], command);
     }
 
-    /// Whoever hangs up while entering goes to the other event mostly.
+    /// A client that hangs up while entering mostly goes to the other event.
     fn client_hangs_up(&mut self) {
         let Some(at) = self.a_node() else { return };
         let id = self.nodes[at].as_ref().unwrap().id;
@@ -206,7 +206,7 @@ impl World {
         let Some(node) = &self.nodes[node] else { return };
         let millis = if self.chance.percent(80) { 20_000 } else { self.chance.within(1..3_000) };
         let deadline = self.clock.now() + Duration::from_millis(millis);
-        // The answer to the append is not known before it is looked at.
+        // The answer to the append is not known before it is read.
         let knows = node.hands.next_step() != NextStep::Publish;
         let fenced = self.storage.fenced(node.id, event).filter(|_| knows);
         self.requests.submit(node, event, command, deadline, self.moment, fenced);
@@ -342,7 +342,7 @@ impl World {
         self.nodes.iter().flatten().for_each(|node| node.advance(by));
     }
 
-    /// The provider says once more what became of a charge, or has said no and takes the money nevertheless.
+    /// The provider says once more what became of a charge, or has declined and takes the money nevertheless.
     fn provider_reports(&mut self) {
         let event = self.event();
         let Event { id, clients, chronicle } = &self.events[event];

@@ -13,7 +13,7 @@ pub fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a
     condvar.wait(guard).unwrap()
 }
 
-/// The time is never over: whoever waits in vain is found.
+/// The time is never over: a thread that waits in vain is found.
 pub fn wait_until<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, _: Instant) -> (MutexGuard<'a, T>, bool) {
     (wait(condvar, guard), false)
 }

@@ -8,7 +8,7 @@ use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared, small_config, s
 use onsale_engine::id::BuyerId;
 use onsale_engine::money::Amount;
 use onsale_engine::ports::catalogue::{EventOrder, EventStatus, Page};
-use onsale_engine::ports::shared::{Heard, SharedNews};
+use onsale_engine::ports::shared::{Notification, Notifications};
 
 const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
 
@@ -36,9 +36,9 @@ fn node(catalogue: &Arc<FakeCatalogue>, shared: Option<&FakeShared>) -> Catalogu
     if let Some(shared) = shared {
         let receiving = cache.clone();
         shared.listen(Arc::new(move |notification| match notification {
-            Heard::Changed(what) => receiving.forget(what),
-            Heard::Missed => receiving.forget_all(),
-            Heard::Revoked(_) => {}
+            Notification::Changed(what) => receiving.forget(what),
+            Notification::Missed => receiving.forget_all(),
+            Notification::Revoked(_) => {}
         }));
     }
     cache

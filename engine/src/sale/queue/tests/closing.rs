@@ -105,7 +105,7 @@ fn a_slot_goes_with_the_hold_that_kept_it() {
     assert!(stage.sale.everyone_in_room().is_empty());
 }
 
-/// Journals of before kept slots beyond the end of their sale: they end as soon as time is looked at, and replay stays the same.
+/// Journals of before kept slots beyond the end of their sale: they end at the next check of the time, and replay stays the same.
 #[test]
 fn a_slot_that_outlived_its_sale_ends_after_a_start() {
     let mut stage = on_sale();

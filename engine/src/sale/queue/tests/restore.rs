@@ -105,7 +105,7 @@ fn a_spent_ticket_restores_nothing() {
     loss.stage.buyer(1).leaves();
     assert_eq!(loss.shows(1), Err(Rejection::TicketSpent), "admitted and gone");
     let (_, first) = loss.tickets[0];
-    assert_eq!(restores(&mut loss.stage, buyer(77), first), Err(Rejection::TicketSpent), "of whomever");
+    assert_eq!(restores(&mut loss.stage, buyer(77), first), Err(Rejection::TicketSpent), "no matter whose it was");
     // It is spent after another start too, and in a snapshot.
     loss.stage.restarts();
     assert_eq!(loss.shows(5), Err(Rejection::TicketSpent));
