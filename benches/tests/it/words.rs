@@ -96,7 +96,8 @@ fn words_of(line: &str) -> String {
             // Only a blank, an underscore or a capital keeps the parts of one word together.
             _ if letter.is_alphanumeric() => words.extend(letter.to_lowercase()),
             ' ' | '_' => {}
-            _ => words.push('.'),
+            // A blank behind it, so that the next word begins alone: `("told`.
+            _ => words.push_str(". "),
         }
         was_small = letter.is_lowercase() || letter.is_numeric();
     }
@@ -156,6 +157,7 @@ fn words_are_found_in_names_and_in_prose() {
     assert_eq!(found("struct JournalFiler;\nlet filing2 = 1;"), [(1, "filer")]);
     assert_eq!(found("    /// It is passed\n    /// over."), [(1, "passed over")]);
     assert_eq!(found("//! SQLite said no."), [(1, "said no")]);
+    assert_eq!(found("assert!(so, \"told to\");\nserve(heard)"), [(1, "told"), (2, "heard")]);
     assert_eq!(found("fn file_left_over() {}\n// in turn"), [(1, "file left over"), (2, "in turn")]);
     assert_eq!(found("let heading = 1; // a turn in turning, wishful, profiling; it passed. Over it"), []);
     assert_eq!(found("use Notifications; // onsale:news"), []);

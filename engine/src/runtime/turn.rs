@@ -151,7 +151,7 @@ impl SaleActor {
         let shared: &Shared = &handle.shared;
         let begun = handle.turn_begins();
         #[cfg(any(test, feature = "fakes"))]
-        assert!(!handle.panic_next.swap(false, std::sync::atomic::Ordering::AcqRel), "told to panic");
+        assert!(!handle.panic_next.swap(false, std::sync::atomic::Ordering::AcqRel), "a test asked for a panic");
         // Another actor has taken its place, or will: what waits is for that one.
         if !handle.ownership.is_owned_by(self.epoch) {
             return self.context.batch.turn_ends(begun, None);

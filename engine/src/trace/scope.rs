@@ -150,7 +150,7 @@ mod tests {
     fn a_panic_and_an_early_return_leave_what_was_before() {
         let entered = scope("outer").enter();
         let mut inner = scope("inner");
-        let panicked = catch_unwind(AssertUnwindSafe(|| inner.run(|| panic!("told to"))));
+        let panicked = catch_unwind(AssertUnwindSafe(|| inner.run(|| panic!("a test asked for it"))));
         assert!(panicked.is_err());
         assert_eq!((Scope::current(), inner), (scope("outer"), scope("inner")));
         drop(entered);

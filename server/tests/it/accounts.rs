@@ -192,7 +192,7 @@ async fn a_refresh_token_is_spent_by_its_use_and_its_reuse_ends_the_family() {
     let ended = refresh(&shop, &second["refreshToken"]).await;
     assert_eq!(ended.status, 401, "the family has ended: {}", ended.json());
     refresh(&shop, &other_session["refreshToken"]).await.expect(200);
-    refresh(&shop, &json!("unheard of")).await.refused(401, "UNAUTHENTICATED");
+    refresh(&shop, &json!("unknown")).await.refused(401, "UNAUTHENTICATED");
     server.stop().await;
 }
 

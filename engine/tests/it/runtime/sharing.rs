@@ -101,7 +101,9 @@ fn without_the_others_it_goes_on_and_they_hear_of_it_later() {
     leave(&other, &there, 2);
     until("noticed", || one.engine.copies().is_some_and(|health| health.failures > 0));
     shared.go(false);
-    until("told", || is_copied(&shared, &here) && shared.claimed(buyer(1)) == Some(here.event()));
+    until("the copy and the claim are written", || {
+        is_copied(&shared, &here) && shared.claimed(buyer(1)) == Some(here.event())
+    });
     assert_eq!(enter(&other, &there, 1), Err(Refusal::QueuedElsewhere));
     enter(&one, &here, 2).unwrap();
 }
