@@ -8,7 +8,7 @@ use events::*;
 use onsale_adapters::postgres::{PostgresCatalogue, PostgresPlans};
 use onsale_adapters::sqlite::{DataDir, Library, SqliteCatalogue, SqlitePlans};
 use onsale_adapters::{compile, pretix};
-use onsale_engine::fakes::{FakeCatalogue, small_config, small_plan};
+use onsale_engine::fakes::{FakeCatalogue, every_event, small_config, small_plan};
 use onsale_engine::id::{BuyerId, EventId, PlanHash, SeatIndex};
 use onsale_engine::money::Amount;
 use onsale_engine::plan::Plan;
@@ -101,18 +101,8 @@ fn event(number: u128) -> Event {
     }
 }
 
-fn every_event() -> EventQuery {
-    EventQuery {
-        status: None,
-        text: None,
-        from: None,
-        to: None,
-        venue: None,
-        order: EventOrder::CreatedAt,
-        descending: false,
-        page: ALL,
-        now: after(HOUR),
-    }
+fn all_events() -> EventQuery {
+    EventQuery { descending: false, page: ALL, ..every_event(after(HOUR)) }
 }
 
 fn answer(scope: u128, at: Timestamp) -> StoredAnswer {

@@ -11,8 +11,9 @@ use onsale_adapters::postgres::{
     PostgresReader, PostgresRecords, Settings, listing_statements,
 };
 use onsale_adapters::private_postgres::{Durability, PrivatePostgres, TestDatabase};
+use onsale_engine::fakes::every_event;
 use onsale_engine::id::{BuyerId, EventId, ReservationId, Seq, TicketSerial};
-use onsale_engine::ports::catalogue::{Catalogue, EventOrder, EventQuery, Page};
+use onsale_engine::ports::catalogue::{Catalogue, Page};
 use onsale_engine::ports::records::Records;
 use onsale_engine::ports::search::{ExportPart, Named, PaymentState, RecordSearch, Search};
 use onsale_engine::ports::{Appended, Journal, JournalError, JournalReader, Projection, ReadError};
@@ -33,20 +34,6 @@ fn become_active(lease: &NodeLease) -> Duration {
     let started = Instant::now();
     lease.become_active(&|| started.elapsed() > LEASE * 10).unwrap();
     started.elapsed()
-}
-
-fn every_event() -> EventQuery {
-    EventQuery {
-        status: None,
-        text: None,
-        from: None,
-        to: None,
-        venue: None,
-        order: EventOrder::CreatedAt,
-        descending: true,
-        page: Page { number: 0, size: 20 },
-        now: Timestamp::from_secs(1_780_000_000),
-    }
 }
 
 #[test]
@@ -285,7 +272,7 @@ async fn a_page_of_a_list_is_one_statement_however_long_it_is() {
     assert_eq!(statements() - before, 1, "with all its seats");
     records.payments(buyer(0), FIRST).await.unwrap();
     let catalogue = PostgresCatalogue::new(&opened, PostgresPlans::new(&opened));
-    catalogue.events(&every_event()).await.unwrap();
+    catalogue.events(&every_event(Timestamp::from_secs(1_780_000_000))).await.unwrap();
     assert_eq!(statements() - before, 3);
 }
 

@@ -323,3 +323,19 @@ impl Catalogue for FakeCatalogue {
         })
     }
 }
+
+/// Every event, the newest first, as a list without filters asks for its first page.
+#[must_use]
+pub fn every_event(now: Timestamp) -> EventQuery {
+    EventQuery {
+        status: None,
+        text: None,
+        from: None,
+        to: None,
+        venue: None,
+        order: EventOrder::CreatedAt,
+        descending: true,
+        page: Page { number: 0, size: 20 },
+        now,
+    }
+}

@@ -14,7 +14,7 @@ mod search;
 mod shared;
 
 pub use accounts::FakeAccounts;
-pub use catalogue::FakeCatalogue;
+pub use catalogue::{FakeCatalogue, every_event};
 pub use clock::FakeClock;
 pub use journal::FakeJournal;
 pub use payments::FakePayments;

@@ -55,7 +55,7 @@ pub(super) async fn lists_are_sorted_and_paged_without_gaps(catalogue: &impl Bac
             if descending {
                 expected.reverse();
             }
-            let query = |page| EventQuery { order, descending, page, ..every_event() };
+            let query = |page| EventQuery { order, descending, page, ..all_events() };
             assert_eq!(listed(catalogue, query(ALL)).await, expected, "{order:?}, {descending}");
             let mut paged = Vec::new();
             for number in 0..4 {
@@ -64,10 +64,10 @@ pub(super) async fn lists_are_sorted_and_paged_without_gaps(catalogue: &impl Bac
             assert_eq!(paged, expected, "{order:?}, {descending}");
         }
     }
-    let beyond = catalogue.events(&EventQuery { page: Page { number: 9, size: 100 }, ..every_event() }).await.unwrap();
+    let beyond = catalogue.events(&EventQuery { page: Page { number: 9, size: 100 }, ..all_events() }).await.unwrap();
     assert_eq!(beyond, Listed { items: vec![], total: 7 });
     let last = Page { number: u32::MAX, size: 100 };
-    assert_eq!(catalogue.events(&EventQuery { page: last, ..every_event() }).await.unwrap().total, 7);
+    assert_eq!(catalogue.events(&EventQuery { page: last, ..all_events() }).await.unwrap().total, 7);
 }
 
 pub(super) async fn lists_are_filtered(catalogue: &impl Backend) {
@@ -97,13 +97,13 @@ pub(super) async fn lists_are_filtered(catalogue: &impl Backend) {
         ("nobody", &[]),
         ("100%band", &[]),
     ] {
-        let query = EventQuery { text: Some(text.into()), ..every_event() };
+        let query = EventQuery { text: Some(text.into()), ..all_events() };
         assert_eq!(listed(catalogue, query).await, expected, "{text:?}");
     }
-    let query = EventQuery { venue: Some(id(2)), ..every_event() };
+    let query = EventQuery { venue: Some(id(2)), ..all_events() };
     assert_eq!(catalogue.events(&query).await.unwrap().items[0].venue_name, "Venue 2");
     assert_eq!(listed(catalogue, query).await, [3]);
-    let between = |from, to| EventQuery { from, to, ..every_event() };
+    let between = |from, to| EventQuery { from, to, ..all_events() };
     assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), None)).await, [2, 3]);
     assert_eq!(listed(catalogue, between(None, Some(after(2 * DAY)))).await, [1]);
     assert_eq!(listed(catalogue, between(Some(after(2 * DAY)), Some(after(3 * DAY)))).await, [2]);
@@ -140,7 +140,7 @@ pub(super) async fn states_are_computed_when_read(catalogue: &impl Backend) {
         (EventStatus::Cancelled, before, &[2]),
         (EventStatus::Cancelled, ended, &[2]),
     ] {
-        let query = EventQuery { status: Some(status), now, ..every_event() };
+        let query = EventQuery { status: Some(status), now, ..all_events() };
         assert_eq!(catalogue.events(&query).await.unwrap().total, expected.len() as u64);
         assert_eq!(listed(catalogue, query).await, expected, "{status:?} at {now:?}");
     }

@@ -125,53 +125,44 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use onsale_engine::fakes::every_event;
     use onsale_engine::ports::catalogue::Page;
     use onsale_engine::time::Timestamp;
     use std::collections::HashSet;
     use std::time::Duration;
     use uuid::Uuid;
 
-    fn plain() -> EventQuery {
-        EventQuery {
-            status: None,
-            text: None,
-            from: None,
-            to: None,
-            venue: None,
-            order: EventOrder::CreatedAt,
-            descending: true,
-            page: Page { number: 0, size: 20 },
-            now: Timestamp(7),
-        }
-    }
-
     #[test]
     fn what_is_asked_differently_is_another_page() {
         let page = |number, size| Page { number, size };
         let text = |text: &str| Some(text.to_owned());
         let others = [
-            EventQuery { status: Some(EventStatus::Upcoming), ..plain() },
-            EventQuery { status: Some(EventStatus::Cancelled), ..plain() },
-            EventQuery { text: text(""), ..plain() },
-            EventQuery { text: text("a"), ..plain() },
-            EventQuery { from: Some(Timestamp(1)), ..plain() },
-            EventQuery { to: Some(Timestamp(1)), ..plain() },
-            EventQuery { venue: Some(Uuid::nil()), ..plain() },
-            EventQuery { order: EventOrder::Title, ..plain() },
-            EventQuery { descending: false, ..plain() },
-            EventQuery { page: page(1, 20), ..plain() },
-            EventQuery { page: page(0, 21), ..plain() },
+            EventQuery { status: Some(EventStatus::Upcoming), ..every_event(Timestamp(7)) },
+            EventQuery { status: Some(EventStatus::Cancelled), ..every_event(Timestamp(7)) },
+            EventQuery { text: text(""), ..every_event(Timestamp(7)) },
+            EventQuery { text: text("a"), ..every_event(Timestamp(7)) },
+            EventQuery { from: Some(Timestamp(1)), ..every_event(Timestamp(7)) },
+            EventQuery { to: Some(Timestamp(1)), ..every_event(Timestamp(7)) },
+            EventQuery { venue: Some(Uuid::nil()), ..every_event(Timestamp(7)) },
+            EventQuery { order: EventOrder::Title, ..every_event(Timestamp(7)) },
+            EventQuery { descending: false, ..every_event(Timestamp(7)) },
+            EventQuery { page: page(1, 20), ..every_event(Timestamp(7)) },
+            EventQuery { page: page(0, 21), ..every_event(Timestamp(7)) },
         ];
-        let keys: HashSet<u128> = others.iter().chain([&plain()]).map(key).collect();
+        let keys: HashSet<u128> = others.iter().chain([&every_event(Timestamp(7))]).map(key).collect();
         assert_eq!(keys.len(), others.len() + 1);
-        assert_eq!(key(&EventQuery { now: Timestamp(8), ..plain() }), key(&plain()), "the time is not asked for");
-        assert_eq!(key(&EventQuery { text: text("A"), ..plain() }), key(&others[3]), "nor is case");
+        assert_eq!(
+            key(&EventQuery { now: Timestamp(8), ..every_event(Timestamp(7)) }),
+            key(&every_event(Timestamp(7))),
+            "the time is not asked for"
+        );
+        assert_eq!(key(&EventQuery { text: text("A"), ..every_event(Timestamp(7)) }), key(&others[3]), "nor is case");
     }
 
     #[test]
     fn the_page_that_was_not_used_for_longest_goes_first() {
         let (mut pages, now) = (Pages::default(), Instant::now());
-        let request = |key| PageRequest { query: plain(), key, not_before: None };
+        let request = |key| PageRequest { query: every_event(Timestamp(7)), key, not_before: None };
         let empty = || Arc::new(EventPage { items: Vec::new(), total: 0 });
         let until = now + Duration::from_secs(1);
         for key in 0..EVENT_PAGES as u128 {
@@ -187,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_filtered_by_status_answers_only_who_asked_before_it_was_read() {
-        let status = |status| EventQuery { status, ..plain() };
+        let status = |status| EventQuery { status, ..every_event(Timestamp(7)) };
         for kept in [None, Some(EventStatus::Cancelled)] {
             assert_eq!(PageRequest::new(status(kept)).not_before, None);
         }

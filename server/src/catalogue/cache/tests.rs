@@ -4,10 +4,10 @@
 use super::*;
 use onsale_adapters::private_redis::RedisServer;
 use onsale_adapters::redis::{Redis, RedisSettings};
-use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared, small_config, small_plan};
+use onsale_engine::fakes::{FakeCatalogue, FakeClock, FakeShared, every_event, small_config, small_plan};
 use onsale_engine::id::BuyerId;
 use onsale_engine::money::Amount;
-use onsale_engine::ports::catalogue::{EventOrder, EventStatus, Page};
+use onsale_engine::ports::catalogue::{EventStatus, Page};
 use onsale_engine::ports::shared::{Notification, Notifications};
 
 const NOON: Timestamp = Timestamp::from_secs(1_780_000_000);
@@ -188,20 +188,6 @@ fn around_an_opening_nothing_lives_long() {
     check(-86_400, 300);
 }
 
-fn every_event() -> EventQuery {
-    EventQuery {
-        status: None,
-        text: None,
-        from: None,
-        to: None,
-        venue: None,
-        order: EventOrder::CreatedAt,
-        descending: true,
-        page: Page { number: 0, size: 20 },
-        now: NOON,
-    }
-}
-
 /// An event of the only hall, whose sale opens then.
 async fn create_event(catalogue: &FakeCatalogue, number: u128, opens_at: Timestamp) -> Event {
     let (plan, hall) = (small_plan(1, 4), Uuid::from_u128(9));
@@ -267,11 +253,11 @@ async fn a_hundred_lists_at_once_cause_one_query() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     create_event(&catalogue, 1, NOON + Duration::from_secs(86_400)).await;
     for cache in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
-        assert_eq!(a_hundred_lists(&cache, &catalogue, &every_event()).await, 1);
+        assert_eq!(a_hundred_lists(&cache, &catalogue, &every_event(NOON)).await, 1);
         assert_eq!(cache.reads(), (99, 1));
         // And from then on none.
-        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
-        let second = EventQuery { page: Page { number: 1, size: 20 }, ..every_event() };
+        assert_eq!(cache.event_page(every_event(NOON)).await.unwrap().total, 1);
+        let second = EventQuery { page: Page { number: 1, size: 20 }, ..every_event(NOON) };
         assert!(cache.event_page(second).await.unwrap().items.is_empty(), "another page");
         assert_eq!(cache.reads(), (100, 2));
     }
@@ -281,7 +267,7 @@ async fn a_hundred_lists_at_once_cause_one_query() {
 async fn what_is_filtered_by_status_is_read_together_and_never_kept() {
     let (catalogue, shared) = (catalogue().await, FakeShared::default());
     let event = create_event(&catalogue, 1, NOON).await;
-    let on_sale = EventQuery { status: Some(EventStatus::OnSale), ..every_event() };
+    let on_sale = EventQuery { status: Some(EventStatus::OnSale), ..every_event(NOON) };
     for cache in [node(&catalogue, None), node(&catalogue, Some(&shared))] {
         // Who came after the first query had begun is answered by a second one.
         let queries = a_hundred_lists(&cache, &catalogue, &on_sale).await;
@@ -303,7 +289,7 @@ async fn a_change_is_in_the_next_list_on_every_node() {
     let seen = async || {
         let mut pages = Vec::new();
         for cache in &nodes {
-            let page = cache.event_page(every_event()).await.unwrap();
+            let page = cache.event_page(every_event(NOON)).await.unwrap();
             pages.push((page.total, page.items[0].title.clone(), page.items[0].venue_name.clone()));
         }
         assert_eq!(pages[0], pages[1]);
@@ -341,7 +327,7 @@ async fn what_was_read_before_a_change_is_not_kept_after_it() {
     let held = catalogue.hold_lists().await;
     let early = tokio::spawn({
         let cache = cache.clone();
-        async move { cache.event_page(every_event()).await.unwrap() }
+        async move { cache.event_page(every_event(NOON)).await.unwrap() }
     });
     while catalogue.list_queries() == 0 {
         tokio::task::yield_now().await;
@@ -351,7 +337,7 @@ async fn what_was_read_before_a_change_is_not_kept_after_it() {
     early.await.unwrap();
     event.title = "Night".into();
     assert!(catalogue.update_event(&event).await.unwrap());
-    assert_eq!(cache.event_page(every_event()).await.unwrap().items[0].title, "Night");
+    assert_eq!(cache.event_page(every_event(NOON)).await.unwrap().items[0].title, "Night");
 }
 
 #[tokio::test]
@@ -368,17 +354,17 @@ async fn a_list_is_kept_for_less_time_around_an_opening() {
         assert!((expected - 10..=expected).contains(&millis.div_ceil(1000)), "{millis} ms instead of {expected} s");
     };
     let day = Duration::from_secs(86_400);
-    kept_for(every_event(), 300).await;
+    kept_for(every_event(NOON), 300).await;
     create_event(&catalogue, 1, NOON + day).await;
-    kept_for(every_event(), 300).await;
+    kept_for(every_event(NOON), 300).await;
     create_event(&catalogue, 2, NOON + Duration::from_secs(5)).await;
     // One of two opens soon.
-    kept_for(every_event(), 60).await;
-    let later = EventQuery { from: Some(NOON + day + Duration::from_secs(60)), ..every_event() };
+    kept_for(every_event(NOON), 60).await;
+    let later = EventQuery { from: Some(NOON + day + Duration::from_secs(60)), ..every_event(NOON) };
     kept_for(later, 300).await;
     // Until the time around its opening begins.
     create_event(&catalogue, 3, NOON + Duration::from_secs(800)).await;
-    let third = EventQuery { text: Some("evening 3".into()), ..every_event() };
+    let third = EventQuery { text: Some("evening 3".into()), ..every_event(NOON) };
     kept_for(third, 200).await;
 }
 
@@ -390,14 +376,14 @@ async fn alone_a_list_is_kept_for_its_time_too() {
     let clock = Arc::new(FakeClock::at(NOON));
     let cache = CatalogueCache::new(Arc::clone(&catalogue) as Arc<dyn Catalogue>, clock, None, &config);
     for _ in 0..3 {
-        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(cache.event_page(every_event(NOON)).await.unwrap().total, 1);
     }
     assert_eq!(catalogue.list_queries(), 1);
     let soon = create_event(&catalogue, 2, NOON).await;
     cache.changed(Described::Event(soon.id)).await;
     let since = Instant::now();
     while catalogue.list_queries() < 3 {
-        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 2);
+        assert_eq!(cache.event_page(every_event(NOON)).await.unwrap().total, 2);
         assert!(since.elapsed() < Duration::from_secs(30), "it is kept for longer than a millisecond");
     }
 }
@@ -408,12 +394,12 @@ async fn what_redis_answers_is_a_hit() {
     create_event(&catalogue, 1, NOON).await;
     let (one, other) = (node_on(&server, &catalogue).await, node_on(&server, &catalogue).await);
     for cache in [&one, &other] {
-        assert_eq!(cache.event_page(every_event()).await.unwrap().total, 1);
+        assert_eq!(cache.event_page(every_event(NOON)).await.unwrap().total, 1);
         assert_eq!(name(cache).await.as_deref(), Some("House"));
     }
     assert_eq!((one.reads(), one.shared_hits()), ((0, 2), 0), "it has read both");
     assert_eq!((other.reads(), other.shared_hits()), ((2, 0), 2), "Redis has answered both");
-    other.event_page(every_event()).await.unwrap();
+    other.event_page(every_event(NOON)).await.unwrap();
     assert_eq!((other.reads(), other.shared_hits()), ((3, 0), 2), "and its own memory the third");
     assert_eq!(catalogue.list_queries(), 1);
 }

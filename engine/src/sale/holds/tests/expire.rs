@@ -1,6 +1,5 @@
 //! The end of a hold by time, and the charge that extends it.
 
-use crate::id::ReservationId;
 use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{PaymentStatus, Rejection, ReservationState, ReservationStatus};
 
@@ -35,17 +34,9 @@ fn holds_end_in_the_order_of_their_making_whatever_happened_between() {
     assert_eq!(stage.sale.next_deadline(), None);
 }
 
-/// Buyer 1 holds two seats for 200.
-fn holding() -> (Stage, ReservationId) {
-    let mut stage = Stage::theatre();
-    stage.at("10:00:00");
-    let hold = stage.buyer(1).holds(["A-1", "A-2"]);
-    (stage, hold)
-}
-
 #[test]
 fn a_charge_keeps_its_hold_from_expiring_until_the_outcome() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:04:59").buyer(1).starts_paying(hold);
     stage.at("10:05:30").shows("A", "hh........");
     stage.buyer(1).cannot_change(hold, ["A-3"]).because(Rejection::PaymentInProgress);
@@ -54,7 +45,7 @@ fn a_charge_keeps_its_hold_from_expiring_until_the_outcome() {
 
 #[test]
 fn but_no_longer_than_the_timeout_and_a_minute() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:04:59").buyer(1).starts_paying(hold);
     stage.at("10:06:08.999999").shows("A", "hh........");
     stage.at("10:06:09").shows("A", "..........");
@@ -64,7 +55,7 @@ fn but_no_longer_than_the_timeout_and_a_minute() {
 
 #[test]
 fn a_charge_declined_after_the_hold_was_over_ends_it_at_once() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:04:59").buyer(1).starts_paying(hold);
     stage.at("10:05:10").declines(payment);
     assert_eq!(stage.sale.next_deadline(), Some(time("10:05:00")));
@@ -74,7 +65,7 @@ fn a_charge_declined_after_the_hold_was_over_ends_it_at_once() {
 
 #[test]
 fn an_early_charge_does_not_shorten_the_hold() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.at("10:02:00").shows("A", "hh........");
     stage.declines(payment).at("10:04:59").shows("A", "hh........");

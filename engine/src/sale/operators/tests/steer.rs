@@ -3,22 +3,13 @@
 use crate::sale::tests::stage::Stage;
 use crate::sale::{Closed, PlaceStatus, Rejection, SteeringChange};
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 fn close(stage: &mut Stage, closed: bool) {
     stage.steer(SteeringChange { closed: Some(closed), ..SteeringChange::default() });
 }
 
 #[test]
 fn a_closed_room_keeps_its_line_and_its_shoppers() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.at("10:00:00");
     close(&mut stage, true);
     stage.at("10:00:10");
@@ -34,7 +25,7 @@ fn a_closed_room_keeps_its_line_and_its_shoppers() {
 
 #[test]
 fn the_switch_of_required_holds_at_once() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.at("10:00:00");
     stage.buyer(2).cannot_hold(["A-2"]).because(Rejection::NoSlot);
     stage.requires(false).buyer(2).holds(["A-2"]);
@@ -47,7 +38,7 @@ fn the_switch_of_required_holds_at_once() {
 
 #[test]
 fn steering_to_what_is_already_so_is_no_fact() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.pauses(true);
     let seq = stage.sale.seq();
     stage.pauses(true);

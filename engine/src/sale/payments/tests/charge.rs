@@ -1,20 +1,12 @@
 //! Charging a payment, and what the hold may not do meanwhile.
 
-use crate::id::{ReservationId, TicketSerial};
+use crate::id::TicketSerial;
 use crate::sale::tests::stage::{Stage, time};
 use crate::sale::{PaymentStatus, Rejection, ReservationState, ReservationStatus};
 
-/// Buyer 1 holds two seats for 200.
-fn holding() -> (Stage, ReservationId) {
-    let mut stage = Stage::theatre();
-    stage.at("10:00:00");
-    let hold = stage.buyer(1).holds(["A-1", "A-2"]);
-    (stage, hold)
-}
-
 #[test]
 fn a_payment_that_succeeds_sells_the_seats() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:01:00").buyer(1).opens_payment(hold);
     assert_eq!(stage.payment(payment), PaymentStatus::Opened);
     assert_eq!(stage.at("10:02:00").buyer(1).confirms(payment), PaymentStatus::Charging);
@@ -30,7 +22,7 @@ fn a_payment_that_succeeds_sells_the_seats() {
 
 #[test]
 fn tickets_are_numbered() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let other = stage.buyer(2).holds(["B-1"]);
     stage.buyer(2).pays(other);
     stage.buyer(1).pays(hold);
@@ -40,7 +32,7 @@ fn tickets_are_numbered() {
 
 #[test]
 fn while_charging_the_hold_is_untouchable() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.buyer(1).cannot_change(hold, ["A-3"]).because(Rejection::PaymentInProgress);
     stage.buyer(1).cannot_release(hold).because(Rejection::PaymentInProgress);

@@ -1,20 +1,12 @@
 //! Opening a payment: of a pending hold, for what its seats cost, once.
 
-use crate::id::{PaymentId, ReservationId};
+use crate::id::PaymentId;
 use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus, Rejection, ReservationState};
 
-/// Buyer 1 holds two seats for 200.
-fn holding() -> (Stage, ReservationId) {
-    let mut stage = Stage::theatre();
-    stage.at("10:00:00");
-    let hold = stage.buyer(1).holds(["A-1", "A-2"]);
-    (stage, hold)
-}
-
 #[test]
 fn opening_again_gives_the_same_payment() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).opens_payment(hold);
     let seq = stage.sale.seq();
     assert_eq!(stage.buyer(1).opens_payment(hold), payment);
@@ -25,7 +17,7 @@ fn opening_again_gives_the_same_payment() {
 
 #[test]
 fn the_amount_must_be_what_the_seats_cost() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     stage.buyer(1).cannot_open_payment(hold, 199).because(Rejection::AmountMismatch);
     let payment = stage.buyer(1).opens_payment(hold);
     stage.buyer(1).cannot_confirm_with(payment, hold, 199).because(Rejection::AmountMismatch);
@@ -35,7 +27,7 @@ fn the_amount_must_be_what_the_seats_cost() {
 
 #[test]
 fn a_payment_belongs_to_its_reservation() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let other = stage.buyer(1).holds(["B-1"]);
     let payment = stage.buyer(1).opens_payment(hold);
     stage.buyer(1).cannot_confirm_with(payment, other, 200).because(Rejection::PaymentNotFound);
@@ -47,7 +39,7 @@ fn a_payment_belongs_to_its_reservation() {
 
 #[test]
 fn only_pending_holds_in_time_are_paid() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).opens_payment(hold);
     stage
         .unattended_at("10:05:00")
@@ -69,7 +61,7 @@ fn only_pending_holds_in_time_are_paid() {
 
 #[test]
 fn a_changed_hold_fails_its_opened_payment() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).opens_payment(hold);
     stage.buyer(1).changes(hold, ["A-3", "A-4"]);
     assert_eq!(stage.payment(payment), PaymentStatus::Failed(PaymentFailure::HoldEnded));

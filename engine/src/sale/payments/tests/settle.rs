@@ -1,17 +1,9 @@
 //! The provider's outcomes: declined, another amount, repeated, not ordered.
 
-use crate::id::{PaymentId, ReservationId};
+use crate::id::PaymentId;
 use crate::money::Amount;
 use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, Fact, PaymentFailure, PaymentStatus, RefundReason, ReservationStatus};
-
-/// Buyer 1 holds two seats for 200.
-fn holding() -> (Stage, ReservationId) {
-    let mut stage = Stage::theatre();
-    stage.at("10:00:00");
-    let hold = stage.buyer(1).holds(["A-1", "A-2"]);
-    (stage, hold)
-}
 
 fn refunds_ordered(stage: &Stage) -> Vec<(PaymentId, i64, RefundReason)> {
     let order = |entry: &crate::sale::Entry| match &entry.fact {
@@ -23,7 +15,7 @@ fn refunds_ordered(stage: &Stage) -> Vec<(PaymentId, i64, RefundReason)> {
 
 #[test]
 fn a_decline_keeps_the_hold_until_it_expires() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:01:00").buyer(1).starts_paying(hold);
     stage.at("10:01:02").declines(payment).shows("A", "hh........");
     assert_eq!(stage.payment(payment), PaymentStatus::Failed(PaymentFailure::Declined("no_funds".into())));
@@ -31,7 +23,7 @@ fn a_decline_keeps_the_hold_until_it_expires() {
     assert_ne!(second, payment);
     stage.buyer(1).confirms(second);
     stage.captures(second).shows("A", "ss........");
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.at("10:01:00").buyer(1).starts_paying(hold);
     stage.declines(payment).at("10:05:00").shows("A", "..........");
     assert_eq!(stage.status(hold), ReservationStatus::Expired);
@@ -39,7 +31,7 @@ fn a_decline_keeps_the_hold_until_it_expires() {
 
 #[test]
 fn another_amount_is_given_back_and_the_hold_stays() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.provider_says(payment, ChargeOutcome::Captured { amount: Amount(150) }).shows("A", "hh........");
     assert_eq!(refunds_ordered(&stage), [(payment, 150, RefundReason::AmountMismatch)]);
@@ -55,7 +47,7 @@ fn another_amount_is_given_back_and_the_hold_stays() {
 
 #[test]
 fn repeated_outcomes_are_harmless() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.captures(payment);
     let seq = stage.sale.seq();
@@ -72,7 +64,7 @@ fn repeated_outcomes_are_harmless() {
 
 #[test]
 fn a_repeated_decline_is_harmless() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.declines(payment);
     let seq = stage.sale.seq();
@@ -83,7 +75,7 @@ fn a_repeated_decline_is_harmless() {
 
 #[test]
 fn a_capture_that_was_not_ordered_yet_counts_too() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).opens_payment(hold);
     stage.captures(payment).shows("A", "ss........");
     assert_eq!(stage.status(hold), ReservationStatus::Confirmed);

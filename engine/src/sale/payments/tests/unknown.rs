@@ -1,20 +1,11 @@
 //! A charge whose outcome is not known.
 
-use crate::id::ReservationId;
 use crate::sale::tests::stage::Stage;
 use crate::sale::{ChargeOutcome, PaymentFailure, PaymentStatus};
 
-/// Buyer 1 holds two seats for 200.
-fn holding() -> (Stage, ReservationId) {
-    let mut stage = Stage::theatre();
-    stage.at("10:00:00");
-    let hold = stage.buyer(1).holds(["A-1", "A-2"]);
-    (stage, hold)
-}
-
 #[test]
 fn an_unknown_outcome_is_a_state_and_a_capture_settles_it() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.provider_says(payment, ChargeOutcome::Unknown);
     assert_eq!(stage.payment(payment), PaymentStatus::Charging);
@@ -28,7 +19,7 @@ fn an_unknown_outcome_is_a_state_and_a_capture_settles_it() {
 
 #[test]
 fn an_unknown_outcome_that_was_no_charge_frees_the_hold_for_another() {
-    let (mut stage, hold) = holding();
+    let (mut stage, hold) = Stage::holding();
     let payment = stage.buyer(1).starts_paying(hold);
     stage.provider_says(payment, ChargeOutcome::Unknown).provider_says(payment, ChargeOutcome::NotCharged);
     assert_eq!(stage.payment(payment), PaymentStatus::Failed(PaymentFailure::NotCharged));

@@ -3,18 +3,9 @@
 use crate::sale::PlaceStatus;
 use crate::sale::tests::stage::Stage;
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 #[test]
 fn an_absent_buyer_is_expired_and_joins_at_the_end() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.buyer(1).goes_silent();
     assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::Expired));
     assert_eq!(stage.buyer(2).rank(), Some(1));

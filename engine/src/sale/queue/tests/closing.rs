@@ -166,18 +166,9 @@ fn a_closed_room_is_not_the_end_of_anything() {
     stage.buyer(1).holds(["A-1"]);
 }
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 #[test]
 fn the_line_ends_with_the_sale() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.at("10:00:00").pauses(true).at("11:59:59");
     assert_eq!(stage.buyer(2).rank(), Some(1));
     stage.at("12:00:00");

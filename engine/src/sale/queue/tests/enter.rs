@@ -3,18 +3,9 @@
 use crate::sale::tests::stage::Stage;
 use crate::sale::{Closed, PlaceStatus, Rejection};
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 #[test]
 fn first_come_first_in_line() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::PreQueue { rank: Some(1) }));
     assert_eq!(stage.buyer(3).place(), Some(PlaceStatus::PreQueue { rank: Some(3) }));
     assert_eq!(stage.buyer(4).place(), None);
@@ -23,7 +14,7 @@ fn first_come_first_in_line() {
 
 #[test]
 fn entering_again_gives_the_same_place() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     let seq = stage.sale.seq();
     assert_eq!(stage.buyer(2).enters(), PlaceStatus::PreQueue { rank: Some(2) });
     assert_eq!(stage.sale.seq(), seq);
@@ -34,7 +25,7 @@ fn entering_again_gives_the_same_place() {
 
 #[test]
 fn who_leaves_makes_room_for_those_behind_and_joins_at_the_end_again() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.buyer(1).leaves();
     assert_eq!((stage.buyer(1).place(), stage.buyer(2).rank(), stage.buyer(3).rank()), (None, Some(1), Some(2)));
     stage.buyer(1).enters();
@@ -44,7 +35,7 @@ fn who_leaves_makes_room_for_those_behind_and_joins_at_the_end_again() {
 
 #[test]
 fn an_expired_place_can_be_left() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.buyer(1).goes_silent();
     stage.buyer(2).goes_silent();
     stage.buyer(2).leaves();
@@ -75,6 +66,6 @@ fn the_room_may_open_later_than_the_event_is_made() {
 
 #[test]
 fn nobody_enters_when_the_sale_is_over() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.at("12:00:00").buyer(4).cannot_enter().because(Rejection::SaleClosed(Closed::Ended));
 }

@@ -5,18 +5,9 @@ use crate::limits::{LOST_ORDINALS, ORDINAL_BLOCK};
 use crate::sale::tests::stage::Stage;
 use crate::sale::{Fact, PlaceStatus};
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 #[test]
 fn ordinals_are_reserved_in_blocks_and_never_issued_twice() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     let reserved = |stage: &Stage| {
         let block = |entry: &crate::sale::Entry| match entry.fact {
             Fact::OrdinalsReserved { first, last, .. } => Some((first.0, last.0)),

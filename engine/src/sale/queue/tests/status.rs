@@ -3,18 +3,9 @@
 use crate::sale::PlaceStatus;
 use crate::sale::tests::stage::Stage;
 
-/// Three buyers wait for ten o'clock.
-fn crowd() -> Stage {
-    let mut stage = Stage::with_room();
-    for buyer in 1..=3 {
-        stage.at("09:30:00").buyer(buyer).enters();
-    }
-    stage
-}
-
 #[test]
 fn an_expired_place_is_shown_for_ten_minutes() {
-    let mut stage = crowd();
+    let mut stage = Stage::crowd();
     stage.buyer(1).goes_silent();
     stage.at("09:39:59.999999");
     assert_eq!(stage.buyer(1).place(), Some(PlaceStatus::Expired));

@@ -1,45 +1,10 @@
 //! Kinds of seats: who gets which without asking for it.
 
-use crate::plan::{PlanDraft, SeatKind};
+use super::marked::{best, mark, of_kind, on_sale};
+use crate::plan::SeatKind;
 use crate::sale::Unavailable::{NoBlock, SoldOut};
 use crate::sale::tests::stage::Stage;
-use crate::sale::{Among, Rejection, Selection, Unavailable};
-
-fn on_sale(rows: &[&str], change: impl FnOnce(&mut PlanDraft)) -> Stage {
-    let mut draft = crate::sale::tests::stage::drawn(rows);
-    change(&mut draft);
-    let mut stage = Stage::of(&draft).rules(|config| config.max_seats_per_buyer = 100);
-    stage.at("10:00:00");
-    stage
-}
-
-/// Row `row`'s seats from `first` on, as many as there are letters: `w`heelchair, `c`ompanion, `r`estricted view, `p`air.
-fn mark(draft: &mut PlanDraft, row: usize, first: usize, letters: &str) {
-    let seats = &mut draft.sections[0].rows[row].seats;
-    for (at, letter) in letters.chars().enumerate() {
-        let seat = &mut seats[first - 1 + at];
-        match letter {
-            'w' => seat.kind = SeatKind::Wheelchair,
-            'c' => seat.kind = SeatKind::Companion,
-            'r' => seat.kind = SeatKind::RestrictedView,
-            _ => seat.pair = Some(format!("pair {}", at / 2)),
-        }
-    }
-}
-
-/// The best seats, or why there are none.
-fn best(stage: &mut Stage, buyer: u128, quantity: u16, among: Among) -> Result<Vec<String>, Unavailable> {
-    let category = stage.sale.plan().unwrap().category("V").unwrap();
-    match stage.buyer(buyer).tries(Selection::Best { category, quantity, among }) {
-        Ok(view) => Ok(stage.names(&view.seats)),
-        Err(Rejection::SeatUnavailable { reason, .. }) => Err(reason),
-        Err(other) => panic!("{other:?}"),
-    }
-}
-
-fn of_kind(kind: SeatKind) -> Among {
-    Among { kind: Some(kind), section: None }
-}
+use crate::sale::{Among, Rejection, Selection};
 
 #[test]
 fn nobody_gets_a_place_for_a_wheelchair_without_asking_and_who_asks_gets_no_other() {

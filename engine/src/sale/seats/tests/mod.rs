@@ -4,6 +4,7 @@
 mod best_block;
 mod blocking;
 mod kinds;
+mod marked;
 mod orphans;
 mod pairs;
 mod unavailable;

@@ -93,6 +93,23 @@ pub(in crate::sale) struct Stage {
 }
 
 impl Stage {
+    /// At ten o'clock in the theatre; buyer 1 holds two seats for 200.
+    pub fn holding() -> (Self, ReservationId) {
+        let mut stage = Self::theatre();
+        stage.at("10:00:00");
+        let hold = stage.buyer(1).holds(["A-1", "A-2"]);
+        (stage, hold)
+    }
+
+    /// At half past nine; buyers 1, 2 and 3 wait for ten o'clock.
+    pub fn crowd() -> Self {
+        let mut stage = Self::with_room();
+        for buyer in 1..=3 {
+            stage.at("09:30:00").buyer(buyer).enters();
+        }
+        stage
+    }
+
     /// A hall as drawn, its sale made at nine.
     pub(in crate::sale) fn hall(rows: &[&str]) -> Self {
         Self::of(&drawn(rows))
