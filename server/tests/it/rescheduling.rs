@@ -2,7 +2,7 @@
 //! the record and the outbox say, and what a crash in between leaves.
 
 use crate::harness::Server;
-use crate::shop::{Reply, Shop, TIMEOUT, id_of, in_days, in_seconds};
+use crate::shop::{Reply, Shop, TIMEOUT, id_of, in_days, in_seconds, zone_at_noon};
 use onsale_adapters::private_postgres::TestDatabase;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -152,9 +152,9 @@ async fn messages(server: &Server, kind: &str, count: usize) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postponed_event_notifies_those_with_tickets_and_lets_them_cancel_for_a_while() {
-    let mut server = Server::start().await;
+    let mut server = Server::with().key("CATALOGUE__TIME_ZONE", &zone_at_noon()).start().await;
     let shop = server.shop();
-    // It begins within the hour: the day of the event has begun, and nobody can cancel.
+    // It begins within the hour, at a venue where it is noon: the day of the event has begun, and nobody can cancel.
     let soon = json!({ "startsAt": in_seconds(3000), "endsAt": in_seconds(6000), "saleEndsAt": in_seconds(3000) });
     let event = shop.small_event(&soon).await;
     let (path, url) = (format!("/events/{event}"), format!("/admin/events/{event}/postpone"));

@@ -400,6 +400,16 @@ pub fn in_seconds(seconds: i64) -> String {
     (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
 }
 
+/// A time zone in which it is between twelve and one o'clock now: what begins there within hours begins today.
+pub fn zone_at_noon() -> String {
+    let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
+    // The names of these zones count hours to the west of Greenwich.
+    match hour - 12 {
+        0 => "Etc/UTC".to_owned(),
+        west => format!("Etc/GMT{west:+}"),
+    }
+}
+
 /// The ids in a list of answers.
 pub fn texts(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|item| item.as_str().unwrap()).collect()
